@@ -1,0 +1,1 @@
+"""What is searched: spaces, strategies, costs, and the loop that joins them."""

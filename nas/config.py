@@ -1,0 +1,228 @@
+"""The models of ``config.yaml``: everything that shapes a run, typed, with every default in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nas.errors import UserError
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Model):
+    """Where the images are and how they are stored.
+
+    Attributes:
+        spec: a directory of class folders, one with train/ val/ test/, ``digits``, or
+            ``torchvision:NAME``.
+        size: side of the stored square images, pixels; ``None``: from the images.
+        fit: how an image becomes square.
+        split_seed: of the 70/10/20 split, apart from the training seed.
+    """
+
+    spec: str = "digits"
+    size: Annotated[int | None, Field(ge=8, le=1024)] = None
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+
+class AugmentConfig(_Model):
+    """Strength of the training augmentation.
+
+    Attributes:
+        operations: RandAugment operations per image; 0 turns it off.
+        magnitude: RandAugment magnitude, 0 to 30.
+        flip: horizontal flip; ``None``: wherever the data set allows it.
+        cutout: side of the erased square as a share of the image's; 0 turns it off.
+    """
+
+    operations: Annotated[int, Field(ge=0, le=8)] = 2
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    flip: bool | None = None
+    cutout: Annotated[float, Field(ge=0, le=1)] = 0.25
+
+
+class TrainConfig(_Model):
+    """The training recipe.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: images per step.
+        learning_rate: peak of the one-cycle cosine, for a batch of 64.
+        weight_decay: AdamW's; not applied to biases and norms.
+        warmup: share of all steps in which the learning rate rises.
+        label_smoothing: of the cross-entropy.
+        views: different augmentations of each image that the epochs walk through.
+        average: EMA decay of the weights that are validated and kept, per step; 0 turns it off.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    views: Annotated[int, Field(ge=1)] = 4
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+
+class TeacherConfig(_Model):
+    """A teacher and how it is fine-tuned.
+
+    Attributes:
+        spec: a timm name, a run directory, or a weights file.
+        resolution: side of its input, pixels; ``None``: its pretrained one, or less where the stored
+            images are much smaller.
+        epochs: of fine-tuning.
+        learning_rate: peak, for a batch of 64.
+    """
+
+    spec: str
+    resolution: Annotated[int | None, Field(ge=32, le=1024)] = None
+    epochs: Annotated[int, Field(ge=1)] = 6
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+
+
+class SpaceConfig(_Model):
+    """A search space by name, and the input resolutions to choose from."""
+
+    name: str = "mobilenet"
+    resolutions: tuple[int, ...] | None = None
+
+
+class StrategyConfig(_Model):
+    """A strategy by name, and its own options."""
+
+    name: str = "tpe"
+    options: dict[str, Any] = {}
+
+
+class LossConfig(_Model):
+    """A distillation loss.
+
+    Attributes:
+        name: of the loss.
+        options: its own.
+        weight: share of the distillation loss; the rest is cross-entropy with the labels.
+    """
+
+    name: str = "kd"
+    options: dict[str, Any] = {}
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+
+
+class SearchConfig(_Model):
+    """A search: ``config.yaml`` of a search run."""
+
+    data: DataConfig = DataConfig()
+    space: SpaceConfig = SpaceConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    objectives: tuple[str, ...] = ("f1:max",)
+    limits: tuple[str, ...] = ()
+    trials: Annotated[int, Field(ge=1)] = 20
+    timeout: Annotated[float | None, Field(gt=0)] = None
+    teacher: TeacherConfig | None = None
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig(epochs=5)
+    augment: AugmentConfig = AugmentConfig()
+    workers: Annotated[int, Field(ge=1)] = 1
+    seed: Annotated[int, Field(ge=0)] = 0
+    storage: str | None = None
+
+
+class StudentConfig(_Model):
+    """A final training, with or without a teacher: ``config.yaml`` of a student."""
+
+    data: DataConfig = DataConfig()
+    teacher: TeacherConfig | None = None
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig(epochs=20)
+    augment: AugmentConfig = AugmentConfig()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+M = TypeVar("M", bound=_Model)
+
+
+def read_config(kind: type[M], path: Path) -> M:
+    """Read a YAML file.
+
+    Raises:
+        UserError: missing, not YAML, an unknown key (lists the valid ones) or a value out of range.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"config file {path} does not exist") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"config file {path} cannot be read: {' '.join(str(error).split())}") from None
+    return parse_config(kind, content or {}, str(path))
+
+
+def parse_config(kind: type[M], content: object, where: str) -> M:
+    """Validate nested dictionaries.
+
+    Args:
+        kind: the model.
+        content: what to validate.
+        where: named in the error.
+
+    Raises:
+        UserError: names the key, and the valid ones where it is unknown.
+    """
+    if not isinstance(content, Mapping):
+        raise UserError(f"{where}: expected a mapping of settings")
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_explain(kind, error)}") from None
+
+
+def merged(kind: type[M], config: M, changes: Mapping[str, Any], where: str) -> M:
+    """``config`` with dotted ``changes`` (``{"train.epochs": 3}``); ``None`` values change nothing."""
+    content = config.model_dump()
+    for path, value in changes.items():
+        if value is None:
+            continue
+        *parents, name = path.split(".")
+        place = content
+        for parent in parents:
+            if place.get(parent) is None:
+                place[parent] = {}
+            place = place[parent]
+        place[name] = value
+    return parse_config(kind, content, where)
+
+
+def to_yaml(config: _Model) -> str:
+    """The text of ``config.yaml``."""
+    import yaml
+
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _fields(kind, first["loc"][:-1])
+        return f"unknown setting {path!r}; known here: {', '.join(known)}"
+    return f"{path}: {first['msg'].lower()}, got {first['input']!r}"
+
+
+def _fields(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model at ``path`` below ``kind``."""
+    model: type[BaseModel] = kind
+    for part in path:
+        annotation: Any = model.model_fields[str(part)].annotation
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
+    return list(model.model_fields)

@@ -1,0 +1,5 @@
+"""From an architecture to a torch module."""
+
+from nas.networks.build import Network, build
+
+__all__ = ["Network", "build"]

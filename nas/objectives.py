@@ -1,0 +1,183 @@
+"""Goals, limits, and which of two networks is better."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.errors import UserError
+from nas.trial import Trial
+
+#: Metrics a study can aim at or limit, and whether more of it is better.
+METRICS: dict[str, bool] = {
+    "f1": True,
+    "accuracy": True,
+    "balanced_accuracy": True,
+    "params": False,
+    "macs": False,
+    "latency_ms": False,
+    "train_seconds": False,
+}
+_SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
+_LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg%]?)\s*", re.I)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One goal: a metric and its direction."""
+
+    metric: str
+    maximize: bool
+
+    def __str__(self) -> str:
+        return f"{self.metric}:{'max' if self.maximize else 'min'}"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound on a metric, ``metric <= value`` (``upper``) or ``metric >= value``."""
+
+    metric: str
+    upper: bool
+    value: float
+
+    def violation(self, metrics: Mapping[str, float]) -> float:
+        """Relative excess over the bound, 0 when it holds or the metric is not known (yet)."""
+        if self.metric not in metrics:
+            return 0.0
+        excess = metrics[self.metric] - self.value
+        return max(0.0, excess if self.upper else -excess) / max(abs(self.value), 1e-12)
+
+    def __str__(self) -> str:
+        return f"{self.metric}{'<=' if self.upper else '>='}{self.value:,.10g}"
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """What a study wants.
+
+    Attributes:
+        goals: one or more; the first decides where one network must be picked.
+        limits: bounds that every chosen network meets.
+    """
+
+    goals: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+
+    @classmethod
+    def parse(cls, goals: Sequence[str], limits: Sequence[str] = ()) -> Objectives:
+        """From text: goals ``"f1:max"`` (or ``"f1"``), limits ``"params<=300k"``.
+
+        Numbers take the suffixes k, M, G and %.
+
+        Raises:
+            UserError: malformed or unknown; says what is known.
+        """
+        parsed = tuple(_parse_goal(goal) for goal in goals) or (Objective("f1", True),)
+        names = [goal.metric for goal in parsed]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"--objective {name} is given twice; give each metric once")
+        return cls(parsed, tuple(_parse_limit(limit) for limit in limits))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metrics of the goals, in order."""
+        return tuple(goal.metric for goal in self.goals)
+
+    def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The goals' metrics, in order.
+
+        Raises:
+            KeyError: a metric is missing.
+        """
+        return tuple(float(metrics[goal.metric]) for goal in self.goals)
+
+    def losses(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The goals' metrics, signed so that less is better."""
+        return tuple(
+            -value if goal.maximize else value
+            for goal, value in zip(self.goals, self.values(metrics), strict=True)
+        )
+
+    def problem(self, metrics: Mapping[str, float]) -> str | None:
+        """Why ``metrics`` cannot be compared: a goal that is missing or not finite; else ``None``."""
+        for name in self.names:
+            if name not in metrics:
+                return f"the evaluator returned no {name}"
+            if not math.isfinite(metrics[name]):
+                return f"{name} is {metrics[name]}"
+        return None
+
+    def violation(self, metrics: Mapping[str, float]) -> float:
+        """Sum of the limits' relative violations; 0 exactly when every known limit is met."""
+        return sum(limit.violation(metrics) for limit in self.limits)
+
+    def feasible(self, trials: Iterable[Trial]) -> list[Trial]:
+        """The completed trials that meet every limit and have every goal."""
+        return [
+            trial
+            for trial in trials
+            if trial.metrics is not None
+            and self.problem(trial.metrics) is None
+            and self.violation(trial.metrics) == 0
+        ]
+
+    def dominates(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+        """Whether ``one`` is at least as good in every goal and better in one (Pareto)."""
+        pairs = list(zip(self.losses(one), self.losses(other), strict=True))
+        return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+    def front(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Feasible trials that no other dominates, best in the first goal first; equals once."""
+        ordered = sorted(
+            self.feasible(trials), key=lambda trial: (*self.losses(trial.metrics or {}), trial.number)
+        )
+        front: list[Trial] = []
+        for trial in ordered:  # sorted, so only earlier ones can dominate
+            losses = np.array(self.losses(trial.metrics or {}))
+            if not any(np.all(self.losses(kept.metrics or {}) <= losses) for kept in front):
+                front.append(trial)
+        return front
+
+    def best(self, trials: Iterable[Trial]) -> Trial | None:
+        """The feasible trial that is best in the first goal (then the others, then the earliest)."""
+        front = self.front(trials)
+        return front[0] if front else None
+
+    def knee(self, trials: Iterable[Trial]) -> Trial | None:
+        """The front's trial closest to the best of every goal, each scaled to the front's range."""
+        front = self.front(trials)
+        if not front:
+            return None
+        losses = np.array([self.losses(trial.metrics or {}) for trial in front])
+        span = np.ptp(losses, axis=0)
+        scaled = (losses - losses.min(axis=0)) / np.where(span > 0, span, 1.0)
+        return front[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
+
+
+def _parse_goal(text: str) -> Objective:
+    metric, _, direction = text.strip().partition(":")
+    if metric not in METRICS:
+        raise UserError(f"--objective {text!r}: unknown metric; known: {', '.join(METRICS)}")
+    if direction not in ("", "max", "min"):
+        raise UserError(f"--objective {text!r}: the direction is 'max' or 'min', as in 'f1:max'")
+    return Objective(metric, METRICS[metric] if not direction else direction == "max")
+
+
+def _parse_limit(text: str) -> Limit:
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        raise UserError(f"--limit {text!r} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
+    metric, operator, number, suffix = match.groups()
+    if metric not in METRICS:
+        raise UserError(f"--limit {text!r}: unknown metric {metric!r}; known: {', '.join(METRICS)}")
+    try:
+        value = float(number) * _SUFFIX[suffix.lower()]
+    except ValueError:
+        raise UserError(f"--limit {text!r}: {number!r} is not a number") from None
+    return Limit(metric, operator == "<=", value)

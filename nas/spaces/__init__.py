@@ -1,0 +1,22 @@
+"""Search spaces, by name."""
+
+from nas.plugins import Registry
+from nas.spaces.base import Decision, SearchSpace
+
+REGISTRY = Registry(
+    kind="space",
+    group="minnow.spaces",
+    base=SearchSpace,
+    builtins={
+        "mobilenet": "nas.spaces.mobilenet:MobileNet",
+        "toy": "nas.spaces.toy:Toy",
+    },
+)
+
+
+def load(name: str) -> type[SearchSpace]:
+    """The space class called ``name``; unknown names list the known ones."""
+    return REGISTRY.load(name)
+
+
+__all__ = ["REGISTRY", "Decision", "SearchSpace", "load"]

@@ -1,0 +1,124 @@
+"""The search-space contract: named decisions, and how a choice of options becomes a network."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nas.architecture import Architecture
+from nas.errors import UserError
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One thing to decide.
+
+    Attributes:
+        name: unique within the space, for tables and studies.
+        options: what can be chosen; a point of the space holds indices into them.
+    """
+
+    name: str
+    options: tuple[Any, ...]
+
+
+class SearchSpace(ABC):
+    """A finite set of networks, described by decisions.
+
+    A *point* is one option index per decision. A space implements :meth:`decode`, and
+    :meth:`canonical` where different points give the same network. Sampling and neighbourhoods follow.
+
+    Args:
+        resolutions: input resolutions to choose from, pixels.
+    """
+
+    default_resolutions: ClassVar[tuple[int, ...]] = (96, 128, 160)
+    decisions: tuple[Decision, ...]
+
+    def __init__(self, resolutions: Sequence[int] | None = None) -> None:
+        chosen = tuple(sorted(set(resolutions or self.default_resolutions)))
+        if chosen[0] < 8:
+            raise UserError(f"resolution {chosen[0]} is too small: a network needs at least 8 pixels")
+        self.resolutions = chosen
+        self.decisions = self.make_decisions()
+
+    @abstractmethod
+    def make_decisions(self) -> tuple[Decision, ...]:
+        """The decisions, in order; ``self.resolutions`` is set."""
+
+    @abstractmethod
+    def decode(self, choices: Sequence[int]) -> Architecture:
+        """The network at a point."""
+
+    def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
+        """The one point that stands for all points with the same network (inactive genes are 0)."""
+        return tuple(int(choice) for choice in choices)
+
+    @property
+    def size(self) -> int:
+        """Number of points; at least the number of different networks."""
+        return math.prod(len(decision.options) for decision in self.decisions)
+
+    def validate(self, choices: Sequence[int]) -> tuple[int, ...]:
+        """``choices`` as a tuple of Python integers.
+
+        Raises:
+            ValueError: wrong length or an index outside its options; says which.
+        """
+        if len(choices) != len(self.decisions):
+            raise ValueError(f"expected {len(self.decisions)} choices, got {len(choices)}")
+        for choice, decision in zip(choices, self.decisions, strict=True):
+            if isinstance(choice, bool) or not isinstance(choice, int | np.integer):
+                raise ValueError(f"{decision.name}: choices are integers, got {choice!r}")
+            if not 0 <= choice < len(decision.options):
+                raise ValueError(
+                    f"{decision.name}: option {choice} is outside 0..{len(decision.options) - 1}"
+                )
+        return tuple(int(choice) for choice in choices)
+
+    def sample(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """A point drawn uniformly over points."""
+        return tuple(int(rng.integers(len(decision.options))) for decision in self.decisions)
+
+    def mutate(self, choices: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:
+        """``choices`` with one decision, drawn uniformly among those with alternatives, changed."""
+        open_ = [i for i, decision in enumerate(self.decisions) if len(decision.options) > 1]
+        mutated = list(choices)
+        if open_:
+            place = int(rng.choice(open_))
+            step = int(rng.integers(1, len(self.decisions[place].options)))
+            mutated[place] = (mutated[place] + step) % len(self.decisions[place].options)
+        return tuple(int(choice) for choice in mutated)
+
+    def neighbours(self, choices: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """The canonical points one decision away, each once, in order of decisions and options."""
+        seen = {self.canonical(choices)}
+        for place, decision in enumerate(self.decisions):
+            for option in range(len(decision.options)):
+                changed = (*choices[:place], option, *choices[place + 1 :])
+                neighbour = self.canonical(changed)
+                if neighbour not in seen:
+                    seen.add(neighbour)
+                    yield neighbour
+
+    def points(self) -> Iterator[tuple[int, ...]]:
+        """Every canonical point, each once, in lexicographic order; for small spaces."""
+        seen = set()
+        for choices in product(*(range(len(decision.options)) for decision in self.decisions)):
+            point = self.canonical(choices)
+            if point not in seen:
+                seen.add(point)
+                yield point
+
+    def options(self, choices: Sequence[int]) -> dict[str, Any]:
+        """Decision name to chosen option, for tables and studies."""
+        return {
+            decision.name: decision.options[choice]
+            for decision, choice in zip(self.decisions, choices, strict=True)
+        }

@@ -1,0 +1,23 @@
+"""Search strategies, by name."""
+
+from nas.plugins import Registry
+from nas.strategies.base import SpaceExhausted, Strategy
+
+REGISTRY = Registry(
+    kind="strategy",
+    group="minnow.strategies",
+    base=Strategy,
+    builtins={
+        "random": "nas.strategies.random:RandomSearch",
+        "tpe": "nas.strategies.tpe:Tpe",
+        "nni-evolution": "nas.strategies.nni_evolution:NniEvolution",
+    },
+)
+
+
+def load(name: str) -> type[Strategy]:
+    """The strategy class called ``name``; unknown names list the known ones."""
+    return REGISTRY.load(name)
+
+
+__all__ = ["REGISTRY", "SpaceExhausted", "Strategy", "load"]

@@ -1,0 +1,192 @@
+"""The strategy contract: ask for a network worth training, tell what came of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from nas.architecture import Architecture
+from nas.cost import cost
+from nas.objectives import Objectives
+from nas.spaces.base import SearchSpace
+from nas.strategies.feasible import Filter, check_limits, next_feasible
+from nas.trial import Proposal, Trial
+
+_PATIENCE = 64  # refused proposals in a row before the space is searched for an acceptable one
+
+
+class SpaceExhausted(Exception):
+    """Every network within the limits has been proposed."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A proposed point that cannot be trained; ``trial`` is its result where it was trained before."""
+
+    choices: tuple[int, ...]
+    trial: Trial | None
+
+
+class Strategy(ABC):
+    """Proposes networks; subclasses write :meth:`propose`, and :meth:`observe` if they learn.
+
+    ``ask`` guarantees what no strategy needs to care about: a proposal is a new network, inside every
+    limit that can be known before training. What a strategy proposes may depend only on the told
+    trials and on the generator it is handed, so telling a study's trials again restores it exactly.
+
+    Args:
+        space: what to search.
+        objectives: goals and limits.
+        seed: of every random decision.
+        num_classes: of the data; costs depend on it.
+        probes: metric name to a function that measures it on an untrained network
+            (``{"latency_ms": ...}``); only called for limits that closed forms do not cover.
+
+    Raises:
+        UserError: no network of the space meets the limits; names the cheapest.
+
+    Example::
+
+        strategy = RandomSearch(space, Objectives.parse(["f1:max"]), num_classes=10)
+        proposal = strategy.ask()
+        strategy.tell(proposal.complete({"f1": train(proposal.architecture)}))
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Objectives,
+        *,
+        seed: int = 0,
+        num_classes: int,
+        probes: Mapping[str, Callable[[Architecture], float]] | None = None,
+    ) -> None:
+        self.space = space
+        self.objectives = objectives
+        self.seed = seed
+        self.num_classes = num_classes
+        self.trials: list[Trial] = []  # told, in the order they were told
+        self.pending: dict[int, Proposal] = {}  # asked, not told
+        self.refused: list[Refusal] = []  # what the current ask has turned down so far
+        self._probes = dict(probes or {})
+        self._seen: dict[str, Trial | None] = {}  # architecture key -> its first result
+        self._numbers: set[int] = set()
+        self._next = 0
+        check_limits(space, objectives, self.measure)
+
+    @abstractmethod
+    def propose(self, rng: np.random.Generator) -> Sequence[int]:
+        """A point of the space, one option index per decision.
+
+        Called again within the same ask, with ``self.refused`` grown by one, until a proposal is new
+        and within the limits.
+
+        Args:
+            rng: the only source of randomness; seeded from the study's seed and the trial's number.
+        """
+
+    def observe(self, trial: Trial) -> None:  # noqa: B027  optional hook
+        """Learn from a told trial; ``trial.metrics`` is ``None`` where it failed."""
+
+    def measure(self, architecture: Architecture) -> dict[str, float]:
+        """What is known of a network before training: params, macs, and probed limits.
+
+        Probes run only for networks that meet the limits on params and MACs.
+        """
+        total = cost(architecture, self.num_classes)
+        metrics: dict[str, float] = {"params": total.params, "macs": total.macs}
+        for limit in self.objectives.limits:
+            if limit.metric in self._probes and self.objectives.violation(metrics) == 0:
+                metrics[limit.metric] = self._probes[limit.metric](architecture)
+        return metrics
+
+    @final
+    def ask(self) -> Proposal:
+        """The next network to train.
+
+        Returns:
+            A network never proposed or told before, inside every limit known before training.
+
+        Raises:
+            SpaceExhausted: there is none left.
+            ValueError: ``propose`` returned something that is not a point of the space.
+        """
+        number = self._next
+        rng = np.random.default_rng([self.seed, number])
+        self.refused = []
+        point = self._accepted(rng)
+        if point is None:
+            fallback = next_feasible(self._filter(), rng, (trial.choices for trial in self.trials))
+            if fallback is None:
+                raise SpaceExhausted(
+                    f"all networks of the space within the limits have been tried "
+                    f"({len(self._seen)} so far); widen the limits or the space"
+                )
+            point = fallback
+        architecture = self.space.decode(point)
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        proposal = Proposal(number, point, architecture, seed)
+        self.pending[number] = proposal
+        self._seen[architecture.key] = None
+        self._numbers.add(number)
+        self._next = number + 1
+        return proposal
+
+    @final
+    def tell(self, trial: Trial) -> None:
+        """Take the outcome of a trial, asked for here or anywhere else.
+
+        A completed trial without a finite value for every goal counts as failed.
+
+        Raises:
+            ValueError: the number was told before, or was asked for with other choices.
+        """
+        number = trial.number
+        asked = self.pending.get(number)
+        if asked is None and number in self._numbers:
+            raise ValueError(f"trial {number} was told before")
+        choices = self.space.canonical(self.space.validate(trial.choices))
+        if asked is not None and asked.choices != choices:
+            raise ValueError(f"trial {number} was asked for with other choices")
+        if trial.metrics is not None:
+            problem = self.objectives.problem(trial.metrics)
+            trial = trial if problem is None else trial.proposal.fail(problem)
+        self.pending.pop(number, None)
+        self._numbers.add(number)
+        self._next = max(self._next, number + 1)
+        key = trial.architecture.key
+        self.observe(trial)
+        self.trials.append(trial)
+        if self._seen.get(key) is None:
+            self._seen[key] = trial
+
+    @final
+    def resume(self, proposal: Proposal) -> None:
+        """Take up a proposal that was asked for before an interruption and has not been told.
+
+        Raises:
+            ValueError: its number is taken.
+        """
+        if proposal.number in self._numbers:
+            raise ValueError(f"trial {proposal.number} is already known")
+        self.pending[proposal.number] = proposal
+        self._numbers.add(proposal.number)
+        self._seen.setdefault(proposal.architecture.key, None)
+        self._next = max(self._next, proposal.number + 1)
+
+    def _accepted(self, rng: np.random.Generator) -> tuple[int, ...] | None:
+        """The first acceptable proposal, ``None`` after too many refusals."""
+        accepts = self._filter()
+        for _ in range(_PATIENCE):
+            choices = self.space.canonical(self.space.validate(self.propose(rng)))
+            if accepts(choices):
+                return choices
+            self.refused.append(Refusal(choices, self._seen.get(self.space.decode(choices).key)))
+        return None
+
+    def _filter(self) -> Filter:
+        return Filter(self.space, self.objectives, self.measure, self._seen)

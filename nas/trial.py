@@ -1,0 +1,66 @@
+"""A network to train (proposal) and what came of it (trial)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nas.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A network that should be trained.
+
+    Attributes:
+        number: 0, 1, 2, ... within the study.
+        choices: canonical point of the space, one option index per decision.
+        architecture: the network at that point.
+        seed: of initialisation, order and augmentation of this training.
+        epochs: how long to train; ``None`` leaves it to the evaluator.
+        parent: number of the trial whose training this one continues, if any.
+    """
+
+    number: int
+    choices: tuple[int, ...]
+    architecture: Architecture
+    seed: int
+    epochs: int | None = None
+    parent: int | None = None
+
+    def complete(self, metrics: Mapping[str, float]) -> Trial:
+        """The trial of a training that ended with ``metrics``."""
+        return Trial(self, {name: float(value) for name, value in metrics.items()}, None)
+
+    def fail(self, error: str) -> Trial:
+        """The trial of a training that did not end; ``error`` is one line."""
+        return Trial(self, None, error)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal with its outcome: ``metrics`` when it completed, ``error`` when it failed."""
+
+    proposal: Proposal
+    metrics: Mapping[str, float] | None
+    error: str | None = None
+
+    @property
+    def number(self) -> int:
+        """Number within the study."""
+        return self.proposal.number
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Canonical point of the space."""
+        return self.proposal.choices
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network."""
+        return self.proposal.architecture
+
+    @property
+    def completed(self) -> bool:
+        """Whether there are metrics."""
+        return self.metrics is not None
