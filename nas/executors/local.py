@@ -1,0 +1,162 @@
+"""Trials in this process, or in spawned processes on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from nas.search import EvaluationError, Evaluator
+from nas.trial import Proposal, Trial
+
+
+class SerialExecutor:
+    """One evaluation at a time, in this process."""
+
+    slots = 1
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._queue: deque[Proposal] = deque()
+
+    def submit(self, proposal: Proposal) -> None:
+        """Queue an evaluation; it runs in :meth:`collect`."""
+        self._queue.append(proposal)
+
+    def collect(self) -> Trial:
+        """Run the oldest queued evaluation."""
+        proposal = self._queue.popleft()
+        try:
+            return proposal.complete(self._evaluator(proposal))
+        except EvaluationError as error:
+            return proposal.fail(str(error))
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    proposal: Proposal | None = None
+
+
+class ProcessExecutor:
+    """Evaluations in spawned processes; a worker that dies fails its trial and is replaced.
+
+    Args:
+        factory: picklable; makes the evaluator inside each worker.
+        workers: number of processes; each gets ``cores / workers`` threads.
+
+    Use it as a context manager: leaving it ends the workers.
+    """
+
+    def __init__(self, factory: Callable[[], Evaluator], workers: int) -> None:
+        self.slots = workers
+        self._factory = factory
+        self._threads = max(1, (os.cpu_count() or 1) // workers)
+        self._workers = [self._spawn() for _ in range(workers)]
+
+    def __enter__(self) -> ProcessExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.join()
+            worker.connection.close()
+
+    def submit(self, proposal: Proposal) -> None:
+        """Hand an evaluation to an idle worker.
+
+        Raises:
+            RuntimeError: every worker is busy.
+        """
+        for index, worker in enumerate(self._workers):
+            if worker.proposal is None:
+                try:
+                    worker.connection.send(proposal)
+                except (BrokenPipeError, OSError):  # died while idle
+                    worker = self._replace(index)
+                    worker.connection.send(proposal)
+                worker.proposal = proposal
+                return
+        raise RuntimeError("every worker is busy")
+
+    def collect(self) -> Trial:
+        """Wait for the next evaluation to end.
+
+        Raises:
+            Exception: whatever a bug in the evaluator raised.
+        """
+        busy = [worker for worker in self._workers if worker.proposal is not None]
+        ready = wait([worker.connection for worker in busy])
+        worker = next(worker for worker in busy if worker.connection in ready)
+        proposal, worker.proposal = worker.proposal, None
+        if proposal is None:
+            raise RuntimeError("a worker answered without being asked")
+        try:
+            outcome = worker.connection.recv()
+        except EOFError:
+            worker.process.join()
+            code = worker.process.exitcode
+            self._replace(self._workers.index(worker))
+            return proposal.fail(f"the worker process died (exit code {code})")
+        if isinstance(outcome, EvaluationError):
+            return proposal.fail(str(outcome))
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return proposal.complete(outcome)
+
+    def _replace(self, index: int) -> _Worker:
+        self._workers[index].process.kill()
+        self._workers[index].connection.close()
+        self._workers[index] = self._spawn()
+        return self._workers[index]
+
+    def _spawn(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_work, args=(self._factory, theirs), daemon=True, name="minnow-trial"
+        )
+        with _threads_limited(self._threads):
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
+    """Evaluate proposals until the other end closes; Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    evaluator: Evaluator | None = None
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            proposal = connection.recv()
+            outcome: object
+            try:
+                evaluator = evaluator or factory()
+                outcome = dict(evaluator(proposal))
+            except Exception as error:  # handed to the parent, which raises it
+                outcome = error
+            connection.send(outcome)
+
+
+@contextlib.contextmanager
+def _threads_limited(threads: int) -> Iterator[None]:
+    """Processes started inside use ``threads`` threads; the libraries read this when they load."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

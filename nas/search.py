@@ -1,0 +1,119 @@
+"""The search loop: ask, execute, tell, store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from nas.store import Store
+from nas.strategies.base import SpaceExhausted, Strategy
+from nas.trial import Proposal, Trial
+
+
+class EvaluationError(Exception):
+    """Training a proposal failed for a reason of its own; the trial fails and the study goes on."""
+
+
+class Evaluator(Protocol):
+    """Trains and measures one proposal."""
+
+    def __call__(self, proposal: Proposal) -> Mapping[str, float]:
+        """Metrics of the trained network.
+
+        Raises:
+            EvaluationError: the training failed.
+        """
+        ...
+
+
+class Executor(Protocol):
+    """Runs evaluations, one or several at a time."""
+
+    slots: int
+
+    def submit(self, proposal: Proposal) -> None:
+        """Start, or queue, an evaluation."""
+        ...
+
+    def collect(self) -> Trial:
+        """Wait for the next evaluation to end; a failed one is a failed trial."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears what the loop does, for progress displays."""
+
+    def began(self, proposal: Proposal) -> None:
+        """A proposal is about to be trained."""
+        ...
+
+    def ended(self, trial: Trial) -> None:
+        """A trial ended and was stored."""
+        ...
+
+
+def search(
+    strategy: Strategy,
+    executor: Executor,
+    store: Store,
+    *,
+    trials: int,
+    timeout: float | None = None,
+    listener: Listener | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Run a study up to ``trials`` trials, after those that it already holds.
+
+    The strategy is told the stored trials first, and proposals that an interruption cut short are
+    trained again, so a resumed sequential study proposes what an uninterrupted one would have.
+
+    Args:
+        strategy: new, with nothing told.
+        executor: trains the proposals.
+        store: the study.
+        trials: total number, failed ones and those of earlier runs included.
+        timeout: seconds after which nothing new is started.
+        listener: hears of every trial.
+        clock: seconds.
+
+    Returns:
+        Why it ended: ``"trials"``, ``"timeout"`` or ``"exhausted"``.
+    """
+    deadline = None if timeout is None else clock() + timeout
+    for trial in store.trials():
+        strategy.tell(trial)
+    waiting = store.unfinished()
+    for proposal in waiting:
+        strategy.resume(proposal)
+    begun = len(strategy.trials) + len(waiting)
+    running, reason = 0, "trials"
+    while True:
+        while running < executor.slots:
+            if deadline is not None and clock() >= deadline:
+                reason = "timeout"
+                break
+            if waiting:
+                proposal = waiting.pop(0)
+            elif begun < trials:
+                try:
+                    proposal = strategy.ask()
+                except SpaceExhausted:
+                    reason = "exhausted"
+                    break
+                begun += 1
+            else:
+                break
+            store.begin(proposal, strategy.measure(proposal.architecture))
+            if listener is not None:
+                listener.began(proposal)
+            executor.submit(proposal)
+            running += 1
+        if running == 0:
+            return reason
+        trial = executor.collect()
+        running -= 1
+        strategy.tell(trial)
+        store.finish(strategy.trials[-1])
+        if listener is not None:
+            listener.ended(strategy.trials[-1])
