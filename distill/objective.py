@@ -1,0 +1,45 @@
+"""What a student minimises: its teacher's view of an image, and the label."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from distill.losses import REGISTRY
+from nas.config import LossConfig
+from nas.errors import UserError
+from training.batches import Batch
+from training.fit import Loss, cross_entropy
+
+
+def objective(config: LossConfig, smoothing: float, *, teacher: bool) -> Loss:
+    """The training loss.
+
+    With a teacher, ``weight * distillation + (1 - weight) * cross-entropy`` (Hinton et al. 2015,
+    section 2); without one, cross-entropy with label smoothing. The labels beside a teacher are not
+    smoothed: its own outputs already say how sure to be.
+
+    Args:
+        config: the distillation loss, its options and its weight.
+        smoothing: of the cross-entropy alone.
+        teacher: whether batches carry a teacher's logits.
+
+    Raises:
+        UserError: unknown loss or option; lists the known ones.
+    """
+    if not teacher:
+        return cross_entropy(smoothing)
+    kind = REGISTRY.load(config.name)
+    try:
+        distillation = kind(**config.options)
+    except TypeError as error:
+        raise UserError(f"loss {config.name!r}: {error}") from None
+    weight = config.weight
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        if batch.teacher is None:
+            raise ValueError("the batch carries no teacher logits")
+        soft = distillation(logits, batch.teacher, batch.labels)
+        return weight * soft + (1 - weight) * F.cross_entropy(logits, batch.labels)
+
+    return loss

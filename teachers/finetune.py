@@ -1,0 +1,208 @@
+"""Fine-tuning a pretrained network on the user's images, once per (weights, data, recipe)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nas.config import AugmentConfig, TeacherConfig, TrainConfig
+from nas.errors import UserError
+from nas.files import write_bytes
+from teachers.base import Pretrained, TeacherSource, weights_digest
+from teachers.pretrained import replace_head, resolve
+from training.batches import Batches, augmentation_of
+from training.cache import cache_dir
+from training.evaluate import evaluate
+from training.files import disk_errors, write_json
+from training.fit import Progress, cross_entropy, fit
+from training.images import ImageSet
+from training.metrics import Metrics
+from training.preprocess import Normalization
+
+_VERSION = 1  # of the fine-tuning; raise it when its result changes
+_SMALLEST = 64  # side below which an ImageNet network has little left to look at, pixels
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A network that knows the data set: frozen, in eval mode.
+
+    Attributes:
+        name: what to call it.
+        model: ``(B, 3, resolution, resolution)`` normalised images to ``(B, C)`` logits.
+        resolution: side of its input, pixels.
+        normalization: of its input.
+        digest: of its weights.
+        val: scores on validation.
+        source: where its pretrained weights came from.
+        cached: whether it was fine-tuned earlier.
+        seconds: that fine-tuning took.
+    """
+
+    name: str
+    model: nn.Module
+    resolution: int
+    normalization: Normalization
+    digest: str
+    val: Metrics
+    source: str
+    cached: bool
+    seconds: float
+
+    def evaluate(self, data: ImageSet, split: str) -> Metrics:
+        """Scores on a split."""
+        return evaluate(
+            self.model, data, split, resolution=self.resolution, normalization=self.normalization
+        )
+
+
+def prepare_teacher(
+    config: TeacherConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    *,
+    device: torch.device = torch.device("cpu"),  # noqa: B008  immutable
+    sources: list[TeacherSource] | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> Teacher:
+    """The teacher, fine-tuned on the training split at its own resolution and normalisation.
+
+    A network that Minnow trained on the same classes is taken as it is. Anything else gets a new head
+    and is fine-tuned; the result is cached, and an interrupted fine-tuning goes on where it stopped.
+
+    Raises:
+        UserError: no such teacher, or one trained for other classes.
+    """
+    pretrained = resolve(config.spec, sources)
+    if pretrained.classes is not None:
+        return _trained(pretrained, data, device)
+    resolution = config.resolution or default_resolution(pretrained.resolution, data.size)
+    recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
+    key = _key(pretrained, data, resolution, recipe, augment)
+    folder = cache_dir() / "teachers" / key
+    model = pretrained.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        replace_head(model, data.num_classes)
+    known = _load(folder, model)
+    if known is None:
+        batches = Batches(
+            data=data,
+            resolution=resolution,
+            normalization=pretrained.normalization,
+            augmentation=augmentation_of(augment, data),
+            batch_size=recipe.batch_size,
+            views=recipe.views,
+            seed=0,
+            device=device,
+        )
+        fitted = fit(
+            model,
+            batches,
+            cross_entropy(recipe.label_smoothing),
+            recipe,
+            checkpoint=folder / "checkpoint.pt",
+            identity=key,
+            report=report,
+        )
+        _save(folder, fitted.model, fitted.val, fitted.seconds)
+    val, seconds = known or (fitted.val, fitted.seconds)
+    return Teacher(
+        name=pretrained.name,
+        model=_frozen(model, device),
+        resolution=resolution,
+        normalization=pretrained.normalization,
+        digest=weights_digest(pretrained.name, model),
+        val=val,
+        source=pretrained.source,
+        cached=known is not None,
+        seconds=seconds,
+    )
+
+
+def default_resolution(pretrained: int, stored: int) -> int:
+    """Side of the teacher's input, pixels: what it was pretrained with, but not far above the images.
+
+    Enlarging small images beyond their own size costs time and shows nothing new.
+    """
+    return min(pretrained, max(_SMALLEST, stored))
+
+
+def _trained(pretrained: Pretrained, data: ImageSet, device: torch.device) -> Teacher:
+    if pretrained.classes != data.classes:
+        raise UserError(
+            f"teacher {pretrained.name!r} knows the classes {', '.join(pretrained.classes or ())}, "
+            f"the data set has {', '.join(data.classes)}; "
+            f"choose a teacher of these classes, or a timm name to fine-tune"
+        )
+    model = _frozen(pretrained.model, device)
+    val = evaluate(
+        model,
+        data,
+        "val",
+        resolution=pretrained.resolution,
+        normalization=pretrained.normalization,
+    )
+    return Teacher(
+        name=pretrained.name,
+        model=model,
+        resolution=pretrained.resolution,
+        normalization=pretrained.normalization,
+        digest=pretrained.digest,
+        val=val,
+        source=pretrained.source,
+        cached=True,
+        seconds=0.0,
+    )
+
+
+def _frozen(model: nn.Module, device: torch.device) -> nn.Module:
+    moved = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def _key(
+    pretrained: Pretrained,
+    data: ImageSet,
+    resolution: int,
+    recipe: TrainConfig,
+    augment: AugmentConfig,
+) -> str:
+    content = [
+        _VERSION,
+        pretrained.digest,
+        data.digest,
+        resolution,
+        recipe.model_dump(),
+        augmentation_of(augment, data).key,
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _save(folder: Path, model: nn.Module, val: Metrics, seconds: float) -> None:
+    from safetensors.torch import save
+
+    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    with disk_errors(folder):
+        write_bytes(folder / "model.safetensors", save(weights))
+        write_json(folder / "teacher.json", {"val": asdict(val), "seconds": seconds})
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float] | None:
+    """Fill ``model`` from the cache; ``None`` where there is nothing whole (it is then made again)."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        record = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return Metrics(**record["val"]), float(record["seconds"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
+        return None

@@ -1,0 +1,125 @@
+"""timm networks as teachers: making one, loading weights strictly, replacing the head.
+
+timm is imported inside the functions: its import takes seconds, which a listing of plugins or a
+teacher from a run directory need not pay.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nas.errors import UserError
+from teachers.base import Pretrained, weights_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def is_timm_name(name: str) -> bool:
+    """Tell whether timm knows the network, with or without a pretrained tag (``name.tag``)."""
+    import timm
+
+    return timm.is_model(name)
+
+
+def close_matches(name: str, *, pretrained: bool = False, n: int = 5) -> list[str]:
+    """Return up to ``n`` timm names that resemble ``name``, closest first.
+
+    Args:
+        name: A name that timm may not know.
+        pretrained: Offer only networks that have pretrained weights.
+        n: The most names to return.
+    """
+    import timm
+
+    known = list(
+        dict.fromkeys(full.split(".")[0] for full in timm.list_models(pretrained=pretrained))
+    )
+    return difflib.get_close_matches(name.split(".")[0], known, n=n, cutoff=0.6)
+
+
+def pretrained_from_timm(name: str, model: nn.Module, source: str) -> Pretrained:
+    """Describe a loaded timm model; resolution, mean and std come from its own configuration."""
+    from timm.data import resolve_model_data_config
+
+    from training.preprocess import Normalization
+
+    data = resolve_model_data_config(model)
+    return Pretrained(
+        name=name,
+        model=model.eval(),
+        resolution=int(data["input_size"][-1]),
+        normalization=Normalization(mean=_triple(data["mean"]), std=_triple(data["std"])),
+        digest=weights_digest(name, model),
+        classes=None,
+        source=source,
+    )
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, where: str | Path) -> None:
+    """Load a state dictionary that must fit: the same keys, each of the same shape.
+
+    Raises:
+        UserError: One line that names ``where`` and the first key that is missing, unexpected or
+            of another shape.
+    """
+    expected = model.state_dict()
+    faults = [f"{key!r} is missing" for key in expected if key not in state]
+    faults += [f"{key!r} is unexpected" for key in state if key not in expected]
+    faults += [
+        f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if faults:
+        more = f" (and {len(faults) - 1} more differences)" if len(faults) > 1 else ""
+        raise UserError(
+            f"{where} does not fit the network ({type(model).__name__}): {faults[0]}{more}; "
+            "name the network that the weights were trained with"
+        )
+    model.load_state_dict(dict(state), strict=True)
+
+
+def head_weight_key(model: nn.Module) -> str | None:
+    """Return the key of a timm model's classifier weight ``(classes, ...)``, if it declares one."""
+    names = cast("dict[str, Any]", model.pretrained_cfg).get("classifier")
+    if not names:
+        return None
+    # A distilled transformer lists two heads; both have one row per class.
+    return (names if isinstance(names, str) else names[0]) + ".weight"
+
+
+def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
+    """Give a classifier a fresh head for ``num_classes`` classes, in place, and return it.
+
+    The new weights are drawn from torch's global generator: seed it for a reproducible head.
+
+    Args:
+        model: A timm model of any family, or a network whose last ``nn.Linear`` is its head.
+        num_classes: How many classes the new head tells apart, at least 1.
+
+    Raises:
+        ValueError: ``num_classes`` is below 1, or the model has no head that could be replaced.
+    """
+    from torch import nn
+
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+    if callable(reset := getattr(model, "reset_classifier", None)):
+        reset(num_classes)
+        return model
+    linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    if not linears:
+        raise ValueError(f"{type(model).__name__} has no nn.Linear that could be its head")
+    name, old = linears[-1]
+    fresh = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    model.set_submodule(name, fresh.to(old.weight.device, old.weight.dtype))
+    return model

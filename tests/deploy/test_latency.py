@@ -1,0 +1,156 @@
+"""Latency: what is counted, what is cached, and under which key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from shipping import tiny_architecture
+from torch import nn
+
+import deploy.latency_cache as latency_cache
+from deploy.export import onnx_bytes
+from deploy.latency import (
+    MAX_RUNS,
+    MIN_RUNS,
+    WARM_UP_RUNS,
+    Latency,
+    measure_module,
+    measure_onnx,
+    thread_clock,
+    time_runs,
+)
+from deploy.latency_cache import measure_architecture
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_measures_a_file_and_its_content_alike(network: nn.Module, tmp_path: Path) -> None:
+    content = onnx_bytes(network, 32)
+    (tmp_path / "model.onnx").write_bytes(content)
+    for source in (content, tmp_path / "model.onnx", str(tmp_path / "model.onnx")):
+        latency = measure_onnx(source)
+        assert latency.median_ms > 0 and latency.iqr_ms >= 0
+        assert MIN_RUNS <= latency.n <= MAX_RUNS
+        assert latency.runtime.startswith("onnxruntime ")
+        assert latency.runtime.endswith(" CPUExecutionProvider, 1 thread")
+
+
+def test_dictionary_is_what_metrics_hold() -> None:
+    latency = Latency(1.5, 0.25, 50, "onnxruntime 9")
+    assert latency.to_dict() == {"median": 1.5, "iqr": 0.25, "n": 50, "runtime": "onnxruntime 9"}
+
+
+def test_more_work_takes_longer() -> None:
+    small = measure_module(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32
+    )
+    big = nn.Sequential(nn.Conv2d(3, 256, 7), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert measure_module(big, 128).median_ms > 10 * small.median_ms
+
+
+def test_every_run_is_timed_by_the_clock_that_was_given() -> None:
+    now, runs = 0.0, 0
+
+    def run() -> None:
+        nonlocal now, runs
+        now, runs = now + runs, runs + 1
+
+    times = time_runs(run, clock=lambda: now)
+    assert len(times) == MAX_RUNS
+    warm_up = runs - MAX_RUNS
+    assert warm_up >= WARM_UP_RUNS
+    np.testing.assert_array_equal(times, np.arange(warm_up, runs))
+
+
+def test_a_spent_budget_still_gives_enough_runs() -> None:
+    assert len(time_runs(lambda: None, clock=time.perf_counter, budget_s=0.0)) == MIN_RUNS
+
+
+def test_time_off_the_core_is_not_counted() -> None:
+    clock = thread_clock()
+    if clock is time.perf_counter:
+        pytest.skip("this system's thread clock is too coarse to be used")
+    before, wall = clock(), time.perf_counter()
+    time.sleep(0.3)
+    assert time.perf_counter() - wall >= 0.3
+    assert clock() - before < 0.15
+
+
+def test_second_measurement_comes_from_the_file(tmp_path: Path) -> None:
+    first = measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert measure_architecture(tiny_architecture(), 3, cache=tmp_path) == first
+    content = json.loads(file.read_text())
+    assert content["architecture"] == tiny_architecture().key
+    content["latency_ms"]["median"] = 123.0
+    file.write_text(json.dumps(content))
+    assert measure_architecture(tiny_architecture(), 3, cache=tmp_path).median_ms == 123.0
+
+
+def test_other_networks_classes_threads_and_machines_are_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    measure_architecture(tiny_architecture(width=16), 3, cache=tmp_path)
+    measure_architecture(tiny_architecture(), 4, cache=tmp_path)
+    two = measure_architecture(tiny_architecture(), 3, cache=tmp_path, threads=2)
+    assert two.runtime.endswith("2 threads")
+    monkeypatch.setattr(latency_cache, "machine_name", lambda: "another machine")
+    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"latency_ms": {"median": "x"}}'])
+def test_damaged_cache_file_is_measured_again(tmp_path: Path, content: str) -> None:
+    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_text(content)
+    again = measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    assert json.loads(file.read_text())["latency_ms"] == again.to_dict()
+
+
+def test_cache_lies_in_the_users_cache_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINNOW_CACHE", str(tmp_path))
+    measure_architecture(tiny_architecture(), 3)
+    assert len(list((tmp_path / "latency").glob("*.json"))) == 1
+
+
+def test_measuring_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from deploy.latency_cache import measure_architecture
+from nas.architecture import Architecture
+print(measure_architecture(Architecture.from_yaml(sys.argv[1]), 3, cache=Path(sys.argv[2])))
+"""
+
+
+def test_another_process_finds_what_this_one_measured(tmp_path: Path) -> None:
+    model, cache = tmp_path / "model.yaml", tmp_path / "cache"
+    tiny_architecture().to_yaml(model)
+    here = measure_architecture(tiny_architecture(), 3, cache=cache)
+    there = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(model), str(cache)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert there.stdout.strip() == str(here)
+    assert len(list(cache.iterdir())) == 1

@@ -1,0 +1,1 @@
+"""Data, augmentation, the training loop, metrics and the trained model on disk."""

@@ -1,0 +1,107 @@
+"""Training batches: shuffled, augmented as whole batches, normalised, with the teacher's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nas.config import AugmentConfig
+from training.augment import Augmentation, augment
+from training.images import ImageSet
+from training.preprocess import Normalization, prepare
+
+#: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
+DATA_SEED = 0
+
+#: Teacher logits ``(N, C)`` of every image of the set under one view.
+Outputs = Callable[[int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's images.
+
+    Attributes:
+        images: ``(B, 3, r, r)`` float32, normalised, ``channels_last``.
+        labels: ``(B,)`` int64.
+        teacher: ``(B, C)`` float32 logits of the teacher for the same pixels, if there is one.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    teacher: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The training split, epoch by epoch.
+
+    Attributes:
+        data: the images.
+        resolution: side of the network's input, pixels.
+        normalization: of the network.
+        augmentation: how images are changed.
+        batch_size: wanted images per step; the split is cut into steps of (nearly) equal size.
+        views: epoch ``e`` shows view ``e % views`` of every image.
+        seed: of the order.
+        outputs: teacher logits by view.
+        device: where batches end up.
+    """
+
+    data: ImageSet
+    resolution: int
+    normalization: Normalization
+    augmentation: Augmentation
+    batch_size: int
+    views: int
+    seed: int
+    outputs: Outputs | None = None
+    device: torch.device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        return max(1, round(len(self.data.splits["train"]) / self.batch_size))
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch; depends on nothing but the attributes and ``epoch``."""
+        view = epoch % self.views
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.data.splits["train"])
+        logits = None if self.outputs is None else self.outputs(view)
+        for indices in np.array_split(order, len(self)):
+            pixels = augmented(self.data, indices, view, self.augmentation, self.device)
+            teacher = None
+            if logits is not None:
+                teacher = torch.from_numpy(logits[indices].astype(np.float32)).to(self.device)
+            yield Batch(
+                images=prepare(pixels, self.resolution, self.normalization),
+                labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
+                teacher=teacher,
+            )
+
+
+def stored(data: ImageSet, indices: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Images ``(B, 3, S, S)`` uint8 as they are stored."""
+    return torch.from_numpy(data.images[indices]).permute(0, 3, 1, 2).to(device)
+
+
+def augmented(
+    data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation, device: torch.device
+) -> torch.Tensor:
+    """View ``view`` of images, ``(B, 3, S, S)`` uint8: the same pixels for whoever asks."""
+    return augment(
+        stored(data, indices, device),
+        indices,
+        total=len(data.images),
+        view=view,
+        seed=DATA_SEED,
+        settings=augmentation,
+    )
+
+
+def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:
+    """The configured augmentation; images are only mirrored where that keeps their meaning."""
+    flip = data.flip if config.flip is None else config.flip
+    return Augmentation(config.operations, config.magnitude, flip, config.cutout)

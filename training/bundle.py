@@ -1,0 +1,224 @@
+"""A trained model on disk: five files in one directory, all that later stages need.
+
+``model.safetensors`` (weights), ``architecture.yaml`` (the model file), ``labels.txt`` (one class
+per line, in the order of the logits), ``config.yaml`` (how it was made; ``normalization:
+{mean, std}`` is read back) and ``metrics.json``.
+
+A directory is a bundle while it holds the weights: saving flushes all five files elsewhere, takes
+the old weights away, moves the others in, and the weights last. So whenever a save is killed, what
+is left is the old bundle, the new one, or a directory that :func:`load_bundle` refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.architecture import Architecture
+from nas.errors import UserError
+from nas.files import write_bytes, write_text
+from training.bundle_text import read_labels, read_mapping, read_normalization
+from training.files import disk_errors, flush_directory, write_json
+from training.preprocess import Normalization
+
+WEIGHTS = "model.safetensors"
+ARCHITECTURE = "architecture.yaml"
+LABELS = "labels.txt"
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+FILES = (ARCHITECTURE, LABELS, CONFIG, METRICS, WEIGHTS)  # in the order a save puts them in place
+_STAGING = ".saving-"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model read back.
+
+    Attributes:
+        path: the directory the files lie in.
+        architecture: the network; its ``resolution`` is the side of the input in pixels.
+        classes: names in the order of the logits.
+        normalization: what the input is normalised with.
+        model: in eval mode on the CPU, ``channels_last``.
+        config: content of ``config.yaml``.
+        metrics: content of ``metrics.json``.
+    """
+
+    path: Path
+    architecture: Architecture
+    classes: tuple[str, ...]
+    normalization: Normalization
+    model: nn.Module
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def save_bundle(
+    path: str | Path,
+    model: nn.Module,
+    architecture: Architecture,
+    classes: Sequence[str],
+    *,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write a bundle, replacing one that is there; other files in the directory stay.
+
+    Args:
+        path: directory; made if missing.
+        model: the network that ``nas.networks.build(architecture, len(classes))`` makes, trained.
+        architecture: what ``model`` was built from.
+        classes: names in the order of the logits.
+        config: plain data for ``config.yaml``; ``normalization: {mean, std}`` must be in it.
+        metrics: plain data for ``metrics.json``.
+
+    Raises:
+        UserError: a class name that a line of text cannot hold; a full or read-only disk.
+        ValueError: ``config`` has no usable ``normalization``, or ``model`` is another network than
+            ``architecture`` with ``len(classes)`` classes.
+    """
+    import yaml
+    from safetensors.torch import save
+
+    path = Path(path)
+    for name in classes:
+        if not name.strip() or "\n" in name or "\r" in name:
+            raise UserError(f"class name {name!r} is not one line of text; rename the class folder")
+    read_normalization(config)
+    weights = {
+        key: value.detach().to("cpu").contiguous() for key, value in model.state_dict().items()
+    }
+    misfit = _misfit(weights, _untrained(architecture, len(classes)).state_dict())
+    if misfit:
+        raise ValueError(f"the model is not the one the architecture describes: {misfit}")
+
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        for leftover in path.glob(_STAGING + "*"):
+            shutil.rmtree(leftover)
+        staging = Path(tempfile.mkdtemp(dir=path, prefix=_STAGING))
+        try:
+            architecture.to_yaml(staging / ARCHITECTURE, num_classes=len(classes))
+            write_text(staging / LABELS, "".join(f"{name}\n" for name in classes))
+            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+            write_text(staging / CONFIG, text)
+            write_json(staging / METRICS, dict(metrics))
+            write_bytes(staging / WEIGHTS, save(weights))
+            (path / WEIGHTS).unlink(missing_ok=True)
+            flush_directory(path)
+            for name in FILES:
+                if name == WEIGHTS:
+                    flush_directory(path)  # nothing may reach the disk later than the weights
+                os.replace(staging / name, path / name)
+            flush_directory(path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Read a trained model.
+
+    Args:
+        path: the bundle's directory, or a run directory whose ``student/`` is one.
+
+    Raises:
+        UserError: one line that names the file that is missing, corrupt or does not fit the others.
+    """
+    import yaml
+
+    path = find_bundle(path)
+    architecture = Architecture.from_yaml(path / ARCHITECTURE)
+    classes = read_labels(path / LABELS)
+    config = read_mapping(path / CONFIG, yaml.safe_load, yaml.YAMLError, "YAML")
+    metrics = read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")
+    try:
+        normalization = read_normalization(config)
+    except ValueError as error:
+        raise UserError(f"{path / CONFIG}: {error}") from None
+    model = _untrained(architecture, len(classes))
+    _load_weights(model, path / WEIGHTS, len(classes))
+    model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Bundle(path, architecture, classes, normalization, model, config, metrics)
+
+
+def find_bundle(path: str | Path) -> Path:
+    """The directory that holds the weights: ``path`` or ``path/student``.
+
+    Raises:
+        UserError: there is none; says what is missing and which command makes one.
+    """
+    path = Path(path)
+    make = "python cli.py distill --student RUN_OR_YAML"
+    if not path.exists():
+        raise UserError(f"{path}: no such directory; give a trained model's, or make one: {make}")
+    if not path.is_dir():
+        raise UserError(f"{path} is a file; give the directory of a trained model")
+    for directory in (path, path / "student"):
+        if (directory / WEIGHTS).is_file():
+            missing = [name for name in FILES if not (directory / name).is_file()]
+            if missing:
+                raise UserError(
+                    f"{directory}: not a whole trained model: {', '.join(missing)} missing; "
+                    f"restore what was deleted or train it again: {make}"
+                )
+            return directory
+    if (path / ARCHITECTURE).is_file():
+        make = f"python cli.py distill --student {path}"
+    raise UserError(f"{path}: no trained model in it ({WEIGHTS} is missing); make one: {make}")
+
+
+def _untrained(architecture: Architecture, num_classes: int) -> nn.Module:
+    from nas.networks import build
+
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # reading a model must not shift anyone's random numbers
+        return build(architecture, num_classes)
+
+
+def _load_weights(model: nn.Module, path: Path, num_classes: int) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: corrupt or cut short ({reason}); train the model again") from None
+    expected = model.state_dict()
+    misfit = _misfit(weights, expected)
+    if misfit:
+        head = list(expected)[-1]  # the classifier's bias: one number per class
+        there = weights.get(head)
+        if there is not None and there.shape != expected[head].shape and there.dim() == 1:
+            raise UserError(
+                f"{path.parent / LABELS} names {num_classes} classes, but {path} tells "
+                f"{len(there)} apart; restore the {LABELS} it was trained with"
+            )
+        raise UserError(
+            f"{path} does not fit {path.parent / ARCHITECTURE}: {misfit}; "
+            "restore the two files of one training run or train again"
+        )
+    model.load_state_dict(weights)
+
+
+def _misfit(
+    weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
+) -> str | None:
+    """The first way in which ``weights`` are not those of a network, or ``None``."""
+    for name, tensor in expected.items():
+        if name not in weights:
+            return f"no weights for {name}"
+        if weights[name].shape != tensor.shape:
+            return f"{name} is {tuple(weights[name].shape)}, expected {tuple(tensor.shape)}"
+    extra = [name for name in weights if name not in expected]
+    return f"{extra[0]} is not part of the network" if extra else None

@@ -1,0 +1,60 @@
+"""Writing a run directory, beyond :mod:`nas.files`: JSON, directory flushes, disk errors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nas.errors import UserError
+from nas.files import write_bytes
+
+_MENDABLE = {
+    errno.ENOSPC: "the disk is full; free some space and try again",
+    errno.EDQUOT: "the disk quota is used up; free some space and try again",
+    errno.EROFS: "the disk is read-only; choose another directory",
+    errno.EACCES: "no permission to write; choose another directory or change its rights",
+    errno.EPERM: "no permission to write; choose another directory or change its rights",
+    errno.ENOTDIR: "a part of this path is a file; choose another directory",
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a user can mend about a disk (full, read-only, no rights) into one line.
+
+    Raises:
+        UserError: an ``OSError`` of that kind came up inside; names ``path``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        raise UserError(f"cannot write {path}: {_MENDABLE[error.errno]}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as indented JSON: the old file or the new one, never half.
+
+    Raises:
+        UserError: the disk is full, read-only or closed to this user.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with disk_errors(path):
+        write_bytes(path, text.encode("utf-8"))
+
+
+def flush_directory(path: Path) -> None:
+    """Make renames inside ``path`` survive a power cut (on Windows there is no such call)."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

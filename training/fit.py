@@ -1,0 +1,245 @@
+"""The training loop. Search trials, teachers and students all go through here."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn import functional as F
+
+from nas.config import TrainConfig
+from training.batches import Batch, Batches
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.evaluate import evaluate
+from training.metrics import Metrics
+
+#: From the student's logits ``(B, C)`` and the batch to a scalar.
+Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
+
+
+class DivergedError(Exception):
+    """The loss became infinite or NaN; the message says at which step."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is.
+
+    Attributes:
+        epoch: finished epochs.
+        epochs: all epochs.
+        step: finished steps of the current epoch.
+        steps: steps per epoch.
+        images_per_second: over the current epoch, validation excluded.
+        val_f1: best so far on validation.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    images_per_second: float
+    val_f1: float | None
+
+
+@dataclass
+class Fitted:
+    """A finished training.
+
+    Attributes:
+        model: with the weights of the best epoch, in eval mode.
+        best_epoch: which that was, from 1.
+        val: its scores on validation.
+        history: per epoch ``{"epoch", "loss", "val_f1", "seconds", "images_per_second"}``.
+    """
+
+    model: nn.Module
+    best_epoch: int
+    val: Metrics
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Training and validation time of all epochs, interruptions excluded."""
+        return sum(epoch["seconds"] for epoch in self.history)
+
+
+def cross_entropy(smoothing: float) -> Loss:
+    """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7)."""
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+
+    return loss
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    recipe: TrainConfig,
+    *,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    report: Callable[[Progress], None] | None = None,
+) -> Fitted:
+    """Train with AdamW and one cosine cycle; keep the epoch that validates best.
+
+    Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
+    epoch depends only on the state before it, the seed and its number, so a training that is resumed
+    from its checkpoint ends with the same weights as one that was never interrupted.
+
+    Args:
+        model: changed in place.
+        batches: the training data; their seed also seeds dropout.
+        loss: what is minimised.
+        recipe: epochs, learning rate and so on.
+        checkpoint: file to save to after every epoch, and to go on from where it exists.
+        identity: what the checkpoint must belong to.
+        report: hears of every step.
+
+    Raises:
+        DivergedError: the loss is not finite.
+        UserError: the checkpoint is damaged, foreign, or cannot be written.
+    """
+    state = _State(model.to(batches.device, memory_format=torch.channels_last), recipe, len(batches))  # type: ignore[call-overload]
+    saved = load_checkpoint(checkpoint, identity) if checkpoint is not None else None
+    if saved is not None:
+        state.restore(saved)
+    for epoch in range(len(state.history), recipe.epochs):
+        started = time.perf_counter()
+        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
+        val = evaluate(
+            state.averaged,
+            batches.data,
+            "val",
+            resolution=batches.resolution,
+            normalization=batches.normalization,
+        )
+        state.finish_epoch(
+            val,
+            {
+                "epoch": epoch + 1,
+                "loss": mean_loss,
+                "val_f1": val.f1,
+                "seconds": time.perf_counter() - started,
+                "images_per_second": rate,
+            },
+        )
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, {"identity": identity, **state.dump()})
+        if report is not None:
+            report(Progress(epoch + 1, recipe.epochs, 0, len(batches), rate, state.best_val.f1))
+    state.model.load_state_dict(state.best_weights)
+    return Fitted(state.model.eval(), state.best_epoch, state.best_val, state.history)
+
+
+class _State:
+    """Everything that changes while training."""
+
+    def __init__(self, model: nn.Module, recipe: TrainConfig, steps: int) -> None:
+        self.model = model
+        self.optimizer = create_optimizer_v2(
+            model, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        total = recipe.epochs * steps
+        self.scheduler = CosineLRScheduler(
+            self.optimizer,
+            t_initial=total,
+            lr_min=recipe.learning_rate * 0.01,
+            warmup_t=round(recipe.warmup * total),
+            warmup_lr_init=recipe.learning_rate * 0.1,
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
+        self.average = (
+            ModelEmaV3(model, decay=recipe.average, use_warmup=True) if recipe.average else None
+        )
+        self.history: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_val = Metrics(-1.0, 0.0, 0.0, (), ())
+        self.best_weights: dict[str, torch.Tensor] = {}
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.model if self.average is None else self.average.module
+
+    def finish_epoch(self, val: Metrics, record: dict[str, float]) -> None:
+        """Keep the weights if no earlier epoch validated better; of equals, the later one."""
+        self.history.append(record)
+        if val.f1 >= self.best_val.f1:
+            self.best_epoch, self.best_val = len(self.history), val
+            self.best_weights = copy.deepcopy(self.averaged.state_dict())
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as tensors and plain data."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
+            "history": self.history,
+            "best": {
+                "epoch": self.best_epoch,
+                "val": asdict(self.best_val),
+                "weights": self.best_weights,
+            },
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The inverse of :meth:`dump`."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.module.load_state_dict(saved["average"])
+        self.history = saved["history"]
+        self.best_epoch = saved["best"]["epoch"]
+        self.best_val = Metrics(**saved["best"]["val"])
+        self.best_weights = saved["best"]["weights"]
+
+
+def _train_epoch(
+    state: _State,
+    batches: Batches,
+    loss: Loss,
+    epoch: int,
+    recipe: TrainConfig,
+    report: Callable[[Progress], None] | None,
+) -> tuple[float, float]:
+    """One pass; returns the mean loss and images per second."""
+    torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
+    state.model.train()
+    steps = len(batches)
+    best = state.best_val.f1 if state.history else None
+    started, images, total = time.perf_counter(), 0, 0.0
+    for step, batch in enumerate(batches.epoch(epoch)):
+        update = epoch * steps + step
+        state.scheduler.step_update(update)
+        value = loss(state.model(batch.images), batch)
+        state.optimizer.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        if state.average is not None:
+            state.average.update(state.model, step=update)
+        number = value.item()
+        if not math.isfinite(number):
+            raise DivergedError(
+                f"the loss became {number} in epoch {epoch + 1}, step {step + 1}; "
+                f"lower train.learning_rate ({recipe.learning_rate:g})"
+            )
+        total += number * len(batch.labels)
+        images += len(batch.labels)
+        rate = images / (time.perf_counter() - started)
+        if report is not None:
+            report(Progress(epoch, recipe.epochs, step + 1, steps, rate, best))
+    return total / images, rate

@@ -1,0 +1,82 @@
+"""Classification metrics from scikit-learn, in one frozen record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How well predictions match labels.
+
+    Attributes:
+        f1: macro-F1, the unweighted mean of ``per_class_f1``, in 0..1.
+        accuracy: share of images predicted right, in 0..1.
+        balanced_accuracy: mean recall over the classes that occur in the labels, in 0..1.
+        per_class_f1: F1 of each class, in class order; 0 for a class that is neither present
+            nor predicted.
+        confusion: ``confusion[i][j]`` images of class ``i`` were predicted as class ``j``.
+    """
+
+    f1: float
+    accuracy: float
+    balanced_accuracy: float
+    per_class_f1: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain lists and numbers, ready for JSON."""
+        record = asdict(self)
+        record["per_class_f1"] = list(self.per_class_f1)
+        record["confusion"] = [list(row) for row in self.confusion]
+        return record
+
+
+def compute_metrics(
+    labels: Sequence[int] | ArrayLike, predictions: Sequence[int] | ArrayLike, num_classes: int
+) -> Metrics:
+    """Score class indices against the truth.
+
+    Args:
+        labels: true class indices, shape (n,), each in 0..num_classes-1.
+        predictions: predicted class indices, shape (n,).
+        num_classes: how many classes there are; macro-F1 averages over all of them, also over
+            one that is in neither ``labels`` nor ``predictions`` (it counts as 0).
+
+    Raises:
+        ValueError: the shapes differ, there is nothing to score, or an index is out of range.
+    """
+    from sklearn.metrics import confusion_matrix, f1_score
+
+    truth, guess = np.asarray(labels), np.asarray(predictions)
+    if truth.ndim != 1 or truth.shape != guess.shape:
+        raise ValueError(
+            f"labels and predictions must be two vectors of one length, "
+            f"not {truth.shape} and {guess.shape}"
+        )
+    if truth.size == 0:
+        raise ValueError("there are no predictions to score")
+    for what, values in (("labels", truth), ("predictions", guess)):
+        if values.min() < 0 or values.max() >= num_classes:
+            raise ValueError(f"{what} must lie in 0..{num_classes - 1}")
+
+    every = np.arange(num_classes)
+    per_class = f1_score(truth, guess, labels=every, average=None, zero_division=0)
+    confusion = confusion_matrix(truth, guess, labels=every)
+    # Balanced accuracy straight from the confusion matrix: scikit-learn's own function warns
+    # about every class that was predicted and does not occur.
+    support = confusion.sum(axis=1)
+    present = support > 0
+    recall = confusion.diagonal()[present] / support[present]
+    return Metrics(
+        f1=float(np.mean(per_class)),
+        accuracy=float(np.mean(truth == guess)),
+        balanced_accuracy=float(recall.mean()),
+        per_class_f1=tuple(float(value) for value in per_class),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+    )
