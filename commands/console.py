@@ -1,0 +1,46 @@
+"""Where output goes: results to standard output, notices and progress to standard error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+_PLAIN_WIDTH = 110  # columns of tables that go to a file or a pipe
+
+
+def output() -> Console:
+    """For results."""
+    return _console(stderr=False)
+
+
+def notices() -> Console:
+    """For everything else: what was taken by default, warnings, progress."""
+    return _console(stderr=True)
+
+
+def say(text: str) -> None:
+    """One line about what is happening."""
+    notices().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """One line about what may be wrong."""
+    notices().print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def next_step(text: str) -> None:
+    """The command to type next, on a line of its own so that it can be copied."""
+    output().print(f"\nNext:\n  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def program() -> str:
+    """How this program was called: ``python cli.py`` or ``minnow``."""
+    name = Path(sys.argv[0]).name
+    return f"python {sys.argv[0]}" if name.endswith(".py") else name or "minnow"
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=_PLAIN_WIDTH)

@@ -1,0 +1,28 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric with the digits that mean something."""
+    if name == "params":
+        return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
+    if name == "macs":
+        return f"{value / 1e6:.1f} M"
+    if name == "latency_ms":
+        return f"{value:.2f} ms"
+    if name == "train_seconds":
+        return f"{value:.0f} s"
+    return f"{value:.3f}"
+
+
+#: Column titles of metrics.
+TITLES = {
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced acc.",
+    "params": "params",
+    "macs": "MACs",
+    "latency_ms": "latency",
+    "train_seconds": "training",
+}

@@ -1,0 +1,186 @@
+"""Progress of long work: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from commands.console import notices, say
+from commands.format import metric_text
+from nas.objectives import Objectives
+from nas.trial import Proposal, Trial
+
+if TYPE_CHECKING:
+    from training.fit import Progress as Training
+
+_LINE_EVERY = 10.0  # seconds between plain lines about the same thing
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=notices(),
+        transient=True,
+    )
+
+
+class Counter:
+    """Progress of anything counted: images decoded, images seen by the teacher."""
+
+    def __init__(self, what: str, bars: Progress | None) -> None:
+        self._what, self._bars = what, bars
+        self._task: TaskID | None = None
+        self._line = self._start = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` are through."""
+        if self._bars is not None:
+            if self._task is None:
+                self._task = self._bars.add_task(self._what, total=total, note="")
+            rate = done / max(time.monotonic() - self._start, 1e-6)
+            self._bars.update(self._task, completed=done, total=total, note=f"{rate:,.0f}/s")
+        elif time.monotonic() - self._line > _LINE_EVERY or (done == total and self._said()):
+            self._line = time.monotonic()
+            say(f"{self._what}: {done:,} of {total:,}")
+
+    def _said(self) -> bool:
+        return self._line != self._start
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Counter]:
+    """A counter that shows itself at its first call."""
+    if not notices().is_terminal:
+        yield Counter(what, None)
+        return
+    with _bars() as bars:
+        yield Counter(what, bars)
+
+
+class TrainingDisplay:
+    """Progress of one training; call it with what :func:`training.fit.fit` reports."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._bars = _bars() if notices().is_terminal else None
+        self._task: TaskID | None = None
+        self._epoch = -1
+
+    def __enter__(self) -> TrainingDisplay:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, training: Training) -> None:
+        """Show where the training is."""
+        note = f"{training.images_per_second:,.0f} images/s"
+        if training.val_f1 is not None:
+            note += f", best val F1 {training.val_f1:.3f}"
+        if self._bars is None:
+            if training.step == 0 and training.epoch != self._epoch:
+                self._epoch = training.epoch
+                say(f"{self._what}: epoch {training.epoch} of {training.epochs}, {note}")
+            return
+        if self._task is None:
+            total = training.epochs * training.steps
+            self._task = self._bars.add_task(self._what, total=total, note=note)
+        done = training.epoch * training.steps + training.step
+        self._bars.update(self._task, completed=done, note=note)
+
+
+class SearchDisplay:
+    """Progress of a search: trials, the best so far, and the training under way.
+
+    Args:
+        objectives: decide what is best.
+        known: trials of earlier runs of the study.
+        trials: wanted in all.
+    """
+
+    def __init__(self, objectives: Objectives, known: list[Trial], trials: int) -> None:
+        self._objectives, self._trials, self._total = objectives, list(known), trials
+        self._start, self._ended = time.monotonic(), 0
+        self._bars = _bars() if notices().is_terminal else None
+        self._running = 0
+        if self._bars is not None:
+            self._study = self._bars.add_task("trials", total=trials, completed=len(known), note="")
+            self._training = self._bars.add_task("training", total=None, note="", visible=False)
+
+    def __enter__(self) -> SearchDisplay:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def began(self, proposal: Proposal) -> None:
+        """A trial starts."""
+        self._running = proposal.number
+        if self._bars is not None:
+            self._bars.reset(self._training, description=f"trial {proposal.number}", visible=True)
+
+    def training(self, progress: Training) -> None:
+        """A training step of the current trial."""
+        if self._bars is not None:
+            self._bars.update(
+                self._training,
+                total=progress.epochs * progress.steps,
+                completed=progress.epoch * progress.steps + progress.step,
+                note=f"{progress.images_per_second:,.0f} images/s",
+            )
+
+    def ended(self, trial: Trial) -> None:
+        """A trial ended."""
+        self._trials.append(trial)
+        self._ended += 1
+        best = self._objectives.best(self._trials)
+        note = "" if best is None else f"best {self._summary(best)} (trial {best.number})"
+        if self._bars is not None:
+            self._bars.update(self._study, completed=len(self._trials), note=note)
+            return
+        left = (self._total - len(self._trials)) * (time.monotonic() - self._start) / self._ended
+        outcome = f"failed: {trial.error}" if trial.metrics is None else self._summary(trial)
+        say(
+            f"trial {trial.number} ({len(self._trials)} of {self._total}): {outcome}; {note}; "
+            f"{_duration(left)} left"
+        )
+
+    def _summary(self, trial: Trial) -> str:
+        metrics = trial.metrics or {}
+        return ", ".join(
+            f"{name} {metric_text(name, metrics[name])}" for name in self._objectives.names
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"

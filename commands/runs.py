@@ -1,0 +1,213 @@
+"""Run directories: which one to use, what is in it, which was last."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.architecture import Architecture
+from nas.config import SearchConfig, StudentConfig, read_config
+from nas.errors import UserError
+from nas.files import write_text
+from nas.objectives import Objectives
+from nas.spaces.base import SearchSpace
+from nas.trial import Trial
+
+ROOT = Path("runs")
+CONFIG = "config.yaml"
+ARCHITECTURE = "architecture.yaml"
+SUMMARY = "summary.json"
+LATEST = ROOT / "latest"
+
+
+def new_run(name: str) -> Path:
+    """``runs/NAME``, or ``runs/NAME-2`` and so on where that exists; not made yet."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
+    number, path = 1, ROOT / name
+    while path.exists():
+        number += 1
+        path = ROOT / f"{name}-{number}"
+    return path
+
+
+def check_new(path: Path, what: str = CONFIG) -> None:
+    """Refuse to write into a run that exists.
+
+    Raises:
+        UserError: ``path`` holds ``what`` already, or is no directory.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; choose another --out")
+    if (path / what).exists():
+        raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
+
+
+def mark_latest(run: Path) -> None:
+    """Let ``runs/latest`` point at ``run``."""
+    ROOT.mkdir(exist_ok=True)
+    link = LATEST.with_name(f".latest-{os.getpid()}")
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(run.resolve(), ROOT.resolve()))
+    os.replace(link, LATEST)
+
+
+def latest() -> Path:
+    """The run of the last search.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not LATEST.exists():
+        raise UserError(
+            "there is no earlier search (runs/latest is missing); run a search first, "
+            "or give --student a run directory or a model YAML"
+        )
+    return ROOT / os.readlink(LATEST) if LATEST.is_symlink() else LATEST
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A search's trials, for stages that know nothing of its space.
+
+    Attributes:
+        best: number of the chosen trial; ``None`` when no trial meets the limits.
+        knee: number of the front's knee.
+        front: numbers, best in the first goal first.
+        trials: per trial ``number``, ``choices`` by name, ``metrics`` or ``error``.
+    """
+
+    best: int | None
+    knee: int | None
+    front: list[int]
+    trials: list[dict[str, Any]]
+
+
+def write_summary(
+    run: Path,
+    trials: Sequence[Trial],
+    objectives: Objectives,
+    space: SearchSpace,
+    num_classes: int,
+) -> Summary:
+    """Write ``summary.json``, a model file per trial and the chosen one's ``architecture.yaml``."""
+    best, knee = objectives.best(trials), objectives.knee(trials)
+    summary = Summary(
+        best=None if best is None else best.number,
+        knee=None if knee is None else knee.number,
+        front=[trial.number for trial in objectives.front(trials)],
+        trials=[
+            {
+                "number": trial.number,
+                "choices": space.options(trial.choices),
+                "metrics": None if trial.metrics is None else dict(trial.metrics),
+                "error": trial.error,
+            }
+            for trial in trials
+        ],
+    )
+    for trial in trials:
+        path = architecture_path(run, trial.number)
+        if not path.exists():
+            trial.architecture.to_yaml(path, num_classes=num_classes)
+    if best is not None:
+        best.architecture.to_yaml(run / ARCHITECTURE, num_classes=num_classes)
+    write_text(run / SUMMARY, json.dumps(asdict(summary), indent=1) + "\n")
+    return summary
+
+
+def read_summary(run: Path) -> Summary:
+    """What :func:`write_summary` wrote.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    path = run / SUMMARY
+    try:
+        return Summary(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{run} is not the directory of a search: {path} is missing") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); resume the search to write it again") from None
+
+
+def architecture_path(run: Path, number: int) -> Path:
+    """The model file of a trial."""
+    return run / "architectures" / f"{number:04d}.yaml"
+
+
+@dataclass(frozen=True)
+class Student:
+    """The network to train.
+
+    Attributes:
+        architecture: the network.
+        name: what to call it.
+        run: the search it comes from, or ``None`` for a model file.
+        search: that search's settings.
+    """
+
+    architecture: Architecture
+    name: str
+    run: Path | None
+    search: SearchConfig | None
+
+
+def find_student(given: str, pick: str, resolution: int | None = None) -> Student:
+    """The network that ``given`` and ``pick`` name.
+
+    Args:
+        given: a model YAML, or the directory of a search.
+        pick: ``best``, ``knee`` or a trial number, within a search.
+        resolution: input side for a model file that gives none.
+
+    Raises:
+        UserError: nothing there, or no such trial.
+    """
+    path = Path(given)
+    if path.is_file():
+        architecture = Architecture.from_yaml(path, resolution=resolution)
+        return Student(architecture, path.stem, None, None)
+    if not path.is_dir():
+        raise UserError(f"{given} does not exist; give a run directory or a model YAML")
+    if (path / CONFIG).exists() and (path / SUMMARY).exists():
+        number = _picked(path, pick)
+        architecture = Architecture.from_yaml(architecture_path(path, number))
+        config = read_config(SearchConfig, path / CONFIG)
+        return Student(architecture, f"trial {number} of {path}", path, config)
+    for place in (path, path / "student"):
+        if (place / ARCHITECTURE).exists():
+            return Student(Architecture.from_yaml(place / ARCHITECTURE), str(path), None, None)
+    raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
+
+
+def _picked(run: Path, pick: str) -> int:
+    summary = read_summary(run)
+    known = {trial["number"]: trial for trial in summary.trials}
+    if pick in ("best", "knee"):
+        number = summary.best if pick == "best" else summary.knee
+        if number is None:
+            raise UserError(
+                f"no trial of {run} meets the limits; search on with --resume and more --trials"
+            )
+        return number
+    if not pick.isdigit():
+        raise UserError(f"--pick {pick!r}: give 'best', 'knee' or a trial number")
+    if int(pick) not in known:
+        raise UserError(f"--pick {pick}: {run} has the trials 0 to {max(known, default=0)}")
+    return int(pick)
+
+
+def student_config(path: Path) -> StudentConfig:
+    """The settings in a bundle's ``config.yaml`` (the normalisation beside them is left out)."""
+    import yaml
+
+    from nas.config import parse_config
+
+    content = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+    content.pop("normalization", None)
+    return parse_config(StudentConfig, content, str(path / CONFIG))

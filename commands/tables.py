@@ -1,0 +1,97 @@
+"""Result tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from commands.format import TITLES, metric_text
+from nas.objectives import Objectives
+from nas.spaces.base import SearchSpace
+from nas.trial import Trial
+
+_SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
+
+
+def front_table(
+    front: Sequence[Trial], chosen: Trial, objectives: Objectives, space: SearchSpace
+) -> Table:
+    """The Pareto front, best in the first goal first, with the chosen trial marked."""
+    wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
+    table = Table(title=f"Pareto front ({wants})", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("")
+    table.add_column("trial", justify="right")
+    columns = list(dict.fromkeys([*objectives.names, *_SHOWN]))
+    for name in columns:
+        title = f"val {TITLES[name]}" if name in ("f1", "accuracy") else TITLES[name]
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("resolution", justify="right")
+    for trial in front:
+        metrics = trial.metrics or {}
+        table.add_row(
+            "chosen" if trial.number == chosen.number else "",
+            str(trial.number),
+            *(metric_text(name, metrics[name]) if name in metrics else "-" for name in columns),
+            f"{trial.architecture.resolution} px",
+            style="bold" if trial.number == chosen.number else None,
+        )
+    return table
+
+
+def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Table:
+    """Networks side by side.
+
+    Args:
+        title: of the table.
+        rows: name, and test metrics with ``f1``, ``accuracy``, ``params``, ``macs`` and
+            ``latency_ms`` (as in ``metrics.json``); rows without metrics are left out.
+    """
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("")
+    for name in ("test F1", "accuracy", "params", "MACs", "latency (IQR)", "training"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, metrics in rows:
+        if metrics is None:
+            continue
+        latency = metrics["latency_ms"]
+        table.add_row(
+            name,
+            metric_text("f1", metrics["f1"]),
+            metric_text("accuracy", metrics["accuracy"]),
+            metric_text("params", metrics["params"]),
+            metric_text("macs", metrics["macs"]),
+            f"{latency['median']:.2f} ({latency['iqr']:.2f}) ms",
+            metric_text("train_seconds", metrics["seconds"]),
+        )
+    return table
+
+
+def student_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a student's ``metrics.json`` for :func:`comparison_table`."""
+    return {**metrics, **metrics["test"]}
+
+
+def scores_table(scores: Mapping[str, Any], classes: Sequence[str], images: int) -> Table:
+    """F1 per class and the confusion matrix."""
+    title = (
+        f"F1 {scores['f1']:.4f}, accuracy {scores['accuracy']:.4f}, "
+        f"balanced accuracy {scores['balanced_accuracy']:.4f} on {images} images"
+    )
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption="rows: true class; columns: predicted",
+        caption_justify="left",
+    )
+    table.add_column("class")
+    table.add_column("F1", justify="right")
+    for name in classes:
+        table.add_column(name, justify="right")
+    for index, name in enumerate(classes):
+        counts = scores["confusion"][index]
+        table.add_row(name, f"{scores['per_class_f1'][index]:.3f}", *map(str, counts))
+    return table
