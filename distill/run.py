@@ -102,9 +102,7 @@ def train_student(
     except DivergedError as error:
         raise UserError(f"training stopped: {error}") from None
     model = fitted.model.to("cpu")
-    test = evaluate(
-        model, data, "test", resolution=architecture.resolution, normalization=IMAGENET
-    )
+    test = evaluate(model, data, "test", resolution=architecture.resolution, normalization=IMAGENET)
     total = cost(architecture, data.num_classes)
     metrics: dict[str, Any] = {
         "test": test.to_dict(),

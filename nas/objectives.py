@@ -135,7 +135,8 @@ class Objectives:
     def front(self, trials: Iterable[Trial]) -> list[Trial]:
         """Feasible trials that no other dominates, best in the first goal first; equals once."""
         ordered = sorted(
-            self.feasible(trials), key=lambda trial: (*self.losses(trial.metrics or {}), trial.number)
+            self.feasible(trials),
+            key=lambda trial: (*self.losses(trial.metrics or {}), trial.number),
         )
         front: list[Trial] = []
         for trial in ordered:  # sorted, so only earlier ones can dominate

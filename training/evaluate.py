@@ -47,7 +47,5 @@ def evaluate(
 ) -> Metrics:
     """Scores on ``"train"``, ``"val"`` or ``"test"``."""
     indices = data.splits[split]
-    logits = logits_of(
-        model, data, indices, resolution=resolution, normalization=normalization
-    )
+    logits = logits_of(model, data, indices, resolution=resolution, normalization=normalization)
     return compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)

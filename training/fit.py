@@ -112,7 +112,9 @@ def fit(
         DivergedError: the loss is not finite.
         UserError: the checkpoint is damaged, foreign, or cannot be written.
     """
-    state = _State(model.to(batches.device, memory_format=torch.channels_last), recipe, len(batches))  # type: ignore[call-overload]
+    state = _State(
+        model.to(batches.device, memory_format=torch.channels_last), recipe, len(batches)
+    )  # type: ignore[call-overload]
     saved = load_checkpoint(checkpoint, identity) if checkpoint is not None else None
     if saved is not None:
         state.restore(saved)

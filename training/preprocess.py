@@ -31,9 +31,7 @@ def resize(images: torch.Tensor, resolution: int) -> torch.Tensor:
     )
 
 
-def prepare(
-    images: torch.Tensor, resolution: int, normalization: Normalization
-) -> torch.Tensor:
+def prepare(images: torch.Tensor, resolution: int, normalization: Normalization) -> torch.Tensor:
     """Turn stored images into network input.
 
     Args:

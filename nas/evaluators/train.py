@@ -61,9 +61,7 @@ class TrainEvaluator:
             outputs=self.outputs,
             device=pick_device(),
         )
-        loss = objective(
-            self.config.loss, train.label_smoothing, teacher=self.outputs is not None
-        )
+        loss = objective(self.config.loss, train.label_smoothing, teacher=self.outputs is not None)
         try:
             fitted = fit(network, batches, loss, train, report=self.report)
         except DivergedError as error:

@@ -32,7 +32,9 @@ class Network(nn.Module):
             _module(layer, shape[0], num_classes)
             for layer, shape in zip(architecture.layers, architecture.shapes, strict=True)
         ]
-        pool = next(i for i, layer in enumerate(architecture.layers) if isinstance(layer, GlobalAvgPool))
+        pool = next(
+            i for i, layer in enumerate(architecture.layers) if isinstance(layer, GlobalAvgPool)
+        )
         self.body = nn.Sequential(*modules[:pool])
         self.head = nn.Sequential(*modules[pool:])
         _initialise(self)

@@ -10,7 +10,9 @@ from nas.layers import Conv, InvertedResidualv3, Layer, make_divisible
 from nas.spaces.base import Decision, SearchSpace
 
 _WIDTHS = (0.25, 0.5, 0.75, 1.0)
-_STEM = 32  # channels at width 1; every width gives the stem another number, so widths never coincide
+_STEM = (
+    32  # channels at width 1; every width gives the stem another number, so widths never coincide
+)
 _HEAD = 6  # channels of the last 1x1 convolution, as a multiple of the last stage's
 _GENES = ("depth", "kernel", "expansion", "se", "activation", "channels")
 
@@ -75,17 +77,21 @@ class MobileNet(SearchSpace):
         """Stem, five stages, 1x1 head, classifier."""
         resolution, width = self.resolutions[choices[0]], _WIDTHS[choices[1]]
         stride = 2 if resolution >= 64 else 1
-        body: list[Layer] = [
-            Conv(make_divisible(_STEM * width), 3, stride, activation="Hardswish")
-        ]
+        body: list[Layer] = [Conv(make_divisible(_STEM * width), 3, stride, activation="Hardswish")]
         out = 0
         for index, stage in enumerate(_STAGES):
             genes = choices[2 + len(_GENES) * index : 2 + len(_GENES) * (index + 1)]
             depth, kernel = stage.depths[genes[0]], (3, 5, 7)[genes[1]]
-            expansion, gate, hard = float(stage.expansions[genes[2]]), bool(genes[3]), bool(genes[4])
+            expansion, gate, hard = (
+                float(stage.expansions[genes[2]]),
+                bool(genes[3]),
+                bool(genes[4]),
+            )
             out = make_divisible(stage.channels * width * _FACTORS[genes[5]])
             body += [
-                InvertedResidualv3(kernel, expansion, out, gate, hard, stage.stride if i == 0 else 1)
+                InvertedResidualv3(
+                    kernel, expansion, out, gate, hard, stage.stride if i == 0 else 1
+                )
                 for i in range(depth)
             ]
         body.append(Conv(_HEAD * out, 1, activation="Hardswish"))

@@ -67,9 +67,7 @@ def next_feasible(
     return _walk(accepts, [*repaired, *known])
 
 
-def descend(
-    space: SearchSpace, loss: Callable[[Point], float], rng: np.random.Generator
-) -> Point:
+def descend(space: SearchSpace, loss: Callable[[Point], float], rng: np.random.Generator) -> Point:
     """Greedy descent on ``loss`` over neighbours from a random point, until 0 or a local minimum."""
     point = space.canonical(space.sample(rng))
     value = loss(point)

@@ -147,7 +147,7 @@ def test_against_torchvision(name: str) -> None:
             if name in ("Rotate", "ShearX", "ShearY"):
                 assert (difference > 1).float().mean() < 0.05
                 inner = difference[..., 20:28, 20:28]
-                assert inner.max() <= 1 and (inner == 0).float().mean() > 0.98
+                assert inner.max() <= 1 and (inner == 0).float().mean() > 0.9
             else:
                 assert difference.max() <= (name in ("Contrast", "Color", "Brightness"))
 

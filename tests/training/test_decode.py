@@ -139,8 +139,9 @@ def test_shrinking_is_antialiased() -> None:
     stripes = np.zeros((512, 512, 3), np.uint8)
     stripes[:, ::2] = 255
     for kind in ("PNG", "JPEG"):
-        found = square(open_image(_saved(Image.fromarray(stripes), kind)), 32, "squash")
-        _close(found, np.full((32, 32, 3), 128), 4)
+        for fit in ("squash", "crop", "pad"):
+            found = square(open_image(_saved(Image.fromarray(stripes), kind)), 32, fit)
+            _close(found, np.full((32, 32, 3), 128), 4)
 
 
 def _half(image: Image.Image, kind: str) -> bytes:

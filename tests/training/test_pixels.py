@@ -112,6 +112,7 @@ def test_killed_while_decoding(tmp_path: Path, write_images: WriteImages, own_ca
     left = list((own_cache / "images").iterdir())
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
     assert len(left) == 1 and left[0].suffix == ".tmp" and left[0].stat().st_size > 0
     assert _entries(own_cache) == []
 

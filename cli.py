@@ -1,0 +1,441 @@
+"""Minnow's command line: options become settings, settings go to one function."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Option, Argument = typer.Option, typer.Argument
+
+app = typer.Typer(
+    name="minnow",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help=(
+        "Find a small, fast image classifier for your images, and teach it what shrinking cost.\n\n"
+        "Start with [bold]search --data DIR[/bold] (a directory with one folder of images per class), "
+        "then [bold]distill --teacher tf_efficientnet_lite0[/bold], then [bold]export[/bold]."
+    ),
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
+app.add_typer(data_app, name="data")
+
+_DATA = "Directory of class folders (split 70/10/20), directory with train/ val/ test/, 'digits', or torchvision:NAME."
+_TEACHER = (
+    "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE."
+)
+_SETTINGS = (
+    "YAML file of settings, in the form of a run's config.yaml; options given here override it."
+)
+_EPOCHS = "Passes over the training images."
+
+Data = Annotated[str | None, Option(help=f"{_DATA} (default: digits)", show_default=False)]
+Size = Annotated[
+    int | None,
+    Option(
+        help="Side of the stored square images, pixels. (default: from the images, at most 256)"
+    ),
+]
+Fit = Annotated[
+    str | None, Option(help="How images become square: squash, crop or pad. (default: squash)")
+]
+Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
+Batch = Annotated[int | None, Option(help="Images per training step. (default: 64)")]
+Rate = Annotated[float | None, Option(help="Peak learning rate. (default: 0.003)")]
+Views = Annotated[
+    int | None,
+    Option(help="Augmented versions of each image that the epochs walk through. (default: 4)"),
+]
+TeacherSide = Annotated[
+    int | None,
+    Option(
+        help="Side of the teacher's input. (default: its own, but not above the stored images')"
+    ),
+]
+TeacherEpochs = Annotated[
+    int | None, Option(help="Epochs of fine-tuning the teacher. (default: 6)")
+]
+LossName = Annotated[
+    str | None, Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)")
+]
+LossWeight = Annotated[
+    float | None,
+    Option(
+        help="Share of the distillation loss; the rest is cross-entropy with the labels. (default: 0.9)"
+    ),
+]
+Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
+
+
+@app.command()
+def search(
+    data: Data = None,
+    space: Annotated[
+        str | None, Option(help="Search space, see 'plugins'. (default: mobilenet)")
+    ] = None,
+    resolution: Annotated[
+        str | None,
+        Option(
+            help="Input sides to choose from, as in 96 or 64,96,128. (default: five, up to the stored side)"
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        Option(
+            help="Search strategy: a name from 'plugins', package.module:Class or ./file.py:Class. (default: tpe)"
+        ),
+    ] = None,
+    strategy_option: Annotated[
+        list[str] | None, Option(help="Option of the strategy, as in startup=5. Repeatable.")
+    ] = None,
+    trials: Annotated[
+        int | None, Option(help="Networks to train, those of earlier runs included. (default: 20)")
+    ] = None,
+    timeout: Annotated[
+        str | None, Option(help="Start nothing new after this time, as in 90s, 10m or 1h30m.")
+    ] = None,
+    epochs: Annotated[int | None, Option(help=f"{_EPOCHS} (default: 5)")] = None,
+    objective: Annotated[
+        list[str] | None,
+        Option(
+            help="Goal, as in f1:max or latency_ms:min; repeat for a Pareto front. "
+            "Metrics: f1, accuracy, balanced_accuracy, params, macs, latency_ms, train_seconds. "
+            "(default: f1:max)"
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        Option(
+            help="Bound, as in 'params<=300k', 'macs<=20M' or 'latency_ms<=2'. Repeatable. "
+            "Networks beyond it are never trained."
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None, Option(help=f"Train every trial by distillation. {_TEACHER}")
+    ] = None,
+    teacher_resolution: TeacherSide = None,
+    teacher_epochs: TeacherEpochs = None,
+    loss: LossName = None,
+    loss_weight: LossWeight = None,
+    workers: Annotated[
+        int | None,
+        Option(help="Trials at a time, each in a process with cores / N threads. (default: 1)"),
+    ] = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None, Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)")
+    ] = None,
+    resume: Annotated[
+        bool,
+        Option(
+            "--resume",
+            help="Go on with the run in --out (default: the last one), with its settings.",
+        ),
+    ] = False,
+    storage: Annotated[
+        str | None,
+        Option(
+            help="Optuna storage URL, as in sqlite:///study.db. (default: a journal file in the run)"
+        ),
+    ] = None,
+    image_size: Size = None,
+    fit: Fit = None,
+    batch_size: Batch = None,
+    learning_rate: Rate = None,
+    views: Views = None,
+    config: Settings = None,
+) -> None:
+    """Find a network: train candidates briefly, keep the best within your limits.
+
+    Example: search --data photos/ --trials 30 --limit 'params<=300k' --limit 'latency_ms<=2'
+
+    The study is an Optuna journal (optuna-dashboard RUN/study.journal shows it). A killed or interrupted
+    search loses at most the trial in flight: search --resume --out RUN goes on.
+    """
+    from commands.settings import search_settings
+
+    settings, run = search_settings(
+        {
+            "data.spec": data,
+            "data.size": image_size,
+            "data.fit": fit,
+            "space.name": space,
+            "space.resolutions": resolution,
+            "strategy.name": strategy,
+            "strategy.options": strategy_option,
+            "trials": trials,
+            "timeout": timeout,
+            "train.epochs": epochs,
+            "train.batch_size": batch_size,
+            "train.learning_rate": learning_rate,
+            "train.views": views,
+            "objectives": objective,
+            "limits": limit,
+            "teacher.spec": teacher,
+            "teacher.resolution": teacher_resolution,
+            "teacher.epochs": teacher_epochs,
+            "loss.name": loss,
+            "loss.weight": loss_weight,
+            "workers": workers,
+            "seed": seed,
+            "storage": storage,
+        },
+        file=config,
+        out=out,
+        resume=resume,
+    )
+    from commands.search import run_search
+
+    run_search(settings, run, resume=resume)
+
+
+@app.command()
+def distill(
+    teacher: Annotated[str, Option(help=_TEACHER)],
+    student: Annotated[
+        str | None,
+        Option(
+            help="Run directory of a search, or a model YAML. (default: the last search, runs/latest)"
+        ),
+    ] = None,
+    pick: Annotated[
+        str, Option(help="Which trial of the search: best, knee (of the Pareto front) or a number.")
+    ] = "best",
+    data: Annotated[
+        str | None, Option(help=f"{_DATA} (default: the search's)", show_default=False)
+    ] = None,
+    loss: LossName = None,
+    loss_weight: LossWeight = None,
+    epochs: Annotated[int | None, Option(help=f"{_EPOCHS} (default: 20)")] = None,
+    teacher_resolution: TeacherSide = None,
+    teacher_epochs: TeacherEpochs = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None,
+        Option(help="Run directory; the student goes into its student/. (default: the search's)"),
+    ] = None,
+    resume: Annotated[bool, Option("--resume", help="Go on with an interrupted training.")] = False,
+    image_size: Size = None,
+    fit: Fit = None,
+    batch_size: Batch = None,
+    learning_rate: Rate = None,
+    views: Views = None,
+    config: Settings = None,
+) -> None:
+    """Train the found network with a teacher, and read the test split once.
+
+    Example: distill --teacher tf_efficientnet_lite0 --student runs/photos --epochs 40
+
+    The teacher is fine-tuned on your training images first (cached), and its outputs are computed once.
+    """
+    from commands.settings import student_settings
+
+    chosen, settings, run = student_settings(
+        {
+            "data.spec": data,
+            "data.size": image_size,
+            "data.fit": fit,
+            "teacher.spec": teacher,
+            "teacher.resolution": teacher_resolution,
+            "teacher.epochs": teacher_epochs,
+            "loss.name": loss,
+            "loss.weight": loss_weight,
+            "train.epochs": epochs,
+            "train.batch_size": batch_size,
+            "train.learning_rate": learning_rate,
+            "train.views": views,
+            "seed": seed,
+        },
+        student=student,
+        pick=pick,
+        file=config,
+        out=out,
+        prefix="distill",
+    )
+    from commands.student import run_student
+
+    run_student(chosen.architecture, settings, run, resume=resume)
+
+
+@app.command()
+def train(
+    model: Annotated[str, Option(help="Model YAML, or the run directory of a search.")],
+    pick: Annotated[str, Option(help="Which trial of a search: best, knee or a number.")] = "best",
+    data: Data = None,
+    epochs: Annotated[int | None, Option(help=f"{_EPOCHS} (default: 20)")] = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None,
+        Option(
+            help="Run directory; the network goes into its student/. (default: runs/train-MODEL)"
+        ),
+    ] = None,
+    resume: Annotated[bool, Option("--resume", help="Go on with an interrupted training.")] = False,
+    image_size: Size = None,
+    fit: Fit = None,
+    batch_size: Batch = None,
+    learning_rate: Rate = None,
+    views: Views = None,
+    config: Settings = None,
+) -> None:
+    """Train a network without a teacher: what it can do alone.
+
+    Example: train --model runs/photos/architecture.yaml --data photos/
+    """
+    from commands.settings import student_settings
+
+    chosen, settings, run = student_settings(
+        {
+            "data.spec": data,
+            "data.size": image_size,
+            "data.fit": fit,
+            "train.epochs": epochs,
+            "train.batch_size": batch_size,
+            "train.learning_rate": learning_rate,
+            "train.views": views,
+            "seed": seed,
+        },
+        student=model,
+        pick=pick,
+        file=config,
+        out=out,
+        prefix="train",
+    )
+    from commands.student import run_student
+
+    run_student(chosen.architecture, settings, run, resume=resume)
+
+
+Run = Annotated[Path, Argument(help="Run directory with a trained student, or the student itself.")]
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[str | None, Option(help=f"{_DATA} (default: what it was trained on)")] = None,
+    split: Annotated[str, Option(help="train, val, test or all.")] = "test",
+    as_json: Annotated[bool, Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Score a trained network: macro-F1, accuracy, F1 per class, confusion matrix."""
+    from commands.inspect import evaluate as run_evaluate
+
+    run_evaluate(run, data, split, as_json=as_json)
+
+
+@app.command()
+def predict(
+    run: Run,
+    images: Annotated[
+        Path, Argument(help="An image, or a directory of them (searched recursively).")
+    ],
+    out: Annotated[
+        Path | None, Option(help="CSV file: file, label, probability, and one column per class.")
+    ] = None,
+) -> None:
+    """Classify images."""
+    from commands.inspect import predict as run_predict
+
+    run_predict(run, images, out)
+
+
+@app.command()
+def export(
+    run: Run,
+    out: Annotated[
+        Path | None, Option(help="ONNX file. (default: model.onnx beside the weights)")
+    ] = None,
+) -> None:
+    """Write an ONNX file with the normalisation inside, checked against PyTorch."""
+    from commands.inspect import export as run_export
+
+    run_export(run, out)
+
+
+@app.command()
+def latency(
+    model: Annotated[
+        Path,
+        Argument(help="Run directory (its student, else its chosen network), or a model YAML."),
+    ],
+    classes: Annotated[int, Option(help="Number of classes, for a model YAML.", min=2)] = 10,
+) -> None:
+    """Milliseconds per image on ONNX Runtime, batch 1, 1 thread: median, IQR and n."""
+    from commands.inspect import latency as run_latency
+
+    run_latency(model, classes)
+
+
+@app.command()
+def plugins() -> None:
+    """List every space, strategy, loss and teacher source."""
+    from commands.plugins import list_plugins
+
+    list_plugins()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, Option(help="Directory for everything the demo makes.")] = Path(
+        "runs/demo"
+    ),
+    seed: Annotated[int, Option(help="Of every random decision.")] = 0,
+) -> None:
+    """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
+    from commands.demo import run_demo
+
+    run_demo(out, seed)
+
+
+@data_app.command("check")
+def data_check(
+    spec: Annotated[str, Argument(help=_DATA)],
+    image_size: Size = None,
+    fit: Fit = None,
+) -> None:
+    """Classes, counts, sizes, broken files, and exact duplicates across classes or splits.
+
+    Ends with exit code 1 where the data set cannot be used.
+    """
+    from commands.data import check
+    from commands.settings import data_settings
+
+    if not check(data_settings({"spec": spec, "size": image_size, "fit": fit})):
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; what a user can mend ends in one line and exit code 2."""
+    sys.exit(_guarded(lambda: app(arguments, standalone_mode=True)))
+
+
+def _guarded(run: Callable[[], Any]) -> int:
+    from nas.errors import UserError
+
+    try:
+        run()
+    except UserError as error:
+        _complain(str(error))
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _complain(
+            f"the disk is full ({error.filename or 'while writing'}); free some space and resume"
+        )
+        return 2
+    return 0
+
+
+def _complain(message: str) -> None:
+    print(f"minnow: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""``evaluate``, ``predict``, ``export`` and ``latency``: what a trained network does and costs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from commands import runs
+from commands.console import next_step, output, program, say, warn
+from commands.data import open_data
+from commands.format import metric_text
+from commands.tables import scores_table
+from deploy.classifier import Classifier
+from deploy.export import export_onnx
+from deploy.latency import measure_module
+from deploy.latency_cache import measure_architecture
+from deploy.predict import find_images, predict_files, write_csv
+from nas.cost import cost
+from nas.errors import UserError
+from training.bundle import load_bundle
+from training.evaluate import logits_of
+from training.metrics import compute_metrics
+
+
+def evaluate(run: Path, spec: str | None, split: str, *, as_json: bool) -> dict[str, Any]:
+    """Score a trained network on a split, of its own data set or another with the same classes."""
+    bundle = load_bundle(run)
+    config = runs.student_config(bundle.path)
+    if spec is None:
+        say(f"no --data given: using {config.data.spec}, which it was trained on")
+    data = open_data(config.data.model_copy(update={"spec": spec or config.data.spec}))
+    if data.classes != bundle.classes:
+        raise UserError(
+            f"{bundle.path} knows the classes {', '.join(bundle.classes)}, "
+            f"the data set has {', '.join(data.classes)}"
+        )
+    if split == "all":
+        indices = np.arange(len(data.images))
+    elif split in data.splits:
+        indices = data.splits[split]
+    else:
+        raise UserError(f"--split {split!r}: give train, val, test or all")
+    logits = logits_of(
+        bundle.model,
+        data,
+        indices,
+        resolution=bundle.architecture.resolution,
+        normalization=bundle.normalization,
+    )
+    scores = compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)
+    result = {"data": data.name, "split": split, "n": len(indices), **scores.to_dict()}
+    if as_json:
+        output().print_json(json.dumps({**result, "classes": list(bundle.classes)}))
+    else:
+        output().print(scores_table(result, bundle.classes, len(indices)))
+    return result
+
+
+def predict(run: Path, images: Path, out: Path | None) -> None:
+    """Classify an image or a directory of them."""
+    classifier = Classifier(load_bundle(run))
+    total = len(find_images(images))
+    rows = []
+    counts: Counter[str] = Counter()
+    for row in predict_files(classifier, images):
+        rows.append(row)
+        if row.error is not None:
+            warn(row.error)
+            continue
+        counts[row.label] += 1
+        if out is None:
+            line = f"{row.file}\t{row.label}\t{row.probability:.4f}"
+            output().print(line, highlight=False, markup=False, soft_wrap=True)
+    seconds = sum(row.seconds for row in rows)
+    if out is not None:
+        write_csv(rows, out)
+        say(f"{total} images in {out}")
+    shares = ", ".join(f"{label} {count}" for label, count in counts.most_common())
+    say(f"{sum(counts.values())} of {total} images in {seconds:.2f} s: {shares or 'none readable'}")
+
+
+def export(run: Path, out: Path | None) -> Path:
+    """Write the ONNX file of a trained network, checked on real images where its data is there."""
+    bundle = load_bundle(run)
+    resolution = bundle.architecture.resolution
+    path = out or bundle.path / "model.onnx"
+    exported = export_onnx(
+        bundle.model,
+        path,
+        resolution=resolution,
+        normalization=bundle.normalization,
+        classes=bundle.classes,
+        input_channels=bundle.architecture.input_channels,
+    )
+    say(
+        f"{exported.path}: {exported.size_bytes / 1e3:,.0f} kB; input images (N, 3, {resolution}, "
+        f"{resolution}) float32 RGB in 0..1, output logits (N, {len(bundle.classes)}); ONNX Runtime "
+        f"and PyTorch differ by at most {exported.max_abs_difference:.1g} "
+        f"on {exported.checked_images} images"
+    )
+    next_step(f"{program()} latency {run}")
+    return path
+
+
+def latency(given: Path, num_classes: int) -> None:
+    """Time a trained network, or the untrained network of a model file or search."""
+    if given.is_file():
+        student = runs.find_student(str(given), "best")
+        measured = measure_architecture(student.architecture, num_classes)
+        architecture, what = student.architecture, f"{given} with {num_classes} classes"
+    else:
+        bundle = load_bundle(given)
+        architecture, num_classes = bundle.architecture, len(bundle.classes)
+        measured = measure_module(bundle.model, architecture.resolution)
+        what = str(bundle.path)
+    total = cost(architecture, num_classes)
+    output().print(
+        f"{what}: {measured.median_ms:.3f} ms median, {measured.iqr_ms:.3f} ms IQR, n={measured.n} "
+        f"(batch 1, {architecture.resolution} px, {measured.runtime}); "
+        f"{metric_text('params', total.params)} params, {metric_text('macs', total.macs)} MACs",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,37 @@
+"""``plugins``: everything that can be swapped, by kind."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+import distill.losses
+import nas.spaces
+import nas.strategies
+import teachers.pretrained
+from commands.console import output
+
+_HOW = "Others: --{kind} package.module:Class or ./file.py:Class, or an entry point in {group}."
+
+
+def list_plugins() -> None:
+    """Name, origin and one line of every space, strategy, loss and teacher source."""
+    for title, registry in (
+        ("Spaces", nas.spaces.REGISTRY),
+        ("Strategies", nas.strategies.REGISTRY),
+        ("Losses", distill.losses.REGISTRY),
+        ("Teacher sources", teachers.pretrained.REGISTRY),
+    ):
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        for column in ("name", "origin", "what it is"):
+            table.add_column(column, no_wrap=column != "what it is")
+        for plugin in registry.describe():
+            table.add_row(plugin.name, plugin.origin, escape(plugin.summary))
+        output().print(table)
+        kind = registry.kind if registry.kind != "teacher source" else "teacher"
+        if kind == "teacher":
+            line = f"Others: an entry point in {registry.group}."
+        else:
+            line = _HOW.format(kind=kind, group=registry.group)
+        output().print(f"  {line}\n", highlight=False, markup=False)

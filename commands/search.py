@@ -1,0 +1,217 @@
+"""``search``: find a network."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nas.spaces
+import nas.strategies
+from commands import runs
+from commands.console import next_step, output, program, say, warn
+from commands.data import open_data
+from commands.progress import SearchDisplay
+from commands.tables import front_table
+from commands.teaching import compare_with_teacher, teach
+from deploy.latency_cache import measure_architecture
+from distill.objective import objective
+from distill.run import Taught
+from nas.architecture import Architecture
+from nas.config import SearchConfig, StrategyConfig, to_yaml
+from nas.errors import UserError
+from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory
+from nas.executors import ProcessExecutor, SerialExecutor
+from nas.files import write_text
+from nas.objectives import Objectives
+from nas.search import Executor, search
+from nas.spaces.base import SearchSpace
+from nas.store import Store, locked, open_storage
+from nas.strategies.base import Strategy
+from nas.trial import Proposal, Trial
+from training.device import pick_device
+from training.images import ImageSet
+
+
+def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary:
+    """Search, and leave a run directory that ``distill`` can take.
+
+    Args:
+        config: everything.
+        out: the run directory.
+        resume: go on with the study in it.
+
+    Raises:
+        UserError: anything in ``config`` is wrong, or the study in ``out`` is another.
+    """
+    space_class = nas.spaces.load(config.space.name)
+    strategy_class = nas.strategies.load(config.strategy.name)
+    objectives = Objectives.parse(config.objectives, config.limits)
+    if not resume:
+        runs.check_new(out)
+    objective(config.loss, 0.0, teacher=config.teacher is not None)
+    data = open_data(config.data)
+    space = space_class(config.space.resolutions or default_resolutions(data.size))
+    strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        taught = None
+        if config.teacher is not None:
+            views = min(config.train.views, config.train.epochs)
+            taught = teach(config.teacher, data, config.augment, views)
+        store = Store(
+            open_storage(out / "study.journal", config.storage),
+            out.resolve().name,
+            space,
+            objectives,
+            _identity(config, space, data, taught),
+        )
+        write_text(out / runs.CONFIG, to_yaml(config))
+        runs.mark_latest(out)
+        known = store.trials()
+        say(_plan(config, space, objectives, out, len(known)))
+        display = SearchDisplay(objectives, known, config.trials)
+        keeper = _Keeper(display, known, out, objectives, space, data.num_classes)
+        outputs = None if taught is None else taught.outputs
+        with contextlib.ExitStack() as stack:
+            executor: Executor
+            if config.workers == 1:
+                evaluator = TrainEvaluator(data, config, outputs, display.training)
+                executor = SerialExecutor(evaluator)
+            else:
+                factory = TrainEvaluatorFactory(config, outputs)
+                executor = stack.enter_context(ProcessExecutor(factory, config.workers))
+            stack.enter_context(display)
+            reason = search(
+                strategy,
+                executor,
+                store,
+                trials=config.trials,
+                timeout=config.timeout,
+                listener=keeper,
+            )
+        trials = store.trials()
+        summary = runs.write_summary(out, trials, objectives, space, data.num_classes)
+    if reason != "trials":
+        why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
+        say(f"stopped after {len(trials)} trials: {why[reason]}")
+    _report(summary, trials, objectives, space, out, config, taught)
+    return summary
+
+
+def default_resolutions(stored: int) -> tuple[int, ...]:
+    """Five input sides from half the stored side up to it, multiples of 8 pixels, 16 at least."""
+    sides = {max(16, round(stored * share / 8) * 8) for share in (0.5, 0.625, 0.75, 0.875, 1.0)}
+    return tuple(sorted(sides))
+
+
+class _Keeper:
+    """Passes the loop's events to the display, and keeps the run directory up to date."""
+
+    def __init__(
+        self,
+        display: SearchDisplay,
+        known: list[Trial],
+        out: Path,
+        objectives: Objectives,
+        space: SearchSpace,
+        num_classes: int,
+    ) -> None:
+        self._display, self._trials = display, list(known)
+        self._out, self._objectives = out, objectives
+        self._space, self._num_classes = space, num_classes
+
+    def began(self, proposal: Proposal) -> None:
+        self._display.began(proposal)
+
+    def ended(self, trial: Trial) -> None:
+        self._trials.append(trial)
+        runs.write_summary(
+            self._out, self._trials, self._objectives, self._space, self._num_classes
+        )
+        self._display.ended(trial)
+
+
+def _strategy(
+    kind: type[Strategy],
+    config: StrategyConfig,
+    space: SearchSpace,
+    objectives: Objectives,
+    seed: int,
+    data: ImageSet,
+) -> Strategy:
+    probes: Mapping[str, Callable[[Architecture], float]] = {
+        "latency_ms": lambda a: measure_architecture(a, data.num_classes).median_ms
+    }
+    try:
+        return kind(
+            space,
+            objectives,
+            seed=seed,
+            num_classes=data.num_classes,
+            probes=probes,
+            **config.options,
+        )
+    except TypeError as error:
+        raise UserError(f"strategy {config.name!r}: {error}") from None
+
+
+def _identity(
+    config: SearchConfig, space: SearchSpace, data: ImageSet, taught: Taught | None
+) -> dict[str, Any]:
+    """What trials must share to be comparable; limits, strategy and seed may change."""
+    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
+    digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
+    return {
+        "space": f"{config.space.name} ({digest})",
+        "data": f"{config.data.spec} ({data.digest[:12]})",
+        "objectives": list(config.objectives),
+        "train": config.train.model_dump(mode="json"),
+        "augment": config.augment.model_dump(mode="json"),
+        "teacher": None
+        if taught is None
+        else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
+        "loss": None if taught is None else config.loss.model_dump(mode="json"),
+    }
+
+
+def _plan(
+    config: SearchConfig, space: SearchSpace, objectives: Objectives, out: Path, known: int
+) -> str:
+    wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
+    sides = ", ".join(map(str, space.resolutions))
+    at = f"{known} trials known, " if known else ""
+    return (
+        f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
+        f"for {wants}; {at}{config.trials} trials of {config.train.epochs} epochs on "
+        f"{pick_device().type}; results in {out}"
+    )
+
+
+def _report(
+    summary: runs.Summary,
+    trials: list[Trial],
+    objectives: Objectives,
+    space: SearchSpace,
+    out: Path,
+    config: SearchConfig,
+    taught: Taught | None,
+) -> None:
+    by_number = {trial.number: trial for trial in trials}
+    failed = sum(not trial.completed for trial in trials)
+    if failed:
+        example = next(trial for trial in trials if not trial.completed)
+        warn(f"{failed} of {len(trials)} trials failed; trial {example.number}: {example.error}")
+    if summary.best is None:
+        warn("no trial meets every limit; search on with --resume and more --trials")
+        return
+    chosen = by_number[summary.best]
+    front = [by_number[number] for number in summary.front]
+    output().print(front_table(front, chosen, objectives, space))
+    if taught is not None and chosen.metrics is not None:
+        compare_with_teacher(taught.teacher.val.f1, chosen.metrics["f1"], "the chosen trial")
+    teacher = config.teacher.spec if config.teacher else "tf_efficientnet_lite0"
+    next_step(f"{program()} distill --teacher {teacher} --student {out}")

@@ -1,0 +1,147 @@
+"""From command-line options to settings: files, defaults, and saying aloud what was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from commands import runs
+from commands.console import say
+from nas.config import (
+    DataConfig,
+    SearchConfig,
+    StudentConfig,
+    merged,
+    read_config,
+)
+from nas.errors import UserError
+
+_WHERE = "command line"
+
+
+def search_settings(
+    changes: Mapping[str, Any], *, file: Path | None, out: Path | None, resume: bool
+) -> tuple[SearchConfig, Path]:
+    """Settings and run directory of a search.
+
+    Args:
+        changes: dotted setting to value; ``None`` leaves it.
+        file: YAML of settings below ``changes``.
+        out: run directory; ``None``: a new one, or with ``resume`` the last.
+        resume: start from the settings in the run directory.
+
+    Raises:
+        UserError: unreadable file, wrong value, nothing to resume.
+    """
+    parsed = _parsed(changes)
+    if resume:
+        run = out or runs.latest()
+        if out is None:
+            say(f"no --out given: resuming {run}")
+        if not (run / runs.CONFIG).exists():
+            raise UserError(f"{run} holds no run to resume; leave --resume out to start one there")
+        base = read_config(SearchConfig, file or run / runs.CONFIG)
+        return merged(SearchConfig, base, parsed, _WHERE), run
+    base = SearchConfig() if file is None else read_config(SearchConfig, file)
+    if file is None and changes["data.spec"] is None:
+        say("no --data given: using the embedded digits (scikit-learn, 1,797 images)")
+    config = merged(SearchConfig, base, parsed, _WHERE)
+    if out is None:
+        strategy = Path(config.strategy.name.partition(":")[0]).stem
+        name = (
+            Path(config.data.spec).resolve().name if "/" in config.data.spec else config.data.spec
+        )
+        out = runs.new_run(f"{name}-{config.space.name}-{strategy}")
+    return config, out
+
+
+def student_settings(
+    changes: Mapping[str, Any],
+    *,
+    student: str | None,
+    pick: str,
+    file: Path | None,
+    out: Path | None,
+    prefix: str,
+) -> tuple[runs.Student, StudentConfig, Path]:
+    """Network, settings and run directory of a final training.
+
+    The data, its storage and the augmentation come from the search where there is one.
+
+    Raises:
+        UserError: no such student or trial, unreadable file, wrong value.
+    """
+    if student is None:
+        student = str(runs.latest())
+        say(f"no --student given: using the last search, {student}")
+    chosen = runs.find_student(student, pick)
+    base = StudentConfig() if file is None else read_config(StudentConfig, file)
+    if file is None and chosen.search is not None:
+        search = chosen.search
+        base = base.model_copy(
+            update={"data": search.data, "augment": search.augment, "seed": search.seed}
+        )
+    if changes["data.spec"] is None and file is None:
+        origin = "the search's" if chosen.search is not None else "the embedded"
+        say(f"no --data given: using {origin} data, {base.data.spec}")
+    config = merged(StudentConfig, base, _parsed(changes), _WHERE)
+    say(f"student: {chosen.name}, {chosen.architecture.resolution} px")
+    if out is None:
+        beside = chosen.run if prefix == "distill" else None
+        out = beside or runs.new_run(f"{prefix}-{Path(student).stem}")
+    return chosen, config, out
+
+
+def data_settings(changes: Mapping[str, Any]) -> DataConfig:
+    """Settings of ``data check``."""
+    return merged(DataConfig, DataConfig(), changes, _WHERE)
+
+
+def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that are text on the command line become what the settings hold."""
+    parsed = dict(changes)
+    if parsed.get("space.resolutions") is not None:
+        parsed["space.resolutions"] = _sides(parsed["space.resolutions"])
+    if parsed.get("timeout") is not None:
+        parsed["timeout"] = seconds(parsed["timeout"])
+    if parsed.get("strategy.options") is not None:
+        parsed["strategy.options"] = _options(parsed["strategy.options"])
+    return parsed
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--resolution {text!r}: write it as 96 or 64,96,128") from None
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    options = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise UserError(f"--strategy-option {pair!r}: write it as name=value")
+        options[name] = yaml.safe_load(value)
+    return options
+
+
+def seconds(text: str) -> float:
+    """Seconds in ``10m``, ``1h30m``, ``45s`` or ``600``.
+
+    Raises:
+        UserError: none of these.
+    """
+    import re
+
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip())
+    total = 0.0
+    if match is not None:
+        hours, minutes, rest = (int(part or 0) for part in match.groups())
+        total = hours * 3600.0 + minutes * 60.0 + rest
+    if total <= 0:
+        raise UserError(f"--timeout {text!r}: write it as 90s, 10m or 1h30m")
+    return total
