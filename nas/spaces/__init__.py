@@ -9,6 +9,7 @@ REGISTRY = Registry(
     base=SearchSpace,
     builtins={
         "mobilenet": "nas.spaces.mobilenet:MobileNet",
+        "macro": "nas.spaces.macro:Macro",
         "toy": "nas.spaces.toy:Toy",
     },
 )
