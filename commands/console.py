@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -35,6 +37,16 @@ def warn(text: str) -> None:
 def next_step(text: str) -> None:
     """The command to type next, on a line of its own so that it can be copied."""
     output().print(f"\nNext:\n  {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def interruptible(resume: str) -> Iterator[None]:
+    """Let Ctrl-C end long work with one line that says how to go on; exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"\nstopped; what is finished is stored. Go on with:\n  {program()} {resume}")
+        raise SystemExit(130) from None
 
 
 def program() -> str:

@@ -108,10 +108,12 @@ def export(run: Path, out: Path | None) -> Path:
 
 def latency(given: Path, num_classes: int) -> None:
     """Time a trained network, or the untrained network of a model file or search."""
-    if given.is_file():
-        student = runs.find_student(str(given), "best")
-        measured = measure_architecture(student.architecture, num_classes)
-        architecture, what = student.architecture, f"{given} with {num_classes} classes"
+    if given.is_file() or (given / runs.SUMMARY).exists() and not (given / "student").exists():
+        chosen = runs.find_student(str(given), "best")
+        if chosen.run is not None:
+            num_classes = len(runs.read_summary(chosen.run).classes)
+        architecture, what = chosen.architecture, f"{chosen.name}, {num_classes} classes"
+        measured = measure_architecture(architecture, num_classes)
     else:
         bundle = load_bundle(given)
         architecture, num_classes = bundle.architecture, len(bundle.classes)

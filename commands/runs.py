@@ -77,12 +77,14 @@ class Summary:
     """A search's trials, for stages that know nothing of its space.
 
     Attributes:
+        classes: of the data.
         best: number of the chosen trial; ``None`` when no trial meets the limits.
         knee: number of the front's knee.
         front: numbers, best in the first goal first.
         trials: per trial ``number``, ``choices`` by name, ``metrics`` or ``error``.
     """
 
+    classes: list[str]
     best: int | None
     knee: int | None
     front: list[int]
@@ -94,11 +96,12 @@ def write_summary(
     trials: Sequence[Trial],
     objectives: Objectives,
     space: SearchSpace,
-    num_classes: int,
+    classes: Sequence[str],
 ) -> Summary:
     """Write ``summary.json``, a model file per trial and the chosen one's ``architecture.yaml``."""
     best, knee = objectives.best(trials), objectives.knee(trials)
     summary = Summary(
+        classes=list(classes),
         best=None if best is None else best.number,
         knee=None if knee is None else knee.number,
         front=[trial.number for trial in objectives.front(trials)],
@@ -115,9 +118,9 @@ def write_summary(
     for trial in trials:
         path = architecture_path(run, trial.number)
         if not path.exists():
-            trial.architecture.to_yaml(path, num_classes=num_classes)
+            trial.architecture.to_yaml(path, num_classes=len(classes))
     if best is not None:
-        best.architecture.to_yaml(run / ARCHITECTURE, num_classes=num_classes)
+        best.architecture.to_yaml(run / ARCHITECTURE, num_classes=len(classes))
     write_text(run / SUMMARY, json.dumps(asdict(summary), indent=1) + "\n")
     return summary
 

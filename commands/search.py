@@ -12,7 +12,7 @@ from typing import Any
 import nas.spaces
 import nas.strategies
 from commands import runs
-from commands.console import next_step, output, program, say, warn
+from commands.console import interruptible, next_step, output, program, say, warn
 from commands.data import open_data
 from commands.progress import SearchDisplay
 from commands.tables import front_table
@@ -57,7 +57,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     space = space_class(config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
+    with interruptible(f"search --resume --out {out}"), locked(out):
         taught = None
         if config.teacher is not None:
             views = min(config.train.views, config.train.epochs)
@@ -74,7 +74,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         known = store.trials()
         say(_plan(config, space, objectives, out, len(known)))
         display = SearchDisplay(objectives, known, config.trials)
-        keeper = _Keeper(display, known, out, objectives, space, data.num_classes)
+        keeper = _Keeper(display, known, out, objectives, space, data.classes)
         outputs = None if taught is None else taught.outputs
         with contextlib.ExitStack() as stack:
             executor: Executor
@@ -94,7 +94,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 listener=keeper,
             )
         trials = store.trials()
-        summary = runs.write_summary(out, trials, objectives, space, data.num_classes)
+        summary = runs.write_summary(out, trials, objectives, space, data.classes)
     if reason != "trials":
         why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
         say(f"stopped after {len(trials)} trials: {why[reason]}")
@@ -118,11 +118,11 @@ class _Keeper:
         out: Path,
         objectives: Objectives,
         space: SearchSpace,
-        num_classes: int,
+        classes: tuple[str, ...],
     ) -> None:
         self._display, self._trials = display, list(known)
         self._out, self._objectives = out, objectives
-        self._space, self._num_classes = space, num_classes
+        self._space, self._classes = space, classes
 
     def began(self, proposal: Proposal) -> None:
         self._display.began(proposal)
@@ -130,7 +130,7 @@ class _Keeper:
     def ended(self, trial: Trial) -> None:
         self._trials.append(trial)
         runs.write_summary(
-            self._out, self._trials, self._objectives, self._space, self._num_classes
+            self._out, self._trials, self._objectives, self._space, self._classes
         )
         self._display.ended(trial)
 
@@ -167,7 +167,7 @@ def _identity(
     digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
     return {
         "space": f"{config.space.name} ({digest})",
-        "data": f"{config.data.spec} ({data.digest[:12]})",
+        "data": f"{data.name} ({data.digest[:12]})",
         "objectives": list(config.objectives),
         "train": config.train.model_dump(mode="json"),
         "augment": config.augment.model_dump(mode="json"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from commands.console import next_step, output, program, say
+from commands.console import interruptible, next_step, output, program, say
 from commands.data import open_data
 from commands.progress import TrainingDisplay
 from commands.tables import comparison_table, student_row
@@ -44,7 +46,7 @@ def run_student(
     objective(config.loss, 0.0, teacher=config.teacher is not None)
     data = open_data(config.data)
     student.mkdir(parents=True, exist_ok=True)
-    with locked(student):
+    with interruptible(_resumed(sys.argv)), locked(student):
         taught = None
         if config.teacher is not None:
             views = min(config.train.views, config.train.epochs)
@@ -67,6 +69,12 @@ def run_student(
     say(f"student in {student} (epoch {metrics['epoch']} of {config.train.epochs})")
     next_step(f"{program()} export {out}")
     return metrics
+
+
+def _resumed(arguments: list[str]) -> str:
+    """The same command with ``--resume``."""
+    given = [argument for argument in arguments[1:] if argument != "--resume"]
+    return shlex.join([*given, "--resume"])
 
 
 def _check_place(student: Path, resume: bool) -> None:

@@ -19,7 +19,7 @@ from nas.errors import UserError
 
 @dataclass(frozen=True)
 class Plugin:
-    """A registered class: its name, where it comes from, and the first line of its docstring."""
+    """A registered class: its name, where it comes from, and the first paragraph of its docstring."""
 
     name: str
     origin: str
@@ -89,8 +89,7 @@ class Registry:
             doc = (self.load(name).__doc__ or "").strip()
         except UserError as error:
             return f"broken: {error}"
-        paragraph = " ".join(doc.split("\n\n")[0].split())
-        return paragraph.split(". ")[0].rstrip(".")
+        return " ".join(doc.split("\n\n")[0].split()).rstrip(".")
 
     def _check(self, name: str, found: object) -> type[Any]:
         if not isinstance(found, type) or not issubclass(found, self.base):

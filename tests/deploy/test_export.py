@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from shipping import CLASSES, lively, tiny_architecture
 from torch import nn
 
 from deploy.export import export_onnx
-from nas.networks import build
+from nas.architecture import Architecture
 from training.preprocess import IMAGENET, Normalization, prepare
+
+CLASSES = ("glass", "métal", "paper")
+MakeNetwork = Callable[[Architecture, int], nn.Module]
 
 
 def export(model: nn.Module, path: Path, **changes: object):
@@ -125,8 +129,10 @@ def test_classes_and_channels_must_fit(network: nn.Module, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("resolution", [17, 64])
-def test_other_resolutions_and_statistics(resolution: int, tmp_path: Path) -> None:
-    model = lively(build(tiny_architecture(resolution), 3), seed=1)
+def test_other_resolutions_and_statistics(
+    resolution: int, tiny: Architecture, lively: MakeNetwork, tmp_path: Path
+) -> None:
+    model = lively(replace(tiny, resolution=resolution), 3)
     done = export_onnx(
         model,
         tmp_path / "model.onnx",

@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from shipping import tiny_architecture
 from torch import nn
 
 import deploy.latency_cache as latency_cache
@@ -27,6 +27,7 @@ from deploy.latency import (
     time_runs,
 )
 from deploy.latency_cache import measure_architecture
+from nas.architecture import Architecture
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,52 +84,54 @@ def test_time_off_the_core_is_not_counted() -> None:
     assert clock() - before < 0.15
 
 
-def test_second_measurement_comes_from_the_file(tmp_path: Path) -> None:
-    first = measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+def test_second_measurement_comes_from_the_file(tiny: Architecture, tmp_path: Path) -> None:
+    first = measure_architecture(tiny, 3, cache=tmp_path)
     (file,) = tmp_path.iterdir()
-    assert measure_architecture(tiny_architecture(), 3, cache=tmp_path) == first
+    assert measure_architecture(tiny, 3, cache=tmp_path) == first
     content = json.loads(file.read_text())
-    assert content["architecture"] == tiny_architecture().key
+    assert content["architecture"] == tiny.key
     content["latency_ms"]["median"] = 123.0
     file.write_text(json.dumps(content))
-    assert measure_architecture(tiny_architecture(), 3, cache=tmp_path).median_ms == 123.0
+    assert measure_architecture(tiny, 3, cache=tmp_path).median_ms == 123.0
 
 
 def test_other_networks_classes_threads_and_machines_are_measured_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
-    measure_architecture(tiny_architecture(width=16), 3, cache=tmp_path)
-    measure_architecture(tiny_architecture(), 4, cache=tmp_path)
-    two = measure_architecture(tiny_architecture(), 3, cache=tmp_path, threads=2)
+    measure_architecture(tiny, 3, cache=tmp_path)
+    measure_architecture(replace(tiny, resolution=48), 3, cache=tmp_path)
+    measure_architecture(tiny, 4, cache=tmp_path)
+    two = measure_architecture(tiny, 3, cache=tmp_path, threads=2)
     assert two.runtime.endswith("2 threads")
     monkeypatch.setattr(latency_cache, "machine_name", lambda: "another machine")
-    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    measure_architecture(tiny, 3, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"latency_ms": {"median": "x"}}'])
-def test_damaged_cache_file_is_measured_again(tmp_path: Path, content: str) -> None:
-    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+def test_damaged_cache_file_is_measured_again(
+    tiny: Architecture, tmp_path: Path, content: str
+) -> None:
+    measure_architecture(tiny, 3, cache=tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_text(content)
-    again = measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    again = measure_architecture(tiny, 3, cache=tmp_path)
     assert json.loads(file.read_text())["latency_ms"] == again.to_dict()
 
 
 def test_cache_lies_in_the_users_cache_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path))
-    measure_architecture(tiny_architecture(), 3)
+    measure_architecture(tiny, 3)
     assert len(list((tmp_path / "latency").glob("*.json"))) == 1
 
 
-def test_measuring_leaves_the_random_numbers_alone(tmp_path: Path) -> None:
+def test_measuring_leaves_the_random_numbers_alone(tiny: Architecture, tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    measure_architecture(tiny_architecture(), 3, cache=tmp_path)
+    measure_architecture(tiny, 3, cache=tmp_path)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -141,10 +144,10 @@ print(measure_architecture(Architecture.from_yaml(sys.argv[1]), 3, cache=Path(sy
 """
 
 
-def test_another_process_finds_what_this_one_measured(tmp_path: Path) -> None:
+def test_another_process_finds_what_this_one_measured(tiny: Architecture, tmp_path: Path) -> None:
     model, cache = tmp_path / "model.yaml", tmp_path / "cache"
-    tiny_architecture().to_yaml(model)
-    here = measure_architecture(tiny_architecture(), 3, cache=cache)
+    tiny.to_yaml(model)
+    here = measure_architecture(tiny, 3, cache=cache)
     there = subprocess.run(
         [sys.executable, "-c", MEASURE, str(model), str(cache)],
         cwd=ROOT,
