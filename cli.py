@@ -48,7 +48,7 @@ Fit = Annotated[
 ]
 Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
 Batch = Annotated[int | None, Option(help="Images per training step. (default: 64)")]
-Rate = Annotated[float | None, Option(help="Peak learning rate. (default: 0.003)")]
+Rate = Annotated[float | None, Option(help="Peak learning rate. (default: 0.006)")]
 Views = Annotated[
     int | None,
     Option(help="Augmented versions of each image that the epochs walk through. (default: 4)"),

@@ -22,7 +22,7 @@ from nas.config import (
 )
 
 _TEACHER = "tf_efficientnet_lite0"
-_LIMIT = "params<=60k"
+_LIMITS = ("macs<=2M", "params<=60k")
 _TRIALS, _SEARCH_EPOCHS = 8, 4
 _TEACHER_EPOCHS, _STUDENT_EPOCHS = 4, 12
 
@@ -37,13 +37,13 @@ def run_demo(out: Path, seed: int) -> None:
     os.environ["MINNOW_CACHE"] = str(out / "cache")
     data = DataConfig(spec="digits")
     _announce(
-        f"search --data digits --strategy tpe --limit '{_LIMIT}' "
+        f"search --data digits --strategy tpe {' '.join(f'--limit {limit!r}' for limit in _LIMITS)} "
         f"--trials {_TRIALS} --epochs {_SEARCH_EPOCHS} --out {out}"
     )
     config = SearchConfig(
         data=data,
         strategy=StrategyConfig(name="tpe"),
-        limits=(_LIMIT,),
+        limits=_LIMITS,
         trials=_TRIALS,
         train=TrainConfig(epochs=_SEARCH_EPOCHS),
         seed=seed,

@@ -44,6 +44,9 @@ class InvertedResidualv2:
     kernel: int = 3
     activation: str = "ReLU6"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expand", float(self.expand))  # 2 and 2.0 are one network
+
     def hidden(self, channels: int) -> int:
         """Channels after expansion."""
         return round_half_even(channels * self.expand)
@@ -59,6 +62,9 @@ class InvertedResidualv3:
     squeeze_excite: bool
     hard_swish: bool
     stride: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expand", float(self.expand))
 
     def hidden(self, channels: int) -> int:
         """Channels after expansion, a multiple of 8."""

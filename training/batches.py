@@ -59,11 +59,12 @@ class Batches:
     views: int
     seed: int
     outputs: Outputs | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = torch.device("cpu")  # noqa: RUF009  immutable
 
     def __len__(self) -> int:
-        """Steps per epoch."""
-        return max(1, round(len(self.data.splits["train"]) / self.batch_size))
+        """Steps per epoch; no step has a single image, which batch normalisation cannot train on."""
+        images = len(self.data.splits["train"])
+        return max(1, min(round(images / self.batch_size), images // 2))
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; depends on nothing but the attributes and ``epoch``."""

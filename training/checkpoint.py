@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,15 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        known = state["identity"]
-    except Exception as error:  # torch and pickle raise many kinds for a damaged file
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
+                raise ValueError(f"the checksum of {damaged} is wrong")
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(content), map_location="cpu", weights_only=True
+        )
+        known = state.get("identity")
+    except Exception as error:  # zipfile, torch and pickle raise many kinds for a damaged file
         reason = " ".join(str(error).split())[:120]
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}: {reason}); delete it to start again"

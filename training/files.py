@@ -16,6 +16,7 @@ from nas.files import write_bytes
 _MENDABLE = {
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "the disk quota is used up; free some space and try again",
+    errno.EFBIG: "files here may not be that large; choose another directory or raise the limit",
     errno.EROFS: "the disk is read-only; choose another directory",
     errno.EACCES: "no permission to write; choose another directory or change its rights",
     errno.EPERM: "no permission to write; choose another directory or change its rights",

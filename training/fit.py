@@ -112,9 +112,11 @@ def fit(
         DivergedError: the loss is not finite.
         UserError: the checkpoint is damaged, foreign, or cannot be written.
     """
-    state = _State(
-        model.to(batches.device, memory_format=torch.channels_last), recipe, len(batches)
-    )  # type: ignore[call-overload]
+    model.to(batches.device).to(memory_format=torch.channels_last)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = recipe.norm_momentum
+    state = _State(model, recipe, len(batches))
     saved = load_checkpoint(checkpoint, identity) if checkpoint is not None else None
     if saved is not None:
         state.restore(saved)

@@ -101,10 +101,11 @@ def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
 
 
 def _initialise(module: nn.Module) -> None:
-    """He et al. 2015 (fan out) for convolutions, a small normal for the classifier, as MobileNetV3."""
+    """He et al. 2015 by fan out, per group as in EfficientNet's code; a small normal for the classifier."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out")
+            fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels // part.groups
+            nn.init.normal_(part.weight, 0.0, (2.0 / fan_out) ** 0.5)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.Linear):
