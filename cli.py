@@ -27,21 +27,18 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 app.add_typer(data_app, name="data")
 
-_DATA = "Directory of class folders (split 70/10/20), directory with train/ val/ test/, 'digits', or torchvision:NAME."
-_TEACHER = (
-    "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE."
+_DATA = (
+    "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
+    "'digits', or torchvision:NAME."
 )
-_SETTINGS = (
-    "YAML file of settings, in the form of a run's config.yaml; options given here override it."
-)
+_TEACHER = "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE."
+_SETTINGS = "YAML file of settings, in the form of a run's config.yaml; options given here override it."
 _EPOCHS = "Passes over the training images."
 
 Data = Annotated[str | None, Option(help=f"{_DATA} (default: digits)", show_default=False)]
 Size = Annotated[
     int | None,
-    Option(
-        help="Side of the stored square images, pixels. (default: from the images, at most 256)"
-    ),
+    Option(help="Side of the stored square images, pixels. (default: from the images, at most 256)"),
 ]
 Fit = Annotated[
     str | None, Option(help="How images become square: squash, crop or pad. (default: squash)")
@@ -55,16 +52,10 @@ Views = Annotated[
 ]
 TeacherSide = Annotated[
     int | None,
-    Option(
-        help="Side of the teacher's input. (default: its own, but not above the stored images')"
-    ),
+    Option(help="Side of the teacher's input. (default: its own, but not above the stored images')"),
 ]
-TeacherEpochs = Annotated[
-    int | None, Option(help="Epochs of fine-tuning the teacher. (default: 6)")
-]
-LossName = Annotated[
-    str | None, Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)")
-]
+TeacherEpochs = Annotated[int | None, Option(help="Epochs of fine-tuning the teacher. (default: 6)")]
+LossName = Annotated[str | None, Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)")]
 LossWeight = Annotated[
     float | None,
     Option(
@@ -77,20 +68,14 @@ Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
 @app.command()
 def search(
     data: Data = None,
-    space: Annotated[
-        str | None, Option(help="Search space, see 'plugins'. (default: mobilenet)")
-    ] = None,
+    space: Annotated[str | None, Option(help="Search space, see 'plugins'. (default: mobilenet)")] = None,
     resolution: Annotated[
         str | None,
-        Option(
-            help="Input sides to choose from, as in 96 or 64,96,128. (default: five, up to the stored side)"
-        ),
+        Option(help="Input sides, as in 96 or 64,96,128. (default: five, up to the stored side)"),
     ] = None,
     strategy: Annotated[
         str | None,
-        Option(
-            help="Search strategy: a name from 'plugins', package.module:Class or ./file.py:Class. (default: tpe)"
-        ),
+        Option(help="A name from 'plugins', package.module:Class or ./file.py:Class. (default: tpe)"),
     ] = None,
     strategy_option: Annotated[
         list[str] | None, Option(help="Option of the strategy, as in startup=5. Repeatable.")
@@ -117,9 +102,7 @@ def search(
             "Networks beyond it are never trained."
         ),
     ] = None,
-    teacher: Annotated[
-        str | None, Option(help=f"Train every trial by distillation. {_TEACHER}")
-    ] = None,
+    teacher: Annotated[str | None, Option(help=f"Train every trial by distillation. {_TEACHER}")] = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
     loss: LossName = None,
@@ -129,9 +112,7 @@ def search(
         Option(help="Trials at a time, each in a process with cores / N threads. (default: 1)"),
     ] = None,
     seed: Seed = None,
-    out: Annotated[
-        Path | None, Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)")
-    ] = None,
+    out: Annotated[Path | None, Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)")] = None,
     resume: Annotated[
         bool,
         Option(
@@ -141,9 +122,7 @@ def search(
     ] = False,
     storage: Annotated[
         str | None,
-        Option(
-            help="Optuna storage URL, as in sqlite:///study.db. (default: a journal file in the run)"
-        ),
+        Option(help="Optuna storage URL, as in sqlite:///study.db. (default: a journal file in the run)"),
     ] = None,
     image_size: Size = None,
     fit: Fit = None,
@@ -273,9 +252,7 @@ def train(
     seed: Seed = None,
     out: Annotated[
         Path | None,
-        Option(
-            help="Run directory; the network goes into its student/. (default: runs/train-MODEL)"
-        ),
+        Option(help="Run directory; the network goes into its student/. (default: runs/train-MODEL)"),
     ] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with an interrupted training.")] = False,
     image_size: Size = None,
@@ -332,9 +309,7 @@ def evaluate(
 @app.command()
 def predict(
     run: Run,
-    images: Annotated[
-        Path, Argument(help="An image, or a directory of them (searched recursively).")
-    ],
+    images: Annotated[Path, Argument(help="An image, or a directory of them (searched recursively).")],
     out: Annotated[
         Path | None, Option(help="CSV file: file, label, probability, and one column per class.")
     ] = None,
@@ -382,9 +357,7 @@ def plugins() -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, Option(help="Directory for everything the demo makes.")] = Path(
-        "runs/demo"
-    ),
+    out: Annotated[Path, Option(help="Directory for everything the demo makes.")] = Path("runs/demo"),
     seed: Annotated[int, Option(help="Of every random decision.")] = 0,
 ) -> None:
     """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
@@ -426,9 +399,7 @@ def _guarded(run: Callable[[], Any]) -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        _complain(
-            f"the disk is full ({error.filename or 'while writing'}); free some space and resume"
-        )
+        _complain(f"the disk is full ({error.filename or 'while writing'}); free some space and resume")
         return 2
     return 0
 

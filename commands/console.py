@@ -29,9 +29,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """One line about what may be wrong."""
-    notices().print(
-        f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True
-    )
+    notices().print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def next_step(text: str) -> None:

@@ -108,7 +108,7 @@ def export(run: Path, out: Path | None) -> Path:
 
 def latency(given: Path, num_classes: int) -> None:
     """Time a trained network, or the untrained network of a model file or search."""
-    if given.is_file() or (given / runs.SUMMARY).exists() and not (given / "student").exists():
+    if given.is_file() or ((given / runs.SUMMARY).exists() and not (given / "student").exists()):
         chosen = runs.find_student(str(given), "best")
         if chosen.run is not None:
             num_classes = len(runs.read_summary(chosen.run).classes)

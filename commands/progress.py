@@ -182,9 +182,7 @@ class SearchDisplay:
 
     def _summary(self, trial: Trial) -> str:
         metrics = trial.metrics or {}
-        return ", ".join(
-            f"{name} {metric_text(name, metrics[name])}" for name in self._objectives.names
-        )
+        return ", ".join(f"{name} {metric_text(name, metrics[name])}" for name in self._objectives.names)
 
 
 def _duration(seconds: float) -> str:

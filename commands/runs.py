@@ -44,9 +44,7 @@ def check_new(path: Path, what: str = CONFIG) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; choose another --out")
     if (path / what).exists():
-        raise UserError(
-            f"{path} holds a run already; add --resume to go on, or choose another --out"
-        )
+        raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
 
 
 def mark_latest(run: Path) -> None:
@@ -137,9 +135,7 @@ def read_summary(run: Path) -> Summary:
     except FileNotFoundError:
         raise UserError(f"{run} is not the directory of a search: {path} is missing") from None
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({error}); resume the search to write it again"
-        ) from None
+        raise UserError(f"{path} is damaged ({error}); resume the search to write it again") from None
 
 
 def architecture_path(run: Path, number: int) -> Path:

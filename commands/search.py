@@ -129,9 +129,7 @@ class _Keeper:
 
     def ended(self, trial: Trial) -> None:
         self._trials.append(trial)
-        runs.write_summary(
-            self._out, self._trials, self._objectives, self._space, self._classes
-        )
+        runs.write_summary(self._out, self._trials, self._objectives, self._space, self._classes)
         self._display.ended(trial)
 
 
@@ -171,16 +169,12 @@ def _identity(
         "objectives": list(config.objectives),
         "train": config.train.model_dump(mode="json"),
         "augment": config.augment.model_dump(mode="json"),
-        "teacher": None
-        if taught is None
-        else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
+        "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
     }
 
 
-def _plan(
-    config: SearchConfig, space: SearchSpace, objectives: Objectives, out: Path, known: int
-) -> str:
+def _plan(config: SearchConfig, space: SearchSpace, objectives: Objectives, out: Path, known: int) -> str:
     wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
     sides = ", ".join(map(str, space.resolutions))
     at = f"{known} trials known, " if known else ""

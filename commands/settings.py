@@ -49,9 +49,7 @@ def search_settings(
     config = merged(SearchConfig, base, parsed, _WHERE)
     if out is None:
         strategy = Path(config.strategy.name.partition(":")[0]).stem
-        name = (
-            Path(config.data.spec).resolve().name if "/" in config.data.spec else config.data.spec
-        )
+        name = Path(config.data.spec).resolve().name if "/" in config.data.spec else config.data.spec
         out = runs.new_run(f"{name}-{config.space.name}-{strategy}")
     return config, out
 

@@ -25,9 +25,7 @@ def teach(config: TeacherConfig, data: ImageSet, augment: AugmentConfig, views: 
         f"validation F1 {teacher.val.f1:.4f}"
     )
     with counting("teacher outputs") as progress:
-        outputs = fill_outputs(
-            teacher, data, augmentation_of(augment, data), views, report=progress
-        )
+        outputs = fill_outputs(teacher, data, augmentation_of(augment, data), views, report=progress)
     costs = {
         "params": sum(p.numel() for p in teacher.model.parameters()),
         "macs": count_macs(teacher.model, teacher.resolution),

@@ -104,9 +104,7 @@ def export_onnx(
     described = {
         "classes": json.dumps(list(classes), ensure_ascii=False),
         "resolution": str(resolution),
-        "normalization": json.dumps(
-            {"mean": list(normalization.mean), "std": list(normalization.std)}
-        ),
+        "normalization": json.dumps({"mean": list(normalization.mean), "std": list(normalization.std)}),
         "minnow_version": minnow_version(),
         **(metadata or {}),
     }

@@ -65,9 +65,7 @@ def runtime_name(threads: int = 1) -> str:
     return f"onnxruntime {onnxruntime.__version__} CPUExecutionProvider, {threads} {unit}"
 
 
-def measure_onnx(
-    model: str | Path | bytes, *, threads: int = 1, budget_s: float = BUDGET_S
-) -> Latency:
+def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float = BUDGET_S) -> Latency:
     """Time an ONNX file with one float32 image input.
 
     Args:
@@ -113,9 +111,7 @@ def time_runs(
         count += 1
     times: list[float] = []
     start = time.perf_counter()
-    while len(times) < MIN_RUNS or (
-        len(times) < MAX_RUNS and time.perf_counter() - start < budget_s
-    ):
+    while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and time.perf_counter() - start < budget_s):
         before = clock()
         run()
         times.append(clock() - before)

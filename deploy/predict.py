@@ -56,9 +56,7 @@ def find_images(path: str | Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UserError(
-            f"{path}: no such file or directory; give an image or a directory of images"
-        )
+        raise UserError(f"{path}: no such file or directory; give an image or a directory of images")
     found = []
     for folder, subfolders, names in os.walk(path):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]

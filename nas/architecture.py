@@ -57,9 +57,7 @@ class Architecture:
         if any(isinstance(layer, Linear) for layer in self.layers[:-1]):
             raise ValueError("only the last layer may be Linear")
         if sum(isinstance(layer, GlobalAvgPool) for layer in self.layers) != 1:
-            raise ValueError(
-                "exactly one GlobalAvgPool must join the feature maps to the classifier"
-            )
+            raise ValueError("exactly one GlobalAvgPool must join the feature maps to the classifier")
         self.shapes  # noqa: B018  walking the shapes is the check
 
     @cached_property

@@ -166,9 +166,7 @@ def read_config(kind: type[M], path: Path) -> M:
     except FileNotFoundError:
         raise UserError(f"config file {path} does not exist") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"config file {path} cannot be read: {' '.join(str(error).split())}"
-        ) from None
+        raise UserError(f"config file {path} cannot be read: {' '.join(str(error).split())}") from None
     return parse_config(kind, content or {}, str(path))
 
 

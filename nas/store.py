@@ -210,7 +210,7 @@ def _lock_of(journal: Path) -> Any:
         _file: IO[str] | None = None
 
         def acquire(self) -> bool:
-            self._file = Path(f"{journal}.lock").open("a")
+            self._file = Path(f"{journal}.lock").open("a")  # noqa: SIM115  held until release
             fcntl.flock(self._file, fcntl.LOCK_EX)
             return True
 

@@ -89,9 +89,7 @@ class HubSource(TeacherSource):
                 f"networks of a similar name that have: {near}"
             )
         if tag and tag not in tags:
-            raise UserError(
-                f"teacher '{spec}': {base} has no tag {tag!r}; known: {', '.join(tags)}"
-            )
+            raise UserError(f"teacher '{spec}': {base} has no tag {tag!r}; known: {', '.join(tags)}")
         config = cast("PretrainedCfg", get_pretrained_cfg(spec)).to_dict()
         place = constants.ENDPOINT if config.get("hf_hub_id") else config.get("url", "")
         if not is_cached(config):

@@ -89,9 +89,7 @@ def fill_outputs(
     """
     content = [teacher.digest, teacher.resolution, data.digest, augmentation.key, DATA_SEED]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-    outputs = StoredOutputs(
-        cache_dir() / "teacher-outputs" / key, len(data.images), data.num_classes
-    )
+    outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), data.num_classes)
     missing = [view for view in range(views) if outputs.find(view) is None]
     per_view = len(data.splits["train"])
     for turn, view in enumerate(missing):

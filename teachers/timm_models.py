@@ -35,9 +35,7 @@ def close_matches(name: str, *, pretrained: bool = False, n: int = 5) -> list[st
     """
     import timm
 
-    known = list(
-        dict.fromkeys(full.split(".")[0] for full in timm.list_models(pretrained=pretrained))
-    )
+    known = list(dict.fromkeys(full.split(".")[0] for full in timm.list_models(pretrained=pretrained)))
     return difflib.get_close_matches(name.split(".")[0], known, n=n, cutoff=0.6)
 
 

@@ -67,9 +67,7 @@ class Augmentation:
         if self.operations < 0:
             raise UserError(f"augmentation operations is {self.operations}: choose 0 or more")
         if not 0 <= self.magnitude <= MAX_MAGNITUDE:
-            raise UserError(
-                f"augmentation magnitude is {self.magnitude}: choose 0 to {MAX_MAGNITUDE}"
-            )
+            raise UserError(f"augmentation magnitude is {self.magnitude}: choose 0 to {MAX_MAGNITUDE}")
         if not 0 <= self.cutout <= 1:
             raise UserError(f"augmentation cutout is {self.cutout}: choose a share from 0 to 1")
 

@@ -94,9 +94,7 @@ def save_bundle(
         if not name.strip() or "\n" in name or "\r" in name:
             raise UserError(f"class name {name!r} is not one line of text; rename the class folder")
     read_normalization(config)
-    weights = {
-        key: value.detach().to("cpu").contiguous() for key, value in model.state_dict().items()
-    }
+    weights = {key: value.detach().to("cpu").contiguous() for key, value in model.state_dict().items()}
     misfit = _misfit(weights, _untrained(architecture, len(classes)).state_dict())
     if misfit:
         raise ValueError(f"the model is not the one the architecture describes: {misfit}")
@@ -179,9 +177,7 @@ def find_bundle(path: str | Path) -> Path:
 def _untrained(architecture: Architecture, num_classes: int) -> nn.Module:
     from nas.networks import build
 
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # reading a model must not shift anyone's random numbers
+    with torch.random.fork_rng(devices=[]):  # reading a model must not shift anyone's random numbers
         return build(architecture, num_classes)
 
 
@@ -211,9 +207,7 @@ def _load_weights(model: nn.Module, path: Path, num_classes: int) -> None:
     model.load_state_dict(weights)
 
 
-def _misfit(
-    weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]
-) -> str | None:
+def _misfit(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
     """The first way in which ``weights`` are not those of a network, or ``None``."""
     for name, tensor in expected.items():
         if name not in weights:

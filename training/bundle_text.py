@@ -18,9 +18,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """
     classes = tuple(line for line in _read(path).split("\n") if line.strip())
     if len(classes) < 2:
-        raise UserError(
-            f"{path}: holds {len(classes)} classes; expected one per line, at least two"
-        )
+        raise UserError(f"{path}: holds {len(classes)} classes; expected one per line, at least two")
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
         raise UserError(f"{path}: class {twice[0]!r} is there twice; give each class its own name")

@@ -43,9 +43,7 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
                 raise ValueError(f"the checksum of {damaged} is wrong")
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(content), map_location="cpu", weights_only=True
-        )
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         known = state.get("identity")
     except Exception as error:  # zipfile, torch and pickle raise many kinds for a damaged file
         reason = " ".join(str(error).split())[:120]

@@ -42,8 +42,7 @@ def describe(
     problems = list(listing.problems)
     if len(broken) > MAX_BROKEN * total:
         problems.append(
-            f"{len(broken)} of {total} images are broken, more than {MAX_BROKEN:.0%}: remove or "
-            "mend them"
+            f"{len(broken)} of {total} images are broken, more than {MAX_BROKEN:.0%}: remove or mend them"
         )
     if split_problem and not problems:
         problems.append(split_problem)
@@ -56,9 +55,7 @@ def describe(
         warnings.append(f"files that are not read as images are ignored: {kinds}")
     across_classes = sum(len(group.classes) > 1 for group in duplicates)
     if across_classes:
-        warnings.append(
-            f"{_pictures(across_classes)} in more than one class: at most one label is right"
-        )
+        warnings.append(f"{_pictures(across_classes)} in more than one class: at most one label is right")
     across_parts = sum(len(group.parts) > 1 for group in duplicates)
     if across_parts:
         warnings.append(

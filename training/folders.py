@@ -114,9 +114,7 @@ def scan(root: Path) -> Listing:
     for part, names in by_part.items():
         absent = [name for name in classes if name not in names]
         if absent:
-            problems.append(
-                f"{parts[part]}/ has no folder for class {', '.join(map(repr, absent))}"
-            )
+            problems.append(f"{parts[part]}/ has no folder for class {', '.join(map(repr, absent))}")
 
     ignored: Counter[str] = Counter()
     records = [

@@ -54,18 +54,14 @@ def load_pixels(
         UserError: see ``images.open_images``.
     """
     content = source.content(cache)
-    key = hashlib.blake2b(
-        json.dumps([_VERSION, content, size, fit]).encode(), digest_size=16
-    ).hexdigest()
+    key = hashlib.blake2b(json.dumps([_VERSION, content, size, fit]).encode(), digest_size=16).hexdigest()
     pixels_path = cache / "images" / f"{key}.u8"
     found = _read(pixels_path, content)
     if found is None:
         listing = source.listing()
         if listing.problems:
             raise UserError(f"data set {spec!r}: {listing.problems[0]}")
-        _build(
-            spec, source, listing, size or default_size(source.sides()), fit, pixels_path, progress
-        )
+        _build(spec, source, listing, size or default_size(source.sides()), fit, pixels_path, progress)
         found = _read(pixels_path, content)
         if found is None:
             raise UserError(f"the cache entry {pixels_path} was damaged by another process: retry")

@@ -19,9 +19,7 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def ordered_map(
-    function: Callable[[int], T], count: int, *, threads: int | None = None
-) -> Iterator[T]:
+def ordered_map(function: Callable[[int], T], count: int, *, threads: int | None = None) -> Iterator[T]:
     """Yield ``function(0) … function(count - 1)``, computed in ``threads`` threads."""
     threads = threads or cpu_count()
     waiting: deque[Future[T]] = deque()

@@ -13,9 +13,7 @@ from torch import Tensor
 from distill.losses.base import DistillationLoss, at_least_fp32, check_inputs, option
 
 
-def kd(
-    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, temperature: float
-) -> Tensor:
+def kd(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
     """Return T^2 KL(p || q), p and q being the softened teacher and student, averaged over a batch.
 
     The probabilities are those of section 2, equation 1: ``q_i = exp(z_i/T) / sum_j exp(z_j/T)``.

@@ -32,9 +32,7 @@ class Network(nn.Module):
             _module(layer, shape[0], num_classes)
             for layer, shape in zip(architecture.layers, architecture.shapes, strict=True)
         ]
-        pool = next(
-            i for i, layer in enumerate(architecture.layers) if isinstance(layer, GlobalAvgPool)
-        )
+        pool = next(i for i, layer in enumerate(architecture.layers) if isinstance(layer, GlobalAvgPool))
         self.body = nn.Sequential(*modules[:pool])
         self.head = nn.Sequential(*modules[pool:])
         _initialise(self)
@@ -101,7 +99,7 @@ def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
 
 
 def _initialise(module: nn.Module) -> None:
-    """He et al. 2015 by fan out, per group as in EfficientNet's code; a small normal for the classifier."""
+    """He et al. 2015 by fan out, per group; a small normal for the classifier."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels // part.groups

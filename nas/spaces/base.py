@@ -44,9 +44,7 @@ class SearchSpace(ABC):
     def __init__(self, resolutions: Sequence[int] | None = None) -> None:
         chosen = tuple(sorted(set(resolutions or self.default_resolutions)))
         if chosen[0] < 8:
-            raise UserError(
-                f"resolution {chosen[0]} is too small: a network needs at least 8 pixels"
-            )
+            raise UserError(f"resolution {chosen[0]} is too small: a network needs at least 8 pixels")
         self.resolutions = chosen
         self.decisions = self.make_decisions()
 

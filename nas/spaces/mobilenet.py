@@ -10,9 +10,7 @@ from nas.layers import Conv, InvertedResidualv3, Layer, make_divisible
 from nas.spaces.base import Decision, SearchSpace
 
 _WIDTHS = (0.25, 0.5, 0.75, 1.0)
-_STEM = (
-    32  # channels at width 1; every width gives the stem another number, so widths never coincide
-)
+_STEM = 32  # channels at width 1; every width gives the stem another number, so widths never coincide
 _HEAD = 6  # channels of the last 1x1 convolution, as a multiple of the last stage's
 _GENES = ("depth", "kernel", "expansion", "se", "activation", "channels")
 
@@ -89,9 +87,7 @@ class MobileNet(SearchSpace):
             )
             out = make_divisible(stage.channels * width * _FACTORS[genes[5]])
             body += [
-                InvertedResidualv3(
-                    kernel, expansion, out, gate, hard, stage.stride if i == 0 else 1
-                )
+                InvertedResidualv3(kernel, expansion, out, gate, hard, stage.stride if i == 0 else 1)
                 for i in range(depth)
             ]
         body.append(Conv(_HEAD * out, 1, activation="Hardswish"))

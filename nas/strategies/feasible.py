@@ -47,9 +47,7 @@ class Filter:
         return self.objectives.violation(self.measure(architecture)) > 0
 
 
-def next_feasible(
-    accepts: Filter, rng: np.random.Generator, known: Iterable[Point]
-) -> Point | None:
+def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Point]) -> Point | None:
     """An acceptable point: sampled, else repaired, else next to a known one; ``None``: there is none.
 
     Spaces of up to 10,000 points are enumerated, so ``None`` is exact there; in larger ones it says
@@ -89,6 +87,8 @@ def check_limits(space: SearchSpace, objectives: Objectives, measure: Measure) -
         return
     rng = np.random.default_rng(0)
     accepts = Filter(space, objectives, measure, seen=())
+    if any(accepts(space.canonical(space.sample(rng))) for _ in range(_SAMPLES)):
+        return
     if next_feasible(accepts, rng, ()) is not None:
         return
     for limit in objectives.limits:

@@ -51,9 +51,7 @@ class Tpe(Strategy):
             directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
         )
         self._distributions: dict[str, optuna.distributions.BaseDistribution] = {
-            decision.name: optuna.distributions.CategoricalDistribution(
-                range(len(decision.options))
-            )
+            decision.name: optuna.distributions.CategoricalDistribution(range(len(decision.options)))
             for decision in space.decisions
         }
         number = self._study.ask().number

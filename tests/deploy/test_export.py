@@ -43,9 +43,7 @@ def test_same_logits_as_training_gives_for_bytes(network: nn.Module, tmp_path: P
         (got,) = runtime.run(["logits"], {"images": images[:n]})
         assert got.shape == (n, 3)
         np.testing.assert_allclose(got, expected[:n], rtol=1e-4, atol=1e-4 * abs(expected).max())
-    assert np.ptp(expected, axis=0).max() > 0.01, (
-        "the images must not all look alike to the network"
-    )
+    assert np.ptp(expected, axis=0).max() > 0.01, "the images must not all look alike to the network"
 
 
 def test_file_says_what_it_is(network: nn.Module, tmp_path: Path) -> None:
@@ -108,9 +106,7 @@ class Unfaithful(nn.Module):
     """Traces to a constant: what it gives depends on the data in a way that tracing cannot see."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return (
-            torch.full((1, 3), float(images.sum())).expand(len(images), 3) + 0 * images[:, :, 0, 0]
-        )
+        return torch.full((1, 3), float(images.sum())).expand(len(images), 3) + 0 * images[:, :, 0, 0]
 
 
 def test_wrong_logits_are_never_written(tmp_path: Path) -> None:
@@ -121,9 +117,7 @@ def test_wrong_logits_are_never_written(tmp_path: Path) -> None:
 
 def test_classes_and_channels_must_fit(network: nn.Module, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="3 logits, but 2 classes"):
-        export_onnx(
-            network, tmp_path / "a", resolution=32, normalization=IMAGENET, classes=("a", "b")
-        )
+        export_onnx(network, tmp_path / "a", resolution=32, normalization=IMAGENET, classes=("a", "b"))
     with pytest.raises(ValueError, match="3 channels, the input 1"):
         export(network, tmp_path / "a", input_channels=1)
 

@@ -49,9 +49,7 @@ def test_dictionary_is_what_metrics_hold() -> None:
 
 
 def test_more_work_takes_longer() -> None:
-    small = measure_module(
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32
-    )
+    small = measure_module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32)
     big = nn.Sequential(nn.Conv2d(3, 256, 7), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert measure_module(big, 128).median_ms > 10 * small.median_ms
 
@@ -109,9 +107,7 @@ def test_other_networks_classes_threads_and_machines_are_measured_anew(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"latency_ms": {"median": "x"}}'])
-def test_damaged_cache_file_is_measured_again(
-    tiny: Architecture, tmp_path: Path, content: str
-) -> None:
+def test_damaged_cache_file_is_measured_again(tiny: Architecture, tmp_path: Path, content: str) -> None:
     measure_architecture(tiny, 3, cache=tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_text(content)

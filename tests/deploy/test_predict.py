@@ -31,9 +31,7 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
-def assert_same_as_evaluation(
-    folder: Path, bundle_dir: Path, cache: Path, size: int, fit: Fit
-) -> None:
+def assert_same_as_evaluation(folder: Path, bundle_dir: Path, cache: Path, size: int, fit: Fit) -> None:
     """Predict every file of a three-class set and compare with the logits of its stored pixels."""
     stored = open_images(str(folder), DataOptions(size=size, fit=fit), cache=cache)
     config = yaml.safe_load((bundle_dir / "config.yaml").read_text())
@@ -154,9 +152,7 @@ def test_bundle_that_does_not_say_how_images_are_stored(bundle_dir: Path) -> Non
             deploy.load(bundle_dir)
 
 
-def test_broken_files_are_rows_and_stop_nothing(
-    bundle_dir: Path, photos: Path, tmp_path: Path
-) -> None:
+def test_broken_files_are_rows_and_stop_nothing(bundle_dir: Path, photos: Path, tmp_path: Path) -> None:
     classifier = deploy.load(bundle_dir)
     whole = files_in(photos)
     jpeg = next(file for file in whole if file.suffix == ".jpg")

@@ -85,9 +85,7 @@ def test_kd_limit_of_large_temperature() -> None:
     student, teacher, labels = batch()
     z, v = (logits - logits.mean(dim=1, keepdim=True) for logits in (student, teacher))
     limit = float(((z - v) ** 2).mean(dim=1).mean() / 2)
-    errors = [
-        abs(float(kd(student, teacher, labels, temperature=t)) - limit) for t in (1e2, 1e3, 1e4)
-    ]
+    errors = [abs(float(kd(student, teacher, labels, temperature=t)) - limit) for t in (1e2, 1e3, 1e4)]
     assert errors[-1] < 1e-3 * limit
     assert errors[0] / errors[1] == pytest.approx(10, rel=0.05)
     assert errors[1] / errors[2] == pytest.approx(10, rel=0.05)

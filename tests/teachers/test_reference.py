@@ -113,8 +113,6 @@ def test_the_network_without_tf_loads_the_weights_and_is_wrong(
     version: int, original: dict[str, Tensor], teacher: Pretrained, photos: Tensor
 ) -> None:
     other = timm.create_model(f"efficientnet_lite{version}", pretrained=False).eval()
-    other.load_state_dict(
-        remap(original, [len(stage) for stage in teacher.model.blocks]), strict=True
-    )
+    other.load_state_dict(remap(original, [len(stage) for stage in teacher.model.blocks]), strict=True)
     gap = (other(photos) - lite(photos, original, repeats(version))).abs().max()
     assert gap > 0.5

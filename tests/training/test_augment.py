@@ -188,9 +188,7 @@ def test_real_photographs_stay_recognisable(trashnet: Path) -> None:
     names = sorted((trashnet / "glass").iterdir())[:16]
     pixels = np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    changed = augment(
-        images, np.arange(16), total=16, view=0, seed=0, settings=Augmentation(cutout=0.0)
-    )
+    changed = augment(images, np.arange(16), total=16, view=0, seed=0, settings=Augmentation(cutout=0.0))
     per_image = (changed.float() - images.float()).abs().mean(dim=(1, 2, 3))
     assert 0 < per_image.mean() < 60
     assert torch.all(changed.float().std(dim=(1, 2, 3)) > 5)

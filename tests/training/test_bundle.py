@@ -87,9 +87,7 @@ def test_second_save_replaces_the_first_and_keeps_other_files(tmp_path: Path) ->
     model = save(tmp_path, seed=1)
     bundle = load_bundle(tmp_path)
     assert bundle.metrics == {"seed": 1}
-    assert torch.equal(
-        bundle.model.state_dict()["head.2.weight"], model.state_dict()["head.2.weight"]
-    )
+    assert torch.equal(bundle.model.state_dict()["head.2.weight"], model.state_dict()["head.2.weight"])
     assert {file.name for file in tmp_path.iterdir()} == {*FILES, "checkpoint.bin"}
 
 

@@ -29,9 +29,7 @@ def test_a_clean_set(tmp_path: Path, write_images: WriteImages) -> None:
     assert report.stored_size == 32 and not report.own_splits
 
 
-def test_counts_are_those_of_the_split_that_is_used(
-    tmp_path: Path, write_images: WriteImages
-) -> None:
+def test_counts_are_those_of_the_split_that_is_used(tmp_path: Path, write_images: WriteImages) -> None:
     root = write_images(tmp_path, {"a": 31, "b": 17})
     (root / "a" / "005.png").write_bytes(b"")
     options = DataOptions(split_seed=3)

@@ -44,9 +44,7 @@ def test_logits_are_those_of_a_forward_pass_in_eval_mode(network, digits):
 def test_the_batch_size_changes_nothing(network, digits, batch_size):
     indices = digits.splits["val"][:20]
     logits = logits_of(network, digits, indices, batch_size=batch_size, **HOW)
-    np.testing.assert_allclose(
-        logits, logits_of(network, digits, indices, **HOW), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(logits, logits_of(network, digits, indices, **HOW), rtol=1e-4, atol=1e-5)
 
 
 def test_evaluation_leaves_no_trace(network, digits):

@@ -189,9 +189,7 @@ def _empty_in_test(root: Path, write: WriteImages) -> None:
 
 
 def _two_vals(root: Path, write: WriteImages) -> None:
-    write(
-        root, {f"{part}/{name}": 3 for part in ("train", "val", "valid", "test") for name in "ab"}
-    )
+    write(root, {f"{part}/{name}": 3 for part in ("train", "val", "valid", "test") for name in "ab"})
 
 
 def _line_break(root: Path, write: WriteImages) -> None:

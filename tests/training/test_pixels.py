@@ -75,9 +75,7 @@ def test_index_remembers_digests(
         assert open_images(str(root)).digest == digest
 
 
-def test_a_damaged_entry_is_rebuilt(
-    tmp_path: Path, write_images: WriteImages, own_cache: Path
-) -> None:
+def test_a_damaged_entry_is_rebuilt(tmp_path: Path, write_images: WriteImages, own_cache: Path) -> None:
     root = write_images(tmp_path, {"a": 5, "b": 5})
     expected = np.array(open_images(str(root)).images)
     description, pixels = _entries(own_cache)
@@ -125,9 +123,7 @@ def test_killed_while_decoding(tmp_path: Path, write_images: WriteImages, own_ca
 
 def test_two_processes_at_once(tmp_path: Path, write_images: WriteImages, own_cache: Path) -> None:
     root = write_images(tmp_path, {"a": 20, "b": 20})
-    children = [
-        subprocess.Popen(_open_code(root), stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    children = [subprocess.Popen(_open_code(root), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [child.communicate()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert len(set(outputs)) == 1

@@ -35,9 +35,7 @@ def test_a_grown_class_leaves_the_others_as_they_were() -> None:
     before = make_splits(LABELS, [""] * 143, CLASSES, 0)
     after = make_splits(grown, [""] * 163, CLASSES, 0)
     for part in PARTS:
-        assert np.array_equal(
-            before[part][LABELS[before[part]] < 2], after[part][grown[after[part]] < 2]
-        )
+        assert np.array_equal(before[part][LABELS[before[part]] < 2], after[part][grown[after[part]] < 2])
 
 
 def test_val_is_an_eighth_of_train_where_only_test_is_given() -> None:
