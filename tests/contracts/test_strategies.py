@@ -112,7 +112,9 @@ def test_same_seed_same_proposals_in_another_process(kind: type[Strategy]) -> No
         f"kind = suite.nas.strategies.load({name!r});"
         "print(json.dumps([t.choices for t in suite.run(suite.make(kind, seed=3), 20)]))"
     )
-    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert [tuple(choices) for choices in json.loads(out.stdout)] == here
     assert here != [trial.choices for trial in run(make(kind, seed=4), 20)]
 

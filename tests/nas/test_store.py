@@ -124,7 +124,9 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str) -> None:
         f"suite.run(Path({str(tmp_path / 'killed')!r}), 16, {name!r})"
     )
     for _ in range(3):
-        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         assert child.stdout is not None
         for _ in range(4):
             child.stdout.readline()
@@ -173,7 +175,7 @@ def test_a_bug_propagates(tmp_path: Path) -> None:
     assert len(store_in(tmp_path).unfinished()) == 1
 
 
-WORKER = '''
+WORKER = """
 import os
 from nas.search import EvaluationError
 
@@ -186,7 +188,7 @@ def evaluate(proposal):
 
 def factory():
     return evaluate
-'''
+"""
 
 
 def test_workers_run_trials_and_may_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,251 @@
+"""The main job, command by command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+CLI = ROOT / "cli.py"
+
+
+def command(folder: Path, *arguments: str) -> dict[str, Any]:
+    environment = {**os.environ, "MINNOW_CACHE": str(folder / "cache"), "COLUMNS": "110"}
+    return {"args": [sys.executable, str(CLI), *arguments], "cwd": folder, "env": environment}
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(**command(folder, *arguments), capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the whole job was done once, with a small trained network as the teacher."""
+    from nas.spaces.toy import Toy
+
+    folder = tmp_path_factory.mktemp("job")
+    Toy().decode((1, 1, 0, 0)).to_yaml(folder / "teacher.yaml", num_classes=10)
+    for arguments in (
+        "train --model teacher.yaml --data digits --epochs 3 --out runs/teacher",
+        "search --strategy tpe --space toy --trials 4 --epochs 1 --objective f1 --objective macs",
+        "distill --teacher runs/teacher --epochs 2",
+    ):
+        done = call(folder, *arguments.split())
+        assert done.returncode == 0, done.stderr
+        (folder / f"{arguments.split()[0]}.txt").write_text(done.stdout + done.stderr)
+    return folder
+
+
+def test_help_is_quick_and_complete(tmp_path: Path) -> None:
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", str(CLI), "--help"], capture_output=True, text=True
+    )
+    assert imported.returncode == 0
+    loaded = {line.split("|")[-1].strip() for line in imported.stderr.splitlines()}
+    assert not loaded & {"torch", "timm", "optuna", "nni", "numpy", "sklearn", "onnxruntime"}
+    for name in (
+        "search",
+        "distill",
+        "train",
+        "evaluate",
+        "predict",
+        "export",
+        "latency",
+        "plugins",
+        "demo",
+    ):
+        assert name in imported.stdout
+        assert call(tmp_path, name, "--help").returncode == 0
+
+
+def test_search_leaves_what_the_next_stage_needs(job: Path) -> None:
+    said = (job / "search.txt").read_text()
+    assert "using the embedded digits" in said
+    assert "Pareto front" in said
+    assert "chosen" in said
+    assert "distill --teacher tf_efficientnet_lite0 --student" in said
+    run = (job / "runs" / "latest").resolve()
+    assert run.name == "digits-toy-tpe"
+    assert {"config.yaml", "study.journal", "architecture.yaml", "summary.json"} <= set(os.listdir(run))
+    summary = json.loads((run / "summary.json").read_text())
+    assert len(summary["trials"]) == 4
+    assert set(summary["trials"][0]["metrics"]) >= {
+        "f1", "accuracy", "params", "macs", "latency_ms", "train_seconds"
+    }  # fmt: skip
+
+
+def test_distill_says_what_it_took_and_leaves_a_student(job: Path) -> None:
+    said = (job / "distill.txt").read_text()
+    assert "no --student given: using the last search" in said
+    assert "validation F1" in said
+    student = job / "runs" / "digits-toy-tpe" / "student"
+    names = {"model.safetensors", "architecture.yaml", "labels.txt", "config.yaml", "metrics.json"}
+    assert names <= set(os.listdir(student))
+    metrics = json.loads((student / "metrics.json").read_text())
+    assert set(metrics) >= {
+        "test", "val", "teacher", "params", "macs", "latency_ms", "seconds", "seed", "versions"
+    }  # fmt: skip
+    assert set(metrics["test"]) == {"f1", "accuracy", "balanced_accuracy", "per_class_f1", "confusion"}
+    assert set(metrics["latency_ms"]) == {"median", "iqr", "n", "runtime"}
+    assert 0 < metrics["teacher"]["f1"] <= 1
+
+
+def test_evaluate_repeats_the_recorded_scores(job: Path) -> None:
+    done = call(job, "evaluate", "runs/latest", "--json")
+    recorded = json.loads((job / "runs/latest/student/metrics.json").read_text())
+    scores = json.loads(done.stdout)
+    assert scores["f1"] == pytest.approx(recorded["test"]["f1"], abs=1e-12)
+    assert scores["n"] == 359
+
+
+def test_export_predict_and_load_agree(job: Path) -> None:
+    import deploy
+
+    assert call(job, "export", "runs/latest").returncode == 0
+    rng = np.random.default_rng(0)
+    photos = job / "photos"
+    photos.mkdir()
+    for index in range(3):
+        Image.fromarray(rng.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(photos / f"{index}.png")
+    (photos / "broken.png").write_bytes(b"not an image")
+    done = call(job, "predict", "runs/latest", "photos", "--out", "predictions.csv")
+    assert done.returncode == 0
+    assert "broken.png" in done.stderr
+    rows = list(csv.DictReader((job / "predictions.csv").open(encoding="utf-8")))
+    classifier = deploy.load(job / "runs/latest")
+    readable = [row for row in rows if row["label"]]
+    assert len(rows) == 4
+    assert len(readable) == 3
+    for row in readable:
+        prediction = classifier.predict(job / row["file"])[0]
+        assert prediction.label == row["label"]
+        assert prediction.probability == pytest.approx(float(row["probability"]), abs=1e-5)
+
+
+def test_latency_of_a_run_and_of_a_file(job: Path) -> None:
+    for what in ("runs/latest", "runs/latest/architecture.yaml"):
+        done = call(job, "latency", what)
+        assert "ms median" in done.stdout
+        assert "1 thread" in done.stdout
+
+
+def test_pick_and_the_alone_student(job: Path) -> None:
+    for pick in ("knee", "1"):
+        out = f"runs/{pick}"
+        done = call(job, "train", "--model", "runs/latest", "--pick", pick, "--epochs", "1", "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert (job / out / "student" / "model.safetensors").exists()
+    assert json.loads((job / "runs/1/student/metrics.json").read_text())["teacher"] is None
+
+
+@pytest.mark.parametrize("strategy", ["random", "nni-evolution"])
+def test_swapping_the_strategy_of_a_study(job: Path, strategy: str) -> None:
+    copy = job / f"runs/{strategy}"
+    shutil.copytree(job / "runs/digits-toy-tpe", copy)
+    done = call(job, "search", "--resume", "--out", str(copy), "--strategy", strategy, "--trials", "6")
+    # The study is named after its directory, so a copied one starts anew under the copied settings.
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((copy / "summary.json").read_text())["trials"]) == 6
+
+
+def test_workers(job: Path) -> None:
+    arguments = "search --space toy --trials 3 --epochs 1 --workers 2 --out runs/workers"
+    done = call(job, *arguments.split())
+    assert done.returncode == 0, done.stderr
+    trials = json.loads((job / "runs/workers/summary.json").read_text())["trials"]
+    assert all(trial["metrics"] for trial in trials)
+
+
+def test_killed_and_resumed_search_is_the_uninterrupted_one(job: Path) -> None:
+    arguments = ["search", "--space", "toy", "--strategy", "tpe", "--trials", "6", "--epochs", "1", "--seed", "3", "--out"]
+    assert call(job, *arguments, "runs/whole").returncode == 0
+    for moment in (1, 3):
+        child = subprocess.Popen(
+            **command(job, *arguments, "runs/killed", *(["--resume"] if moment > 1 else [])),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert child.stderr is not None
+        for line in child.stderr:
+            if line.startswith(f"trial {moment} "):
+                break
+        time.sleep(0.2)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stderr.close()
+    assert call(job, *arguments, "runs/killed", "--resume").returncode == 0
+    whole, killed = (
+        json.loads((job / "runs" / name / "summary.json").read_text())["trials"]
+        for name in ("whole", "killed")
+    )
+    assert [trial["choices"] for trial in whole] == [trial["choices"] for trial in killed]
+    assert [trial["metrics"]["f1"] for trial in whole] == [trial["metrics"]["f1"] for trial in killed]
+
+
+def test_ctrl_c_says_how_to_go_on(job: Path) -> None:
+    arguments = ["search", "--space", "toy", "--trials", "12", "--epochs", "2", "--out", "runs/stopped"]
+    child = subprocess.Popen(
+        **command(job, *arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("trial 0 "):
+            break
+    child.send_signal(signal.SIGINT)
+    rest = child.stderr.read()
+    assert child.wait() == 130
+    child.stderr.close()
+    assert "search --resume --out runs/stopped" in rest
+    assert "Traceback" not in rest
+
+
+def test_your_own_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label, level in (("dark", 60), ("light", 200)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for index in range(12):
+            pixels = np.clip(rng.normal(level, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{index}.jpg")
+    checked = call(tmp_path, "data", "check", "photos")
+    assert checked.returncode == 0
+    assert "dark" in checked.stdout
+    done = call(tmp_path, *["search", "--data", "photos", "--space", "toy", "--trials", "2", "--epochs", "1"])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/photos-toy-tpe/architecture.yaml").exists()
+
+
+def test_the_example_package(tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"),
+            *("--target", str(target), str(ROOT / "examples" / "strategy_plugin")),
+        ],
+        check=True,
+    )
+    shutil.rmtree(ROOT / "examples" / "strategy_plugin" / "build", ignore_errors=True)
+    shutil.rmtree(
+        ROOT / "examples" / "strategy_plugin" / "minnow_strategy_plugin.egg-info", ignore_errors=True
+    )
+    ask = command(tmp_path, *["search", "--space", "toy", "--strategy", "annealing", "--trials", "3", "--epochs", "1"])
+    ask["env"]["PYTHONPATH"] = str(target)
+    done = subprocess.run(**ask, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = command(tmp_path, "plugins")
+    listed["env"]["PYTHONPATH"] = str(target)
+    shown = subprocess.run(**listed, capture_output=True, text=True).stdout
+    assert "annealing" in shown
+    assert "minnow-strategy-plugin" in shown
