@@ -169,7 +169,20 @@ def test_workers(job: Path) -> None:
 
 
 def test_killed_and_resumed_search_is_the_uninterrupted_one(job: Path) -> None:
-    arguments = ["search", "--space", "toy", "--strategy", "tpe", "--trials", "6", "--epochs", "1", "--seed", "3", "--out"]
+    arguments = [
+        "search",
+        "--space",
+        "toy",
+        "--strategy",
+        "tpe",
+        "--trials",
+        "6",
+        "--epochs",
+        "1",
+        "--seed",
+        "3",
+        "--out",
+    ]
     assert call(job, *arguments, "runs/whole").returncode == 0
     for moment in (1, 3):
         child = subprocess.Popen(
@@ -222,7 +235,9 @@ def test_your_own_images(tmp_path: Path) -> None:
     checked = call(tmp_path, "data", "check", "photos")
     assert checked.returncode == 0
     assert "dark" in checked.stdout
-    done = call(tmp_path, *["search", "--data", "photos", "--space", "toy", "--trials", "2", "--epochs", "1"])
+    done = call(
+        tmp_path, *["search", "--data", "photos", "--space", "toy", "--trials", "2", "--epochs", "1"]
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/photos-toy-tpe/architecture.yaml").exists()
 
@@ -240,7 +255,10 @@ def test_the_example_package(tmp_path: Path) -> None:
     shutil.rmtree(
         ROOT / "examples" / "strategy_plugin" / "minnow_strategy_plugin.egg-info", ignore_errors=True
     )
-    ask = command(tmp_path, *["search", "--space", "toy", "--strategy", "annealing", "--trials", "3", "--epochs", "1"])
+    ask = command(
+        tmp_path,
+        *["search", "--space", "toy", "--strategy", "annealing", "--trials", "3", "--epochs", "1"],
+    )
     ask["env"]["PYTHONPATH"] = str(target)
     done = subprocess.run(**ask, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
