@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -385,23 +384,31 @@ def data_check(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; what a user can mend ends in one line and exit code 2."""
-    sys.exit(_guarded(lambda: app(arguments, standalone_mode=True)))
+    sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))
 
 
 def _guarded(run: Callable[[], Any]) -> int:
     from nas.errors import UserError
 
     try:
-        run()
+        return run() or 0
     except UserError as error:
         _complain(str(error))
-        return 2
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        from training.files import remedy
+
+        if (advice := remedy(error)) is None:
             raise
-        _complain(f"the disk is full ({error.filename or 'while writing'}); free some space and resume")
-        return 2
-    return 0
+        _complain(f"cannot write {error.filename2 or error.filename or 'to the disk'}: {advice}")
+    except Exception as error:
+        # A usage error. Newer versions of typer bundle click, so that its class has no fixed home.
+        if not hasattr(error, "format_message"):
+            raise
+        if message := error.format_message():  # none where the help was shown instead
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "minnow"
+            _complain(f"{message.rstrip('.')}; see {command} --help")
+    return 2
 
 
 def _complain(message: str) -> None:

@@ -75,6 +75,8 @@ def predict(run: Path, images: Path, out: Path | None) -> None:
         if out is None:
             line = f"{row.file}\t{row.label}\t{row.probability:.4f}"
             output().print(line, highlight=False, markup=False, soft_wrap=True)
+    if not counts:
+        raise UserError(f"{images}: none of its images can be read; see the warnings above")
     seconds = sum(row.seconds for row in rows)
     if out is not None:
         write_csv(rows, out)

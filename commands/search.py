@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from nas.trial import Proposal, Trial
 from training.device import pick_device
 from training.images import ImageSet
 
+_GIVEN = ("space", "objectives", "seed", "num_classes", "probes")  # what every strategy is made with
+
 
 def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary:
     """Search, and leave a run directory that ``distill`` can take.
@@ -52,18 +55,21 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     objectives = Objectives.parse(config.objectives, config.limits)
     if not resume:
         runs.check_new(out)
-    objective(config.loss, 0.0, teacher=config.teacher is not None)
+    objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     space = space_class(config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     out.mkdir(parents=True, exist_ok=True)
     with interruptible(f"search --resume --out {out}"), locked(out):
+        storage = open_storage(out / "study.journal", config.storage)
+        if not resume:  # from here on there is something to resume
+            write_text(out / runs.CONFIG, to_yaml(config))
         taught = None
         if config.teacher is not None:
             views = min(config.train.views, config.train.epochs)
             taught = teach(config.teacher, data, config.augment, views)
         store = Store(
-            open_storage(out / "study.journal", config.storage),
+            storage,
             out.resolve().name,
             space,
             objectives,
@@ -144,17 +150,20 @@ def _strategy(
     probes: Mapping[str, Callable[[Architecture], float]] = {
         "latency_ms": lambda a: measure_architecture(a, data.num_classes).median_ms
     }
-    try:
-        return kind(
-            space,
-            objectives,
-            seed=seed,
-            num_classes=data.num_classes,
-            probes=probes,
-            **config.options,
-        )
-    except TypeError as error:
-        raise UserError(f"strategy {config.name!r}: {error}") from None
+    known = [name for name in signature(kind).parameters if name not in _GIVEN]
+    for name in config.options:
+        if name not in known:
+            raise UserError(
+                f"strategy {config.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}"
+            )
+    return kind(
+        space,
+        objectives,
+        seed=seed,
+        num_classes=data.num_classes,
+        probes=probes,
+        **config.options,
+    )
 
 
 def _identity(

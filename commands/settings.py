@@ -44,7 +44,7 @@ def search_settings(
         base = read_config(SearchConfig, file or run / runs.CONFIG)
         return merged(SearchConfig, base, parsed, _WHERE), run
     base = SearchConfig() if file is None else read_config(SearchConfig, file)
-    if file is None and changes["data.spec"] is None:
+    if "data" not in base.model_fields_set and changes["data.spec"] is None:
         say("no --data given: using the embedded digits (scikit-learn, 1,797 images)")
     config = merged(SearchConfig, base, parsed, _WHERE)
     if out is None:
@@ -75,12 +75,11 @@ def student_settings(
         say(f"no --student given: using the last search, {student}")
     chosen = runs.find_student(student, pick)
     base = StudentConfig() if file is None else read_config(StudentConfig, file)
-    if file is None and chosen.search is not None:
-        search = chosen.search
-        base = base.model_copy(
-            update={"data": search.data, "augment": search.augment, "seed": search.seed}
-        )
-    if changes["data.spec"] is None and file is None:
+    given = base.model_fields_set
+    if chosen.search is not None:
+        inherited = {name: getattr(chosen.search, name) for name in ("data", "augment", "seed")}
+        base = base.model_copy(update={k: v for k, v in inherited.items() if k not in given})
+    if changes["data.spec"] is None and "data" not in given:
         origin = "the search's" if chosen.search is not None else "the embedded"
         say(f"no --data given: using {origin} data, {base.data.spec}")
     config = merged(StudentConfig, base, _parsed(changes), _WHERE)

@@ -43,7 +43,7 @@ def run_student(
     """
     student = out / "student"
     _check_place(student, resume)
-    objective(config.loss, 0.0, teacher=config.teacher is not None)
+    objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     student.mkdir(parents=True, exist_ok=True)
     with interruptible(_resumed(sys.argv)), locked(student):

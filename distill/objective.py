@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import torch
 from torch.nn import functional as F
 
@@ -30,10 +32,13 @@ def objective(config: LossConfig, smoothing: float, *, teacher: bool) -> Loss:
     if not teacher:
         return cross_entropy(smoothing)
     kind = REGISTRY.load(config.name)
-    try:
-        distillation = kind(**config.options)
-    except TypeError as error:
-        raise UserError(f"loss {config.name!r}: {error}") from None
+    known = signature(kind).parameters
+    for name in config.options:
+        if name not in known:
+            raise UserError(
+                f"loss {config.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}"
+            )
+    distillation = kind(**config.options)
     weight = config.weight
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

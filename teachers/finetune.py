@@ -188,21 +188,29 @@ def _key(
 def _save(folder: Path, model: nn.Module, val: Metrics, seconds: float) -> None:
     from safetensors.torch import save
 
-    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    weights = save({key: value.contiguous() for key, value in model.state_dict().items()})
+    record = {"sha256": _sha256(weights), "val": asdict(val), "seconds": seconds}
     with disk_errors(folder):
-        write_bytes(folder / "model.safetensors", save(weights))
-        write_json(folder / "teacher.json", {"val": asdict(val), "seconds": seconds})
+        write_bytes(folder / "model.safetensors", weights)
+        write_json(folder / "teacher.json", record)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float] | None:
     """Fill ``model`` from the cache; ``None`` where there is nothing whole (it is then made again)."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
         record = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-        return Metrics(**record["val"]), float(record["seconds"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
+        weights = (folder / "model.safetensors").read_bytes()
+        if record["sha256"] != _sha256(weights):  # checked first: half-loaded weights would be trained on
+            return None
+        val, seconds = Metrics.from_dict(record["val"]), float(record["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    model.load_state_dict(load(weights))
+    return val, seconds
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -87,7 +87,8 @@ def fill_outputs(
     Raises:
         UserError: no room on the disk.
     """
-    content = [teacher.digest, teacher.resolution, data.digest, augmentation.key, DATA_SEED]
+    sees = [teacher.resolution, teacher.normalization.mean, teacher.normalization.std]
+    content = [teacher.digest, *sees, data.digest, augmentation.key, DATA_SEED]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
     outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), data.num_classes)
     missing = [view for view in range(views) if outputs.find(view) is None]

@@ -21,7 +21,14 @@ _MENDABLE = {
     errno.EACCES: "no permission to write; choose another directory or change its rights",
     errno.EPERM: "no permission to write; choose another directory or change its rights",
     errno.ENOTDIR: "a part of this path is a file; choose another directory",
+    errno.EEXIST: "a part of this path is a file; choose another directory",
+    errno.EISDIR: "this is a directory; choose another name",
 }
+
+
+def remedy(error: OSError) -> str | None:
+    """What is wrong with the disk and what to do, or ``None`` where the user cannot mend it."""
+    return _MENDABLE.get(error.errno) if error.errno is not None else None
 
 
 @contextmanager
@@ -34,9 +41,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _MENDABLE:
+        if (advice := remedy(error)) is None:
             raise
-        raise UserError(f"cannot write {path}: {_MENDABLE[error.errno]}") from error
+        raise UserError(f"cannot write {path}: {advice}") from error
 
 
 def write_json(path: Path, content: Any) -> None:

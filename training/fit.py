@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
@@ -20,15 +21,15 @@ from torch.nn import functional as F
 from nas.config import TrainConfig
 from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.evaluate import evaluate
-from training.metrics import Metrics
+from training.evaluate import logits_of
+from training.metrics import Metrics, compute_metrics
 
 #: From the student's logits ``(B, C)`` and the batch to a scalar.
 Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
 
 
 class DivergedError(Exception):
-    """The loss became infinite or NaN; the message says at which step."""
+    """The loss or the outputs became infinite or NaN; the message says when."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def fit(
         report: hears of every step.
 
     Raises:
-        DivergedError: the loss is not finite.
+        DivergedError: the loss or the outputs are not finite.
         UserError: the checkpoint is damaged, foreign, or cannot be written.
     """
     model.to(batches.device).to(memory_format=torch.channels_last)
@@ -123,13 +124,7 @@ def fit(
     for epoch in range(len(state.history), recipe.epochs):
         started = time.perf_counter()
         mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
-        val = evaluate(
-            state.averaged,
-            batches.data,
-            "val",
-            resolution=batches.resolution,
-            normalization=batches.normalization,
-        )
+        val = _validate(state.averaged, batches, epoch, recipe)
         state.finish_epoch(
             val,
             {
@@ -146,6 +141,21 @@ def fit(
             report(Progress(epoch + 1, recipe.epochs, 0, len(batches), rate, state.best_val.f1))
     state.model.load_state_dict(state.best_weights)
     return Fitted(state.model.eval(), state.best_epoch, state.best_val, state.history)
+
+
+def _validate(model: nn.Module, batches: Batches, epoch: int, recipe: TrainConfig) -> Metrics:
+    """Scores on validation; a step can ruin the weights after its own loss was still finite."""
+    data = batches.data
+    indices = data.splits["val"]
+    logits = logits_of(
+        model, data, indices, resolution=batches.resolution, normalization=batches.normalization
+    )
+    if not np.isfinite(logits).all():
+        raise DivergedError(
+            f"the outputs are infinite or NaN after epoch {epoch + 1}; "
+            f"lower train.learning_rate ({recipe.learning_rate:g})"
+        )
+    return compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)
 
 
 class _State:

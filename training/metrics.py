@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,21 @@ class Metrics:
         record["per_class_f1"] = list(self.per_class_f1)
         record["confusion"] = [list(row) for row in self.confusion]
         return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Metrics:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            KeyError, TypeError: ``record`` is something else.
+        """
+        return cls(
+            f1=record["f1"],
+            accuracy=record["accuracy"],
+            balanced_accuracy=record["balanced_accuracy"],
+            per_class_f1=tuple(record["per_class_f1"]),
+            confusion=tuple(tuple(row) for row in record["confusion"]),
+        )
 
 
 def compute_metrics(

@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -124,7 +125,7 @@ class ProcessExecutor:
         process = context.Process(
             target=_work, args=(self._factory, theirs), daemon=True, name="minnow-trial"
         )
-        with _threads_limited(self._threads):
+        with _threads_limited(self._threads), _interrupts_held_back():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -144,6 +145,17 @@ def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
             except Exception as error:  # handed to the parent, which raises it
                 outcome = error
             connection.send(outcome)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits, and never reaches a process started inside, whose imports would print a traceback."""
+    resource_tracker.ensure_running()  # started inside, it would lift the block again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextlib.contextmanager

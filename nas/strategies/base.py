@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.cost import cost
+from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.feasible import Filter, check_limits, next_feasible
@@ -29,6 +30,19 @@ class Refusal:
 
     choices: tuple[int, ...]
     trial: Trial | None
+
+
+def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:
+    """An option's value, checked.
+
+    Raises:
+        UserError: no whole number of at least ``minimum``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise UserError(
+            f"strategy '{strategy}': {option} must be a whole number of at least {minimum}, got {value!r}"
+        )
+    return value
 
 
 class Strategy(ABC):

@@ -15,7 +15,7 @@ import numpy as np
 from nas.architecture import Architecture
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy
+from nas.strategies.base import Strategy, whole_number
 from nas.trial import Trial
 
 _REPLAYS = 64  # steps of one ask that are followed again when its trial is told
@@ -42,6 +42,7 @@ class NniEvolution(Strategy):
         population: int = 32,
     ) -> None:
         super().__init__(space, objectives, seed=seed, num_classes=num_classes, probes=probes)
+        population = whole_number("nni-evolution", "population", population, minimum=1)
         self._tuner = _Tuner(space, population, np.random.default_rng([seed]))
         self._scratch = self._tuner
         self._results: dict[tuple[int, ...], Trial] = {}

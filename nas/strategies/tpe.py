@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.architecture import Architecture
+from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy
+from nas.strategies.base import Strategy, whole_number
 from nas.trial import Trial
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Tpe(Strategy):
         super().__init__(space, objectives, seed=seed, num_classes=num_classes, probes=probes)
         import optuna
 
-        self._startup, self._multivariate = startup, multivariate
+        if not isinstance(multivariate, bool | None):
+            raise UserError(f"strategy 'tpe': multivariate is true or false, got {multivariate!r}")
+        self._startup = whole_number("tpe", "startup", startup, minimum=0)
+        self._multivariate = multivariate
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from nas.config import TrainConfig
 from nas.errors import UserError
 from nas.networks import build
+from nas.spaces.toy import Toy
 from training.augment import Augmentation
 from training.batches import Batches
 from training.checkpoint import load_checkpoint
@@ -124,6 +126,7 @@ def test_a_finished_training_is_not_trained_again(some_digits, tmp_path):
 
 _SERVER = """
 import os, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from nas.config import TrainConfig
@@ -138,9 +141,10 @@ from training.preprocess import IMAGENET
 torch.set_num_threads(1)  # before any work, so that a fork inherits no threads
 folder = Path(sys.argv[1])
 data = open_images("digits", cache=folder)
+data = replace(data, splits={part: indices[:300] for part, indices in data.splits.items()})
 
 def run(name):
-    recipe = TrainConfig(epochs=6)
+    recipe = TrainConfig(epochs=8)
     torch.manual_seed(0)
     model = build(Toy().decode((0, 1, 0, 0)), 10)
     batches = Batches(data, 32, IMAGENET, Augmentation(flip=False), 64, 4, 0)
@@ -175,17 +179,18 @@ def test_kill_9_at_any_moment_changes_nothing(tmp_path):
         if killed_after is not None:
             time.sleep(killed_after)
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(_handle(child), signal.SIGKILL)
+                os.kill(child, signal.SIGKILL)
         return int(server.stdout.readline())
 
     try:
+        assert run("first") == 0  # decodes the images
         started = time.monotonic()
         assert run("whole") == 0
         length = time.monotonic() - started
         rng = random.Random(0)
         reached = []
         for _ in range(40):
-            status = run("cut", killed_after=rng.uniform(0.05, 0.5) * length)
+            status = run("cut", killed_after=rng.uniform(0.1, 0.5) * length)
             saved = load_checkpoint(tmp_path / "cut.pt", "")
             reached.append(0 if saved is None else len(saved["history"]))
             if status == 0:
@@ -199,12 +204,6 @@ def test_kill_9_at_any_moment_changes_nothing(tmp_path):
     whole, cut = (torch.load(tmp_path / f"{name}.done") for name in ("whole", "cut"))
     assert whole[1:] == cut[1:]
     assert all(torch.equal(whole[0][key], cut[0][key]) for key in whole[0])
-
-
-def _handle(process: int) -> int:
-    import os
-
-    return os.pidfd_open(process)
 
 
 def test_a_checkpoint_of_another_training_is_refused(some_digits, tmp_path):
@@ -306,7 +305,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(some_digits, value):
 
 def test_weights_that_explode_in_the_last_step_get_no_score(some_digits):
     """The loss is computed before a step, so a single huge one never shows in it."""
-    recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 200, "learning_rate": 1e38})
+    recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 200, "learning_rate": 1e36})
     with pytest.raises(DivergedError, match="learning_rate"):
         train(some_digits, recipe=recipe)
 
@@ -348,9 +347,9 @@ def test_label_smoothing_is_that_of_the_paper():
     torch.testing.assert_close(cross_entropy(0.2)(logits, batch), expected)
 
 
-def test_a_small_network_learns_the_digits(digits, tiny):
+def test_a_small_network_learns_the_digits(digits):
     torch.manual_seed(0)
-    recipe = TrainConfig(epochs=8, learning_rate=0.01)
-    fitted = fit(build(tiny, 10), batches_of(digits, recipe), LOSS, recipe)
+    recipe = TrainConfig(epochs=8)
+    fitted = fit(build(Toy().decode((1, 1, 1, 0)), 10), batches_of(digits, recipe), LOSS, recipe)
     assert fitted.val.f1 > 0.8
     assert fitted.history[-1]["loss"] < fitted.history[0]["loss"]

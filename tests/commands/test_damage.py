@@ -1,0 +1,140 @@
+"""Damaged files and full disks: one line that names the file, and nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLI = Path(__file__).parents[2] / "cli.py"
+
+
+@pytest.fixture
+def found(here: Path, finished: Path) -> Path:
+    """A copy of the finished search under its own name, which is also the name of its study."""
+    return Path(shutil.copytree(finished / "runs/found", here / "found"))
+
+
+@pytest.fixture
+def alone(here: Path, finished: Path) -> Path:
+    return Path(shutil.copytree(finished / "runs/alone", here / "alone"))
+
+
+def trials(run: Path) -> list[dict]:
+    return json.loads((run / "summary.json").read_text())["trials"]
+
+
+def test_a_journal_cut_in_its_last_line_goes_on(found, minnow):
+    before = trials(found)
+    journal = found / "study.journal"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "work')
+    assert minnow("search --resume --out found --trials 4").code == 0
+    assert trials(found)[:3] == before and len(trials(found)) == 4
+
+
+def test_a_journal_damaged_in_the_middle_is_refused(found, minnow):
+    journal = found / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[len(lines) // 2] = b"\x00\xff garbage\n"
+    journal.write_bytes(b"".join(lines))
+    complaint = minnow("search --resume --out found --trials 4").complaint
+    assert "study.journal" in complaint and "another --out" in complaint
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]"])
+def test_a_damaged_summary_is_refused(found, minnow, content):
+    (found / "summary.json").write_bytes(content)
+    assert "summary.json" in minnow("train --model found --epochs 1 --out new").complaint
+
+
+def test_a_damaged_summary_is_written_again_by_resuming(found, minnow):
+    before = trials(found)
+    (found / "summary.json").write_bytes(b"{")
+    assert minnow("search --resume --out found").code == 0
+    assert trials(found) == before
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [", b"[1]", b"colour: red"])
+def test_damaged_settings_are_refused(found, minnow, content):
+    (found / "config.yaml").write_bytes(content)
+    assert "config.yaml" in minnow("search --resume --out found --trials 4").complaint
+
+
+def test_a_damaged_checkpoint_is_refused(here, minnow, finished):
+    (here / "new/student").mkdir(parents=True)
+    (here / "new/student/checkpoint.pt").write_bytes(b"half a che")
+    command = f"train --model {finished}/runs/found --epochs 1 --out new"
+    complaint = minnow(f"{command} --resume").complaint
+    assert "checkpoint.pt" in complaint and "delete it" in complaint
+    assert "--resume" in minnow(command).complaint
+    (here / "new/student/checkpoint.pt").unlink()
+    assert minnow(f"{command} --resume").code == 0
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _garble(path: Path) -> None:
+    path.write_bytes(b"\x00\xff\xfe: [" * 20)
+
+
+@pytest.mark.parametrize("damage", [_cut, _garble, Path.unlink])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "architecture.yaml", "labels.txt", "config.yaml", "metrics.json"]
+)
+def test_a_damaged_student_is_refused(alone, minnow, name, damage):
+    damage(alone / "student" / name)
+    assert name in minnow("evaluate alone").complaint
+    assert (
+        name in minnow("search --space toy --trials 1 --epochs 1 --out new --teacher ./alone").complaint
+    )
+
+
+def limited(folder: Path, size: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose files may not exceed ``size`` bytes: to it, a disk that is full."""
+    return subprocess.run(
+        [sys.executable, str(CLI), *arguments],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2, done.stderr
+    assert [line for line in lines if line.startswith("minnow: error: ")] == lines[-1:]
+    assert "Traceback" not in done.stderr
+    return lines[-1]
+
+
+def test_a_disk_that_fills_up_while_training(here, finished, minnow):
+    command = ["train", "--model", f"{finished}/runs/found", "--epochs", "2", "--out", "new"]
+    assert "new/student" in one_line(limited(here, 5_000, *command))
+    assert not (here / "new/student/model.safetensors").exists()
+    assert minnow("", *command, "--resume").code == 0
+
+
+def test_a_disk_that_fills_up_while_searching(here, finished, minnow):
+    command = ["search", "--space", "toy", "--trials", "4", "--epochs", "1", "--out", "found"]
+    one_line(limited(here, 4_000, *command))
+    assert minnow("", *command, "--resume").code == 0
+    assert minnow("", *command[:-1], "whole").code == 0
+    for one, other in zip(trials(here / "found"), trials(here / "whole"), strict=True):
+        assert one["choices"] == other["choices"]
+        assert one["metrics"]["f1"] == other["metrics"]["f1"]
+
+
+def test_a_disk_that_is_full_before_the_first_image(here, monkeypatch):
+    monkeypatch.setenv("MINNOW_CACHE", str(here / "fresh"))
+    assert "fresh" in one_line(limited(here, 100_000, "search", "--space", "toy", "--out", "new"))

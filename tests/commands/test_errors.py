@@ -1,0 +1,123 @@
+"""Anything a user can get wrong ends in one line, and says what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+SEARCH = "search --space toy --trials 2 --epochs 1"
+WRONG = [
+    # command, words its complaint must have
+    (f"{SEARCH} --data nowhere", "nowhere", "no such folder"),
+    (f"{SEARCH} --data empty", "empty", "class folders"),
+    (f"{SEARCH} --data torchvision:Nope", "CIFAR10"),
+    ("search --space toyy", "'toyy'", "did you mean 'toy'", "mobilenet"),
+    (f"{SEARCH} --strategy tpee", "'tpee'", "random, tpe, nni-evolution"),
+    (f"{SEARCH} --strategy ./nofile.py:A", "nofile.py", "does not exist"),
+    (f"{SEARCH} --strategy ./broken.py:A", "broken.py", "ZeroDivisionError"),
+    (f"{SEARCH} --strategy ./other.py:A", "not a subclass of Strategy"),
+    (f"{SEARCH} --strategy ./other.py:B", "no 'B'"),
+    (f"{SEARCH} --strategy nas.nope:A", "nas.nope"),
+    (f"{SEARCH} --strategy-option startup", "name=value"),
+    (f"{SEARCH} --strategy-option starup=5", "'starup'", "startup, multivariate"),
+    (f"{SEARCH} --strategy-option startup=x", "startup", "whole number"),
+    (f"{SEARCH} --strategy nni-evolution --strategy-option population=0", "population"),
+    (f"{SEARCH} --loss kdd", "'kdd'", "kd, dkd"),
+    (f"{SEARCH} --teacher resnet9999", "resnet9999", "resnet50"),
+    (f"{SEARCH} --teacher ./nodir", "./nodir"),
+    (f"{SEARCH} --teacher FOUND", "model.safetensors", "distill"),
+    (f"{SEARCH} --limit params<300k", "params<300k", "params<=300k"),
+    (f"{SEARCH} --limit foo<=3", "'foo'", "params, macs"),
+    (f"{SEARCH} --limit params<=1..2", "1..2"),
+    (f"{SEARCH} --limit params<=10", "smallest", "1,034"),
+    (f"{SEARCH} --limit macs<=1", "smallest", "130,640"),
+    (f"{SEARCH} --limit params>=10G", "params>="),
+    (f"{SEARCH} --objective foo:max", "'foo:max'", "f1, accuracy"),
+    (f"{SEARCH} --objective f1:up", "'f1:up'", "max"),
+    (f"{SEARCH} --objective f1 --objective f1", "twice"),
+    *((f"{SEARCH} --timeout {text}", text, "10m") for text in ("soon", "0", "-5", "5x", "m", "1.5h")),
+    (f"{SEARCH} --out FOUND", "--resume", "another --out"),
+    (f"{SEARCH} --out file.txt", "file.txt", "--out"),
+    (f"{SEARCH} --out file.txt/run", "file.txt/run", "choose another"),
+    (f"{SEARCH} --epochs 0", "train.epochs", "got 0"),
+    (f"{SEARCH} --trials abc", "--trials", "integer"),
+    (f"{SEARCH} --bogus", "--bogus", "search --help"),
+    (f"{SEARCH} --workers 0", "workers"),
+    (f"{SEARCH} --seed -1", "seed"),
+    (f"{SEARCH} --learning-rate nan", "learning_rate"),
+    (f"{SEARCH} --learning-rate 0", "learning_rate"),
+    (f"{SEARCH} --fit zoom", "squash"),
+    (f"{SEARCH} --image-size 4", "size"),
+    (f"{SEARCH} --resolution abc", "64,96,128"),
+    (f"{SEARCH} --resolution 4", "at least 8"),
+    (f"{SEARCH} --config no.yaml", "no.yaml", "does not exist"),
+    (f"{SEARCH} --config unknown.yaml", "'train.epoch'", "epochs, batch_size"),
+    (f"{SEARCH} --config broken.yaml", "broken.yaml"),
+    (f"{SEARCH} --config list.yaml", "list.yaml", "mapping"),
+    (f"{SEARCH} --storage foo://x", "foo://x"),
+    (f"{SEARCH} --storage sqlite:///no/such/place.db", "no/such/place.db"),
+    ("search --resume", "earlier search"),
+    ("search --resume --out nothing", "nothing", "no run to resume"),
+    ("search --resume --out FOUND --space mobilenet", "another space", "toy", "mobilenet"),
+    ("search --resume --out FOUND --data two", "another data", "digits", "two"),
+    ("search --resume --out FOUND --epochs 2", "another train"),
+    ("search --resume --out FOUND --objective f1", "another objectives"),
+    ("distill", "--teacher"),
+    ("distill --teacher ALONE", "no earlier search", "--student"),
+    ("distill --teacher no_net --student FOUND --out new", "no_net"),
+    ("distill --teacher ALONE --student FOUND --out new --loss kdd", "kd, dkd"),
+    ("distill --teacher ALONE --student FOUND --out new --loss-weight 2", "loss.weight"),
+    ("distill --teacher ALONE --student FOUND --out new --data two", "classes", "dark"),
+    ("train --model FOUND --pick worst", "'worst'", "knee"),
+    ("train --model FOUND --pick 99", "99", "0 to 2"),
+    ("train --model nothing.yaml", "nothing.yaml", "does not exist"),
+    ("train --model list.yaml", "list.yaml"),
+    ("train --model empty", "empty", "architecture.yaml"),
+    ("train --model FOUND --out ALONE", "exists already", "--out"),
+    ("train --model FOUND --out ALONE --resume", "finished"),
+    ("train --model FOUND --out file.txt", "file.txt"),
+    ("train", "--model"),
+    ("evaluate nothing", "nothing", "no such directory"),
+    ("evaluate FOUND", "model.safetensors", "distill"),
+    ("evaluate ALONE --split tests", "'tests'", "val"),
+    ("evaluate ALONE --data nowhere", "nowhere"),
+    ("evaluate ALONE --data two", "classes", "dark"),
+    ("predict ALONE nothing.png", "nothing.png"),
+    ("predict ALONE empty", "no images"),
+    ("predict ALONE file.txt", "file.txt", "none"),
+    ("predict ALONE", "images"),
+    ("export FOUND", "model.safetensors"),
+    ("export ALONE --out empty", "directory"),
+    ("export ALONE --out file.txt/model.onnx", "file.txt"),
+    ("latency nothing", "nothing"),
+    ("latency list.yaml", "list.yaml"),
+    ("latency FOUND --classes 1", "--classes"),
+    ("data check nowhere", "nowhere"),
+    ("data check digits --fit zoom", "squash"),
+    ("serach", "serach", "search"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), [(first, rest) for first, *rest in WRONG], ids=lambda v: v if isinstance(v, str) else "")  # fmt: skip
+def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_classes, command, words):
+    (here / "empty").mkdir()
+    (here / "file.txt").write_text("text")
+    (here / "broken.py").write_text("1 / 0\n")
+    (here / "other.py").write_text("class A: pass\n")
+    (here / "unknown.yaml").write_text("train: {epoch: 3}\n")
+    (here / "broken.yaml").write_text("a: [\n")
+    (here / "list.yaml").write_text("- 1\n")
+    if "two" in command.split():
+        write_classes(here / "two")
+    places = {"FOUND": str(finished / "runs/found"), "ALONE": str(finished / "runs/alone")}
+    before = {path: path.read_bytes() for path in (finished / "runs").rglob("*") if path.is_file()}
+    complaint = minnow("", *(places.get(word, word) for word in command.split())).complaint
+    for word in words:
+        assert word in complaint
+    for path, content in before.items():
+        assert path.read_bytes() == content
+
+
+def test_what_was_taken_is_said_before_the_error(here, minnow):
+    said = minnow(f"{SEARCH} --strategy tpee")
+    assert said.notices[0].startswith("no --data given: using the embedded digits")
+    assert said.complaint

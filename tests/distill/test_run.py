@@ -1,0 +1,173 @@
+"""A student's training from start to bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from distill.run import CHECKPOINT, Taught, train_student
+from nas.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
+from nas.cost import cost
+from nas.errors import UserError
+from nas.spaces.toy import Toy
+from teachers.finetune import prepare_teacher
+from teachers.outputs import fill_outputs
+from training.batches import augmentation_of
+from training.bundle import FILES, load_bundle
+from training.evaluate import evaluate
+from training.preprocess import IMAGENET
+
+LATENCY = {"median": 1.5, "iqr": 0.1, "n": 100, "runtime": "a stopwatch"}
+SHORT = StudentConfig(train=TrainConfig(epochs=3, views=2), seed=3)
+HOW = {"resolution": 32, "normalization": IMAGENET}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "cache"))
+
+
+def train(data, architecture, out: Path, config=SHORT, taught=None, report=None) -> dict[str, Any]:
+    how = {"taught": taught, "latency": lambda model: LATENCY, "report": report}
+    return train_student(architecture, data, config, out, **how)
+
+
+def taught_by(run: Path, data, views: int = 2) -> Taught:
+    teacher = prepare_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
+    outputs = fill_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views)
+    return Taught(teacher, outputs, {"params": 1, "macs": 2, "latency_ms": LATENCY})
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_bundle(out).model.state_dict()
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
+    returned = train(some_digits, tiny, tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == set(FILES)
+    bundle = load_bundle(tmp_path / "out")
+    assert bundle.metrics == json.loads(json.dumps(returned))
+    assert bundle.classes == some_digits.classes and bundle.architecture == tiny
+    assert bundle.config["train"]["epochs"] == 3 and bundle.config["seed"] == 3
+    assert bundle.config["data"]["size"] == 32  # settled, so that others store images alike
+    total = cost(tiny, 10)
+    metrics = bundle.metrics
+    assert (metrics["params"], metrics["macs"]) == (total.params, total.macs)
+    assert metrics["latency_ms"] == LATENCY and metrics["seed"] == 3
+    assert metrics["teacher"] is None and metrics["seconds"] > 0
+    assert {"python", "torch", "timm"} <= set(metrics["versions"])
+    for split in ("val", "test"):
+        scores = evaluate(bundle.model, some_digits, split, **HOW)
+        assert metrics[split] == scores.to_dict()
+
+
+def test_the_same_seed_gives_the_same_student(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "a")
+    torch.manual_seed(99)
+    train(some_digits, tiny, tmp_path / "b")
+    train(some_digits, tiny, tmp_path / "c", SHORT.model_copy(update={"seed": 4}))
+    assert equal(tmp_path / "a", tmp_path / "b")
+    assert not equal(tmp_path / "a", tmp_path / "c")
+
+
+def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "teacher")
+    taught = taught_by(tmp_path / "teacher", some_digits)
+    metrics = train(some_digits, tiny, tmp_path / "student", taught=taught)
+    expected = taught.teacher.evaluate(some_digits, "test").to_dict()
+    assert {key: metrics["teacher"][key] for key in expected} == expected
+    assert metrics["teacher"]["val_f1"] == taught.teacher.val.f1
+    assert metrics["teacher"]["name"] == "teacher"
+    assert not equal(tmp_path / "teacher", tmp_path / "student")
+
+
+def test_the_student_of_an_equal_becomes_its_equal(digits, tmp_path):
+    architecture = Toy().decode((1, 1, 1, 0))
+    long = StudentConfig(train=TrainConfig(epochs=8))
+    alone = train(digits, architecture, tmp_path / "teacher", long)
+    taught = taught_by(tmp_path / "teacher", digits, views=4)
+    changes = {"loss": LossConfig(weight=1.0), "train": TrainConfig(epochs=16), "seed": 1}
+    config = long.model_copy(update=changes)
+    student = train(digits, architecture, tmp_path / "student", config, taught)
+    assert alone["val"]["f1"] > 0.8
+    assert student["val"]["f1"] > alone["val"]["f1"] - 0.05
+    assert student["history"][-1]["loss"] < 0.5 * student["history"][0]["loss"]
+
+
+def test_test_images_change_nothing_but_test_scores(some_digits, tiny, tmp_path):
+    test = some_digits.splits["test"]
+    images, labels = np.array(some_digits.images), some_digits.labels.copy()
+    images[test] = 255 - images[test]
+    labels[test] = (labels[test] + 1) % 10
+    other = replace(some_digits, images=images, labels=labels)
+    one = train(some_digits, tiny, tmp_path / "a")
+    two = train(other, tiny, tmp_path / "b")
+    assert equal(tmp_path / "a", tmp_path / "b")
+    assert one["val"] == two["val"] and one["epoch"] == two["epoch"]
+    assert one["test"] != two["test"]
+
+
+class Cut(Exception):
+    pass
+
+
+def cut_at(epoch: int, step: int):
+    def report(progress) -> None:
+        if (progress.epoch, progress.step) == (epoch, step):
+            raise Cut
+
+    return report
+
+
+@pytest.mark.parametrize("cut", [(0, 1), (1, 0), (2, 2), (3, 0)])
+def test_an_interrupted_training_goes_on_to_the_same_student(some_digits, tiny, tmp_path, cut):
+    whole = train(some_digits, tiny, tmp_path / "whole")
+    with pytest.raises(Cut):
+        train(some_digits, tiny, tmp_path / "cut", report=cut_at(*cut))
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    resumed = train(some_digits, tiny, tmp_path / "cut")
+    assert equal(tmp_path / "whole", tmp_path / "cut")
+    assert not (tmp_path / "cut" / CHECKPOINT).exists()
+    assert resumed["test"] == whole["test"] and resumed["epoch"] == whole["epoch"]
+
+
+@pytest.mark.parametrize("what", ["network", "data", "recipe", "augmentation", "seed", "teacher"])
+def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path, what):
+    with pytest.raises(Cut):
+        train(some_digits, tiny, tmp_path / "out", report=cut_at(1, 0))
+    data, architecture, config, taught = some_digits, tiny, SHORT, None
+    if what == "network":
+        architecture = Toy().decode((0, 0, 1, 0))
+    elif what == "data":
+        data = replace(data, digest="other")
+    elif what == "recipe":
+        config = SHORT.model_copy(update={"train": TrainConfig(epochs=4)})
+    elif what == "augmentation":
+        config = SHORT.model_copy(update={"augment": AugmentConfig(magnitude=1)})
+    elif what == "seed":
+        config = SHORT.model_copy(update={"seed": 5})
+    else:
+        train(some_digits, tiny, tmp_path / "teacher")
+        taught = taught_by(tmp_path / "teacher", some_digits)
+    with pytest.raises(UserError, match="checkpoint") as error:
+        train(data, architecture, tmp_path / "out", config, taught)
+    assert "\n" not in str(error.value)
+
+
+def test_a_training_that_diverges_says_what_to_change(some_digits, tiny, tmp_path):
+    config = SHORT.model_copy(update={"train": TrainConfig(epochs=2, learning_rate=1e30)})
+    with pytest.raises(UserError, match=r"epoch 1.*learning_rate") as error:
+        train(some_digits, tiny, tmp_path / "out", config)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out" / "model.safetensors").exists()
