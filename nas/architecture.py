@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import astuple, dataclass
+import math
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ class Architecture:
             self.resolution,
             self.input_channels,
             self.base,
-            [[type(layer).__name__, *astuple(layer)] for layer in self.layers],
+            [[type(layer).__name__, *vars(layer).values()] for layer in self.layers],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
@@ -104,6 +105,11 @@ class Architecture:
         depth = _number(path, content, "depth_multiple")
         width = _number(path, content, "width_multiple")
         channels = content.get("input_channel", 3)
+        if type(channels) is not int or channels < 1:
+            raise UserError(f"{path}: 'input_channel' must be a positive number, got {channels!r}")
+        base = content.get("base")
+        if base is not None and not isinstance(base, str):
+            raise UserError(f"{path}: 'base' must be the name of a pretrained network, got {base!r}")
         rows = content.get("backbone")
         if not isinstance(rows, list) or not rows:
             raise UserError(f"{path}: 'backbone' must be a list of [repeat, module, args] rows")
@@ -118,7 +124,7 @@ class Architecture:
                 raise UserError(f"{path}, backbone row {number} {row}: {error}") from None
             layers.extend(made)
         try:
-            return cls(side, channels, tuple(layers), content.get("base"))
+            return cls(side, channels, tuple(layers), base)
         except ValueError as error:
             raise UserError(f"{path}: {error}") from None
 
@@ -190,6 +196,6 @@ def _resolution(path: Path, content: dict[str, Any]) -> int:
 
 def _number(path: Path, content: dict[str, Any], name: str) -> float:
     value = content.get(name, 1.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UserError(f"{path}: '{name}' must be a positive number, got {value!r}")
     return float(value)

@@ -7,6 +7,7 @@ others must give the same networks here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,11 @@ class Conv:
     groups: int = 1
     activation: str | None = "ReLU"
 
+    def __post_init__(self) -> None:
+        """Resolve the padding, so that equal convolutions are equal records."""
+        if self.padding is None:
+            object.__setattr__(self, "padding", self.kernel // 2)
+
     @property
     def pad(self) -> int:
         """Zero padding on each side, pixels."""
@@ -42,7 +48,7 @@ class InvertedResidualv2:
     expand: float
     stride: int
     kernel: int = 3
-    activation: str = "ReLU6"
+    activation: str | None = "ReLU6"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expand", float(self.expand))  # 2 and 2.0 are one network
@@ -65,6 +71,8 @@ class InvertedResidualv3:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expand", float(self.expand))
+        object.__setattr__(self, "squeeze_excite", bool(self.squeeze_excite))
+        object.__setattr__(self, "hard_swish", bool(self.hard_swish))
 
     def hidden(self, channels: int) -> int:
         """Channels after expansion, a multiple of 8."""
@@ -112,6 +120,7 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
     channels, height, width = shape
     match layer:
         case Conv():
+            _check_activation(layer.activation)
             if channels % layer.groups or layer.out % layer.groups:
                 raise ValueError(
                     f"{channels} input and {layer.out} output channels cannot be cut into "
@@ -119,6 +128,12 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
                 )
             return _convolved(layer.out, shape, layer.kernel, layer.stride, layer.pad)
         case InvertedResidualv2() | InvertedResidualv3():
+            if isinstance(layer, InvertedResidualv2):
+                _check_activation(layer.activation)
+            if layer.kernel % 2 == 0:
+                raise ValueError(f"kernel must be odd, got {layer.kernel}")
+            if layer.hidden(channels) < 1:
+                raise ValueError(f"expand {layer.expand} leaves nothing of {channels} channels")
             return _convolved(layer.out, shape, layer.kernel, layer.stride, layer.kernel // 2)
         case GlobalAvgPool():
             return channels, 1, 1
@@ -147,7 +162,7 @@ def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[
     repeat, module, args = row
     if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
         raise ValueError(f"repeat must be a whole number of at least 1, got {repeat!r}")
-    if module not in _READERS:
+    if not isinstance(module, str) or module not in _READERS:
         raise ValueError(f"unknown module {module!r}; known: {', '.join(sorted(_READERS))}")
     read, least, most, usage = _READERS[module]
     if not least <= len(args) <= most:
@@ -161,8 +176,9 @@ def row_of_layer(layer: Layer) -> tuple[str, list[Any]]:
     """Module name and arguments that :func:`layer_from_row` reads back to ``layer``."""
     match layer:
         case Conv():
+            padding = None if layer.pad == layer.kernel // 2 else layer.pad
             return "FixedConv", [
-                layer.out, layer.kernel, layer.stride, layer.padding, layer.groups, layer.activation
+                layer.out, layer.kernel, layer.stride, padding, layer.groups, layer.activation
             ]  # fmt: skip
         case InvertedResidualv2():
             args: list[Any] = [layer.out, layer.expand, layer.stride]
@@ -199,8 +215,8 @@ def _convs(args: Sequence[Any], repeat: int) -> list[Layer]:
     out, kernel = _whole(args, 0, "out"), _whole(args, 1, "kernel")
     stride = _whole(args, 2, "stride", 1)
     padding = args[3] if len(args) > 3 else None
-    if padding is not None and (isinstance(padding, bool) or not isinstance(padding, int)):
-        raise ValueError(f"padding must be a whole number or null, got {padding!r}")
+    if padding is not None and (type(padding) is not int or padding < 0):
+        raise ValueError(f"padding must be a whole number of at least 0 or null, got {padding!r}")
     groups = _whole(args, 4, "groups", 1)
     activation = _activation(args[5] if len(args) > 5 else "ReLU")
     strides = [1] * (repeat - 1) + [stride]
@@ -211,7 +227,7 @@ def _inverted_v2(args: Sequence[Any], repeat: int, channels: int, width: float) 
     out = make_divisible(_whole(args, 0, "out") * width)
     expand, stride = _positive(args, 1, "expand"), _whole(args, 2, "stride")
     kernel = _whole(args, 3, "kernel", 3)
-    activation = _activation(args[4] if len(args) > 4 else "ReLU6") or "Identity"
+    activation = _activation(args[4] if len(args) > 4 else "ReLU6")
     strides = [stride] + [1] * (repeat - 1)
     return [InvertedResidualv2(out, expand, each, kernel, activation) for each in strides]
 
@@ -219,10 +235,18 @@ def _inverted_v2(args: Sequence[Any], repeat: int, channels: int, width: float) 
 def _inverted_v3(args: Sequence[Any], repeat: int, channels: int, width: float) -> list[Layer]:
     kernel, expand = _whole(args, 0, "kernel"), _positive(args, 1, "expand")
     out = make_divisible(_whole(args, 2, "out") * width)
-    squeeze, hard = bool(args[3]), bool(args[4])
+    squeeze, hard = _flag(args, 3, "SE"), _flag(args, 4, "HS")
     stride = _whole(args, 5, "stride")
     strides = [stride] + [1] * (repeat - 1)
     return [InvertedResidualv3(kernel, expand, out, squeeze, hard, each) for each in strides]
+
+
+def _linear(args: Sequence[Any], repeat: int, channels: int, width: float) -> list[Layer]:
+    if args and args[0] is not None:
+        _whole(args, 0, "classes")
+    if len(args) > 1 and args[1] is not None:
+        raise ValueError(f"the classifier gives logits: its activation must be null, got {args[1]!r}")
+    return [Linear()]
 
 
 def _plain(layer: Layer) -> Callable[..., list[Layer]]:
@@ -243,7 +267,7 @@ _READERS: dict[str, tuple[_Reader, int, int, str]] = {
     "InvertedResidualv3": (_inverted_v3, 6, 6, "[kernel, expand, out, SE, HS, stride]"),
     "GlobalAvgPool": (_plain(GlobalAvgPool()), 0, 0, "[]"),
     "Flatten": (_plain(Flatten()), 0, 0, "[]"),
-    "Linear": (_plain(Linear()), 0, 1, "[classes]"),
+    "Linear": (_linear, 0, 2, "[classes, activation=null]"),
 }  # fmt: skip
 
 
@@ -256,16 +280,24 @@ def _whole(args: Sequence[Any], index: int, name: str, default: int | None = Non
 
 def _positive(args: Sequence[Any], index: int, name: str) -> float:
     value = args[index]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)
 
 
+def _flag(args: Sequence[Any], index: int, name: str) -> bool:
+    if args[index] not in (0, 1):
+        raise ValueError(f"{name} must be 0 or 1, got {args[index]!r}")
+    return bool(args[index])
+
+
 def _activation(name: Any) -> str | None:
-    if name is None:
-        return None
-    name = _ALIASES.get(name, name)
-    if name not in ACTIVATIONS:
+    name = _ALIASES.get(name, name) if isinstance(name, str) else name
+    _check_activation(name)
+    return None if name is None else str(name)
+
+
+def _check_activation(name: Any) -> None:
+    if name is not None and name not in ACTIVATIONS:
         known = ", ".join((*ACTIVATIONS, *_ALIASES))
         raise ValueError(f"unknown activation {name!r}; known: {known}, null")
-    return str(name)

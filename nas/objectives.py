@@ -46,10 +46,15 @@ class Limit:
     value: float
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """Relative excess over the bound, 0 when it holds or the metric is not known (yet)."""
+        """Relative excess over the bound, 0 when it holds or the metric is not known (yet).
+
+        A metric that is not a number is infinitely far outside.
+        """
         if self.metric not in metrics:
             return 0.0
         excess = metrics[self.metric] - self.value
+        if math.isnan(excess):
+            return math.inf
         return max(0.0, excess if self.upper else -excess) / max(abs(self.value), 1e-12)
 
     def __str__(self) -> str:

@@ -64,9 +64,9 @@ class Registry:
             target = name
         else:
             close = difflib.get_close_matches(name, self.names(), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else ";"
             raise UserError(
-                f"unknown {self.kind} {name!r}{hint} Known: {', '.join(self.names())}; "
+                f"unknown {self.kind} {name!r}{hint} known: {', '.join(self.names())}; "
                 f"or give package.module:Class or ./file.py:Class"
             )
         return self._check(name, _resolve(self.kind, target))
@@ -111,6 +111,9 @@ def _load_module(kind: str, name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(f"{kind} plugin: cannot import {name!r}: {error}") from None
+    except Exception as error:  # whatever someone else's module raises
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{kind} plugin: cannot import {name!r}: {reason}") from error
 
 
 def _load_file(kind: str, path: Path) -> ModuleType:

@@ -89,21 +89,19 @@ def search(
     begun = len(strategy.trials) + len(waiting)
     running, reason = 0, "trials"
     while True:
-        while running < executor.slots:
+        while running < executor.slots and (waiting or begun < trials):
             if deadline is not None and clock() >= deadline:
                 reason = "timeout"
                 break
             if waiting:
                 proposal = waiting.pop(0)
-            elif begun < trials:
+            else:
                 try:
                     proposal = strategy.ask()
                 except SpaceExhausted:
                     reason = "exhausted"
                     break
                 begun += 1
-            else:
-                break
             store.begin(proposal, strategy.measure(proposal.architecture))
             if listener is not None:
                 listener.began(proposal)

@@ -55,7 +55,7 @@ class Store:
         self._space, self._objectives, self._storage = space, objectives, storage
         known = name in {study.study_name for study in storage.get_all_studies()}
         if known:
-            _check_identity(storage, name, identity)
+            known = _check_identity(storage, name, identity)
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -130,6 +130,11 @@ class Store:
                 continue
             proposal = self._proposal(stored)
             if stored.state == optuna.trial.TrialState.COMPLETE:
+                if "metrics" not in stored.user_attrs:
+                    raise UserError(
+                        f"trial {proposal.number} of study {self._study.study_name!r} has lost its "
+                        f"metrics; restore the study from a copy or start in another --out"
+                    )
                 found.append(proposal.complete(stored.user_attrs["metrics"]))
             else:
                 found.append(proposal.fail(stored.user_attrs.get("error", "unknown")))
@@ -179,9 +184,10 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     _repair(journal)
     try:
         return optuna.storages.JournalStorage(JournalFileBackend(str(journal), _lock_of(journal)))
-    except (ValueError, KeyError) as error:
+    except (ValueError, LookupError, TypeError) as error:  # Optuna's own words for a strange line
+        reason = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"{journal} is damaged ({error}); restore it from a copy or start in another --out"
+            f"{journal} is damaged ({reason}); restore it from a copy or start in another --out"
         ) from None
 
 
@@ -210,7 +216,8 @@ def _lock_of(journal: Path) -> Any:
         _file: IO[str] | None = None
 
         def acquire(self) -> bool:
-            self._file = Path(f"{journal}.lock").open("a")  # noqa: SIM115  held until release
+            # not "*.lock": Optuna's own lock, as its dashboard takes it, waits where that file exists
+            self._file = Path(f"{journal}.flock").open("a")  # noqa: SIM115  held until release
             fcntl.flock(self._file, fcntl.LOCK_EX)
             return True
 
@@ -223,21 +230,35 @@ def _lock_of(journal: Path) -> Any:
 
 
 def _repair(journal: Path) -> None:
-    """Cut off a last line that a kill left unfinished."""
+    """Cut off a last line that a kill or a power cut left unfinished."""
     if not journal.exists():
         return
     with journal.open("rb+") as file:
         content = file.read()
         whole = content.rfind(b"\n") + 1
+        last = content.rfind(b"\n", 0, max(whole - 1, 0)) + 1
+        if not _is_json(content[last:whole]):
+            whole = last
         if whole != len(content):
             file.truncate(whole)
             file.flush()
             os.fsync(file.fileno())
 
 
-def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]) -> None:
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:  # a decoding error is one, too
+        return False
+    return True
+
+
+def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]) -> bool:
+    """Whether the study has its identity; a kill may have left it without one, and without trials."""
     study_id = storage.get_study_id_from_name(name)
     stored = storage.get_study_user_attrs(study_id).get(_IDENTITY, {})
+    if not stored and not storage.get_n_trials(study_id):
+        return False
     wanted = json.loads(json.dumps(identity))
     for key in {**stored, **wanted}:
         if stored.get(key) != wanted.get(key):
@@ -246,6 +267,7 @@ def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]
                 f"it has {_short(stored.get(key))}, asked for {_short(wanted.get(key))}; "
                 f"leave it unchanged or choose another --out"
             )
+    return True
 
 
 def _short(value: Any) -> str:

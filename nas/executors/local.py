@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,9 +69,7 @@ class ProcessExecutor:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.kill()
-            worker.process.join()
-            worker.connection.close()
+            self._end(worker)
 
     def submit(self, proposal: Proposal) -> None:
         """Hand an evaluation to an idle worker.
@@ -102,7 +102,7 @@ class ProcessExecutor:
             raise RuntimeError("a worker answered without being asked")
         try:
             outcome = worker.connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # reset, where it died before it read its proposal
             worker.process.join()
             code = worker.process.exitcode
             self._replace(self._workers.index(worker))
@@ -114,10 +114,15 @@ class ProcessExecutor:
         return proposal.complete(outcome)
 
     def _replace(self, index: int) -> _Worker:
-        self._workers[index].process.kill()
-        self._workers[index].connection.close()
+        self._end(self._workers[index])
         self._workers[index] = self._spawn()
         return self._workers[index]
+
+    @staticmethod
+    def _end(worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+        worker.connection.close()
 
     def _spawn(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
@@ -143,8 +148,21 @@ def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
                 evaluator = evaluator or factory()
                 outcome = dict(evaluator(proposal))
             except Exception as error:  # handed to the parent, which raises it
-                outcome = error
+                outcome = _portable(error)
             connection.send(outcome)
+
+
+def _portable(error: Exception) -> Exception:
+    """``error`` with its traceback as a note, as something that survives the way to the parent."""
+    if isinstance(error, EvaluationError):
+        return EvaluationError(str(error))
+    where = traceback.format_exc()
+    error.add_note(f"In a worker process:\n{where}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an exception class may do anything when it is copied
+        return RuntimeError(f"{type(error).__name__} in a worker process:\n{where}")
+    return error
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ class InvertedResidual(nn.Module):
         out: output channels.
         kernel: of the depthwise convolution.
         stride: of the depthwise convolution.
-        activation: after expansion and depthwise convolution.
+        activation: after expansion and depthwise convolution; ``None``: linear.
         squeeze_excite: gate the hidden channels.
     """
 
@@ -63,7 +63,7 @@ class InvertedResidual(nn.Module):
         kernel: int,
         stride: int,
         *,
-        activation: str,
+        activation: str | None,
         squeeze_excite: bool = False,
     ) -> None:
         super().__init__()

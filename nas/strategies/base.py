@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -90,7 +90,7 @@ class Strategy(ABC):
         self._seen: dict[str, Trial | None] = {}  # architecture key -> its first result
         self._numbers: set[int] = set()
         self._next = 0
-        check_limits(space, objectives, self.measure)
+        check_limits(self._filter())
 
     @abstractmethod
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
@@ -111,8 +111,7 @@ class Strategy(ABC):
 
         Probes run only for networks that meet the limits on params and MACs.
         """
-        total = cost(architecture, self.num_classes)
-        metrics: dict[str, float] = {"params": total.params, "macs": total.macs}
+        metrics = self._costs(architecture)
         for limit in self.objectives.limits:
             if limit.metric in self._probes and self.objectives.violation(metrics) == 0:
                 metrics[limit.metric] = self._probes[limit.metric](architecture)
@@ -163,8 +162,8 @@ class Strategy(ABC):
         asked = self.pending.get(number)
         if asked is None and number in self._numbers:
             raise ValueError(f"trial {number} was told before")
-        choices = self.space.canonical(self.space.validate(trial.choices))
-        if asked is not None and asked.choices != choices:
+        trial = replace(trial, proposal=self._canonical(trial.proposal))
+        if asked is not None and asked.choices != trial.choices:
             raise ValueError(f"trial {number} was asked for with other choices")
         if trial.metrics is not None:
             problem = self.objectives.problem(trial.metrics)
@@ -187,10 +186,15 @@ class Strategy(ABC):
         """
         if proposal.number in self._numbers:
             raise ValueError(f"trial {proposal.number} is already known")
+        proposal = self._canonical(proposal)
         self.pending[proposal.number] = proposal
         self._numbers.add(proposal.number)
         self._seen.setdefault(proposal.architecture.key, None)
         self._next = max(self._next, proposal.number + 1)
+
+    def _canonical(self, proposal: Proposal) -> Proposal:
+        choices = self.space.canonical(self.space.validate(proposal.choices))
+        return replace(proposal, choices=choices)
 
     def _accepted(self, rng: np.random.Generator) -> tuple[int, ...] | None:
         """The first acceptable proposal, ``None`` after too many refusals."""
@@ -202,5 +206,9 @@ class Strategy(ABC):
             self.refused.append(Refusal(choices, self._seen.get(self.space.decode(choices).key)))
         return None
 
+    def _costs(self, architecture: Architecture) -> dict[str, float]:
+        total = cost(architecture, self.num_classes)
+        return {"params": total.params, "macs": total.macs}
+
     def _filter(self) -> Filter:
-        return Filter(self.space, self.objectives, self.measure, self._seen)
+        return Filter(self.space, self.objectives, self._costs, self.measure, self._seen)

@@ -1,16 +1,21 @@
-"""Finding points that are new and within the limits, whatever a strategy proposes."""
+"""Finding points that are new and within the limits, whatever a strategy proposes.
+
+Costs in closed form are free; measuring a network (its latency) takes a second. So the search for a
+network within the limits goes by the costs, and measures only where it stops.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from nas.architecture import Architecture
 from nas.errors import UserError
-from nas.objectives import Objectives
+from nas.objectives import Limit, Objectives
 from nas.spaces.base import SearchSpace
 
 Measure = Callable[[Architecture], dict[str, float]]
@@ -20,110 +25,175 @@ _SAMPLES = 200
 _STARTS = 4
 _ENUMERABLE = 10_000  # points; small enough to look at every one
 _VISITS = 5_000  # points looked at before a space too large to enumerate counts as exhausted
+_MEASURED = 32  # networks measured before a limit on a measured metric counts as impossible
+_COSTS = ("params", "macs")
+_PROBED = ("latency_ms",)
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Whether a canonical point is new and within every limit known before training."""
+    """Whether a canonical point is new and within every limit known before training.
+
+    Attributes:
+        space: of the points.
+        objectives: hold the limits.
+        costs: params and macs, in closed form.
+        measure: those, and what must be measured where they are within the limits.
+        seen: architecture keys that are taken.
+    """
 
     space: SearchSpace
     objectives: Objectives
+    costs: Measure
     measure: Measure
-    seen: Container[str]  # architecture keys
+    seen: Container[str]
 
     def __call__(self, point: Point) -> bool:
         architecture = self.space.decode(point)
-        return architecture.key not in self.seen and not self._violates(architecture)
+        return architecture.key not in self.seen and not self._violation(architecture, self.measure)
 
-    def violation(self, point: Point) -> float:
-        """Relative excess over the limits; 0 within them."""
+    def excess(self, point: Point) -> float:
+        """Relative excess of the costs over the limits; 0 within them."""
+        return self._violation(self.space.decode(point), self.costs)
+
+    def within(self, point: Point) -> bool:
+        """Whether a point, new or not, is within every limit known before training."""
+        return not self._violation(self.space.decode(point), self.measure)
+
+    def _violation(self, architecture: Architecture, measure: Measure) -> float:
         if not self.objectives.limits:
             return 0.0
-        return self.objectives.violation(self.measure(self.space.decode(point)))
-
-    def _violates(self, architecture: Architecture) -> bool:
-        if not self.objectives.limits:
-            return False
-        return self.objectives.violation(self.measure(architecture)) > 0
+        return self.objectives.violation(measure(architecture))
 
 
 def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Point]) -> Point | None:
     """An acceptable point: sampled, else repaired, else next to a known one; ``None``: there is none.
 
     Spaces of up to 10,000 points are enumerated, so ``None`` is exact there; in larger ones it says
-    that sampling, descent on the violation, and a walk over the feasible neighbourhood found nothing.
+    that sampling, descent on the costs, and a walk over the feasible neighbourhood found nothing.
     """
     space = accepts.space
     if space.size <= _ENUMERABLE:
-        points = [point for point in space.points() if accepts(point)]
-        return points[int(rng.integers(len(points)))] if points else None
+        points = list(space.points())
+        order = (points[index] for index in rng.permutation(len(points)))
+        return next((point for point in order if accepts(point)), None)
     for _ in range(_SAMPLES):
         point = space.canonical(space.sample(rng))
         if accepts(point):
             return point
-    repaired = [descend(space, accepts.violation, rng) for _ in range(_STARTS)]
+    repaired = [_repair(accepts, rng) for _ in range(_STARTS)]
     return _walk(accepts, [*repaired, *known])
 
 
-def descend(space: SearchSpace, loss: Callable[[Point], float], rng: np.random.Generator) -> Point:
-    """Greedy descent on ``loss`` over neighbours from a random point, until 0 or a local minimum."""
-    point = space.canonical(space.sample(rng))
+def descend(space: SearchSpace, loss: Callable[[Point], float], point: Point) -> Iterator[Point]:
+    """Greedy descent on ``loss`` over neighbours: ``point`` and what follows, down to 0 or a minimum."""
     value = loss(point)
+    yield point
     while value > 0:
         candidates = [(loss(neighbour), neighbour) for neighbour in space.neighbours(point)]
         if not candidates or min(candidates)[0] >= value:
-            break
+            return
         value, point = min(candidates)
-    return point
+        yield point
 
 
-def check_limits(space: SearchSpace, objectives: Objectives, measure: Measure) -> None:
-    """Make sure that some network meets the limits.
+def check_limits(accepts: Filter) -> None:
+    """Make sure that some network meets the limits that are known before training.
 
     Raises:
         UserError: none does; names the limit and the cheapest network's cost.
     """
-    if not any(limit.metric in _BEFORE_TRAINING for limit in objectives.limits):
+    space, limits = accepts.space, accepts.objectives.limits
+    if not any(limit.metric in (*_COSTS, *_PROBED) for limit in limits):
         return
     rng = np.random.default_rng(0)
-    accepts = Filter(space, objectives, measure, seen=())
-    if any(accepts(space.canonical(space.sample(rng))) for _ in range(_SAMPLES)):
-        return
-    if next_feasible(accepts, rng, ()) is not None:
-        return
-    for limit in objectives.limits:
-        if limit.metric in ("params", "macs", "latency_ms"):
-            lowest = _cheapest(space, limit.metric, measure, rng)
-            if lowest is not None and lowest > limit.value:
-                raise UserError(
-                    f"no network of this space meets {limit}: the smallest found has {limit.metric} "
-                    f"{lowest:,.6g}; raise the limit or choose another --space or --resolution"
-                )
-    wanted = ", ".join(str(limit) for limit in objectives.limits)
+    sampled = (space.canonical(space.sample(rng)) for _ in range(_SAMPLES))
+    start = next((point for point in sampled if not accepts.excess(point)), None)
+    if start is None:
+        cheap = Filter(space, accepts.objectives, accepts.costs, accepts.costs, seen=())
+        start = next_feasible(cheap, rng, ())
+    if start is None:
+        _refuse_costs(accepts, rng)
+    probed = [limit for limit in limits if limit.metric in _PROBED and limit.upper]
+    if start is not None and probed:
+        _check_measured(accepts, start, probed, rng)
+
+
+def _refuse_costs(accepts: Filter, rng: np.random.Generator) -> None:
+    limits = [limit for limit in accepts.objectives.limits if limit.metric in _COSTS]
+    for limit in limits:
+        lowest = _cheapest(accepts, limit.metric, rng)
+        if limit.upper and lowest > limit.value:
+            raise UserError(_impossible(limit, lowest))
+    wanted = ", ".join(str(limit) for limit in limits)
     raise UserError(f"no network found that meets all limits at once: {wanted}; loosen one of them")
 
 
-_BEFORE_TRAINING = ("params", "macs", "latency_ms")
+def _check_measured(accepts: Filter, start: Point, limits: list[Limit], rng: np.random.Generator) -> None:
+    """Measure networks from few multiply-adds up, until one is within the limits."""
+    space, macs = accepts.space, _macs_of(accepts)
+    if space.size <= _ENUMERABLE:
+        points = list(space.points())
+    else:
+        points = [space.canonical(space.sample(rng)) for _ in range(_SAMPLES)]
+        points += _towards_fewer_macs(accepts, start)
+    candidates = sorted((point for point in points if not accepts.excess(point)), key=macs)
+    measured: list[dict[str, float]] = []
+    for point in candidates[:_MEASURED]:
+        measured.append(accepts.measure(space.decode(point)))
+        if not accepts.objectives.violation(measured[-1]):
+            return
+    for limit in limits:
+        lowest = min(metrics.get(limit.metric, 0.0) for metrics in measured)
+        if lowest > limit.value:
+            raise UserError(_impossible(limit, lowest))
 
 
-def _cheapest(
-    space: SearchSpace, metric: str, measure: Measure, rng: np.random.Generator
-) -> float | None:
-    """Lowest ``metric`` in the space: exact where it can be enumerated, else by descent.
+def _impossible(limit: Limit, lowest: float) -> str:
+    number = f"{lowest:,.0f}" if limit.metric in _COSTS else f"{lowest:,.4g}"
+    return (
+        f"no network of this space meets {limit}: the smallest found has {limit.metric} {number}; "
+        f"raise the limit or choose another --space or --resolution"
+    )
 
-    A latency is measured on the network with the fewest multiply-adds.
-    """
-    guide = "macs" if metric == "latency_ms" else metric
+
+def _cheapest(accepts: Filter, metric: str, rng: np.random.Generator) -> float:
+    """Lowest ``metric`` in the space: exact where it can be enumerated, else by descent."""
+    space = accepts.space
 
     def loss(point: Point) -> float:
-        return measure(space.decode(point))[guide]
+        return accepts.costs(space.decode(point))[metric]
 
     if space.size <= _ENUMERABLE:
-        points: Iterable[Point] = space.points()
-    else:
-        points = [descend(space, loss, rng) for _ in range(_STARTS)]
-    lowest = min(points, key=loss)
-    return measure(space.decode(lowest)).get(metric)
+        return min(map(loss, space.points()))
+    starts = [space.canonical(space.sample(rng)) for _ in range(_STARTS)]
+    return min(loss(point) for start in starts for point in descend(space, loss, start))
+
+
+def _repair(accepts: Filter, rng: np.random.Generator) -> Point:
+    """Descent on the costs' excess, then towards fewer multiply-adds until a measurement is within."""
+    space = accepts.space
+    *_, point = descend(space, accepts.excess, space.canonical(space.sample(rng)))
+    if accepts.excess(point) > 0:
+        return point
+    lighter = point
+    for lighter in _towards_fewer_macs(accepts, point):
+        if accepts.within(lighter):
+            break
+    return lighter
+
+
+def _towards_fewer_macs(accepts: Filter, start: Point) -> Iterator[Point]:
+    macs = _macs_of(accepts)
+
+    def loss(point: Point) -> float:
+        return math.inf if accepts.excess(point) else macs(point)
+
+    return descend(accepts.space, loss, start)
+
+
+def _macs_of(accepts: Filter) -> Callable[[Point], float]:
+    return lambda point: accepts.costs(accepts.space.decode(point))["macs"]
 
 
 def _walk(accepts: Filter, starts: Iterable[Point]) -> Point | None:
@@ -134,7 +204,7 @@ def _walk(accepts: Filter, starts: Iterable[Point]) -> Point | None:
         point = queue.popleft()
         if accepts(point):
             return point
-        if accepts.violation(point) > 0:
+        if not accepts.within(point):
             continue
         for neighbour in accepts.space.neighbours(point):
             if neighbour not in visited:

@@ -152,10 +152,13 @@ def _contained() -> Iterator[None]:
     """Keep NNI from printing and from changing the process's logging."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
-    root.handlers[:], root.level = handlers, level
-    logger = logging.getLogger("nni")
-    logger.handlers.clear()
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logger = logging.getLogger("nni")
+        logger.handlers.clear()
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
