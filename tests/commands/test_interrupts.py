@@ -16,16 +16,39 @@ import pytest
 CLI = Path(__file__).parents[2] / "cli.py"
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    """A child that outlives a failed test would take the cores from the tests after it."""
+    yield
+    while _started:
+        child = _started.pop()
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        child.stderr.close()
+
+
+def heeds_interrupts() -> None:
+    """As under a terminal: a shell makes its background jobs, and all they start, ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, command: str) -> subprocess.Popen[str]:
     """In a process group of its own, as a terminal would: Ctrl-C reaches the workers too."""
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, str(CLI), *command.split()],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heeds_interrupts,
     )
+    _started.append(child)
+    return child
 
 
 def wait_for(child: subprocess.Popen[str], words: str) -> None:
@@ -72,6 +95,16 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(here, finished, minnow):
     assert "Traceback" not in rest
     said = rest.splitlines()[-1].strip()
     assert said.endswith(f"{command} --resume")
+
+
+def test_ctrl_c_in_a_search_keeps_what_is_finished(here):
+    child = start(here, "search --space toy --trials 12 --epochs 2 --out stopped")
+    wait_for(child, "trial 0 ")
+    rest = rest_after(child, signal.SIGINT)
+    assert child.returncode == 130
+    assert "search --resume --out stopped" in rest
+    assert "Traceback" not in rest
+    assert len(trials(here / "stopped")) >= 1
 
 
 def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, monkeypatch):

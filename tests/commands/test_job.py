@@ -208,23 +208,6 @@ def test_killed_and_resumed_search_is_the_uninterrupted_one(job: Path) -> None:
     assert [trial["metrics"]["f1"] for trial in whole] == [trial["metrics"]["f1"] for trial in killed]
 
 
-def test_ctrl_c_says_how_to_go_on(job: Path) -> None:
-    arguments = ["search", "--space", "toy", "--trials", "12", "--epochs", "2", "--out", "runs/stopped"]
-    child = subprocess.Popen(
-        **command(job, *arguments), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-    assert child.stderr is not None
-    for line in child.stderr:
-        if line.startswith("trial 0 "):
-            break
-    child.send_signal(signal.SIGINT)
-    rest = child.stderr.read()
-    assert child.wait() == 130
-    child.stderr.close()
-    assert "search --resume --out runs/stopped" in rest
-    assert "Traceback" not in rest
-
-
 def test_your_own_images(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label, level in (("dark", 60), ("light", 200)):
