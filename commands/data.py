@@ -9,12 +9,7 @@ from commands.console import output, say, warn
 from commands.progress import counting
 from nas.config import DataConfig
 from training.check import Report, check_images
-from training.images import DataOptions, ImageSet, open_images
-
-
-def options_of(config: DataConfig) -> DataOptions:
-    """Storage options of the settings."""
-    return DataOptions(config.size, config.fit, config.split_seed)
+from training.images import ImageSet, open_images, options_of
 
 
 def open_data(config: DataConfig) -> ImageSet:

@@ -22,8 +22,7 @@ from deploy.predict import find_images, predict_files, write_csv
 from nas.cost import cost
 from nas.errors import UserError
 from training.bundle import load_bundle
-from training.evaluate import logits_of
-from training.metrics import compute_metrics
+from training.evaluate import logits_of, score
 
 
 def evaluate(run: Path, spec: str | None, split: str, *, as_json: bool) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def evaluate(run: Path, spec: str | None, split: str, *, as_json: bool) -> dict[
         resolution=bundle.architecture.resolution,
         normalization=bundle.normalization,
     )
-    scores = compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)
+    scores = score(logits, data, indices)
     result = {"data": data.name, "split": split, "n": len(indices), **scores.to_dict()}
     if as_json:
         output().print_json(json.dumps({**result, "classes": list(bundle.classes)}))
@@ -82,11 +81,11 @@ def predict(run: Path, images: Path, out: Path | None) -> None:
         write_csv(rows, out)
         say(f"{total} images in {out}")
     shares = ", ".join(f"{label} {count}" for label, count in counts.most_common())
-    say(f"{sum(counts.values())} of {total} images in {seconds:.2f} s: {shares or 'none readable'}")
+    say(f"{sum(counts.values())} of {total} images in {seconds:.2f} s: {shares}")
 
 
 def export(run: Path, out: Path | None) -> Path:
-    """Write the ONNX file of a trained network, checked on real images where its data is there."""
+    """Write the ONNX file of a trained network, checked against PyTorch on random images."""
     bundle = load_bundle(run)
     resolution = bundle.architecture.resolution
     path = out or bundle.path / "model.onnx"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
@@ -76,16 +76,13 @@ def counting(what: str) -> Iterator[Counter]:
         yield Counter(what, bars)
 
 
-class TrainingDisplay:
-    """Progress of one training; call it with what :func:`training.fit.fit` reports."""
+class _Display:
+    """Bars on a terminal, ``None`` elsewhere; shown while the context is open."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self) -> None:
         self._bars = _bars() if notices().is_terminal else None
-        self._task: TaskID | None = None
-        self._epoch = -1
 
-    def __enter__(self) -> TrainingDisplay:
+    def __enter__(self) -> Self:
         if self._bars is not None:
             self._bars.start()
         return self
@@ -98,6 +95,16 @@ class TrainingDisplay:
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
+
+
+class TrainingDisplay(_Display):
+    """Progress of one training; call it with what :func:`training.fit.fit` reports."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        super().__init__()
+        self._task: TaskID | None = None
+        self._epoch = -1
 
     def __call__(self, training: Training) -> None:
         """Show where the training is."""
@@ -116,7 +123,7 @@ class TrainingDisplay:
         self._bars.update(self._task, completed=done, note=note)
 
 
-class SearchDisplay:
+class SearchDisplay(_Display):
     """Progress of a search: trials, the best so far, and the training under way.
 
     Args:
@@ -128,29 +135,13 @@ class SearchDisplay:
     def __init__(self, objectives: Objectives, known: list[Trial], trials: int) -> None:
         self._objectives, self._trials, self._total = objectives, list(known), trials
         self._start, self._ended = time.monotonic(), 0
-        self._bars = _bars() if notices().is_terminal else None
-        self._running = 0
+        super().__init__()
         if self._bars is not None:
             self._study = self._bars.add_task("trials", total=trials, completed=len(known), note="")
             self._training = self._bars.add_task("training", total=None, note="", visible=False)
 
-    def __enter__(self) -> SearchDisplay:
-        if self._bars is not None:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
     def began(self, proposal: Proposal) -> None:
         """A trial starts."""
-        self._running = proposal.number
         if self._bars is not None:
             self._bars.reset(self._training, description=f"trial {proposal.number}", visible=True)
 

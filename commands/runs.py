@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
-from nas.config import SearchConfig, StudentConfig, read_config
+from nas.config import SearchConfig, StudentConfig, parse_config, read_config
 from nas.errors import UserError
 from nas.files import write_text
 from nas.objectives import Objectives
@@ -160,21 +160,19 @@ class Student:
     search: SearchConfig | None
 
 
-def find_student(given: str, pick: str, resolution: int | None = None) -> Student:
+def find_student(given: str, pick: str) -> Student:
     """The network that ``given`` and ``pick`` name.
 
     Args:
         given: a model YAML, or the directory of a search.
         pick: ``best``, ``knee`` or a trial number, within a search.
-        resolution: input side for a model file that gives none.
 
     Raises:
         UserError: nothing there, or no such trial.
     """
     path = Path(given)
     if path.is_file():
-        architecture = Architecture.from_yaml(path, resolution=resolution)
-        return Student(architecture, path.stem, None, None)
+        return Student(Architecture.from_yaml(path), path.stem, None, None)
     if not path.is_dir():
         raise UserError(f"{given} does not exist; give a run directory or a model YAML")
     if (path / CONFIG).exists() and (path / SUMMARY).exists():
@@ -208,8 +206,6 @@ def _picked(run: Path, pick: str) -> int:
 def student_config(path: Path) -> StudentConfig:
     """The settings in a bundle's ``config.yaml`` (the normalisation beside them is left out)."""
     import yaml
-
-    from nas.config import parse_config
 
     content = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
     content.pop("normalization", None)

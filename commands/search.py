@@ -75,7 +75,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
             objectives,
             _identity(config, space, data, taught),
         )
-        write_text(out / runs.CONFIG, to_yaml(config))
+        if resume:  # only once the study has taken them
+            write_text(out / runs.CONFIG, to_yaml(config))
         runs.mark_latest(out)
         known = store.trials()
         say(_plan(config, space, objectives, out, len(known)))

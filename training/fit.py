@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from nas.config import TrainConfig
 from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
-from training.evaluate import logits_of
-from training.metrics import Metrics, compute_metrics
+from training.evaluate import logits_of, score
+from training.metrics import Metrics
 
 #: From the student's logits ``(B, C)`` and the batch to a scalar.
 Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
@@ -155,7 +155,7 @@ def _validate(model: nn.Module, batches: Batches, epoch: int, recipe: TrainConfi
             f"the outputs are infinite or NaN after epoch {epoch + 1}; "
             f"lower train.learning_rate ({recipe.learning_rate:g})"
         )
-    return compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)
+    return score(logits, data, indices)
 
 
 class _State:

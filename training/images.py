@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.config import DataConfig
 from nas.errors import UserError
 from training.cache import cache_dir
 from training.decode import FITS, Fit
@@ -49,6 +50,11 @@ class DataOptions:
 
 
 DEFAULT_OPTIONS = DataOptions()
+
+
+def options_of(config: DataConfig) -> DataOptions:
+    """Storage options of the settings."""
+    return DataOptions(config.size, config.fit, config.split_seed)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -18,7 +17,7 @@ from nas.trial import Proposal
 from training.batches import Batches, Outputs, augmentation_of
 from training.device import pick_device
 from training.fit import DivergedError, Progress, fit
-from training.images import DataOptions, ImageSet, open_images
+from training.images import ImageSet, open_images, options_of
 from training.preprocess import IMAGENET
 
 
@@ -94,10 +93,5 @@ class TrainEvaluatorFactory:
 
     def __call__(self) -> TrainEvaluator:
         """The evaluator, without progress reports."""
-        return TrainEvaluator(open_data(self.config), self.config, self.outputs)
-
-
-def open_data(config: SearchConfig, cache: Path | None = None) -> ImageSet:
-    """The configured images."""
-    data = config.data
-    return open_images(data.spec, DataOptions(data.size, data.fit, data.split_seed), cache=cache)
+        data = open_images(self.config.data.spec, options_of(self.config.data))
+        return TrainEvaluator(data, self.config, self.outputs)

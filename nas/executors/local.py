@@ -81,7 +81,7 @@ class ProcessExecutor:
             if worker.proposal is None:
                 try:
                     worker.connection.send(proposal)
-                except (BrokenPipeError, OSError):  # died while idle
+                except OSError:  # died while idle
                     worker = self._replace(index)
                     worker.connection.send(proposal)
                 worker.proposal = proposal
