@@ -53,13 +53,18 @@ TeacherSide = Annotated[
     int | None,
     Option(help="Side of the teacher's input. (default: its own, but not above the stored images')"),
 ]
-TeacherEpochs = Annotated[int | None, Option(help="Epochs of fine-tuning the teacher. (default: 6)")]
+TeacherEpochs = Annotated[
+    int | None, Option(help="Epochs of fine-tuning the teacher. (default: 6, or 100 steps)", min=1)
+]
 LossName = Annotated[str | None, Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)")]
 LossWeight = Annotated[
     float | None,
     Option(
         help="Share of the distillation loss; the rest is cross-entropy with the labels. (default: 0.9)"
     ),
+]
+LossOption = Annotated[
+    list[str] | None, Option(help="Option of the loss, as in temperature=2. Repeatable.")
 ]
 Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
 
@@ -85,7 +90,9 @@ def search(
     timeout: Annotated[
         str | None, Option(help="Start nothing new after this time, as in 90s, 10m or 1h30m.")
     ] = None,
-    epochs: Annotated[int | None, Option(help=f"{_EPOCHS} (default: 5)")] = None,
+    epochs: Annotated[
+        int | None, Option(help=f"{_EPOCHS} (default: 5, or 100 steps where folders are small)", min=1)
+    ] = None,
     objective: Annotated[
         list[str] | None,
         Option(
@@ -106,6 +113,7 @@ def search(
     teacher_epochs: TeacherEpochs = None,
     loss: LossName = None,
     loss_weight: LossWeight = None,
+    loss_option: LossOption = None,
     workers: Annotated[
         int | None,
         Option(help="Trials at a time, each in a process with cores / N threads. (default: 1)"),
@@ -161,6 +169,7 @@ def search(
             "teacher.epochs": teacher_epochs,
             "loss.name": loss,
             "loss.weight": loss_weight,
+            "loss.options": loss_option,
             "workers": workers,
             "seed": seed,
             "storage": storage,
@@ -191,7 +200,10 @@ def distill(
     ] = None,
     loss: LossName = None,
     loss_weight: LossWeight = None,
-    epochs: Annotated[int | None, Option(help=f"{_EPOCHS} (default: 20)")] = None,
+    loss_option: LossOption = None,
+    epochs: Annotated[
+        int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
+    ] = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
     seed: Seed = None,
@@ -225,6 +237,7 @@ def distill(
             "teacher.epochs": teacher_epochs,
             "loss.name": loss,
             "loss.weight": loss_weight,
+            "loss.options": loss_option,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,
@@ -247,7 +260,9 @@ def train(
     model: Annotated[str, Option(help="Model YAML, or the run directory of a search.")],
     pick: Annotated[str, Option(help="Which trial of a search: best, knee or a number.")] = "best",
     data: Data = None,
-    epochs: Annotated[int | None, Option(help=f"{_EPOCHS} (default: 20)")] = None,
+    epochs: Annotated[
+        int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
+    ] = None,
     seed: Seed = None,
     out: Annotated[
         Path | None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,9 +51,20 @@ def interruptible(resume: str) -> Iterator[None]:
 
 
 def program() -> str:
-    """How this program was called: ``python cli.py`` or ``minnow``."""
-    name = Path(sys.argv[0]).name
-    return f"python {sys.argv[0]}" if name.endswith(".py") else name or "minnow"
+    """What to type to call this program: ``python cli.py``, ``.venv/bin/python cli.py``, ``minnow``."""
+    if sys.argv[0].endswith(".py"):
+        return f"{_typed(sys.executable)} {sys.argv[0]}"
+    return _typed(sys.argv[0]) if sys.argv[0] else "minnow"
+
+
+def _typed(executable: str) -> str:
+    """The name alone where the shell finds it, else its path, from here where it is below."""
+    path = Path(os.path.abspath(executable))
+    for name in (re.sub(r"[\d.]+$", "", path.name), path.name):
+        found = shutil.which(name)
+        if found is not None and Path(os.path.abspath(found)).parent == path.parent:
+            return name
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _console(*, stderr: bool) -> Console:

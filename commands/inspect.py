@@ -21,7 +21,7 @@ from deploy.latency_cache import measure_architecture
 from deploy.predict import find_images, predict_files, write_csv
 from nas.cost import cost
 from nas.errors import UserError
-from training.bundle import load_bundle
+from training.bundle import WEIGHTS, load_bundle
 from training.evaluate import logits_of, score
 
 
@@ -109,7 +109,9 @@ def export(run: Path, out: Path | None) -> Path:
 
 def latency(given: Path, num_classes: int) -> None:
     """Time a trained network, or the untrained network of a model file or search."""
-    if given.is_file() or ((given / runs.SUMMARY).exists() and not (given / "student").exists()):
+    if given.is_file() or (
+        (given / runs.SUMMARY).exists() and not (given / "student" / WEIGHTS).exists()
+    ):
         chosen = runs.find_student(str(given), "best")
         if chosen.run is not None:
             num_classes = len(runs.read_summary(chosen.run).classes)

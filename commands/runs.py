@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +41,42 @@ def check_new(path: Path, what: str = CONFIG) -> None:
     """Refuse to write into a run that exists.
 
     Raises:
-        UserError: ``path`` holds ``what`` already, or is no directory.
+        UserError: ``path`` holds ``what`` already, is no directory, or is ``runs/latest``.
     """
+    if Path(os.path.abspath(path)) == Path(os.path.abspath(LATEST)):
+        raise UserError(f"{path} always points at the last search; choose another --out")
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; choose another --out")
     if (path / what).exists():
         raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
+
+
+def make_run(run: Path) -> list[Path]:
+    """Make a run directory; returns the directories that were missing, ``run`` first."""
+    missing = [path for path in (run, *run.parents) if not path.exists()]
+    run.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+@contextmanager
+def taken_back(run: Path, made: Sequence[Path]) -> Iterator[None]:
+    """Prepare a run that holds nothing yet: where a setting turns out wrong, nothing is left of it.
+
+    Args:
+        run: locked by this process.
+        made: what :func:`make_run` returned.
+    """
+    try:
+        yield
+    except UserError:
+        if run in made:
+            shutil.rmtree(run)
+        else:
+            (run / CONFIG).unlink(missing_ok=True)
+        with suppress(OSError):  # no longer empty: others have put something there
+            for path in made[1:]:
+                path.rmdir()
+        raise
 
 
 def mark_latest(run: Path) -> None:

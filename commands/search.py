@@ -35,7 +35,9 @@ from nas.strategies.base import Strategy
 from nas.trial import Proposal, Trial
 from training.device import pick_device
 from training.images import ImageSet
+from training.length import TRIAL, decided
 
+_NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
 _GIVEN = ("space", "objectives", "seed", "num_classes", "probes")  # what every strategy is made with
 
 
@@ -57,24 +59,22 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         runs.check_new(out)
     objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
+    train = decided(config.train, len(data.splits["train"]), TRIAL)
+    config = config.model_copy(update={"train": train})
     space = space_class(config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
-    out.mkdir(parents=True, exist_ok=True)
+    made = runs.make_run(out)
     with interruptible(f"search --resume --out {out}"), locked(out):
-        storage = open_storage(out / "study.journal", config.storage)
-        if not resume:  # from here on there is something to resume
-            write_text(out / runs.CONFIG, to_yaml(config))
-        taught = None
-        if config.teacher is not None:
-            views = min(config.train.views, config.train.epochs)
-            taught = teach(config.teacher, data, config.augment, views)
-        store = Store(
-            storage,
-            out.resolve().name,
-            space,
-            objectives,
-            _identity(config, space, data, taught),
-        )
+        with contextlib.nullcontext() if resume else runs.taken_back(out, made):
+            storage = open_storage(out / "study.journal", config.storage)
+            if not resume:  # from here on there is something to resume
+                write_text(out / runs.CONFIG, to_yaml(config))
+            taught = None
+            if config.teacher is not None:
+                views = min(config.train.views, config.train.epochs)
+                taught = teach(config.teacher, data, config.augment, views)
+            identity = _identity(config, space, data, taught)
+            store = Store(storage, out.resolve().name, space, objectives, identity)
         if resume:  # only once the study has taken them
             write_text(out / runs.CONFIG, to_yaml(config))
         runs.mark_latest(out)
@@ -213,6 +213,12 @@ def _report(
         warn("no trial meets every limit; search on with --resume and more --trials")
         return
     chosen = by_number[summary.best]
+    chance = 1 / len(summary.classes)
+    if chosen.metrics is not None and chosen.metrics["f1"] < _NEAR_CHANCE * chance:
+        warn(
+            f"the best validation F1 is close to chance ({chance:.2f}), so the choice says little; "
+            f"give the trials more --epochs"
+        )
     front = [by_number[number] for number in summary.front]
     output().print(front_table(front, chosen, objectives, space))
     if taught is not None and chosen.metrics is not None:

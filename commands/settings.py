@@ -102,8 +102,9 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
         parsed["space.resolutions"] = _sides(parsed["space.resolutions"])
     if parsed.get("timeout") is not None:
         parsed["timeout"] = seconds(parsed["timeout"])
-    if parsed.get("strategy.options") is not None:
-        parsed["strategy.options"] = _options(parsed["strategy.options"])
+    for kind in ("strategy", "loss"):
+        if parsed.get(f"{kind}.options") is not None:
+            parsed[f"{kind}.options"] = _options(f"--{kind}-option", parsed[f"{kind}.options"])
     return parsed
 
 
@@ -114,14 +115,14 @@ def _sides(text: str) -> tuple[int, ...]:
         raise UserError(f"--resolution {text!r}: write it as 96 or 64,96,128") from None
 
 
-def _options(pairs: list[str]) -> dict[str, Any]:
+def _options(flag: str, pairs: list[str]) -> dict[str, Any]:
     import yaml
 
     options = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
-            raise UserError(f"--strategy-option {pair!r}: write it as name=value")
+            raise UserError(f"{flag} {pair!r}: write it as name=value")
         options[name] = yaml.safe_load(value)
     return options
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from commands import runs
 from commands.console import interruptible, next_step, output, program, say
 from commands.data import open_data
 from commands.progress import TrainingDisplay
@@ -22,6 +24,7 @@ from nas.config import StudentConfig
 from nas.errors import UserError
 from nas.store import locked
 from training.bundle import WEIGHTS
+from training.length import STUDENT, decided
 
 
 def run_student(
@@ -45,12 +48,15 @@ def run_student(
     _check_place(student, resume)
     objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
-    student.mkdir(parents=True, exist_ok=True)
+    train = decided(config.train, len(data.splits["train"]), STUDENT)
+    config = config.model_copy(update={"train": train})
+    made = runs.make_run(student)
     with interruptible(_resumed(sys.argv)), locked(student):
         taught = None
         if config.teacher is not None:
             views = min(config.train.views, config.train.epochs)
-            taught = teach(config.teacher, data, config.augment, views)
+            with contextlib.nullcontext() if resume else runs.taken_back(student, made):
+                taught = teach(config.teacher, data, config.augment, views)
         with TrainingDisplay("training the student") as display:
             metrics = train_student(
                 architecture,

@@ -17,9 +17,9 @@ import torch
 
 from deploy.latency import Latency, measure_module, runtime_name
 from nas.architecture import Architecture
+from nas.files import write_text
 from nas.networks import build
-from training.cache import cache_dir
-from training.files import write_json
+from training.cache import cache_dir, explained
 
 
 def measure_architecture(
@@ -60,7 +60,9 @@ def measure_architecture(
         input_channels=architecture.input_channels,
         threads=threads,
     )
-    write_json(path, {**what, "latency_ms": latency.to_dict()})
+    record = {**what, "latency_ms": latency.to_dict()}
+    with explained(directory):
+        write_text(path, json.dumps(record, indent=2) + "\n")
     return latency
 
 

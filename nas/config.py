@@ -52,7 +52,7 @@ class TrainConfig(_Model):
     """The training recipe.
 
     Attributes:
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0: enough for its size (see ``training.length``).
         batch_size: images per step.
         learning_rate: peak of the one-cycle cosine, for a batch of 64.
         weight_decay: AdamW's; not applied to biases and norms.
@@ -64,7 +64,7 @@ class TrainConfig(_Model):
             torch's 0.1 leaves the statistics behind the weights; the EMA smooths what 0.3 adds in noise.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 20
+    epochs: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 6e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
@@ -82,13 +82,13 @@ class TeacherConfig(_Model):
         spec: a timm name, a run directory, or a weights file.
         resolution: side of its input, pixels; ``None``: its pretrained one, or less where the stored
             images are much smaller.
-        epochs: of fine-tuning.
+        epochs: of fine-tuning; 0: enough for the size of the training split.
         learning_rate: peak, for a batch of 64.
     """
 
     spec: str
     resolution: Annotated[int | None, Field(ge=32, le=1024)] = None
-    epochs: Annotated[int, Field(ge=1)] = 6
+    epochs: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
 
 
@@ -132,7 +132,7 @@ class SearchConfig(_Model):
     timeout: Annotated[float | None, Field(gt=0)] = None
     teacher: TeacherConfig | None = None
     loss: LossConfig = LossConfig()
-    train: TrainConfig = TrainConfig(epochs=5)
+    train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     workers: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
@@ -145,7 +145,7 @@ class StudentConfig(_Model):
     data: DataConfig = DataConfig()
     teacher: TeacherConfig | None = None
     loss: LossConfig = LossConfig()
-    train: TrainConfig = TrainConfig(epochs=20)
+    train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -262,12 +262,21 @@ def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]
     wanted = json.loads(json.dumps(identity))
     for key in {**stored, **wanted}:
         if stored.get(key) != wanted.get(key):
+            which, has, asked = _difference(key, stored.get(key), wanted.get(key))
             raise UserError(
-                f"cannot resume study {name!r} with another {key}: "
-                f"it has {_short(stored.get(key))}, asked for {_short(wanted.get(key))}; "
-                f"leave it unchanged or choose another --out"
+                f"cannot resume study {name!r} with another {which}: it has {_short(has)}, "
+                f"asked for {_short(asked)}; leave it unchanged or choose another --out"
             )
     return True
+
+
+def _difference(key: str, stored: Any, wanted: Any) -> tuple[str, Any, Any]:
+    """The first setting below ``key`` that differs, by its dotted name, and both its values."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for name in {**stored, **wanted}:
+            if stored.get(name) != wanted.get(name):
+                return _difference(f"{key}.{name}", stored.get(name), wanted.get(name))
+    return key, stored, wanted
 
 
 def _short(value: Any) -> str:

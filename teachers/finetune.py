@@ -13,15 +13,15 @@ from torch import nn
 
 from nas.config import AugmentConfig, TeacherConfig, TrainConfig
 from nas.errors import UserError
-from nas.files import write_bytes
+from nas.files import write_bytes, write_text
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.pretrained import replace_head, resolve
 from training.batches import Batches, augmentation_of
-from training.cache import cache_dir
+from training.cache import cache_dir, explained
 from training.evaluate import evaluate
-from training.files import disk_errors, write_json
 from training.fit import Progress, cross_entropy, fit
 from training.images import ImageSet
+from training.length import TEACHER, decided
 from training.metrics import Metrics
 from training.preprocess import Normalization
 
@@ -84,6 +84,7 @@ def prepare_teacher(
         return _trained(pretrained, data, device)
     resolution = config.resolution or default_resolution(pretrained.resolution, data.size)
     recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
+    recipe = decided(recipe, len(data.splits["train"]), TEACHER)
     key = _key(pretrained, data, resolution, recipe, augment)
     folder = cache_dir() / "teachers" / key
     model = pretrained.model
@@ -190,9 +191,9 @@ def _save(folder: Path, model: nn.Module, val: Metrics, seconds: float) -> None:
 
     weights = save({key: value.contiguous() for key, value in model.state_dict().items()})
     record = {"sha256": _sha256(weights), "val": asdict(val), "seconds": seconds}
-    with disk_errors(folder):
+    with explained(folder):
         write_bytes(folder / "model.safetensors", weights)
-        write_json(folder / "teacher.json", record)
+        write_text(folder / "teacher.json", json.dumps(record, indent=2) + "\n")
         (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 

@@ -16,8 +16,7 @@ from nas.files import write_bytes
 from teachers.finetune import Teacher
 from training.augment import Augmentation
 from training.batches import DATA_SEED, augmented
-from training.cache import cache_dir
-from training.files import disk_errors
+from training.cache import cache_dir, explained
 from training.images import ImageSet
 from training.preprocess import prepare
 
@@ -102,7 +101,7 @@ def fill_outputs(
 
         buffer = io.BytesIO()
         np.save(buffer, _compute(teacher, data, augmentation, view, advance))
-        with disk_errors(outputs.folder):
+        with explained(outputs.folder):
             write_bytes(outputs.path(view), buffer.getvalue())
     return outputs
 

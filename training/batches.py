@@ -11,6 +11,7 @@ import torch
 from nas.config import AugmentConfig
 from training.augment import Augmentation, augment
 from training.images import ImageSet
+from training.length import steps_per_epoch
 from training.preprocess import Normalization, prepare
 
 #: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
@@ -62,9 +63,8 @@ class Batches:
     device: torch.device = torch.device("cpu")  # noqa: RUF009  immutable
 
     def __len__(self) -> int:
-        """Steps per epoch; no step has a single image, which batch normalisation cannot train on."""
-        images = len(self.data.splits["train"])
-        return max(1, min(round(images / self.batch_size), images // 2))
+        """Steps per epoch."""
+        return steps_per_epoch(len(self.data.splits["train"]), self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; depends on nothing but the attributes and ``epoch``."""

@@ -112,7 +112,10 @@ def fit(
     Raises:
         DivergedError: the loss or the outputs are not finite.
         UserError: the checkpoint is damaged, foreign, or cannot be written.
+        ValueError: the recipe's epochs are not decided.
     """
+    if not recipe.epochs:
+        raise ValueError("recipe.epochs is 0: decide it first, see training.length")
     model.to(batches.device).to(memory_format=torch.channels_last)
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):

@@ -15,8 +15,12 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from nas.errors import UserError
 from nas.search import EvaluationError, Evaluator
 from nas.trial import Proposal, Trial
+
+_READY = "ready"  # a worker's first message: its evaluator is made
+_STILLBORN = 2  # deaths in a row at the start, after which others would die the same way
 
 
 class SerialExecutor:
@@ -46,6 +50,7 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     proposal: Proposal | None = None
+    ready: bool = False  # has made its evaluator
 
 
 class ProcessExecutor:
@@ -61,6 +66,7 @@ class ProcessExecutor:
     def __init__(self, factory: Callable[[], Evaluator], workers: int) -> None:
         self.slots = workers
         self._factory = factory
+        self._stillborn = 0  # workers in a row that died before they were ready
         self._threads = max(1, (os.cpu_count() or 1) // workers)
         self._workers = [self._spawn() for _ in range(workers)]
 
@@ -92,26 +98,42 @@ class ProcessExecutor:
         """Wait for the next evaluation to end.
 
         Raises:
+            UserError: workers die before they can evaluate anything.
             Exception: whatever a bug in the evaluator raised.
         """
-        busy = [worker for worker in self._workers if worker.proposal is not None]
-        ready = wait([worker.connection for worker in busy])
-        worker = next(worker for worker in busy if worker.connection in ready)
+        while True:
+            busy = [worker for worker in self._workers if worker.proposal is not None]
+            heard = wait([worker.connection for worker in busy])
+            worker = next(worker for worker in busy if worker.connection in heard)
+            try:
+                outcome = worker.connection.recv()
+            except (EOFError, ConnectionError):  # reset, where it died before it read its proposal
+                return self._lost(worker)
+            if outcome != _READY:
+                break
+            worker.ready, self._stillborn = True, 0
         proposal, worker.proposal = worker.proposal, None
         if proposal is None:
             raise RuntimeError("a worker answered without being asked")
-        try:
-            outcome = worker.connection.recv()
-        except (EOFError, ConnectionError):  # reset, where it died before it read its proposal
-            worker.process.join()
-            code = worker.process.exitcode
-            self._replace(self._workers.index(worker))
-            return proposal.fail(f"the worker process died (exit code {code})")
         if isinstance(outcome, EvaluationError):
             return proposal.fail(str(outcome))
         if isinstance(outcome, BaseException):
             raise outcome
         return proposal.complete(outcome)
+
+    def _lost(self, worker: _Worker) -> Trial:
+        worker.process.join()
+        proposal, code = worker.proposal, worker.process.exitcode
+        if proposal is None:
+            raise RuntimeError("an idle worker was waited for")
+        self._stillborn += not worker.ready
+        if self._stillborn >= _STILLBORN:
+            raise UserError(
+                f"worker processes die while they start (exit code {code}); is there enough memory for "
+                f"--workers {self.slots}? Give fewer"
+            )
+        self._replace(self._workers.index(worker))
+        return proposal.fail(f"the worker process died (exit code {code})")
 
     def _replace(self, index: int) -> _Worker:
         self._end(self._workers[index])
@@ -145,7 +167,9 @@ def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
             proposal = connection.recv()
             outcome: object
             try:
-                evaluator = evaluator or factory()
+                if evaluator is None:
+                    evaluator = factory()
+                    connection.send(_READY)
                 outcome = dict(evaluator(proposal))
             except Exception as error:  # handed to the parent, which raises it
                 outcome = _portable(error)

@@ -21,6 +21,8 @@ WRONG = [
     (f"{SEARCH} --strategy-option starup=5", "'starup'", "startup, multivariate"),
     (f"{SEARCH} --strategy-option startup=x", "startup", "whole number"),
     (f"{SEARCH} --strategy nni-evolution --strategy-option population=0", "population"),
+    (f"{SEARCH} --teacher ALONE --loss-option t=2", "'kd'", "'t'", "temperature"),
+    (f"{SEARCH} --loss-option t", "--loss-option", "name=value"),
     (f"{SEARCH} --loss kdd", "'kdd'", "kd, dkd"),
     (f"{SEARCH} --teacher resnet9999", "resnet9999", "resnet50"),
     (f"{SEARCH} --teacher ./nodir", "./nodir"),
@@ -36,9 +38,10 @@ WRONG = [
     (f"{SEARCH} --objective f1 --objective f1", "twice"),
     *((f"{SEARCH} --timeout {text}", text, "10m") for text in ("soon", "0", "-5", "5x", "m", "1.5h")),
     (f"{SEARCH} --out FOUND", "--resume", "another --out"),
+    (f"{SEARCH} --out runs/latest", "last search", "another --out"),
     (f"{SEARCH} --out file.txt", "file.txt", "--out"),
     (f"{SEARCH} --out file.txt/run", "file.txt/run", "choose another"),
-    (f"{SEARCH} --epochs 0", "train.epochs", "got 0"),
+    (f"{SEARCH} --epochs 0", "--epochs", "greater than or equal to 1"),
     (f"{SEARCH} --trials abc", "--trials", "integer"),
     (f"{SEARCH} --bogus", "--bogus", "search --help"),
     (f"{SEARCH} --workers 0", "workers"),
@@ -59,7 +62,7 @@ WRONG = [
     ("search --resume --out nothing", "nothing", "no run to resume"),
     ("search --resume --out FOUND --space mobilenet", "another space", "toy", "mobilenet"),
     ("search --resume --out FOUND --data two", "another data", "digits", "two"),
-    ("search --resume --out FOUND --epochs 2", "another train"),
+    ("search --resume --out FOUND --epochs 2", "another train.epochs", "has 1", "asked for 2"),
     ("search --resume --out FOUND --objective f1", "another objectives"),
     ("distill", "--teacher"),
     ("distill --teacher ALONE", "no earlier search", "--student"),
@@ -113,6 +116,7 @@ def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_c
     complaint = minnow("", *(places.get(word, word) for word in command.split())).complaint
     for word in words:
         assert word in complaint
+    assert not list(here.glob("runs/*")) and not (here / "new").exists()
     for path, content in before.items():
         assert path.read_bytes() == content
 

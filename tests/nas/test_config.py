@@ -59,7 +59,7 @@ def test_unknown_settings_list_the_known(content: dict[str, Any], key: str, know
         ({"timeout": float("inf")}, "timeout"),
         ({"seed": -1}, "seed"),
         ({"workers": 0}, "workers"),
-        ({"train": {"epochs": 0}}, "train.epochs"),
+        ({"train": {"epochs": -1}}, "train.epochs"),
         ({"train": {"learning_rate": 0}}, "train.learning_rate"),
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate"),
         ({"train": {"learning_rate": float("inf")}}, "train.learning_rate"),
@@ -122,7 +122,7 @@ def test_changes_replace_what_they_name_and_nothing_else() -> None:
     with pytest.raises(UserError, match=r"unknown setting 'train\.epoch'"):
         merged(SearchConfig, config, {"train.epoch": 3}, "options")
     with pytest.raises(UserError, match=r"options: train\.epochs"):
-        merged(SearchConfig, config, {"train.epochs": 0}, "options")
+        merged(SearchConfig, config, {"train.epochs": -1}, "options")
 
 
 @pytest.mark.parametrize(

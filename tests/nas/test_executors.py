@@ -14,6 +14,7 @@ import pytest
 
 import nas.spaces
 import nas.strategies
+from nas.errors import UserError
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, search
@@ -61,6 +62,9 @@ def factory():
 
 def broken_factory():
     raise ImportError("no such library")
+
+def dies_at_the_start():
+    os._exit(6)
 
 class DiesWhenItArrives:
     def __init__(self, marker):
@@ -195,6 +199,13 @@ def test_a_worker_that_dies_before_it_reads_its_proposal(worker: ModuleType, tmp
     with ProcessExecutor(worker.DiesWhenItArrives(str(tmp_path / "died")), 1) as executor:
         assert one(executor, 0) == proposal(0).fail("the worker process died (exit code 5)")
         assert one(executor, 1).completed
+
+
+def test_workers_that_always_die_at_the_start_end_the_search(worker: ModuleType, tmp_path: Path) -> None:
+    with ProcessExecutor(worker.dies_at_the_start, 1) as executor:
+        assert one(executor, 0) == proposal(0).fail("the worker process died (exit code 6)")
+        with pytest.raises(UserError, match=r"exit code 6.*--workers 1"):
+            one(executor, 1)
 
 
 @pytest.mark.parametrize(("seed", "error"), [(2, "no luck"), (3, "loss is nan")])
