@@ -103,7 +103,7 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
     if parsed.get("timeout") is not None:
         parsed["timeout"] = seconds(parsed["timeout"])
     if parsed.get("strategy.options") is not None:
-        parsed["strategy.options"] = _options(parsed["strategy.options"])
+        parsed["strategy.options"] = strategy_options(parsed["strategy.options"])
     return parsed
 
 
@@ -114,7 +114,12 @@ def _sides(text: str) -> tuple[int, ...]:
         raise UserError(f"--resolution {text!r}: write it as 96 or 64,96,128") from None
 
 
-def _options(pairs: list[str]) -> dict[str, Any]:
+def strategy_options(pairs: list[str]) -> dict[str, Any]:
+    """Values of ``name=value``, read as YAML.
+
+    Raises:
+        UserError: malformed.
+    """
     import yaml
 
     options = {}
