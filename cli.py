@@ -388,9 +388,7 @@ def data_check(
 def bench_strategies(
     table: Annotated[
         Path,
-        Option(
-            help="JSON file of a benchmark that trained every network of a space, as NAS-Bench-Macro's."
-        ),
+        Option(help="JSON file of a benchmark that trained every network of a space: NAS-Bench-Macro."),
     ],
     strategy: Annotated[
         list[str],
@@ -404,8 +402,8 @@ def bench_strategies(
     objective: Annotated[
         list[str] | None,
         Option(
-            help="Goal; the first is f1:max or accuracy:max (the table takes them to be the same). A second "
-            "one, macs:min or params:min, adds the share of the front's hypervolume. (default: f1:max)"
+            help="Goal; the first is f1:max or accuracy:max, here the same. A second one, macs:min or "
+            "params:min, adds the share of the front's hypervolume. (default: f1:max)"
         ),
     ] = None,
     limit: Annotated[
@@ -428,19 +426,18 @@ def bench_strategies(
 ) -> None:
     """Compare strategies on a table of trained networks: hundreds of searches in minutes.
 
-    Example: bench strategies --table nas-bench-macro_cifar10.json --strategy random --strategy tpe --limit
-    'macs<=45.5M'
+    Example: bench strategies --table FILE --strategy random --strategy tpe --limit 'macs<=45.5M'
 
-    An evaluation observes one of a network's recorded accuracies at random. The regret of a run is what its
-    pick, the network with the best observed mean, lacks to the best network within the limits, in points of
-    true mean accuracy; 'visited' is what the best network that it evaluated lacks.
+    An evaluation observes one of a network's recorded accuracies at random. The regret of a run is
+    what its pick, the network with the best observed mean, lacks to the best network within the limits,
+    in points of true mean accuracy; 'visited' is what the best network that it evaluated lacks.
     """
     from commands.bench import compare_strategies
     from nas.bench.run import Job
 
     job = Job(
         table=table,
-        strategy="",
+        strategy=strategy[0],
         trials=trials,
         space=space,
         goals=tuple(objective or ["f1:max"]),

@@ -65,17 +65,17 @@ def _grid(job: Job, results: Mapping[str, Sequence[Trajectory]], runs: int) -> G
     half, whole = max(1, job.trials // 2), job.trials
     grid = Grid(
         title=_title(job, runs),
-        caption="regret in points: mean ± standard error over runs; front: share of the hypervolume",
+        caption="regret in points, mean ± standard error over runs; front: share of its hypervolume; ask: median",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
     )
     grid.add_column("strategy", no_wrap=True)
-    titles = [f"selected, N = {half}", f"N = {whole}", f"visited, N = {whole}"]
+    titles = [f"selected,\nN = {half}", f"selected,\nN = {whole}", f"visited,\nN = {whole}"]
     fronts = all(run.hypervolume.size for of in results.values() for run in of)
-    titles += [f"front, N = {whole}"] if fronts else []
-    for title in (*titles, "duplicates", "over limit", "ask"):
-        grid.add_column(title, justify="right")
+    titles += [f"front,\nN = {whole}"] if fronts else []
+    for title in (*titles, "dupli-\ncates", "over\nlimit", "ask"):
+        grid.add_column(title, justify="right", no_wrap=True)
     for name, of in results.items():
         selected = Summary.of([run.selected for run in of])
         cells = [_cell(selected, half), _cell(selected, whole)]

@@ -5,9 +5,9 @@ The file is JSON in the form of NAS-Bench-Macro (Su et al., CVPR 2021)::
     {"02012100": {"test_acc": [89.47, 88.95, 89.17], "mean_acc": 89.2, "std": 0.21,
                   "params": 890666, "flops": 47327744}, ...}
 
-A code holds one digit per decision. Codes that stand for the same network are looked up by their canonical
-one, the only one that a strategy proposes. In NAS-Bench-Macro nothing is lost: the rows of all 2,592
-codes that are not canonical equal those of their canonical code, so the best network is the same.
+A code holds one digit per decision. Codes that stand for the same network are looked up by their
+canonical one, the only one that a strategy proposes. In NAS-Bench-Macro nothing is lost: the rows of all
+2,592 codes that are not canonical equal those of their canonical code, so the best network is the same.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ class Table:
             reason = " ".join(str(error).split())
             raise UserError(f"--table {path} cannot be read as JSON: {reason}") from None
         if not isinstance(content, dict):
-            raise UserError(
-                f"--table {path} is malformed: expected an object of codes, got a list or value"
-            )
+            raise UserError(f"--table {path} is malformed: expected an object of codes")
         rows = {}
         for point in space.points():
             code = "".join(map(str, point))
@@ -127,7 +125,7 @@ class TableEvaluator:
         return row.metrics(accuracy)
 
     def duration(self, proposal: Proposal) -> float:
-        """Virtual time of one training: in proportion to the MACs, with log-normal noise; 1 on average."""
+        """Virtual time of a training: in proportion to the MACs, with log-normal noise; 1 on average."""
         share = self.table[proposal.choices].macs / self.table.mean_macs
         return float(share * self._rng(proposal, 1).lognormal(-(_SPREAD**2) / 2, _SPREAD))
 

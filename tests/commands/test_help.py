@@ -13,8 +13,9 @@ from nas.config import SearchConfig, StudentConfig, TeacherConfig
 
 GROUP = typer.main.get_command(cli.app)
 COMMANDS = {
-    **{name: command for name, command in GROUP.commands.items() if name != "data"},
+    **{name: command for name, command in GROUP.commands.items() if name not in ("data", "bench")},
     "data check": GROUP.commands["data"].commands["check"],
+    "bench strategies": GROUP.commands["bench"].commands["strategies"],
 }
 OPTIONS = [
     pytest.param(name, option, id=f"{name} {option.name}")
@@ -23,7 +24,10 @@ OPTIONS = [
     if option.name != "help"
 ]
 #: Options that mean something by being absent.
-OPTIONAL = {"timeout", "limit", "strategy_option", "config", ("search", "teacher"), ("predict", "out")}
+OPTIONAL = {
+    *("timeout", "limit", "strategy_option", "config", "json_file", "html_file"),
+    *(("search", "teacher"), ("predict", "out")),
+}
 SETTINGS = {
     "space": "space.name",
     "strategy": "strategy.name",
