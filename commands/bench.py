@@ -65,7 +65,7 @@ def _grid(job: Job, results: Mapping[str, Sequence[Trajectory]], runs: int) -> G
     half, whole = max(1, job.trials // 2), job.trials
     grid = Grid(
         title=_title(job, runs),
-        caption="regret in points, mean ± standard error over runs; front: share of its hypervolume; ask: median",
+        caption="regret in points, mean ± standard error; front: share of its hypervolume; ask: median",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",

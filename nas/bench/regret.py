@@ -1,11 +1,11 @@
 """How well a search did, against the table's truth.
 
 The protocol: one evaluation observes one recorded accuracy of a network. After each evaluation the
-incumbent is the network, within the limits, with the best observed value of the first goal; where a network
-was observed more than once, with the best mean. Its *selected regret* is the best mean accuracy among
-networks within the limits, less the incumbent's mean accuracy, in points (hundredths). The *visited regret*
-takes the best mean accuracy of any network evaluated instead, so it shows the search without the selection
-noise. Every evaluation counts, confirmations included.
+incumbent is the network, within the limits, with the best observed value of the first goal; where a
+network was observed more than once, with the best mean. Its *selected regret* is the best mean accuracy
+among networks within the limits, less the incumbent's mean accuracy, in points (hundredths). The
+*visited regret* takes the best mean accuracy of any network evaluated instead, so it shows the search
+without the selection noise. Every evaluation counts, confirmations included.
 """
 
 from __future__ import annotations
