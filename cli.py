@@ -84,6 +84,13 @@ def search(
     trials: Annotated[
         int | None, Option(help="Networks to train, those of earlier runs included. (default: 20)")
     ] = None,
+    confirm: Annotated[
+        int | None,
+        Option(
+            help="The last so many trials train the best networks again, with new seeds, where that may "
+            "change the pick; a network counts with its mean. (default: 0)"
+        ),
+    ] = None,
     timeout: Annotated[
         str | None, Option(help="Start nothing new after this time, as in 90s, 10m or 1h30m.")
     ] = None,
@@ -151,6 +158,7 @@ def search(
             "strategy.name": strategy,
             "strategy.options": strategy_option,
             "trials": trials,
+            "confirm": confirm,
             "timeout": timeout,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
@@ -409,6 +417,10 @@ def bench_strategies(
     limit: Annotated[
         list[str] | None, Option(help="Bound, as in 'macs<=45.5M' or 'params<=1.2M'. Repeatable.")
     ] = None,
+    confirm: Annotated[
+        int,
+        Option(help="The last so many evaluations train the best networks again, as in 'search'.", min=0),
+    ] = 0,
     workers: Annotated[
         int, Option(help="Trials at a time, in virtual time: they last as long as they have MACs.", min=1)
     ] = 1,
@@ -442,6 +454,7 @@ def bench_strategies(
         space=space,
         goals=tuple(objective or ["f1:max"]),
         limits=tuple(limit or []),
+        confirm=confirm,
         workers=workers,
         seed=seed,
     )

@@ -98,6 +98,7 @@ def _cell(summary: Summary, evaluations: int) -> str:
 def _title(job: Job, runs: int) -> str:
     wants = ", ".join([*job.goals, *job.limits])
     parts = [f"{job.table.name}: {wants}", f"{runs} runs of {job.trials} evaluations"]
+    parts += [f"the last {job.confirm} to confirm"] if job.confirm else []
     parts += [f"{job.workers} workers"] if job.workers > 1 else []
     return "; ".join(parts)
 
@@ -109,6 +110,7 @@ def _record(job: Job, results: Mapping[str, Sequence[Trajectory]]) -> dict[str, 
         "objectives": list(job.goals),
         "limits": list(job.limits),
         "trials": job.trials,
+        "confirm": job.confirm,
         "workers": job.workers,
         "seed": job.seed,
     }

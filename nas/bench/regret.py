@@ -125,7 +125,8 @@ def trajectory(
     selected, visited, share = [], [], []
     best_visited, duplicates, over_limit = -math.inf, 0, 0
     for trial in sorted(trials, key=lambda trial: trial.number):
-        if trial.choices in trained and trial.number not in deliberate:
+        known = trial.number in deliberate or trial.proposal.parent is not None
+        if trial.choices in trained and not known:
             duplicates += 1
         trained.add(trial.choices)
     for trial in trials:

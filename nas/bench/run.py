@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +22,7 @@ from nas.architecture import Architecture
 from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.table import Table, TableEvaluator
 from nas.bench.virtual import MemoryStudy, VirtualExecutor
+from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.executors.local import interrupts_held_back, threads_limited
 from nas.objectives import Objectives
@@ -42,6 +43,7 @@ class Job:
         goals: as on the command line.
         limits: as on the command line.
         trials: evaluations, confirmations included.
+        confirm: the last so many evaluations re-train known networks.
         workers: trials at a time, in virtual time.
         seed: of all runs together.
     """
@@ -53,6 +55,7 @@ class Job:
     space: str = "macro"
     goals: tuple[str, ...] = ("f1:max",)
     limits: tuple[str, ...] = ()
+    confirm: int = 0
     workers: int = 1
     seed: int = 0
 
@@ -73,10 +76,21 @@ def run(job: Job, index: int) -> Trajectory:
         num_classes=truth.table.num_classes,
         **fitting(kind, job.options),
     )
-    return run_asker(strategy, truth, trials=job.trials, workers=job.workers, seed=seed)
+    asker = Confirmed(strategy, trials=job.trials, confirm=job.confirm)
+    return run_asker(
+        asker, truth, trials=job.trials, workers=job.workers, seed=seed, deliberate=asker.repeats
+    )
 
 
-def run_asker(asker: Asker, truth: Truth, *, trials: int, workers: int = 1, seed: int = 0) -> Trajectory:
+def run_asker(
+    asker: Asker,
+    truth: Truth,
+    *,
+    trials: int,
+    workers: int = 1,
+    seed: int = 0,
+    deliberate: Collection[int] = (),
+) -> Trajectory:
     """Run the search loop on a table in virtual time.
 
     Args:
@@ -85,11 +99,12 @@ def run_asker(asker: Asker, truth: Truth, *, trials: int, workers: int = 1, seed
         trials: evaluations.
         workers: trials at a time.
         seed: of what the evaluations observe and how long they take.
+        deliberate: numbers of trials that re-train known networks on purpose; read at the end.
     """
     evaluator, study, watched = TableEvaluator(truth.table, seed), MemoryStudy(), _Watched(asker)
     search(watched, VirtualExecutor(evaluator, evaluator.duration, workers), study, trials=trials)
     seconds = statistics.median(watched.seconds) if watched.seconds else float("nan")
-    return trajectory(study.finished, truth, ask_seconds=seconds)
+    return trajectory(study.finished, truth, deliberate, ask_seconds=seconds)
 
 
 def run_all(

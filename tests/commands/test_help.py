@@ -32,6 +32,7 @@ SETTINGS = {
     "space": "space.name",
     "strategy": "strategy.name",
     "trials": "trials",
+    "confirm": "confirm",
     "epochs": "train.epochs",
     "loss": "loss.name",
     "loss_weight": "loss.weight",
