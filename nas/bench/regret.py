@@ -37,7 +37,8 @@ class Truth:
         table: all networks.
         objectives: the first goal is the accuracy (or F1, which the table takes to be the same).
         best: best mean accuracy within the limits.
-        cost: metric of the second goal where it is ``macs`` or ``params``; ``None``: no hypervolume.
+        cost: metric of the second goal where it is ``macs`` or ``params``; ``None``: no hypervolume,
+            also where no network is more accurate than the reference.
         reference: accuracy and cost of the hypervolume's reference point.
         volume: hypervolume of the true front.
     """
@@ -82,6 +83,7 @@ class Truth:
         if cost is not None:
             reference = (reference_accuracy, max(_cost(row, cost) for row in table.rows.values()))
             volume = hypervolume(((row.mean, _cost(row, cost)) for row in within), reference)
+            cost = cost if volume > 0 else None
         return cls(table, objectives, max(row.mean for row in within), cost, reference, volume)
 
 

@@ -12,7 +12,7 @@ from nas.spaces.toy import Toy
 @pytest.fixture
 def table(here):
     rows = {
-        "".join(map(str, point)): {"test_acc": [50 + i, 51 + i], "params": 10 + i, "flops": 100 + i}
+        "".join(map(str, point)): {"test_acc": [80 + i, 81 + i], "params": 10 + i, "flops": 100 + i}
         for i, point in enumerate(Toy().points())
     }
     (here / "table.json").write_text(json.dumps(rows))
