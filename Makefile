@@ -17,7 +17,7 @@ demo: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict nas/*.py nas/spaces nas/strategies nas/executors
+	$(BIN)/mypy --strict nas/*.py nas/spaces nas/strategies nas/executors nas/bench
 	$(BIN)/mypy cli.py nas training teachers distill deploy commands
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow"

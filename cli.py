@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(no_args_is_help=True, help="Measure search strategies without training anything.")
+app.add_typer(bench_app, name="bench")
 
 _DATA = (
     "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
@@ -86,6 +88,13 @@ def search(
     ] = None,
     trials: Annotated[
         int | None, Option(help="Networks to train, those of earlier runs included. (default: 20)")
+    ] = None,
+    confirm: Annotated[
+        int | None,
+        Option(
+            help="The last so many trials train the best networks again, with new seeds, where that may "
+            "change the pick; a network counts with its mean. (default: 0)"
+        ),
     ] = None,
     timeout: Annotated[
         str | None, Option(help="Start nothing new after this time, as in 90s, 10m or 1h30m.")
@@ -157,6 +166,7 @@ def search(
             "strategy.name": strategy,
             "strategy.options": strategy_option,
             "trials": trials,
+            "confirm": confirm,
             "timeout": timeout,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
@@ -395,6 +405,77 @@ def data_check(
 
     if not check(data_settings({"spec": spec, "size": image_size, "fit": fit})):
         raise typer.Exit(1)
+
+
+@bench_app.command("strategies")
+def bench_strategies(
+    table: Annotated[
+        Path,
+        Option(help="JSON file of a benchmark that trained every network of a space: NAS-Bench-Macro."),
+    ],
+    strategy: Annotated[
+        list[str],
+        Option(help="A name from 'plugins', package.module:Class or ./file.py:Class. Repeatable."),
+    ],
+    space: Annotated[str, Option(help="The table's search space.")] = "macro",
+    trials: Annotated[
+        int, Option(help="Evaluations of each run; regret is also shown at half of them.", min=1)
+    ] = 100,
+    runs: Annotated[int, Option(help="Runs of each strategy; differences need 50 or more.", min=1)] = 50,
+    objective: Annotated[
+        list[str] | None,
+        Option(
+            help="Goal; the first is f1:max or accuracy:max, here the same. A second one, macs:min or "
+            "params:min, adds the share of the front's hypervolume. (default: f1:max)"
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None, Option(help="Bound, as in 'macs<=45.5M' or 'params<=1.2M'. Repeatable.")
+    ] = None,
+    confirm: Annotated[
+        int,
+        Option(help="The last so many evaluations train the best networks again, as in 'search'.", min=0),
+    ] = 0,
+    workers: Annotated[
+        int, Option(help="Trials at a time, in virtual time: they last as long as they have MACs.", min=1)
+    ] = 1,
+    seed: Annotated[int, Option(help="Of all runs together.", min=0)] = 0,
+    strategy_option: Annotated[
+        list[str] | None,
+        Option(help="Option of a strategy, as in startup=5; applies to those that have it. Repeatable."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, Option("--json", help="File for every run's curves, to work with further.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, Option("--html", help="File for a page that plots regret against evaluations.")
+    ] = None,
+) -> None:
+    """Compare strategies on a table of trained networks: hundreds of searches in minutes.
+
+    Example: bench strategies --table FILE --strategy random --strategy tpe --limit 'macs<=45.5M'
+
+    An evaluation observes one of a network's recorded accuracies at random. The regret of a run is
+    what its pick, the network with the best observed mean, lacks to the best network within the limits,
+    in points of true mean accuracy; 'visited' is what the best network that it evaluated lacks.
+    """
+    from commands.bench import compare_strategies
+    from nas.bench.run import Job
+
+    job = Job(
+        table=table,
+        strategy=strategy[0],
+        trials=trials,
+        space=space,
+        goals=tuple(objective or ["f1:max"]),
+        limits=tuple(limit or []),
+        confirm=confirm,
+        workers=workers,
+        seed=seed,
+    )
+    compare_strategies(
+        job, strategy, options=strategy_option or [], runs=runs, json_file=json_file, html_file=html_file
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,6 +23,7 @@ from distill.objective import objective
 from distill.run import Taught
 from nas.architecture import Architecture
 from nas.config import SearchConfig, StrategyConfig, to_yaml
+from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory
 from nas.executors import ProcessExecutor, SerialExecutor
@@ -63,6 +64,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     config = config.model_copy(update={"train": train})
     space = space_class(config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
+    asker = Confirmed(strategy, trials=config.trials, confirm=config.confirm)
     made = runs.make_run(out)
     with interruptible(f"search --resume --out {out}"), locked(out):
         with contextlib.nullcontext() if resume else runs.taken_back(out, made):
@@ -93,7 +95,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 executor = stack.enter_context(ProcessExecutor(factory, config.workers))
             stack.enter_context(display)
             reason = search(
-                strategy,
+                asker,
                 executor,
                 store,
                 trials=config.trials,
@@ -105,7 +107,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     if reason != "trials":
         why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
         say(f"stopped after {len(trials)} trials: {why[reason]}")
-    _report(summary, trials, objectives, space, out, config, taught)
+    _report(trials, objectives, space, out, config, taught)
     return summary
 
 
@@ -187,16 +189,16 @@ def _identity(
 def _plan(config: SearchConfig, space: SearchSpace, objectives: Objectives, out: Path, known: int) -> str:
     wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
     sides = ", ".join(map(str, space.resolutions))
+    ending = f", the last {config.confirm} to confirm the best" if config.confirm else ""
     at = f"{known} trials known, " if known else ""
     return (
         f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {wants}; {at}{config.trials} trials of {config.train.epochs} epochs on "
+        f"for {wants}; {at}{config.trials} trials of {config.train.epochs} epochs{ending} on "
         f"{pick_device().type}; results in {out}"
     )
 
 
 def _report(
-    summary: runs.Summary,
     trials: list[Trial],
     objectives: Objectives,
     space: SearchSpace,
@@ -204,23 +206,21 @@ def _report(
     config: SearchConfig,
     taught: Taught | None,
 ) -> None:
-    by_number = {trial.number: trial for trial in trials}
     failed = sum(not trial.completed for trial in trials)
     if failed:
         example = next(trial for trial in trials if not trial.completed)
         warn(f"{failed} of {len(trials)} trials failed; trial {example.number}: {example.error}")
-    if summary.best is None:
+    chosen = objectives.best(trials)
+    if chosen is None:
         warn("no trial meets every limit; search on with --resume and more --trials")
         return
-    chosen = by_number[summary.best]
     chance = 1 / len(summary.classes)
     if chosen.metrics is not None and chosen.metrics["f1"] < _NEAR_CHANCE * chance:
         warn(
             f"the best validation F1 is close to chance ({chance:.2f}), so the choice says little; "
             f"give the trials more --epochs"
         )
-    front = [by_number[number] for number in summary.front]
-    output().print(front_table(front, chosen, objectives, space))
+    output().print(front_table(objectives.front(trials), chosen, objectives, space))
     if taught is not None and chosen.metrics is not None:
         compare_with_teacher(taught.teacher.val.f1, chosen.metrics["f1"], "the chosen trial")
     teacher = config.teacher.spec if config.teacher else "tf_efficientnet_lite0"

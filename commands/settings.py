@@ -104,7 +104,7 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
         parsed["timeout"] = seconds(parsed["timeout"])
     for kind in ("strategy", "loss"):
         if parsed.get(f"{kind}.options") is not None:
-            parsed[f"{kind}.options"] = _options(f"--{kind}-option", parsed[f"{kind}.options"])
+            parsed[f"{kind}.options"] = named_options(f"--{kind}-option", parsed[f"{kind}.options"])
     return parsed
 
 
@@ -115,7 +115,16 @@ def _sides(text: str) -> tuple[int, ...]:
         raise UserError(f"--resolution {text!r}: write it as 96 or 64,96,128") from None
 
 
-def _options(flag: str, pairs: list[str]) -> dict[str, Any]:
+def named_options(flag: str, pairs: list[str]) -> dict[str, Any]:
+    """Values of ``name=value``, read as YAML.
+
+    Args:
+        flag: the option they were given with, for messages.
+        pairs: as typed.
+
+    Raises:
+        UserError: malformed.
+    """
     import yaml
 
     options = {}

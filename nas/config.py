@@ -129,6 +129,7 @@ class SearchConfig(_Model):
     objectives: tuple[str, ...] = ("f1:max",)
     limits: tuple[str, ...] = ()
     trials: Annotated[int, Field(ge=1)] = 20
+    confirm: Annotated[int, Field(ge=0)] = 0
     timeout: Annotated[float | None, Field(gt=0)] = None
     teacher: TeacherConfig | None = None
     loss: LossConfig = LossConfig()

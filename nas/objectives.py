@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.errors import UserError
-from nas.trial import Trial
+from nas.trial import Trial, merged
 
 #: Metrics a study can aim at or limit, and whether more of it is better.
 METRICS: dict[str, bool] = {
@@ -124,12 +124,12 @@ class Objectives:
 
     def feasible(self, trials: Iterable[Trial]) -> list[Trial]:
         """The completed trials that meet every limit and have every goal."""
+        return [trial for trial in self.sound(trials) if self.violation(trial.metrics or {}) == 0]
+
+    def sound(self, trials: Iterable[Trial]) -> list[Trial]:
+        """The completed trials that have every goal, as a finite number."""
         return [
-            trial
-            for trial in trials
-            if trial.metrics is not None
-            and self.problem(trial.metrics) is None
-            and self.violation(trial.metrics) == 0
+            trial for trial in trials if trial.metrics is not None and self.problem(trial.metrics) is None
         ]
 
     def dominates(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
@@ -138,9 +138,13 @@ class Objectives:
         return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
     def front(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Feasible trials that no other dominates, best in the first goal first; equals once."""
+        """Feasible networks that no other dominates, best in the first goal first; equals once.
+
+        A network that was trained several times counts with the mean of its trainings, as the first of
+        them (see :func:`nas.trial.merged`).
+        """
         ordered = sorted(
-            self.feasible(trials),
+            self.feasible(merged(self.sound(trials))),
             key=lambda trial: (*self.losses(trial.metrics or {}), trial.number),
         )
         front: list[Trial] = []
@@ -151,12 +155,12 @@ class Objectives:
         return front
 
     def best(self, trials: Iterable[Trial]) -> Trial | None:
-        """The feasible trial that is best in the first goal (then the others, then the earliest)."""
+        """The feasible network that is best in the first goal (then the others, then the earliest)."""
         front = self.front(trials)
         return front[0] if front else None
 
     def knee(self, trials: Iterable[Trial]) -> Trial | None:
-        """The front's trial closest to the best of every goal, each scaled to the front's range."""
+        """The front's network closest to the best of every goal, each scaled to the front's range."""
         front = self.front(trials)
         if not front:
             return None

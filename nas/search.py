@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from nas.store import Store
-from nas.strategies.base import SpaceExhausted, Strategy
+from nas.architecture import Architecture
+from nas.strategies.base import SpaceExhausted
 from nas.trial import Proposal, Trial
 
 
@@ -41,6 +41,58 @@ class Executor(Protocol):
         ...
 
 
+class Asker(Protocol):
+    """What the loop needs of a strategy, or of a wrapper that re-trains networks between its asks.
+
+    Numbers are consecutive over everything that is asked, and told trials alone restore the state.
+    """
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Told trials, in the order they were told."""
+        ...
+
+    def ask(self) -> Proposal:
+        """What to train next.
+
+        Raises:
+            SpaceExhausted: there is nothing left to train.
+        """
+        ...
+
+    def tell(self, trial: Trial) -> None:
+        """Take the outcome of a trial; it becomes the last of :attr:`trials`."""
+        ...
+
+    def resume(self, proposal: Proposal) -> None:
+        """Take up a proposal that was asked for before an interruption and has not been told."""
+        ...
+
+    def measure(self, architecture: Architecture) -> dict[str, float]:
+        """What is known of a network before training."""
+        ...
+
+
+class Study(Protocol):
+    """Keeps what was begun and what ended."""
+
+    def trials(self) -> list[Trial]:
+        """Finished trials, by number."""
+        ...
+
+    def unfinished(self) -> list[Proposal]:
+        """Proposals that began and never ended, by number."""
+        ...
+
+    def begin(self, proposal: Proposal, costs: Mapping[str, float]) -> None:
+        """Record that a proposal is being trained."""
+        ...
+
+    def finish(self, trial: Trial) -> None:
+        """Record the outcome of a proposal that began."""
+        ...
+
+
 class Listener(Protocol):
     """Hears what the loop does, for progress displays."""
 
@@ -54,9 +106,9 @@ class Listener(Protocol):
 
 
 def search(
-    strategy: Strategy,
+    strategy: Asker,
     executor: Executor,
-    store: Store,
+    store: Study,
     *,
     trials: int,
     timeout: float | None = None,
@@ -69,7 +121,7 @@ def search(
     trained again, so a resumed sequential study proposes what an uninterrupted one would have.
 
     Args:
-        strategy: new, with nothing told.
+        strategy: a strategy, or a wrapper of one; new, with nothing told.
         executor: trains the proposals.
         store: the study.
         trials: total number, failed ones and those of earlier runs included.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from nas.architecture import Architecture
 
@@ -64,3 +64,23 @@ class Trial:
     def completed(self) -> bool:
         """Whether there are metrics."""
         return self.metrics is not None
+
+
+def merged(trials: Iterable[Trial]) -> list[Trial]:
+    """One completed trial per network and length of training, in the order of the first of each.
+
+    Trainings of one network differ in their seeds; together they are the first of them, with the mean of
+    every metric that all have.
+    """
+    groups: dict[tuple[str, int | None], list[Trial]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.completed:
+            groups.setdefault((trial.architecture.key, trial.proposal.epochs), []).append(trial)
+    return [_mean(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def _mean(trials: list[Trial]) -> Trial:
+    found = [trial.metrics or {} for trial in trials]
+    shared = [name for name in found[0] if all(name in metrics for metrics in found)]
+    means = {name: sum(metrics[name] for metrics in found) / len(found) for name in shared}
+    return replace(trials[0], metrics=means)

@@ -152,7 +152,7 @@ class ProcessExecutor:
         process = context.Process(
             target=_work, args=(self._factory, theirs), daemon=True, name="minnow-trial"
         )
-        with _threads_limited(self._threads), _interrupts_held_back():
+        with threads_limited(self._threads), interrupts_held_back():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -190,7 +190,7 @@ def _portable(error: Exception) -> Exception:
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
     """Ctrl-C waits, and never reaches a process started inside, whose imports would print a traceback."""
     resource_tracker.ensure_running()  # started inside, it would lift the block again
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -201,7 +201,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads_limited(threads: int) -> Iterator[None]:
+def threads_limited(threads: int) -> Iterator[None]:
     """Processes started inside use ``threads`` threads; the libraries read this when they load."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}

@@ -14,8 +14,9 @@ from training.length import STUDENT, TEACHER, TRIAL
 
 GROUP = typer.main.get_command(cli.app)
 COMMANDS = {
-    **{name: command for name, command in GROUP.commands.items() if name != "data"},
+    **{name: command for name, command in GROUP.commands.items() if name not in ("data", "bench")},
     "data check": GROUP.commands["data"].commands["check"],
+    "bench strategies": GROUP.commands["bench"].commands["strategies"],
 }
 OPTIONS = [
     pytest.param(name, option, id=f"{name} {option.name}")
@@ -25,18 +26,14 @@ OPTIONS = [
 ]
 #: Options that mean something by being absent.
 OPTIONAL = {
-    "timeout",
-    "limit",
-    "strategy_option",
-    "loss_option",
-    "config",
-    ("search", "teacher"),
-    ("predict", "out"),
+    *("timeout", "limit", "strategy_option", "loss_option", "config", "json_file", "html_file"),
+    *(("search", "teacher"), ("predict", "out")),
 }
 SETTINGS = {
     "space": "space.name",
     "strategy": "strategy.name",
     "trials": "trials",
+    "confirm": "confirm",
     "loss": "loss.name",
     "loss_weight": "loss.weight",
     "workers": "workers",

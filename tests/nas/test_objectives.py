@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ NETWORK = Toy().decode((0, 0, 0, 0))
 
 
 def trial(number: int, **metrics: float) -> Trial:
-    return Proposal(number, (0, 0, 0, 0), NETWORK, number).complete(metrics)
+    """A trial of a network of its own."""
+    network = replace(NETWORK, resolution=NETWORK.resolution + number)
+    return Proposal(number, (0, 0, 0, 0), network, number).complete(metrics)
 
 
 @pytest.mark.parametrize(

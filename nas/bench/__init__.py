@@ -1,0 +1,1 @@
+"""Strategies compared on tables of networks that have all been trained, in virtual time."""

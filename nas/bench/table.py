@@ -1,0 +1,148 @@
+"""A benchmark table: every network of a space, trained several times by someone else.
+
+The file is JSON in the form of NAS-Bench-Macro (Su et al., CVPR 2021)::
+
+    {"02012100": {"test_acc": [89.47, 88.95, 89.17], "mean_acc": 89.2, "std": 0.21,
+                  "params": 890666, "flops": 47327744}, ...}
+
+A code holds one digit per decision. Codes that stand for the same network are looked up by their
+canonical one, the only one that a strategy proposes. In NAS-Bench-Macro nothing is lost: the rows of all
+2,592 codes that are not canonical equal those of their canonical code, so the best network is the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.errors import UserError
+from nas.spaces.base import SearchSpace
+from nas.trial import Proposal
+
+_SPREAD = 0.3  # standard deviation of the logarithm of a training's duration, MACs given
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network.
+
+    Attributes:
+        accuracies: one per recorded training, 0 to 1.
+        params: trainable parameters.
+        macs: multiply-adds for one image.
+    """
+
+    accuracies: tuple[float, ...]
+    params: int
+    macs: int
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy: what the benchmark takes as the truth about the network."""
+        return sum(self.accuracies) / len(self.accuracies)
+
+    def metrics(self, accuracy: float) -> dict[str, float]:
+        """What a training that reached ``accuracy`` reports; F1 is taken to be the accuracy."""
+        return {"accuracy": accuracy, "f1": accuracy, "params": self.params, "macs": self.macs}
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a space's networks.
+
+    Attributes:
+        space: of the networks.
+        rows: canonical point to row; every canonical point has one.
+        num_classes: of the data that the networks were trained on.
+    """
+
+    space: SearchSpace
+    rows: Mapping[tuple[int, ...], Row]
+    num_classes: int
+
+    @classmethod
+    def read(cls, path: Path, space: SearchSpace, num_classes: int = 10) -> Table:
+        """Read a file.
+
+        Raises:
+            UserError: missing, malformed, or without some network of the space.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"--table {path} does not exist; give the JSON file of a benchmark") from None
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"--table {path} cannot be read as JSON: {reason}") from None
+        if not isinstance(content, dict):
+            raise UserError(f"--table {path} is malformed: expected an object of codes")
+        rows = {}
+        for point in space.points():
+            code = "".join(map(str, point))
+            if code not in content:
+                raise UserError(
+                    f"--table {path} has no network {code!r} of the space; it must hold every network"
+                )
+            rows[point] = _row(path, code, content[code])
+        return cls(space, rows, num_classes)
+
+    def __getitem__(self, choices: tuple[int, ...]) -> Row:
+        """The row of the network at a point."""
+        return self.rows[self.space.canonical(choices)]
+
+    @cached_property
+    def mean_macs(self) -> float:
+        """Mean multiply-adds over all networks."""
+        return sum(row.macs for row in self.rows.values()) / len(self.rows)
+
+
+@dataclass(frozen=True)
+class TableEvaluator:
+    """Looks networks up instead of training them.
+
+    A training observes one of the recorded accuracies, drawn from the run's and the proposal's seed:
+    independent of what earlier trainings of the network observed, so the same value may come again.
+
+    Attributes:
+        table: the networks.
+        seed: of the run.
+    """
+
+    table: Table
+    seed: int
+
+    def __call__(self, proposal: Proposal) -> dict[str, float]:
+        """Metrics of one training: accuracy, f1, params and macs."""
+        row = self.table[proposal.choices]
+        accuracy = row.accuracies[int(self._rng(proposal, 0).integers(len(row.accuracies)))]
+        return row.metrics(accuracy)
+
+    def duration(self, proposal: Proposal) -> float:
+        """Virtual time of a training: in proportion to the MACs, with log-normal noise; 1 on average."""
+        share = self.table[proposal.choices].macs / self.table.mean_macs
+        return float(share * self._rng(proposal, 1).lognormal(-(_SPREAD**2) / 2, _SPREAD))
+
+    def _rng(self, proposal: Proposal, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, proposal.seed, purpose])
+
+
+def _row(path: Path, code: str, content: Any) -> Row:
+    try:
+        accuracies = tuple(float(percent) / 100 for percent in content["test_acc"])
+        row = Row(accuracies, int(content["params"]), int(content["flops"]))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"--table {path} is malformed at {code!r} ({reason}); "
+            f"a network needs test_acc (percent, one per training), params and flops"
+        ) from None
+    if not accuracies or not all(math.isfinite(value) and 0 <= value <= 1 for value in accuracies):
+        raise UserError(f"--table {path} is malformed at {code!r}: test_acc must hold percentages")
+    return row

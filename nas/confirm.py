@@ -1,0 +1,184 @@
+"""Confirmation: the last trainings of a study go to known networks, with new seeds.
+
+One training tells a network's quality only up to the noise of its seed, and the best of many noisy
+results is a lucky one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.architecture import Architecture
+from nas.errors import UserError
+from nas.strategies.base import SpaceExhausted, Strategy, training_seed
+from nas.trial import Proposal, Trial, merged
+
+_TAIL = 0.25  # share of the networks, the best ones, whose results shape the prior
+_LEAST = 5  # networks, at least
+_GUESS = 0.25  # noise before it is measured, as a share of the tail's mean excess
+_GUESS_WEIGHT = 2  # of that guess, in repeats
+_TINY = 1e-12
+
+Floats = NDArray[np.float64]
+
+
+class Confirmed:
+    """A strategy whose study ends with re-trainings of its best networks.
+
+    Every network's merit is the mean of its trainings (see :meth:`Objectives.front`), and the one whose
+    next training promises most for the pick is trained again: see :func:`most_informative`. With
+    several goals it is the network of the front that was trained least. Where nothing can be confirmed
+    yet, the search goes on; where the space is exhausted, confirmation begins early.
+
+    Args:
+        strategy: new, with nothing told.
+        trials: of the whole study, confirmations included.
+        confirm: how many of them, the last, re-train known networks.
+
+    Raises:
+        UserError: nothing would be left to confirm.
+    """
+
+    def __init__(self, strategy: Strategy, *, trials: int, confirm: int) -> None:
+        if not 0 <= confirm < trials:
+            raise UserError(
+                f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
+            )
+        self._strategy, self._confirm = strategy, confirm
+        self._new = trials - confirm
+        self.repeats: set[int] = set()  # numbers of the confirmations asked for here
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Told trials, in the order they were told."""
+        return self._strategy.trials
+
+    def ask(self) -> Proposal:
+        """A new network, or near the end of the study a known one with a new seed.
+
+        Raises:
+            SpaceExhausted: there is no new network, and the confirmations are over or impossible.
+        """
+        begun = len(self._strategy.trials) + len(self._strategy.pending)
+        if begun >= self._new and (known := self._candidate()) is not None:
+            return self._repeat(known)
+        try:
+            return self._strategy.ask()
+        except SpaceExhausted:
+            known = self._candidate()
+            if known is None or self._repeated() >= self._confirm:
+                raise
+            return self._repeat(known)
+
+    def tell(self, trial: Trial) -> None:
+        """Take the outcome of a trial."""
+        self._strategy.tell(trial)
+
+    def resume(self, proposal: Proposal) -> None:
+        """Take up a proposal that was asked for before an interruption and has not been told."""
+        self._strategy.resume(proposal)
+
+    def measure(self, architecture: Architecture) -> dict[str, float]:
+        """What is known of a network before training."""
+        return self._strategy.measure(architecture)
+
+    def _repeat(self, known: Proposal) -> Proposal:
+        strategy = self._strategy
+        number = 1 + max(proposal.number for proposal in self._trained())
+        seed = training_seed(strategy.seed, number)
+        proposal = replace(known, number=number, seed=seed, parent=None)
+        strategy.resume(proposal)
+        self.repeats.add(number)
+        return proposal
+
+    def _repeated(self) -> int:
+        """Trainings, told or under way, of networks that were trained before."""
+        keys = [proposal.architecture.key for proposal in self._trained()]
+        return len(keys) - len(set(keys))
+
+    def _trained(self) -> list[Proposal]:
+        """Every training told or under way."""
+        return [*(trial.proposal for trial in self._strategy.trials), *self._strategy.pending.values()]
+
+    def _candidate(self) -> Proposal | None:
+        """The network to re-train; ``None``: none within the limits has completed."""
+        objectives = self._strategy.objectives
+        attempts = Counter(map(_group, self._trained()))
+        if len(objectives.goals) > 1:
+            front = objectives.front(self._strategy.trials)
+            least = min(front, key=lambda trial: attempts[_group(trial.proposal)], default=None)
+            return None if least is None else least.proposal
+        networks = objectives.feasible(merged(objectives.sound(self._strategy.trials)))
+        if not networks:
+            return None
+        observed: dict[tuple[str, int | None], list[float]] = {_group(t.proposal): [] for t in networks}
+        for trial in objectives.sound(self._strategy.trials):
+            if _group(trial.proposal) in observed:
+                loss = objectives.losses(trial.metrics or {})[0]
+                observed[_group(trial.proposal)].append(-loss)
+        counts = [attempts[group] for group in observed]
+        return networks[most_informative(list(observed.values()), counts)].proposal
+
+
+def _group(proposal: Proposal) -> tuple[str, int | None]:
+    """Trainings that can be averaged."""
+    return proposal.architecture.key, proposal.epochs
+
+
+def most_informative(observed: Sequence[Sequence[float]], attempts: Sequence[int]) -> int:
+    """Index of the network whose next training promises the greatest gain for the pick.
+
+    The knowledge gradient of one more training (Frazier, Powell & Dayanik 2008), under the posterior of
+    an exponential prior of rate 1/e on the true merits and normal noise of variance s2: after n
+    trainings of mean y, N(y - s2/(n e), s2/n). The shift takes back the luck of having been selected
+    (Tweedie's formula; Efron 2011). e is the mean excess of the best quarter's first results, s2 is
+    pooled over the repeats so far.
+
+    Args:
+        observed: per network its results, in the order they came; more is better.
+        attempts: per network its trainings so far; those under way and failed ones are included, and
+            taken to change nothing but the certainty.
+    """
+    first = np.array([results[0] for results in observed])
+    mean = np.array([np.mean(results) for results in observed])
+    n = np.array(
+        [float(max(count, len(results))) for count, results in zip(attempts, observed, strict=True)]
+    )
+    excess = _mean_excess(first)
+    squares = sum(float(np.sum((np.array(results) - np.mean(results)) ** 2)) for results in observed)
+    repeats = sum(len(results) - 1 for results in observed)
+    variance = (squares + _GUESS_WEIGHT * (_GUESS * excess) ** 2) / (repeats + _GUESS_WEIGHT)
+    excess = max(excess, math.sqrt(variance) / 2, _TINY)  # noise alone has about that much
+    gain = _knowledge_gradient(mean - variance / (n * excess), np.sqrt(variance / (n * (n + 1))))
+    return max(range(len(observed)), key=lambda index: (gain[index], -n[index], mean[index]))
+
+
+def _mean_excess(results: Floats) -> float:
+    """Mean of the best results above the best that is not among them."""
+    ordered = np.sort(results)[::-1]
+    count = min(max(_LEAST, math.ceil(_TAIL * len(ordered))), len(ordered) - 1)
+    return float(np.mean(ordered[:count] - ordered[count])) if count > 0 else 0.0
+
+
+def _knowledge_gradient(merit: Floats, change: Floats) -> Floats:
+    """Expected rise of the greatest posterior mean by one more training of each.
+
+    Args:
+        merit: (k,) posterior means.
+        change: (k,) standard deviation of what one more training changes them by.
+    """
+    if len(merit) == 1:
+        return np.zeros(1)
+    second, best = np.partition(merit, -2)[-2:]
+    rival = np.where(np.arange(len(merit)) == int(merit.argmax()), second, best)
+    z = -np.abs(merit - rival) / np.maximum(change, _TINY)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    below = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
+    gain: Floats = change * (z * below + density)
+    return gain

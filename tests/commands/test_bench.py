@@ -1,0 +1,47 @@
+"""``bench strategies``: a table on standard output, curves and a page in files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nas.spaces.toy import Toy
+
+
+@pytest.fixture
+def table(here):
+    rows = {
+        "".join(map(str, point)): {"test_acc": [80 + i, 81 + i], "params": 10 + i, "flops": 100 + i}
+        for i, point in enumerate(Toy().points())
+    }
+    (here / "table.json").write_text(json.dumps(rows))
+    return "bench strategies --table table.json --space toy"
+
+
+def test_the_whole_of_it(here, minnow, table):
+    said = minnow(
+        f"{table} --strategy random --strategy tpe --trials 6 --runs 3 --confirm 2 --objective f1 "
+        "--objective macs --strategy-option startup=2 --json out.json --html out.html"
+    )
+    assert said.code == 0, said.notices
+    assert "random" in said.output and "tpe" in said.output and "±" in said.output
+    assert "\x1b" not in said.output
+    content = json.loads((here / "out.json").read_text())
+    assert content["settings"]["confirm"] == 2
+    assert [len(run["selected"]) for run in content["strategies"]["tpe"]] == [6, 6, 6]
+    page = (here / "out.html").read_text()
+    assert "regret of the selected network" in page and "src=" not in page.split("<body>")[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--strategy ranom", "did you mean 'random'?"),
+        ("--strategy random --objective macs", "first objective is accuracy:max or f1:max"),
+        ("--strategy random --strategy-option startup=2", "none of random has it"),
+        ("--strategy random --trials 5 --confirm 5", "--confirm 5 leaves no training"),
+    ],
+)
+def test_what_is_wrong_is_said(here, minnow, table, options, complaint):
+    assert complaint in minnow(f"{table} {options}").complaint
