@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 _NAME = "study"
 _WORST = 1e6  # relative violation that stands for an infinite one, as of a metric that is not a number
+
+
+class Options(CategoricalDistribution):
+    """Option indices, which are their own internal representation; Optuna's look-up is slow."""
+
+    def to_internal_repr(self, param_value_in_external_repr: Any) -> int:
+        """The index."""
+        return int(param_value_in_external_repr)
+
+    def to_external_repr(self, param_value_in_internal_repr: float) -> int:
+        """The index."""
+        return int(param_value_in_internal_repr)
 
 
 @dataclass
@@ -61,6 +73,14 @@ class History:
         waiting = [self._trial(start + i, choices, None) for i, choices in enumerate(running)]
         return Scratch(self, [*self.trials, *waiting])
 
+    def relative(self, sampler: optuna.samplers.BaseSampler) -> dict[str, BaseDistribution]:
+        """The decisions that ``sampler`` samples together; it infers them from the completed trials.
+
+        All have the same decisions, so one is enough to infer from, and takes no time.
+        """
+        one = Scratch(self, self.trials[:1])
+        return sampler.infer_relative_search_space(one.study, one.asking)
+
     def _trial(
         self, number: int, choices: Sequence[int], values: Sequence[float] | None
     ) -> FrozenTrial:
@@ -82,8 +102,8 @@ class Scratch(optuna.storages.InMemoryStorage):
 
     def __init__(self, history: History, trials: list[FrozenTrial]) -> None:
         super().__init__()
-        self._distributions, self._known = history.distributions, trials
-        self._study = optuna.create_study(
+        self._history, self._known = history, trials
+        self.study = optuna.create_study(
             storage=self, study_name=_NAME, directions=list(history.directions)
         )
         self._id = self.get_study_id_from_name(_NAME)
@@ -102,18 +122,17 @@ class Scratch(optuna.storages.InMemoryStorage):
         A further draw is of the same trial; it knows what earlier draws wrote on the study.
         """
         self.asking = asking = _frozen(len(self._known))
-        sampler.before_trial(self._study, asking)
-        relative = sampler.infer_relative_search_space(self._study, asking)
-        together = sampler.sample_relative(self._study, asking, relative)
-        for name, distribution in self._distributions.items():
+        sampler.before_trial(self.study, asking)
+        together = sampler.sample_relative(self.study, asking, self._history.relative(sampler))
+        for name, distribution in self._history.distributions.items():
             value = (
                 together[name]
                 if name in together
-                else sampler.sample_independent(self._study, asking, name, distribution)
+                else sampler.sample_independent(self.study, asking, name, distribution)
             )
             asking.params = {**asking.params, name: value}
             asking.distributions = {**asking.distributions, name: distribution}
-        return [int(asking.params[name]) for name in self._distributions]
+        return [int(asking.params[name]) for name in self._history.distributions]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None

@@ -127,11 +127,11 @@ class OptunaSampler(Strategy):
         return made
 
     def _distribution(self, options: int) -> BaseDistribution:
-        from optuna.distributions import CategoricalDistribution, IntDistribution
+        from optuna.distributions import IntDistribution
 
-        if self.sampler in _NUMERIC:
-            return IntDistribution(0, options - 1)
-        return CategoricalDistribution(range(options))
+        from nas.strategies.optuna_history import Options
+
+        return IntDistribution(0, options - 1) if self.sampler in _NUMERIC else Options(range(options))
 
 
 @cache
