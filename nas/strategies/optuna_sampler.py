@@ -28,7 +28,8 @@ _HIDDEN = ("seed", "with_margin")  # ours; and one that keeps a continuous point
 _SEQUENCES = ("QMCSampler",)  # walk along one sequence, refused points included
 _STATELESS = ("TPESampler", "GPSampler", "RandomSampler", "BruteForceSampler")
 _NUMERIC = ("CmaEsSampler",)  # know no categories; an option is its index
-_DECIDED = ("GPSampler",)  # would draw the same again, and slowly; refusals move on to neighbours
+_DRAWS = {"GPSampler": 1, "TPESampler": 4}  # in one ask, of slow samplers; then around what was drawn
+_FAR = 8  # refusals after which such a point is one mutation further away
 _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
 _REPLAYS = 64  # draws of one ask that are followed again when its trial is told
 
@@ -82,15 +83,19 @@ class OptunaSampler(Strategy):
             raise UserError(f"strategy '{self.strategy}': {' '.join(str(error).split())}") from None
 
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        """Draw from a fresh sampler; what it writes is forgotten when the next trial is asked for."""
+        """Draw from a fresh sampler; what it writes is forgotten when the next trial is asked for.
+
+        Where a sampler is slow and inclined to repeat itself, later attempts mutate what it drew.
+        """
         if not self.refused:
             self._scratch = self._history.scratch([p.choices for p in self.pending.values()])
-        elif self.sampler in _DECIDED:
-            point: Sequence[int] = self.refused[0].choices
-            for _ in range(1 + len(self.refused) // 8):
-                point = self.space.mutate(point, rng)
-            return point
-        return self._scratch.draw(self._made(rng))
+        draws = _DRAWS.get(self.sampler)
+        if draws is None or len(self.refused) < draws:
+            return self._scratch.draw(self._made(rng))
+        point: Sequence[int] = self.refused[int(rng.integers(draws))].choices
+        for _ in range(1 + (len(self.refused) - draws) // _FAR):
+            point = self.space.mutate(point, rng)
+        return point
 
     def observe(self, trial: Trial) -> None:
         """Add a completed trial, with what the sampler keeps of it; samplers ignore failed ones."""
