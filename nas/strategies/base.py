@@ -32,6 +32,11 @@ class Refusal:
     trial: Trial | None
 
 
+def training_seed(study_seed: int, number: int) -> int:
+    """Seed of the training of a study's proposal."""
+    return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
+
+
 def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:
     """An option's value, checked.
 
@@ -141,8 +146,7 @@ class Strategy(ABC):
                 )
             point = fallback
         architecture = self.space.decode(point)
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-        proposal = Proposal(number, point, architecture, seed)
+        proposal = Proposal(number, point, architecture, training_seed(self.seed, number))
         self.pending[number] = proposal
         self._seen[architecture.key] = None
         self._numbers.add(number)

@@ -16,7 +16,7 @@ from nas.architecture import Architecture
 from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy
+from nas.strategies.base import Strategy, training_seed
 from nas.trial import Trial
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _HIDDEN = ("seed", "with_margin")  # ours; and one that keeps a continuous point
 _SEQUENCES = ("QMCSampler",)  # walk along one sequence, refused points included
 _STATELESS = ("TPESampler", "GPSampler", "RandomSampler", "BruteForceSampler")
 _NUMERIC = ("CmaEsSampler",)  # know no categories; an option is its index
-_DRAWS = {"GPSampler": 1, "TPESampler": 4}  # in one ask, of slow samplers; then around what was drawn
+_DRAWS = {"GPSampler": 1, "TPESampler": 2}  # in one ask, of slow samplers; then around what was drawn
 _FAR = 8  # refusals after which such a point is one mutation further away
 _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
 _REPLAYS = 64  # draws of one ask that are followed again when its trial is told
@@ -113,7 +113,8 @@ class OptunaSampler(Strategy):
         rng = np.random.default_rng([self.seed, trial.number])
         scratch = self._history.scratch([])
         written: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        for _ in range(_REPLAYS if self.sampler in _SEQUENCES else 1):
+        ours = trial.proposal.seed == training_seed(self.seed, trial.number)
+        for _ in range(_REPLAYS if ours and self.sampler in _SEQUENCES else 1):
             drawn = self.space.canonical(scratch.draw(self._made(rng)))
             written.append((dict(scratch.asking.system_attrs), scratch.attributes))
             if drawn == trial.choices:
