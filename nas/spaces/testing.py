@@ -153,7 +153,9 @@ def check_random_moves(case: Case) -> None:
     open_ = sum(len(decision.options) > 1 for decision in space.decisions)
     expect(case.sampled(20) == case.sampled(20), "sample() differs with the same generator (seed 0)")
     if open_ > 2:
-        expect(case.sampled(20) != case.sampled(20, seed=1), "sample() ignores its generator (seeds 0, 1)")
+        expect(
+            case.sampled(20) != case.sampled(20, seed=1), "sample() ignores its generator (seeds 0, 1)"
+        )
     points = case.sampled(max(300, 20 * max(len(d.options) for d in space.decisions)))
     for point in points:
         plain = all(type(choice) is int for choice in point) and space.validate(point) == point
@@ -176,7 +178,10 @@ def check_random_moves(case: Case) -> None:
 @_SUITE.add("costs")
 def check_costs(case: Case) -> None:
     """Every network has a positive, finite cost."""
-    ends = [tuple(0 for _ in case.space.decisions), tuple(len(d.options) - 1 for d in case.space.decisions)]
+    ends = [
+        tuple(0 for _ in case.space.decisions),
+        tuple(len(d.options) - 1 for d in case.space.decisions),
+    ]
     for point in [*ends, *case.sampled(30)]:
         total = cost(case.space.decode(point), _CLASSES)
         for name, value in (("params", total.params), ("macs", total.macs)):

@@ -1,6 +1,7 @@
 """Regularised (aging) evolution.
 
-Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019, algorithm 1.
+Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019,
+algorithm 1.
 """
 
 from __future__ import annotations

@@ -79,9 +79,7 @@ class History:
         one = Scratch(self, self.trials[:1])
         return sampler.infer_relative_search_space(one.study, one.asking)
 
-    def _trial(
-        self, number: int, choices: Sequence[int], values: Sequence[float] | None
-    ) -> FrozenTrial:
+    def _trial(self, number: int, choices: Sequence[int], values: Sequence[float] | None) -> FrozenTrial:
         return _frozen(
             number,
             params=dict(zip(self.distributions, choices, strict=True)),

@@ -140,7 +140,6 @@ class OptunaSampler(Strategy):
         return IntDistribution(0, options - 1) if self.sampler in _NUMERIC else Options(range(options))
 
 
-@cache
 def strategy_of(name: str) -> type[OptunaSampler]:
     """Any Optuna sampler: optuna:nsgaii, optuna:gp, optuna:cmaes, optuna:qmc and the others.
 
@@ -156,20 +155,20 @@ def strategy_of(name: str) -> type[OptunaSampler]:
         close = difflib.get_close_matches(short, known, n=1)
         hint = f"; did you mean 'optuna:{close[0]}'?" if close else ";"
         raise UserError(f"unknown Optuna sampler {name!r}{hint} known: {', '.join(known)}")
-    sampler, strategy = known[short], f"optuna:{short}"
-    given = inspect.signature(OptunaSampler).parameters.values()
-    signature = inspect.Signature([*list(given)[:-1], *_options(sampler).values()])
-    return type(
-        f"Optuna{sampler}",
-        (OptunaSampler,),
-        {
-            "__doc__": f"Optuna's {sampler}.",
-            "__module__": __name__,
-            "__signature__": signature,
-            "strategy": strategy,
-            "sampler": sampler,
-        },
-    )
+    return _class_of(short, known[short])
+
+
+@cache
+def _class_of(short: str, sampler: str) -> type[OptunaSampler]:
+    given = list(inspect.signature(OptunaSampler).parameters.values())[:-1]
+    attributes = {
+        "__doc__": f"Optuna's {sampler}.",
+        "__module__": __name__,
+        "__signature__": inspect.Signature([*given, *_options(sampler).values()]),
+        "strategy": f"optuna:{short}",
+        "sampler": sampler,
+    }
+    return type(f"Optuna{sampler}", (OptunaSampler,), attributes)
 
 
 def _known() -> dict[str, str]:

@@ -47,6 +47,10 @@ def test_contract_with_options(options: dict[str, int]) -> None:
     check_strategy("evolution", **options)
 
 
+def test_the_example_plugin() -> None:
+    check_strategy(f"{ROOT}/examples/strategy_plugin/minnow_strategy_plugin.py:Annealing")
+
+
 def check_learns(kind: Kind, trials: int = 40) -> None:
     """On trained networks, the best of ``trials`` beats random search, on average over five seeds."""
     table = json.loads(TABLE.read_text(encoding="utf-8"))

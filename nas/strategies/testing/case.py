@@ -46,9 +46,7 @@ class Case:
         """A new strategy with nothing told."""
         made = nas.spaces.load(space)() if isinstance(space, str) else space
         objectives = Objectives.parse(goals, limits)
-        return self.kind(
-            made, objectives, seed=seed, num_classes=CLASSES, probes=probes, **self.options
-        )
+        return self.kind(made, objectives, seed=seed, num_classes=CLASSES, probes=probes, **self.options)
 
     def make_for_two_goals(self, space: str | SearchSpace = "macro") -> Strategy | None:
         """A new strategy for score and macs, ``None`` where it says that it takes one objective only."""

@@ -42,7 +42,10 @@ def check_processes(case: Case) -> None:
     here = choices_of(run(case.make(seed=_SEED), _TRIALS))
     there = _seen(case).choices
     differ = [i for i, (a, b) in enumerate(zip(here, there, strict=True)) if a != b]
-    expect(not differ, f"a new process (seed {_SEED}) proposes otherwise from trial {min(differ, default=0)} on")
+    expect(
+        not differ,
+        f"a new process (seed {_SEED}) proposes otherwise from trial {min(differ, default=0)} on",
+    )
 
 
 @SUITE.add("leaves the process alone")
@@ -72,7 +75,9 @@ def _in_new_process(request: str) -> _Seen:
     expect(_INSIDE not in os.environ, 'call check_strategy under if __name__ == "__main__":')
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "answer.json")
-        code = f"from nas.strategies.testing.processes import answer; answer({request!r}, {str(answer)!r})"
+        code = (
+            f"from nas.strategies.testing.processes import answer; answer({request!r}, {str(answer)!r})"
+        )
         environment = {
             **os.environ,
             _INSIDE: "1",

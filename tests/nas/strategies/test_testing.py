@@ -143,18 +143,23 @@ class Single(RandomSearch):
 
 
 class Repeating(RandomSearch):
-    """Forgets that a network is known once it is trained again."""
+    """Takes a network that is trained twice for one worth training a third time."""
+
+    again: Trial | None = None
 
     def observe(self, trial: Trial) -> None:
         if any(known.choices == trial.choices for known in self.trials):
-            self._seen.clear()
+            self.again = trial
+
+    def propose(self, rng: np.random.Generator) -> Sequence[int]:
+        if self.again is None:
+            return super().propose(rng)
+        self._seen.pop(self.again.architecture.key, None)
+        return self.again.choices
 
 
 class Spinning(RandomSearch):
     """Insists on finding something where nothing is left."""
-
-    def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        return super().propose(rng)
 
     def _accepted(self, rng: np.random.Generator) -> tuple[int, ...] | None:
         accepts = self._filter()
