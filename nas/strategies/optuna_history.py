@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -17,7 +17,7 @@ _WORST = 1e6  # relative violation that stands for an infinite one, as of a metr
 class Options(CategoricalDistribution):
     """Option indices, which are their own internal representation; Optuna's look-up is slow."""
 
-    to_internal_repr = staticmethod(int)  # called for every decision of every trial
+    to_internal_repr = staticmethod(int)  # type: ignore[assignment]  # called for every choice of every trial
 
     def to_external_repr(self, param_value_in_internal_repr: float) -> int:
         """The index."""
@@ -35,7 +35,7 @@ class History:
         attributes: the sampler's own, of the study.
     """
 
-    directions: Sequence[str]
+    directions: list[Literal["minimize", "maximize"]]
     distributions: dict[str, BaseDistribution]
     trials: list[FrozenTrial] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -99,9 +99,7 @@ class Scratch(optuna.storages.InMemoryStorage):
     def __init__(self, history: History, trials: list[FrozenTrial]) -> None:
         super().__init__()
         self._history, self._known = history, trials
-        self.study = optuna.create_study(
-            storage=self, study_name=_NAME, directions=list(history.directions)
-        )
+        self.study = optuna.create_study(storage=self, study_name=_NAME, directions=history.directions)
         self._id = self.get_study_id_from_name(_NAME)
         for key, value in history.attributes.items():
             self.set_study_system_attr(self._id, key, value)
