@@ -81,7 +81,9 @@ def search(
     ] = None,
     strategy: Annotated[
         str | None,
-        Option(help="A name from 'plugins', package.module:Class or ./file.py:Class. (default: tpe)"),
+        Option(
+            help="A name from 'plugins', optuna:SAMPLER, module:Class or ./file.py:Class. (default: tpe)"
+        ),
     ] = None,
     strategy_option: Annotated[
         list[str] | None, Option(help="Option of the strategy, as in startup=5. Repeatable.")

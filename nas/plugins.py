@@ -1,4 +1,7 @@
-"""From a name to a class: built-ins, entry points, ``package.module:Class``, ``./file.py:Class``."""
+"""From a name to a class: built-ins, entry points, ``package.module:Class``, ``./file.py:Class``.
+
+A registry may also have families, whose members are found by another library: ``optuna:nsgaii``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -35,12 +38,14 @@ class Registry:
         group: entry-point group of third-party packages.
         base: every class must be a subclass of it.
         builtins: name to ``module:Class``; imported only when used.
+        families: prefix to ``module:function``, which makes the class of ``prefix:MEMBER`` from MEMBER.
     """
 
     kind: str
     group: str
     base: type
     builtins: Mapping[str, str]
+    families: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Built-in names first, then those of installed packages."""
@@ -50,12 +55,16 @@ class Registry:
         """The class called ``name``.
 
         Args:
-            name: a built-in or entry-point name, ``package.module:Class`` or ``path/to/file.py:Class``.
+            name: a built-in or entry-point name, ``family:MEMBER``, ``package.module:Class`` or
+                ``path/to/file.py:Class``.
 
         Raises:
             UserError: unknown, not importable, or not a class of this kind; lists the known names.
         """
         points = {point.name: point for point in self._entry_points()}
+        family, colon, member = name.partition(":")
+        if colon and family in self.families:
+            return self._check(name, _resolve(self.kind, self.families[family])(member))
         if name in self.builtins:
             target = self.builtins[name]
         elif name in points:
@@ -66,7 +75,7 @@ class Registry:
             close = difflib.get_close_matches(name, self.names(), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ";"
             raise UserError(
-                f"unknown {self.kind} {name!r}{hint} known: {', '.join(self.names())}; "
+                f"unknown {self.kind} {name!r}{hint} known: {', '.join(self._listed())}; "
                 f"or give package.module:Class or ./file.py:Class"
             )
         return self._check(name, _resolve(self.kind, target))
@@ -74,6 +83,9 @@ class Registry:
     def describe(self) -> list[Plugin]:
         """Every registered class; one that cannot be imported is listed with its error."""
         plugins = [Plugin(name, "built in", self._summary(name)) for name in self.builtins]
+        for family, target in self.families.items():
+            summary = _first_paragraph(_resolve(self.kind, target))
+            plugins.append(Plugin(f"{family}:NAME", "built in", summary))
         for point in self._entry_points():
             package = point.dist.name if point.dist else "?"
             plugins.append(Plugin(point.name, package, self._summary(point.name)))
@@ -86,10 +98,12 @@ class Registry:
 
     def _summary(self, name: str) -> str:
         try:
-            doc = (self.load(name).__doc__ or "").strip()
+            return _first_paragraph(self.load(name))
         except UserError as error:
             return f"broken: {error}"
-        return " ".join(doc.split("\n\n")[0].split()).rstrip(".")
+
+    def _listed(self) -> list[str]:
+        return [*self.names(), *(f"{family}:NAME" for family in self.families)]
 
     def _check(self, name: str, found: object) -> type[Any]:
         if not isinstance(found, type) or not issubclass(found, self.base):
@@ -97,7 +111,12 @@ class Registry:
         return found
 
 
-def _resolve(kind: str, target: str) -> object:
+def _first_paragraph(documented: object) -> str:
+    doc = (documented.__doc__ or "").strip()
+    return " ".join(doc.split("\n\n")[0].split()).rstrip(".")
+
+
+def _resolve(kind: str, target: str) -> Any:
     place, _, attribute = target.rpartition(":")
     module = _load_file(kind, Path(place)) if place.endswith(".py") else _load_module(kind, place)
     try:

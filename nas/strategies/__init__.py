@@ -11,7 +11,9 @@ REGISTRY = Registry(
         "random": "nas.strategies.random:RandomSearch",
         "tpe": "nas.strategies.tpe:Tpe",
         "nni-evolution": "nas.strategies.nni_evolution:NniEvolution",
+        "evolution": "nas.strategies.evolution:Evolution",
     },
+    families={"optuna": "nas.strategies.optuna_sampler:strategy_of"},
 )
 
 

@@ -39,6 +39,13 @@ def test_builtins_load_and_say_what_they_are() -> None:
             assert not plugin.summary.startswith("broken")
 
 
+def test_a_family_is_listed_once_and_its_members_are_loaded_by_name() -> None:
+    rows = {plugin.name: plugin for plugin in nas.strategies.REGISTRY.describe()}
+    assert rows["optuna:NAME"].origin == "built in"
+    assert "optuna:nsgaii" in rows["optuna:NAME"].summary
+    assert issubclass(nas.strategies.load("optuna:random"), Strategy)
+
+
 def test_a_class_of_a_module() -> None:
     assert nas.strategies.load("nas.strategies.random:RandomSearch") is RandomSearch
 
@@ -65,6 +72,9 @@ def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
     [
         ("tpee", "unknown strategy 'tpee'; did you mean 'tpe'"),
         ("zzz", "unknown strategy 'zzz'; known: random, tpe, nni-evolution"),
+        ("zzz", "optuna:NAME; or give package.module:Class"),
+        ("optuna:zzz", "unknown Optuna sampler 'zzz'; known: "),
+        ("optuna.samplers:TPESampler", "is not a subclass of Strategy"),
         ("no.such.module:Thing", "cannot import 'no.such.module'"),
         ("nas.strategies.random:Nothing", "has no 'Nothing'"),
         ("nas.spaces.toy:Toy", "is not a subclass of Strategy"),

@@ -1,0 +1,59 @@
+"""Ranking by Pareto dominance under constraints.
+
+Source: Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE Transactions on
+Evolutionary Computation 6(2), 2002: section III-A (ranks), III-B (crowding distance), VI (constraints).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def ranks(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.int64]:
+    """Front of every point under constrained dominance: 0 is dominated by none, 1 by front 0 only ...
+
+    A point within the limits dominates every point beyond them; of two beyond, the one closer to them
+    dominates (definition 1 of section VI).
+
+    Args:
+        losses: shape (points, goals), less is better.
+        violations: shape (points,), 0 within all limits; ``None``: all are.
+
+    Returns:
+        Shape (points,).
+    """
+    table = np.asarray(losses, dtype=float)
+    beyond = np.zeros(len(table)) if violations is None else np.asarray(violations, dtype=float)
+    found = np.zeros(len(table), dtype=np.int64)
+    left, rank = np.flatnonzero(beyond <= 0), 0
+    while len(left):
+        here = table[left]
+        no_worse = (here[:, None] <= here[None, :]).all(axis=2)
+        better = (here[:, None] < here[None, :]).any(axis=2)
+        dominated = (no_worse & better).any(axis=0)
+        found[left[~dominated]] = rank
+        left, rank = left[dominated], rank + 1
+    outside = beyond > 0
+    found[outside] = rank + np.unique(beyond[outside], return_inverse=True)[1]
+    return found
+
+
+def crowding(losses: ArrayLike) -> NDArray[np.float64]:
+    """Crowding distance within one front: how far the neighbours of a point are from each other.
+
+    Args:
+        losses: shape (points, goals).
+
+    Returns:
+        Shape (points,): sum over goals of the neighbours' distance as a share of the front's range;
+        infinite at the ends.
+    """
+    table = np.asarray(losses, dtype=float)
+    distance = np.zeros(len(table))
+    for values in table.T:
+        order = np.argsort(values, kind="stable")
+        span = float(np.ptp(values)) or 1.0
+        distance[order[[0, -1]]] = np.inf
+        distance[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / span
+    return distance

@@ -1,0 +1,103 @@
+"""Regularised (aging) evolution.
+
+Source: Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019,
+algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas import pareto
+from nas.architecture import Architecture
+from nas.objectives import Objectives
+from nas.spaces.base import SearchSpace
+from nas.strategies.base import Strategy, whole_number
+from nas.trial import Trial
+
+_STEP = 8  # refusals after which a child is one mutation further from its parent
+
+
+@dataclass(frozen=True)
+class _Individual:
+    choices: tuple[int, ...]
+    losses: tuple[float, ...]
+    violation: float
+
+
+class Evolution(Strategy):
+    """Regularised evolution: mutate the best of a few, let the oldest die (Real et al. 2019).
+
+    With several goals the population keeps what survives NSGA-II's selection instead of what is
+    youngest, and contests go by front, then crowding (Deb et al. 2002), since a front that dies of age
+    would have to be found again. Where limits are known only after training, a network within them
+    beats one beyond, and of two beyond the closer one wins.
+
+    The defaults are for 20 to 500 trials: the paper's 100 individuals and contests of 25 (20,000
+    trials) become 20 and 5, and evolution starts once half the population has been drawn at random.
+
+    Args:
+        population: how many trials live.
+        sample: how many of them contend for being mutated.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        objectives: Objectives,
+        *,
+        seed: int = 0,
+        num_classes: int,
+        probes: Mapping[str, Callable[[Architecture], float]] | None = None,
+        population: int = 20,
+        sample: int = 5,
+    ) -> None:
+        super().__init__(space, objectives, seed=seed, num_classes=num_classes, probes=probes)
+        self._size = whole_number("evolution", "population", population, minimum=2)
+        self._sample = whole_number("evolution", "sample", sample, minimum=1)
+        self._population: list[_Individual] = []  # oldest first
+        self._order: list[tuple[float, float]] = []  # of each individual: front, then crowding
+
+    def propose(self, rng: np.random.Generator) -> Sequence[int]:
+        """The winner of a contest, mutated; random points until half the population is there."""
+        if len(self._population) < self._size / 2:
+            return self.space.sample(rng)
+        contenders = rng.choice(
+            len(self._population), size=min(self._sample, len(self._population)), replace=False
+        )
+        parent = min(contenders, key=lambda index: self._order[index])
+        point: Sequence[int] = self._population[parent].choices
+        for _ in range(1 + len(self.refused) // _STEP):
+            point = self.space.mutate(point, rng)
+        return point
+
+    def observe(self, trial: Trial) -> None:
+        """Let the trial live and the oldest, or with several goals the worst, die."""
+        if trial.metrics is None:
+            return
+        known = {**self._costs(trial.architecture), **trial.metrics}
+        self._population.append(
+            _Individual(
+                trial.choices, self.objectives.losses(trial.metrics), self.objectives.violation(known)
+            )
+        )
+        self._order = _order(self._population)
+        if len(self._population) > self._size:
+            several = len(self.objectives.goals) > 1
+            leaving = max(range(len(self._order)), key=self._order.__getitem__) if several else 0
+            del self._population[leaving]
+            self._order = _order(self._population)
+
+
+def _order(population: Sequence[_Individual]) -> list[tuple[float, float]]:
+    """Less is better: the front of each individual, then how crowded it is there."""
+    losses = np.array([individual.losses for individual in population])
+    fronts = pareto.ranks(losses, [individual.violation for individual in population])
+    crowded = np.zeros(len(population))
+    for front in np.unique(fronts):
+        members = fronts == front
+        crowded[members] = -pareto.crowding(losses[members])
+    return list(zip(fronts.tolist(), crowded.tolist(), strict=True))
