@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 _SQRT_2PI = np.sqrt(2 * np.pi)
+_EXACT = 1e-12  # a score this close to a floor reaches it
 
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: np.ndarray | float) -> np.ndarray:
@@ -16,7 +17,7 @@ def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: np.ndarr
     Source: Jones et al., "Efficient global optimization of expensive black-box functions", 1998, eq. 15.
     """
     z = (mean - best) / deviation
-    return deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / _SQRT_2PI)
+    return np.asarray(deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / _SQRT_2PI))
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Estimate:
 
     def at_least(self, floor: np.ndarray | float) -> np.ndarray:
         """Probability of ``floor`` or more; broadcasts."""
-        return ndtr((self.mean - floor + 1e-12) / np.maximum(self.deviation, 1e-15))
+        return np.asarray(ndtr((self.mean - floor + _EXACT) / np.maximum(self.deviation, _EXACT / 10)))
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class FlooredImprovement:
         """What improves on known points.
 
         Args:
-            scores: ``(points,)``, of the known points in the goal; the lowest is what is to be improved on
-                where no known point reaches the floors.
+            scores: ``(points,)``, of the known points in the goal; where none of them reaches the floors,
+                the lowest score is what is to be improved on.
             others: ``(points, other goals)``, their scores in the others.
             floors: ``(floors, other goals)``.
         """
@@ -73,4 +74,4 @@ class FlooredImprovement:
         for other, floors in zip(others, self.floors.T, strict=True):
             column = Estimate(other.mean[:, None], other.deviation[:, None])
             value = value * column.at_least(floors)
-        return np.mean(value, axis=1)
+        return np.asarray(np.mean(value, axis=1))

@@ -71,7 +71,7 @@ class Criterion:
         main = self._estimate(self._main, candidates)
         others = [self._estimate(name, candidates) for name in self._others]
         value = self._improvement(main, others) * self._within(candidates)
-        return np.lexsort((-main.mean, -value))  # improvements so small that they are 0: by the mean
+        return np.asarray(np.lexsort((-main.mean, -value)))  # where improvements underflow, by the mean
 
     def _estimate(self, metric: str, candidates: Candidates) -> Estimate:
         """Of scores in a goal."""
@@ -100,4 +100,4 @@ def _floors(others: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.empty((1, 0))
     strata = rng.permuted(np.tile(np.arange(_FLOORS)[:, None], (1, goals)), axis=0)
     low, high = others.min(axis=0), others.max(axis=0)
-    return low + (strata + rng.random((_FLOORS, goals))) / _FLOORS * (high - low)
+    return np.asarray(low + (strata + rng.random((_FLOORS, goals))) / _FLOORS * (high - low))

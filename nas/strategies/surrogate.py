@@ -162,4 +162,4 @@ class Posterior:
 
     def _kernel(self, ones: Codes, others: Codes) -> np.ndarray:
         distance = self.encoding.distance(ones, others, self.hyperparameters.weights)
-        return MEAN_VARIANCE + self.hyperparameters.signal * np.exp(-distance)
+        return np.asarray(MEAN_VARIANCE + self.hyperparameters.signal * np.exp(-distance))
