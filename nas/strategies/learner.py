@@ -1,4 +1,4 @@
-"""One metric, learned from the told trials: standardised observations and their Gaussian process."""
+"""One metric, learned from the told trials: ranked observations and their Gaussian process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from nas.strategies.encoding import Encoding
 from nas.strategies.surrogate import Hyperparameters, Posterior, fit
@@ -18,33 +19,27 @@ _FIRST_FIT = 4  # observations
 
 @dataclass(frozen=True)
 class Scale:
-    """Scores in units of their own spread, with failures of training cut off.
+    """Scores as normal quantiles of their ranks, linear in between.
 
-    A network that trained to chance tells apart nothing at the top, but would stretch the scale; scores
-    further below the median than twice the best is above it count as just that.
+    Networks that trained to chance would otherwise stretch the scale and flatten the top.
 
     Attributes:
-        floor: lowest score that is told apart.
-        centre: score that becomes 0.
-        spread: score difference that becomes 1.
+        scores: ``(distinct,)``, observed, ascending.
+        quantiles: ``(distinct,)``, what they become.
     """
 
-    floor: float
-    centre: float
-    spread: float
+    scores: np.ndarray
+    quantiles: np.ndarray
 
     @classmethod
     def of(cls, scores: np.ndarray) -> Scale:
-        """For observed scores, ``(n,)``; more is better."""
-        middle = float(np.median(scores))
-        above = float(scores.max()) - middle
-        floor = middle - 2 * above if above > 0 else -math.inf
-        clipped = np.maximum(scores, floor)
-        return cls(floor, float(clipped.mean()), float(clipped.std()) or 1.0)
+        """For observed scores, ``(n,)``; more is better, equal ones share their mean rank."""
+        distinct, counts = np.unique(scores, return_counts=True)
+        return cls(distinct, ndtri((np.cumsum(counts) - 0.5 * counts) / len(scores)))
 
     def __call__(self, scores: np.ndarray | float) -> np.ndarray:
-        """Scaled scores."""
-        return (np.maximum(scores, self.floor) - self.centre) / self.spread
+        """Scaled scores; those outside the observed range count as its ends."""
+        return np.asarray(np.interp(scores, self.scores, self.quantiles))
 
 
 def fitted_size(count: int) -> int:

@@ -29,7 +29,7 @@ _BOUND = 12.0  # on the logarithm of every hyperparameter
 # and interactions are weak.
 _TOTAL_WEIGHT = 1.0
 _SIGNAL = 1.0
-_NOISE = 0.05
+_NOISE = 0.15
 
 
 @dataclass(frozen=True)
