@@ -24,7 +24,7 @@ class Candidates:
     Attributes:
         points: canonical.
         codes: ``(points, columns)``.
-        costs: metric to ``(points,)``, for goals and limits in closed form.
+        costs: metric to ``(points,)``, for goals in closed form.
     """
 
     points: list[Point]
@@ -45,7 +45,7 @@ class Candidates:
 
 
 class Catalogue:
-    """Makes candidates.
+    """Makes candidates, and knows which are within the limits in closed form.
 
     Args:
         encoding: of the points.
@@ -58,22 +58,20 @@ class Catalogue:
     ) -> None:
         self._encoding = encoding
         self._limits = [limit for limit in objectives.limits if limit.metric in CLOSED_FORMS]
-        limited = [limit.metric for limit in self._limits]
-        self._metrics = sorted({*limited, *objectives.names} & {*CLOSED_FORMS})
+        self._goals = [name for name in objectives.names if name in CLOSED_FORMS]
         self._costs = lru_cache(_CACHED)(costs)
 
     def describe(self, points: Iterable[Point]) -> Candidates:
         """Candidates for ``points``, each once, whether or not within the limits."""
         unique = list(dict.fromkeys(points))
-        known = [self._costs(point) for point in unique] if self._metrics else []
-        costs = {metric: np.array([each[metric] for each in known]) for metric in self._metrics}
+        known = [self._costs(point) for point in unique] if self._goals else []
+        costs = {metric: np.array([each[metric] for each in known]) for metric in self._goals}
         return Candidates(unique, self._encoding(unique), costs)
+
+    def within(self, point: Point) -> bool:
+        """Whether a point is within the limits in closed form."""
+        return not any(limit.violation(self._costs(point)) for limit in self._limits)
 
     def allowed(self, points: Iterable[Point]) -> Candidates:
         """Candidates for those of ``points`` that are within the limits in closed form, each once."""
-        made = self.describe(points)
-        within = np.ones(len(made), dtype=bool)
-        for limit in self._limits:
-            costs = made.costs[limit.metric]
-            within &= costs <= limit.value if limit.upper else costs >= limit.value
-        return made.take(np.flatnonzero(within))
+        return self.describe(filter(self.within, dict.fromkeys(points)))

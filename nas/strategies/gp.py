@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _ENUMERABLE = 10_000  # points; every one is a candidate
 _SAMPLES = 64  # random candidates where there are more
 _STARTS = 4  # best points whose neighbours are candidates, and where local search starts
 _CLIMBS = 4  # steps of local search
+_KEPT = 32  # candidates after each step
 
 
 class Gp(Strategy):
@@ -99,22 +101,25 @@ class Gp(Strategy):
             candidates = self._enumerated().without(known)
             return candidates.take(criterion(candidates)).points
         best = improvable.take(np.argsort(-criterion.known_scores, kind="stable")[:_STARTS])
-        candidates = self._around([*self._sampled(rng), *best.points], best, known)
-        found = candidates.take(criterion(candidates))
+        found = self._best(criterion, [*self._sampled(rng), *best.points], best.points, known)
         for _ in range(_CLIMBS):
-            top = found.take(range(min(_STARTS, len(found))))
-            candidates = self._around(top.points, top, known)
-            found = candidates.take(criterion(candidates))
-            if found.points[: len(top)] == top.points:
+            top = found[:_STARTS]
+            found = self._best(criterion, found, top, known)
+            if found[: len(top)] == top:
                 break
-        return found.points
+        return found
 
-    def _around(
-        self, points: Sequence[Point], centres: Candidates, known: Container[Point]
-    ) -> Candidates:
-        """``points`` and the neighbours of ``centres``, those that can be proposed."""
-        near = [neighbour for point in centres.points for neighbour in self.space.neighbours(point)]
-        return self._catalogue.allowed([*points, *near]).without(known)
+    def _best(
+        self, criterion: Criterion, points: list[Point], centres: list[Point], known: Container[Point]
+    ) -> list[Point]:
+        """The best new ones of ``points`` and the neighbours of ``centres``.
+
+        Costs take longer than the criterion, so limits are looked at from the best candidate down.
+        """
+        near = [neighbour for point in centres for neighbour in self.space.neighbours(point)]
+        candidates = self._catalogue.describe([*points, *near]).without(known)
+        ranked = (candidates.points[index] for index in criterion(candidates))
+        return list(islice(filter(self._catalogue.within, ranked), _KEPT))
 
     def _spread(self, known: Collection[Point], rng: np.random.Generator) -> list[Point]:
         """Random points within the limits, first those that differ most from what is known."""
