@@ -8,6 +8,7 @@ REGISTRY = Registry(
     group="minnow.strategies",
     base=Strategy,
     builtins={
+        "gp": "nas.strategies.gp:Gp",
         "random": "nas.strategies.random:RandomSearch",
         "tpe": "nas.strategies.tpe:Tpe",
         "nni-evolution": "nas.strategies.nni_evolution:NniEvolution",

@@ -1,0 +1,80 @@
+"""Points of a space as binary codes whose weighted l1 distance is the distance between networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from nas.spaces.base import Decision
+
+Codes = np.ndarray  # (points, columns) of 0 and 1
+Points = np.ndarray  # (points, decisions) option indices
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the options of each decision become columns of 0 and 1.
+
+    Two options of a decision are at distance 1 if they are names. If they are numbers, half of the
+    distance is that they differ and half is how many options lie between them, so that 3 and 5 are
+    closer than 3 and 7. Both are l1 distances between binary codes: one-hot for the first, "at least
+    this large" (thermometer) for the second; so the distances of many points are one matrix product.
+
+    Attributes:
+        tables: per decision, the code of each option, ``(options, columns of the decision)``.
+        decision: ``(columns,)``, the decision that a column belongs to.
+        scale: ``(columns,)``, what a difference in a column adds to the decision's distance.
+    """
+
+    tables: tuple[np.ndarray, ...]
+    decision: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, decisions: Sequence[Decision]) -> Encoding:
+        """The encoding of a space's decisions; does not depend on the order of their options."""
+        coded = [_code(decision.options) for decision in decisions]
+        return cls(
+            tuple(table for table, _ in coded),
+            np.repeat(np.arange(len(coded)), [len(scale) for _, scale in coded]),
+            np.concatenate([scale for _, scale in coded]),
+        )
+
+    def __call__(self, points: Sequence[Sequence[int]] | Points) -> Codes:
+        """Codes of ``points``, ``(points, decisions)``, as ``(points, columns)``."""
+        array = np.asarray(points, dtype=np.intp).reshape(-1, len(self.tables))
+        return np.concatenate([table[array[:, place]] for place, table in enumerate(self.tables)], axis=1)
+
+    def distance(self, ones: Codes, others: Codes, weights: np.ndarray) -> np.ndarray:
+        """Sum over decisions of weight times distance, ``(ones, others)``.
+
+        Args:
+            ones: codes.
+            others: codes.
+            weights: ``(decisions,)``.
+        """
+        column = weights[self.decision] * self.scale
+        # |a - b| = a + b - 2 a b for a, b in {0, 1}
+        total = (ones @ column)[:, None] + (others @ column)[None] - 2 * (ones * column) @ others.T
+        return np.asarray(np.maximum(total, 0.0))
+
+    def distances(self, codes: Codes) -> np.ndarray:
+        """Distance of each pair in each decision, ``(decisions, points, points)``."""
+        unit = np.eye(len(self.tables))
+        return np.stack([self.distance(codes, codes, weights) for weights in unit])
+
+
+def _code(options: Sequence[object]) -> tuple[np.ndarray, np.ndarray]:
+    """One decision's table and the scale of its columns."""
+    count = len(options)
+    names = np.eye(count)
+    numbers = [option for option in options if isinstance(option, int | float)]
+    if count < 3 or len(numbers) < count or len(set(numbers)) < count:
+        return names, np.full(count, 0.5)
+    ordered = sorted(numbers)
+    steps = np.array([[float(number > low) for low, _ in pairwise(ordered)] for number in numbers])
+    scale = np.concatenate([np.full(count, 0.25), np.full(count - 1, 0.5 / (count - 1))])
+    return np.concatenate([names, steps], axis=1), scale
