@@ -214,7 +214,7 @@ def _report(
     if chosen is None:
         warn("no trial meets every limit; search on with --resume and more --trials")
         return
-    chance = 1 / len(summary.classes)
+    chance = 1 / classes
     if chosen.metrics is not None and chosen.metrics["f1"] < _NEAR_CHANCE * chance:
         warn(
             f"the best validation F1 is close to chance ({chance:.2f}), so the choice says little; "
