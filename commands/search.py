@@ -107,7 +107,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     if reason != "trials":
         why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
         say(f"stopped after {len(trials)} trials: {why[reason]}")
-    _report(trials, objectives, space, out, config, taught)
+    _report(trials, objectives, space, out, config, taught, data.num_classes)
     return summary
 
 
@@ -205,6 +205,7 @@ def _report(
     out: Path,
     config: SearchConfig,
     taught: Taught | None,
+    classes: int,
 ) -> None:
     failed = sum(not trial.completed for trial in trials)
     if failed:
