@@ -262,7 +262,10 @@ def test_workers_ignore_interrupts_from_their_first_moment_on(worker: ModuleType
     known = children()
     with ProcessExecutor(worker.factory, 2):
         assert signal.getsignal(signal.SIGINT) is before
-        started = [pid for pid in children() - known if b"spawn_main" in cmdline(pid)]
+        started: list[int] = []
+        deadline = time.monotonic() + 10
+        while len(started) < 2 and time.monotonic() < deadline:  # forked, but maybe not yet executing
+            started = [pid for pid in children() - known if b"spawn_main" in cmdline(pid)]
         assert len(started) == 2
         for pid in started:
             masks = [
@@ -310,6 +313,7 @@ if __name__ == "__main__":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"
