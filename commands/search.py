@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,13 @@ from nas.objectives import Objectives
 from nas.search import Executor, search
 from nas.spaces.base import SearchSpace
 from nas.store import Store, locked, open_storage
-from nas.strategies.base import Strategy
+from nas.strategies.base import Strategy, options_of
 from nas.trial import Proposal, Trial
 from training.device import pick_device
 from training.images import ImageSet
 from training.length import TRIAL, decided
 
 _NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
-_GIVEN = ("space", "objectives", "seed", "num_classes", "probes")  # what every strategy is made with
 
 
 def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary:
@@ -153,7 +151,7 @@ def _strategy(
     probes: Mapping[str, Callable[[Architecture], float]] = {
         "latency_ms": lambda a: measure_architecture(a, data.num_classes).median_ms
     }
-    known = [name for name in signature(kind).parameters if name not in _GIVEN]
+    known = options_of(kind)
     for name in config.options:
         if name not in known:
             raise UserError(

@@ -20,6 +20,7 @@ from nas.architecture import Architecture
 from nas.files import write_text
 from nas.networks import build
 from training.cache import cache_dir, explained
+from training.files import json_text
 
 
 def measure_architecture(
@@ -62,7 +63,7 @@ def measure_architecture(
     )
     record = {**what, "latency_ms": latency.to_dict()}
     with explained(directory):
-        write_text(path, json.dumps(record, indent=2) + "\n")
+        write_text(path, json_text(record))
     return latency
 
 

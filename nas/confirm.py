@@ -109,26 +109,21 @@ class Confirmed:
     def _candidate(self) -> Proposal | None:
         """The network to re-train; ``None``: none within the limits has completed."""
         objectives = self._strategy.objectives
-        attempts = Counter(map(_group, self._trained()))
+        attempts = Counter(proposal.group for proposal in self._trained())
         if len(objectives.goals) > 1:
             front = objectives.front(self._strategy.trials)
-            least = min(front, key=lambda trial: attempts[_group(trial.proposal)], default=None)
+            least = min(front, key=lambda trial: attempts[trial.proposal.group], default=None)
             return None if least is None else least.proposal
         networks = objectives.feasible(merged(objectives.sound(self._strategy.trials)))
         if not networks:
             return None
-        observed: dict[tuple[str, int | None], list[float]] = {_group(t.proposal): [] for t in networks}
+        observed: dict[tuple[str, int | None], list[float]] = {t.proposal.group: [] for t in networks}
         for trial in objectives.sound(self._strategy.trials):
-            if _group(trial.proposal) in observed:
+            if trial.proposal.group in observed:
                 loss = objectives.losses(trial.metrics or {})[0]
-                observed[_group(trial.proposal)].append(-loss)
+                observed[trial.proposal.group].append(-loss)
         counts = [attempts[group] for group in observed]
         return networks[most_informative(list(observed.values()), counts)].proposal
-
-
-def _group(proposal: Proposal) -> tuple[str, int | None]:
-    """Trainings that can be averaged."""
-    return proposal.architecture.key, proposal.epochs
 
 
 def most_informative(observed: Sequence[Sequence[float]], attempts: Sequence[int]) -> int:

@@ -22,6 +22,8 @@ METRICS: dict[str, bool] = {
     "latency_ms": False,
     "train_seconds": False,
 }
+#: Metrics in closed form, known without training or measuring anything.
+COSTS = ("params", "macs")
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
 _LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg%]?)\s*", re.I)
 

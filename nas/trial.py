@@ -28,6 +28,11 @@ class Proposal:
     epochs: int | None = None
     parent: int | None = None
 
+    @property
+    def group(self) -> tuple[str, int | None]:
+        """Network and length of training: what trainings that can be averaged share."""
+        return self.architecture.key, self.epochs
+
     def complete(self, metrics: Mapping[str, float]) -> Trial:
         """The trial of a training that ended with ``metrics``."""
         return Trial(self, {name: float(value) for name, value in metrics.items()}, None)
@@ -75,7 +80,7 @@ def merged(trials: Iterable[Trial]) -> list[Trial]:
     groups: dict[tuple[str, int | None], list[Trial]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
         if trial.completed:
-            groups.setdefault((trial.architecture.key, trial.proposal.epochs), []).append(trial)
+            groups.setdefault(trial.proposal.group, []).append(trial)
     return [_mean(group) if len(group) > 1 else group[0] for group in groups.values()]
 
 

@@ -19,6 +19,7 @@ from teachers.pretrained import replace_head, resolve
 from training.batches import Batches, augmentation_of
 from training.cache import cache_dir, explained
 from training.evaluate import evaluate
+from training.files import json_text
 from training.fit import Progress, cross_entropy, fit
 from training.images import ImageSet
 from training.length import TEACHER, decided
@@ -193,7 +194,7 @@ def _save(folder: Path, model: nn.Module, val: Metrics, seconds: float) -> None:
     record = {"sha256": _sha256(weights), "val": asdict(val), "seconds": seconds}
     with explained(folder):
         write_bytes(folder / "model.safetensors", weights)
-        write_text(folder / "teacher.json", json.dumps(record, indent=2) + "\n")
+        write_text(folder / "teacher.json", json_text(record))
         (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 

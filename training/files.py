@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
-from nas.files import write_bytes
+from nas.files import write_text
 
 _MENDABLE = {
     errno.ENOSPC: "the disk is full; free some space and try again",
@@ -46,15 +46,19 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise UserError(f"cannot write {path}: {advice}") from error
 
 
+def json_text(content: Any) -> str:
+    """Indented JSON, as files that people may read hold it."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, content: Any) -> None:
     """Replace ``path`` by ``content`` as indented JSON: the old file or the new one, never half.
 
     Raises:
         UserError: the disk is full, read-only or closed to this user.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with disk_errors(path):
-        write_bytes(path, text.encode("utf-8"))
+        write_text(path, json_text(content))
 
 
 def flush_directory(path: Path) -> None:

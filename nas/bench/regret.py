@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from nas.bench.table import Row, Table
 from nas.errors import UserError
-from nas.objectives import Objectives
+from nas.objectives import COSTS, Objectives
 from nas.trial import Trial
 
 REFERENCE_ACCURACY = 0.85  # of the hypervolume, as published for NAS-Bench-Macro's accuracy range
 _ACCURACIES = ("accuracy", "f1")
-_COSTS = ("macs", "params")
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +68,7 @@ class Truth:
             raise UserError(
                 f"--objective {first}: a benchmark's first objective is accuracy:max or f1:max"
             )
-        known = [*_ACCURACIES, *_COSTS]
+        known = [*_ACCURACIES, *COSTS]
         for metric in (*objectives.names, *(limit.metric for limit in objectives.limits)):
             if metric not in known:
                 raise UserError(f"the table does not know {metric}; it knows {', '.join(known)}")

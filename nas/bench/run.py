@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import lru_cache
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from nas.errors import UserError
 from nas.executors.local import interrupts_held_back, threads_limited
 from nas.objectives import Objectives
 from nas.search import Asker, search
-from nas.strategies.base import Strategy
+from nas.strategies.base import Strategy, options_of
 from nas.trial import Proposal, Trial
 
 
@@ -152,7 +151,8 @@ def run_all(
 
 def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a strategy has."""
-    return {name: value for name, value in options.items() if name in signature(kind).parameters}
+    known = options_of(kind)
+    return {name: value for name, value in options.items() if name in known}
 
 
 def check_options(strategies: list[str], options: Mapping[str, Any]) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 from nas.architecture import Architecture
 from nas.errors import UserError
 
+_ENUMERABLE = 10_000  # points
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -64,6 +66,11 @@ class SearchSpace(ABC):
     def size(self) -> int:
         """Number of points; at least the number of different networks."""
         return math.prod(len(decision.options) for decision in self.decisions)
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether there are few enough points to look at every one."""
+        return self.size <= _ENUMERABLE
 
     def validate(self, choices: Sequence[int]) -> tuple[int, ...]:
         """``choices`` as a tuple of Python integers.

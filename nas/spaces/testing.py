@@ -24,7 +24,6 @@ from nas.errors import UserError
 from nas.spaces.base import SearchSpace
 
 _CLASSES = 7
-_ENUMERABLE = 10_000
 Point = tuple[int, ...]
 
 
@@ -56,7 +55,7 @@ class Case:
 
     def all_or_some(self) -> Iterator[Point]:
         """Every point of a small space; of a large one, samples and everything one decision away."""
-        if self.space.size <= _ENUMERABLE:
+        if self.space.enumerable:
             sizes = [len(decision.options) for decision in self.space.decisions]
             yield from (tuple(map(int, index)) for index in np.ndindex(*sizes))
         else:

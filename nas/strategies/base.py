@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from inspect import Parameter, signature
+from typing import Required, TypedDict, final
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from nas.spaces.base import SearchSpace
 from nas.strategies.feasible import Filter, check_limits, next_feasible
 from nas.trial import Proposal, Trial
 
-_PATIENCE = 64  # refused proposals in a row before the space is searched for an acceptable one
+PATIENCE = 64  # refused proposals in a row before the space is searched for an acceptable one
+_FAR = 8  # refusals after which a mutation goes one step further
 
 
 class SpaceExhausted(Exception):
@@ -30,6 +32,26 @@ class Refusal:
 
     choices: tuple[int, ...]
     trial: Trial | None
+
+
+class Given(TypedDict, total=False):
+    """What every strategy is made with, besides its space, its objectives and its own options."""
+
+    seed: int
+    num_classes: Required[int]
+    probes: Mapping[str, Callable[[Architecture], float]] | None
+
+
+_COMMON = ("space", "objectives", *Given.__annotations__)
+
+
+def options_of(kind: type[Strategy]) -> list[str]:
+    """Names of a strategy's own options."""
+    return [
+        name
+        for name, parameter in signature(kind).parameters.items()
+        if name not in _COMMON and parameter.kind is not Parameter.VAR_KEYWORD
+    ]
 
 
 def training_seed(study_seed: int, number: int) -> int:
@@ -122,6 +144,16 @@ class Strategy(ABC):
                 metrics[limit.metric] = self._probes[limit.metric](architecture)
         return metrics
 
+    def violation(self, trial: Trial) -> float:
+        """How far a completed trial is outside the limits, its costs included; 0 within them."""
+        return self.objectives.violation({**self._costs(trial.architecture), **(trial.metrics or {})})
+
+    def further(self, choices: Sequence[int], refusals: int, rng: np.random.Generator) -> Sequence[int]:
+        """``choices`` mutated, and once more for every eight refusals: what is near may all be taken."""
+        for _ in range(1 + refusals // _FAR):
+            choices = self.space.mutate(choices, rng)
+        return choices
+
     @final
     def ask(self) -> Proposal:
         """The next network to train.
@@ -203,7 +235,7 @@ class Strategy(ABC):
     def _accepted(self, rng: np.random.Generator) -> tuple[int, ...] | None:
         """The first acceptable proposal, ``None`` after too many refusals."""
         accepts = self._filter()
-        for _ in range(_PATIENCE):
+        for _ in range(PATIENCE):
             choices = self.space.canonical(self.space.validate(self.propose(rng)))
             if accepts(choices):
                 return choices

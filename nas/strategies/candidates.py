@@ -8,12 +8,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from nas.objectives import Objectives
+from nas.objectives import COSTS, Objectives
 from nas.strategies.encoding import Codes, Encoding
 
 Point = tuple[int, ...]
 
-CLOSED_FORMS = ("params", "macs")  # metrics known without training or measuring anything
 _CACHED = 50_000  # networks whose costs are kept
 
 
@@ -57,8 +56,8 @@ class Catalogue:
         self, encoding: Encoding, objectives: Objectives, costs: Callable[[Point], Mapping[str, float]]
     ) -> None:
         self._encoding = encoding
-        self._limits = [limit for limit in objectives.limits if limit.metric in CLOSED_FORMS]
-        self._goals = [name for name in objectives.names if name in CLOSED_FORMS]
+        self._limits = [limit for limit in objectives.limits if limit.metric in COSTS]
+        self._goals = [name for name in objectives.names if name in COSTS]
         self._costs = lru_cache(_CACHED)(costs)
 
     def describe(self, points: Iterable[Point]) -> Candidates:

@@ -6,19 +6,17 @@ algorithm 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
 from nas import pareto
-from nas.architecture import Architecture
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy, whole_number
+from nas.strategies.base import Given, Strategy, whole_number
 from nas.trial import Trial
-
-_STEP = 8  # refusals after which a child is one mutation further from its parent
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,11 @@ class Evolution(Strategy):
         space: SearchSpace,
         objectives: Objectives,
         *,
-        seed: int = 0,
-        num_classes: int,
-        probes: Mapping[str, Callable[[Architecture], float]] | None = None,
         population: int = 20,
         sample: int = 5,
+        **given: Unpack[Given],
     ) -> None:
-        super().__init__(space, objectives, seed=seed, num_classes=num_classes, probes=probes)
+        super().__init__(space, objectives, **given)
         self._size = whole_number("evolution", "population", population, minimum=2)
         self._sample = whole_number("evolution", "sample", sample, minimum=1)
         self._population: list[_Individual] = []  # oldest first
@@ -69,20 +65,14 @@ class Evolution(Strategy):
             len(self._population), size=min(self._sample, len(self._population)), replace=False
         )
         parent = min(contenders, key=lambda index: self._order[index])
-        point: Sequence[int] = self._population[parent].choices
-        for _ in range(1 + len(self.refused) // _STEP):
-            point = self.space.mutate(point, rng)
-        return point
+        return self.further(self._population[parent].choices, len(self.refused), rng)
 
     def observe(self, trial: Trial) -> None:
         """Let the trial live and the oldest, or with several goals the worst, die."""
         if trial.metrics is None:
             return
-        known = {**self._costs(trial.architecture), **trial.metrics}
         self._population.append(
-            _Individual(
-                trial.choices, self.objectives.losses(trial.metrics), self.objectives.violation(known)
-            )
+            _Individual(trial.choices, self.objectives.losses(trial.metrics), self.violation(trial))
         )
         self._order = _order(self._population)
         if len(self._population) > self._size:

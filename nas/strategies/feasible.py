@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.architecture import Architecture
 from nas.errors import UserError
-from nas.objectives import Limit, Objectives
+from nas.objectives import COSTS, Limit, Objectives
 from nas.spaces.base import SearchSpace
 
 Measure = Callable[[Architecture], dict[str, float]]
@@ -23,10 +23,8 @@ Point = tuple[int, ...]
 
 _SAMPLES = 200
 _STARTS = 4
-_ENUMERABLE = 10_000  # points; small enough to look at every one
 _VISITS = 5_000  # points looked at before a space too large to enumerate counts as exhausted
 _MEASURED = 32  # networks measured before a limit on a measured metric counts as impossible
-_COSTS = ("params", "macs")
 _PROBED = ("latency_ms",)
 
 
@@ -73,7 +71,7 @@ def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Poi
     that sampling, descent on the costs, and a walk over the feasible neighbourhood found nothing.
     """
     space = accepts.space
-    if space.size <= _ENUMERABLE:
+    if space.enumerable:
         points = list(space.points())
         order = (points[index] for index in rng.permutation(len(points)))
         return next((point for point in order if accepts(point)), None)
@@ -104,7 +102,7 @@ def check_limits(accepts: Filter) -> None:
         UserError: none does; names the limit and the cheapest network's cost.
     """
     space, limits = accepts.space, accepts.objectives.limits
-    if not any(limit.metric in (*_COSTS, *_PROBED) for limit in limits):
+    if not any(limit.metric in (*COSTS, *_PROBED) for limit in limits):
         return
     rng = np.random.default_rng(0)
     sampled = (space.canonical(space.sample(rng)) for _ in range(_SAMPLES))
@@ -120,7 +118,7 @@ def check_limits(accepts: Filter) -> None:
 
 
 def _refuse_costs(accepts: Filter, rng: np.random.Generator) -> None:
-    limits = [limit for limit in accepts.objectives.limits if limit.metric in _COSTS]
+    limits = [limit for limit in accepts.objectives.limits if limit.metric in COSTS]
     for limit in limits:
         lowest = _cheapest(accepts, limit.metric, rng)
         if limit.upper and lowest > limit.value:
@@ -132,7 +130,7 @@ def _refuse_costs(accepts: Filter, rng: np.random.Generator) -> None:
 def _check_measured(accepts: Filter, start: Point, limits: list[Limit], rng: np.random.Generator) -> None:
     """Measure networks from few multiply-adds up, until one is within the limits."""
     space, macs = accepts.space, _macs_of(accepts)
-    if space.size <= _ENUMERABLE:
+    if space.enumerable:
         points = list(space.points())
     else:
         points = [space.canonical(space.sample(rng)) for _ in range(_SAMPLES)]
@@ -150,7 +148,7 @@ def _check_measured(accepts: Filter, start: Point, limits: list[Limit], rng: np.
 
 
 def _impossible(limit: Limit, lowest: float) -> str:
-    number = f"{lowest:,.0f}" if limit.metric in _COSTS else f"{lowest:,.4g}"
+    number = f"{lowest:,.0f}" if limit.metric in COSTS else f"{lowest:,.4g}"
     return (
         f"no network of this space meets {limit}: the smallest found has {limit.metric} {number}; "
         f"raise the limit or choose another --space or --resolution"
@@ -164,7 +162,7 @@ def _cheapest(accepts: Filter, metric: str, rng: np.random.Generator) -> float:
     def loss(point: Point) -> float:
         return accepts.costs(space.decode(point))[metric]
 
-    if space.size <= _ENUMERABLE:
+    if space.enumerable:
         return min(map(loss, space.points()))
     starts = [space.canonical(space.sample(rng)) for _ in range(_STARTS)]
     return min(loss(point) for start in starts for point in descend(space, loss, start))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from itertools import islice
+from typing import Unpack
 
 import numpy as np
 
-from nas.architecture import Architecture
-from nas.objectives import METRICS, Objectives
+from nas.objectives import COSTS, METRICS, Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy, whole_number
-from nas.strategies.candidates import CLOSED_FORMS, Candidates, Catalogue, Point
+from nas.strategies.base import Given, Strategy, whole_number
+from nas.strategies.candidates import Candidates, Catalogue, Point
 from nas.strategies.criterion import Criterion, View
 from nas.strategies.encoding import Encoding
 from nas.strategies.feasible import next_feasible
 from nas.strategies.learner import Learner
 from nas.trial import Trial
 
-_ENUMERABLE = 10_000  # points; every one is a candidate
-_SAMPLES = 64  # random candidates where there are more
+_SAMPLES = 64  # random candidates where the space is too large to take every point
 _STARTS = 4  # best points whose neighbours are candidates, and where local search starts
 _CLIMBS = 4  # steps of local search
 _KEPT = 32  # candidates after each step
@@ -44,12 +43,10 @@ class Gp(Strategy):
         space: SearchSpace,
         objectives: Objectives,
         *,
-        seed: int = 0,
-        num_classes: int,
-        probes: Mapping[str, Callable[[Architecture], float]] | None = None,
         startup: int = 10,
+        **given: Unpack[Given],
     ) -> None:
-        super().__init__(space, objectives, seed=seed, num_classes=num_classes, probes=probes)
+        super().__init__(space, objectives, **given)
         self._startup = whole_number("gp", "startup", startup, minimum=1)
         self._encoding = Encoding.of(space.decisions)
         limited = {limit.metric: METRICS[limit.metric] for limit in objectives.limits}
@@ -57,7 +54,7 @@ class Gp(Strategy):
         self._learners = {
             metric: Learner(self._encoding, maximize=maximize)
             for metric, maximize in (limited | goals).items()
-            if metric not in CLOSED_FORMS
+            if metric not in COSTS
         }
         self._catalogue = Catalogue(
             self._encoding, objectives, lambda point: self._costs(space.decode(point))
@@ -97,7 +94,7 @@ class Gp(Strategy):
         pending = self._catalogue.describe(waiting)
         views = {name: View.of(learner, pending) for name, learner in views_of.items()}
         criterion = Criterion(self.objectives, views, improvable, rng)
-        if self.space.size <= _ENUMERABLE:
+        if self.space.enumerable:
             candidates = self._enumerated().without(known)
             return candidates.take(criterion(candidates)).points
         best = improvable.take(np.argsort(-criterion.known_scores, kind="stable")[:_STARTS])

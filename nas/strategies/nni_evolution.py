@@ -7,18 +7,15 @@ import copy
 import io
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Unpack
 
 import numpy as np
 
-from nas.architecture import Architecture
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy, whole_number
+from nas.strategies.base import PATIENCE, Given, Strategy, whole_number
 from nas.trial import Trial
-
-_REPLAYS = 64  # steps of one ask that are followed again when its trial is told
 
 
 class NniEvolution(Strategy):
@@ -36,14 +33,12 @@ class NniEvolution(Strategy):
         space: SearchSpace,
         objectives: Objectives,
         *,
-        seed: int = 0,
-        num_classes: int,
-        probes: Mapping[str, Callable[[Architecture], float]] | None = None,
         population: int = 32,
+        **given: Unpack[Given],
     ) -> None:
-        super().__init__(space, objectives, seed=seed, num_classes=num_classes, probes=probes)
+        super().__init__(space, objectives, **given)
         population = whole_number("nni-evolution", "population", population, minimum=1)
-        self._tuner = _Tuner(space, population, np.random.default_rng([seed]))
+        self._tuner = _Tuner(space, population, np.random.default_rng([self.seed]))
         self._scratch = self._tuner
         self._results: dict[tuple[int, ...], Trial] = {}
 
@@ -64,7 +59,7 @@ class NniEvolution(Strategy):
         rng = np.random.default_rng([self.seed, trial.number])
         followed = copy.deepcopy(self._tuner)
         followed.reseed(rng)
-        for _ in range(_REPLAYS):
+        for _ in range(PATIENCE):
             choices = self.space.canonical(followed.generate())
             if choices == trial.choices:
                 self._tuner = followed

@@ -16,7 +16,7 @@ from nas.architecture import Architecture
 from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy, training_seed
+from nas.strategies.base import PATIENCE, Strategy, training_seed
 from nas.trial import Trial
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ _SEQUENCES = ("QMCSampler",)  # walk along one sequence, refused points included
 _STATELESS = ("TPESampler", "GPSampler", "RandomSampler", "BruteForceSampler")
 _NUMERIC = ("CmaEsSampler",)  # know no categories; an option is its index
 _DRAWS = {"GPSampler": 1, "TPESampler": 3}  # in one ask, of slow samplers; then around what was drawn
-_FAR = 8  # refusals after which such a point is one mutation further away
 _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
-_REPLAYS = 64  # draws of one ask that are followed again when its trial is told
 
 
 class OptunaSampler(Strategy):
@@ -92,10 +90,8 @@ class OptunaSampler(Strategy):
         draws = _DRAWS.get(self.sampler)
         if draws is None or len(self.refused) < draws:
             return self._scratch.draw(self._made(rng))
-        point: Sequence[int] = self.refused[int(rng.integers(draws))].choices
-        for _ in range(1 + (len(self.refused) - draws) // _FAR):
-            point = self.space.mutate(point, rng)
-        return point
+        drawn = self.refused[int(rng.integers(draws))].choices
+        return self.further(drawn, len(self.refused) - draws, rng)
 
     def observe(self, trial: Trial) -> None:
         """Add a completed trial, with what the sampler keeps of it; samplers ignore failed ones."""
@@ -105,8 +101,7 @@ class OptunaSampler(Strategy):
         if self.sampler not in _STATELESS:
             kept, self._history.attributes = self._follow(trial)
         values = self.objectives.values(trial.metrics)
-        violation = self.objectives.violation({**self._costs(trial.architecture), **trial.metrics})
-        self._history.add(trial.choices, values, violation, kept)
+        self._history.add(trial.choices, values, self.violation(trial), kept)
 
     def _follow(self, trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the sampler writes on the trial and on the study when it is asked for ``trial`` again."""
@@ -114,7 +109,7 @@ class OptunaSampler(Strategy):
         scratch = self._history.scratch([])
         written: list[tuple[dict[str, Any], dict[str, Any]]] = []
         ours = trial.proposal.seed == training_seed(self.seed, trial.number)
-        for _ in range(_REPLAYS if ours and self.sampler in _SEQUENCES else 1):
+        for _ in range(PATIENCE if ours and self.sampler in _SEQUENCES else 1):
             drawn = self.space.canonical(scratch.draw(self._made(rng)))
             written.append((dict(scratch.asking.system_attrs), scratch.attributes))
             if drawn == trial.choices:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-from nas.architecture import Architecture
 from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import whole_number
+from nas.strategies.base import Given, whole_number
 from nas.strategies.optuna_sampler import OptunaSampler
 
 
@@ -33,21 +31,17 @@ class Tpe(OptunaSampler):
         space: SearchSpace,
         objectives: Objectives,
         *,
-        seed: int = 0,
-        num_classes: int,
-        probes: Mapping[str, Callable[[Architecture], float]] | None = None,
         startup: int = 10,
         multivariate: bool = True,
         candidates: int = 24,
+        **given: Unpack[Given],
     ) -> None:
         if not isinstance(multivariate, bool):
             raise UserError(f"strategy 'tpe': multivariate is true or false, got {multivariate!r}")
         super().__init__(
             space,
             objectives,
-            seed=seed,
-            num_classes=num_classes,
-            probes=probes,
+            **given,
             n_startup_trials=whole_number("tpe", "startup", startup, minimum=0),
             n_ei_candidates=whole_number("tpe", "candidates", candidates, minimum=1),
             multivariate=multivariate,

@@ -108,8 +108,7 @@ def check_impossible(case: Case) -> None:
 
 
 def _cheapest(space: SearchSpace, metric: str) -> int:
-    small = space.size <= 10_000
-    points = space.points() if small else [(0,) * len(space.decisions)]
+    points = space.points() if space.enumerable else [(0,) * len(space.decisions)]
     return min(int(getattr(cost(space.decode(point), CLASSES), metric)) for point in points)
 
 
