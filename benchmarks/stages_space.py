@@ -13,14 +13,14 @@ from nas.architecture import Architecture, classifier
 from nas.layers import Conv, InvertedResidualv3, Layer
 from nas.spaces.base import Decision, SearchSpace
 
-_WIDTHS = (8, 12, 16)
+_WIDTHS = (8, 16)
 _DEPTHS = (0, 1, 2)
 _BLOCKS = ((3, 2.0), (5, 2.0), (3, 4.0))  # kernel, expansion
 _KINDS = ("k3e2", "k5e2", "k3e4")
 
 
 class Stages(SearchSpace):
-    """A stem and up to three stages of MobileNetV3 blocks: 441 networks."""
+    """A stem and up to three stages of MobileNetV3 blocks: 294 networks."""
 
     default_resolutions: ClassVar[tuple[int, ...]] = (16,)
 
