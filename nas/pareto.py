@@ -57,3 +57,19 @@ def crowding(losses: ArrayLike) -> NDArray[np.float64]:
         distance[order[[0, -1]]] = np.inf
         distance[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / span
     return distance
+
+
+def order(losses: ArrayLike, violations: ArrayLike | None = None) -> list[tuple[float, float]]:
+    """Sort keys of NSGA-II's selection, less is better: the front of each point, then how crowded it is.
+
+    Args:
+        losses: shape (points, goals).
+        violations: as in :func:`ranks`.
+    """
+    table = np.asarray(losses, dtype=float)
+    fronts = ranks(table, violations)
+    crowded = np.zeros(len(table))
+    for front in np.unique(fronts):
+        members = fronts == front
+        crowded[members] = -crowding(table[members])
+    return list(zip(fronts.tolist(), crowded.tolist(), strict=True))

@@ -33,6 +33,7 @@ SETTINGS = {
     "space": "space.name",
     "strategy": "strategy.name",
     "trials": "trials",
+    "fidelity": "fidelity",
     "confirm": "confirm",
     "loss": "loss.name",
     "loss_weight": "loss.weight",
