@@ -151,9 +151,8 @@ class SearchDisplay(_Display):
         self._start, self._done = time.monotonic(), self._known
         super().__init__()
         if self._bars is not None:
-            self._study = self._bars.add_task(
-                "trials", total=trials, completed=float(self._known), note=""
-            )
+            done = int(self._known)
+            self._study = self._bars.add_task("trials", total=trials, completed=done, note="")
             self._training = self._bars.add_task("training", total=None, note="", visible=False)
 
     def began(self, proposal: Proposal) -> None:
@@ -194,7 +193,7 @@ class SearchDisplay(_Display):
 
 
 def _epochs(trial: Trial) -> str:
-    return "" if trial.proposal.epochs is None else f"{trial.proposal.epochs} epochs; "
+    return "" if trial.proposal.epochs is None else f"epoch {trial.proposal.epochs}; "
 
 
 def _count(done: int | Fraction) -> str:

@@ -25,7 +25,7 @@ from training.schedule import flat, one_cycle
 
 @dataclass(frozen=True)
 class TrainEvaluator:
-    """Trains a proposal, or continues its parent's training; with a teacher's cached logits if there is one.
+    """Trains a proposal or continues its parent's training, with the cached logits of a teacher if any.
 
     Attributes:
         data: the images.
