@@ -129,18 +129,17 @@ class Halving:
             rung = self._rung(length)
             additions = max(0, math.ceil(left / (length - below))) + waiting[length]
             passing = (len(rung) + additions) // self._eta
-            for trial in rung:
-                ahead = sum(self._dominates(other, trial) for other in rung)
-                if ahead < passing and trial.number not in continued:
-                    needed.add(trial.number)
+            ahead = pareto.dominators(*self._merits(rung)) if rung else ()
+            needed |= {
+                trial.number
+                for trial, places in zip(rung, ahead, strict=True)
+                if places < passing and trial.number not in continued
+            }
         return needed
 
     def _promotable(self, rung: Sequence[Trial]) -> Trial | None:
         """The best trial of the rung's best third that was not continued."""
-        places = pareto.order(
-            [self.objectives.losses(trial.metrics or {}) for trial in rung],
-            [self._strategy.violation(trial) for trial in rung],
-        )
+        places = pareto.order(*self._merits(rung)) if rung else []
         best = sorted(range(len(rung)), key=lambda index: (places[index], rung[index].number))
         continued = self._continued()
         passing = (rung[index] for index in best[: len(rung) // self._eta])
@@ -161,12 +160,10 @@ class Halving:
         ]
         return sorted(found, key=lambda trial: trial.number)
 
-    def _dominates(self, one: Trial, other: Trial) -> bool:
-        """Whether a trial comes before another whatever else is in their rung."""
-        beyond, farther = self._strategy.violation(one), self._strategy.violation(other)
-        if beyond == farther == 0:
-            return self.objectives.dominates(one.metrics or {}, other.metrics or {})
-        return beyond < farther
+    def _merits(self, rung: Sequence[Trial]) -> tuple[list[tuple[float, ...]], list[float]]:
+        """Losses and violations of the limits, per trial."""
+        losses = [self.objectives.losses(trial.metrics or {}) for trial in rung]
+        return losses, [self._strategy.violation(trial) for trial in rung]
 
     def _continued(self) -> set[int | None]:
         return {proposal.parent for proposal in self._trained()}

@@ -39,6 +39,27 @@ def ranks(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.
     return found
 
 
+def dominators(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.int64]:
+    """How many points dominate each point, under constrained dominance as in :func:`ranks`.
+
+    Every one of them is in an earlier front, whatever points are added.
+
+    Args:
+        losses: shape (points, goals), less is better.
+        violations: shape (points,), 0 within all limits; ``None``: all are.
+
+    Returns:
+        Shape (points,).
+    """
+    table = np.asarray(losses, dtype=float)
+    beyond = np.zeros(len(table)) if violations is None else np.asarray(violations, dtype=float)
+    no_worse = (table[:, None] <= table[None, :]).all(axis=2)
+    better = (table[:, None] < table[None, :]).any(axis=2)
+    both_within = (beyond[:, None] <= 0) & (beyond[None, :] <= 0)
+    dominates = (both_within & no_worse & better) | (beyond[:, None] < beyond[None, :])
+    return np.asarray(dominates.sum(axis=0))
+
+
 def crowding(losses: ArrayLike) -> NDArray[np.float64]:
     """Crowding distance within one front: how far the neighbours of a point are from each other.
 
