@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-COMMAND = "search --space toy --strategy random --fidelity asha --epochs 9"
+COMMAND = "search --space toy --strategy random --fidelity asha --epochs 3"
 
 
 def trials(run) -> list[tuple]:
@@ -13,22 +13,22 @@ def trials(run) -> list[tuple]:
 
 
 def test_the_study_shows_and_keeps_what_it_should(here, minnow):
-    whole = minnow(f"{COMMAND} --trials 2 --out whole")
+    whole = minnow(f"{COMMAND} --trials 3 --out whole")
     assert whole.code == 0
-    assert "2 trials of 9 epochs, spent in rungs of 1, 3, 9" in "".join(whole.notices)
+    assert "3 trials of 3 epochs, spent in rungs of 1, 3" in "".join(whole.notices)
     assert any("(epoch 3; " in line for line in whole.notices)
     assert "epochs" in whole.output
-    assert {epochs for _, epochs, _, _ in trials(here / "whole")} == {1, 3, 9}
+    assert {epochs for _, epochs, _, _ in trials(here / "whole")} == {1, 3}
     kept = {path.name for path in (here / "whole/checkpoints").iterdir()}
-    assert len(kept) <= 2 and "0000.pt.tmp" not in kept
-    assert minnow(f"{COMMAND} --trials 1 --out cut").code == 0
-    assert minnow("search --resume --trials 2 --out cut").code == 0
+    assert len(kept) < 2
+    assert minnow(f"{COMMAND} --trials 2 --out cut").code == 0
+    assert minnow("search --resume --trials 3 --out cut").code == 0
     assert trials(here / "cut") == trials(here / "whole")
     assert "another fidelity" in minnow("search --resume --fidelity full --out cut").complaint
 
 
 def test_workers_and_confirmation(here, minnow):
-    said = minnow(f"{COMMAND.replace('9', '3')} --trials 4 --confirm 1 --workers 2 --out new")
+    said = minnow(f"{COMMAND} --trials 3 --confirm 1 --workers 2 --out new")
     assert said.code == 0
     found = trials(here / "new")
     assert [number for number, *_ in found] == list(range(len(found)))
