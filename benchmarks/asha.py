@@ -91,15 +91,15 @@ class Listed(SearchSpace):
 
 
 def replay(asker: Asker, curves: Curves) -> np.ndarray:
-    """Merit of the pick after every epoch, (all epochs,); NaN while there is none.
+    """Merit of the pick after every epoch of a study, (epochs + 1,); NaN while there is none.
 
     Args:
         asker: new; its space is :class:`Listed`.
         curves: of the networks.
     """
     study = MemoryStudy()
-    search(asker, SerialExecutor(curves.metrics), study, trials=len(curves.points))
-    merit = np.full(len(curves.points) * curves.epochs + 1, np.nan)
+    search(asker, SerialExecutor(curves.metrics), study, trials=max(FULL))
+    merit = np.full((max(FULL) + 1) * curves.epochs, np.nan)
     lengths = {None: 0, **{trial.number: trial.proposal.epochs or 0 for trial in study.finished}}
     spent = 0
     for count, trial in enumerate(study.finished, start=1):

@@ -65,7 +65,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     space = space_class(config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     halving = Halving(strategy, epochs=train.epochs) if halved else None
-    asker = Confirmed(halving or strategy, trials=config.trials, confirm=config.confirm)
+    full = train.epochs if halved else None
+    asker = Confirmed(halving or strategy, trials=config.trials, confirm=config.confirm, epochs=full)
     made = runs.make_run(out)
     with interruptible(f"search --resume --out {out}"), locked(out):
         with contextlib.nullcontext() if resume else runs.taken_back(out, made):

@@ -36,24 +36,25 @@ class Confirmed:
     next training promises most for the pick is trained again: see :func:`most_informative`. With
     several goals it is the network of the front that was trained least. Where nothing can be confirmed
     yet, the search goes on; where the space is exhausted, confirmation begins early. Where trainings
-    have several lengths, the networks of the longest are trained again, from scratch and for as long.
+    have several lengths, networks that were trained in full are trained again, from scratch and in full.
 
     Args:
         strategy: a strategy, or a wrapper of one; new, with nothing told.
         trials: of the whole study, confirmations included.
         confirm: how many of them, the last, re-train known networks.
+        epochs: of a full training; ``None``: all are.
 
     Raises:
         UserError: nothing would be left to confirm.
     """
 
-    def __init__(self, strategy: Reserver, *, trials: int, confirm: int) -> None:
+    def __init__(self, strategy: Reserver, *, trials: int, confirm: int, epochs: int | None = None) -> None:
         if not 0 <= confirm < trials:
             raise UserError(
                 f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
             )
         self._strategy, self._confirm = strategy, confirm
-        self._new = trials - confirm
+        self._new, self._epochs = trials - confirm, epochs
         self.repeats: set[int] = set()  # numbers of the confirmations asked for here
 
     @property
@@ -95,7 +96,7 @@ class Confirmed:
         return self._strategy.measure(architecture)
 
     def _repeat(self, known: Proposal) -> Proposal:
-        proposal = self._strategy.reserve(known, epochs=known.epochs)
+        proposal = self._strategy.reserve(known, epochs=self._epochs)
         self.repeats.add(proposal.number)
         return proposal
 
@@ -109,18 +110,19 @@ class Confirmed:
         return [*(trial.proposal for trial in self._strategy.trials), *self._strategy.pending.values()]
 
     def _candidate(self) -> Proposal | None:
-        """The network to re-train; ``None``: none within the limits has completed."""
+        """The network to re-train; ``None``: none within the limits has completed a full training."""
         objectives = self._strategy.objectives
+        full = [trial for trial in self._strategy.trials if trial.proposal.epochs == self._epochs]
         attempts = Counter(proposal.group for proposal in self._trained())
         if len(objectives.goals) > 1:
-            front = objectives.front(self._strategy.trials)
+            front = objectives.front(full)
             least = min(front, key=lambda trial: attempts[trial.proposal.group], default=None)
             return None if least is None else least.proposal
-        networks = objectives.compared(self._strategy.trials)
+        networks = objectives.compared(full)
         if not networks:
             return None
         observed: dict[tuple[str, int | None], list[float]] = {t.proposal.group: [] for t in networks}
-        for trial in objectives.sound(self._strategy.trials):
+        for trial in objectives.sound(full):
             if trial.proposal.group in observed:
                 loss = objectives.losses(trial.metrics or {})[0]
                 observed[trial.proposal.group].append(-loss)

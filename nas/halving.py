@@ -163,7 +163,7 @@ class Halving:
     def _merits(self, rung: Sequence[Trial]) -> tuple[list[tuple[float, ...]], list[float]]:
         """Losses and violations of the limits, per trial."""
         losses = [self.objectives.losses(trial.metrics or {}) for trial in rung]
-        return losses, [self._strategy.violation(trial) for trial in rung]
+        return losses, [self.objectives.violation(trial.metrics or {}) for trial in rung]
 
     def _continued(self) -> set[int | None]:
         return {proposal.parent for proposal in self._trained()}

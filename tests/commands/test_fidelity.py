@@ -28,7 +28,7 @@ def test_the_study_shows_and_keeps_what_it_should(here, minnow):
 
 
 def test_workers_and_confirmation(here, minnow):
-    said = minnow(f"{COMMAND} --trials 3 --confirm 1 --workers 2 --out new")
+    said = minnow(f"{COMMAND} --trials 4 --confirm 1 --workers 2 --out new")
     assert said.code == 0
     found = trials(here / "new")
     assert [number for number, *_ in found] == list(range(len(found)))

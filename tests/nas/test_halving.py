@@ -213,7 +213,7 @@ def test_the_strategy_learns_from_the_shortest_rung() -> None:
             learned.append(trial)
 
     strategy = Learns(nas.spaces.load("macro")(), Objectives.parse(["f1"]), num_classes=10)
-    trials, _ = run(Confirmed(Halving(strategy, epochs=9), trials=8, confirm=2))
+    trials, _ = run(Confirmed(Halving(strategy, epochs=9), trials=8, confirm=2, epochs=9))
     assert {trial.proposal.epochs for trial in learned} == {1}
     assert len(learned) == sum(t.proposal.epochs == 1 for t in trials)
     assert strategy.trials == trials
@@ -238,7 +238,7 @@ def test_networks_are_compared_by_their_longest_trainings_alone() -> None:
 def test_confirmations_repeat_the_longest_trainings_from_scratch(
     workers: int, goals: tuple[str, ...]
 ) -> None:
-    asker = Confirmed(made(goals=goals), trials=20, confirm=4)
+    asker = Confirmed(made(goals=goals), trials=20, confirm=4, epochs=9)
     trials, reason = run(asker, 20, workers)
     repeats = [trial for trial in trials if trial.number in asker.repeats]
     assert (len(repeats), reason) == (4, "trials")
@@ -259,7 +259,7 @@ def stored(folder: Path, name: str) -> tuple[Confirmed, Store]:
     asker = made(name)
     space = nas.spaces.load("macro")()
     store = Store(open_storage(folder / "study.journal", None), "study", space, asker.objectives, {})
-    return Confirmed(asker, trials=6, confirm=2), store
+    return Confirmed(asker, trials=6, confirm=2, epochs=9), store
 
 
 def run_stored(folder: Path, name: str, evaluate=curve) -> list[Trial]:
