@@ -9,8 +9,8 @@ what the search would pick, and its merit is its F1 on validation after a full t
 trainings the table tells their mean merit over the runs, and after how many epochs halving's mean merit
 is as high.
 
-The spread is the standard error by bootstrap over runs; the curves stay the same ones, so it says nothing
-about other networks or data.
+The spread is a 90 % interval by bootstrap over runs; the curves stay the same ones, so it says nothing
+about other networks or data. Infinity: halving has seen every network before it is as good.
 """
 
 from __future__ import annotations
@@ -149,10 +149,11 @@ def main() -> None:
     for n in FULL:
         whole = n * curves.epochs
         ratio = needed(full, halved, n, curves.epochs) / whole
-        spread = np.std([needed(full[i], halved[i], n, curves.epochs) / whole for i in resampled])
+        ratios = [needed(full[i], halved[i], n, curves.epochs) / whole for i in resampled]
+        low, high = np.quantile(ratios, (0.05, 0.95), method="nearest")
         print(
-            f"| {n} | {whole} | {full[:, whole].mean():.4f} | {ratio * whole:.0f} ± {spread * whole:.0f} "
-            f"| {ratio:.2f} ± {spread:.2f} |"
+            f"| {n} | {whole} | {full[:, whole].mean():.4f} | {ratio * whole:.0f} "
+            f"| {ratio:.2f} ({low:.2f} to {high:.2f}) |"
         )
 
 

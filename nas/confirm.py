@@ -48,7 +48,9 @@ class Confirmed:
         UserError: nothing would be left to confirm.
     """
 
-    def __init__(self, strategy: Reserver, *, trials: int, confirm: int, epochs: int | None = None) -> None:
+    def __init__(
+        self, strategy: Reserver, *, trials: int, confirm: int, epochs: int | None = None
+    ) -> None:
         if not 0 <= confirm < trials:
             raise UserError(
                 f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
