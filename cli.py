@@ -89,7 +89,18 @@ def search(
         list[str] | None, Option(help="Option of the strategy, as in startup=5. Repeatable.")
     ] = None,
     trials: Annotated[
-        int | None, Option(help="Networks to train, those of earlier runs included. (default: 20)")
+        int | None,
+        Option(
+            help="Networks to train, those of earlier runs included; with --fidelity asha a budget of "
+            "as many full trainings, for several times the networks. (default: 20)"
+        ),
+    ] = None,
+    fidelity: Annotated[
+        str | None,
+        Option(
+            help="full: train every network for --epochs. asha: train new ones for a ninth (or a third "
+            "...) of them, and of each three the best goes on for three times as long. (default: full)"
+        ),
     ] = None,
     confirm: Annotated[
         int | None,
@@ -102,7 +113,12 @@ def search(
         str | None, Option(help="Start nothing new after this time, as in 90s, 10m or 1h30m.")
     ] = None,
     epochs: Annotated[
-        int | None, Option(help=f"{_EPOCHS} (default: 5, or 100 steps where folders are small)", min=1)
+        int | None,
+        Option(
+            help=f"{_EPOCHS} With --fidelity asha of a network that gets to the end, by default 9 or 450 "
+            "steps. (default: 5, or 100 steps where folders are small)",
+            min=1,
+        ),
     ] = None,
     objective: Annotated[
         list[str] | None,
@@ -168,6 +184,7 @@ def search(
             "strategy.name": strategy,
             "strategy.options": strategy_option,
             "trials": trials,
+            "fidelity": fidelity,
             "confirm": confirm,
             "timeout": timeout,
             "train.epochs": epochs,

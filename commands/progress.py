@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -123,6 +124,11 @@ class TrainingDisplay(_Display):
         self._bars.update(self._task, completed=done, note=note)
 
 
+def whole(proposal: Proposal) -> int:
+    """Every proposal is a full training."""
+    return 1
+
+
 class SearchDisplay(_Display):
     """Progress of a search: trials, the best so far, and the training under way.
 
@@ -130,14 +136,23 @@ class SearchDisplay(_Display):
         objectives: decide what is best.
         known: trials of earlier runs of the study.
         trials: wanted in all.
+        share: how much of one a proposal counts as.
     """
 
-    def __init__(self, objectives: Objectives, known: list[Trial], trials: int) -> None:
+    def __init__(
+        self,
+        objectives: Objectives,
+        known: list[Trial],
+        trials: int,
+        share: Callable[[Proposal], int | Fraction] = whole,
+    ) -> None:
         self._objectives, self._trials, self._total = objectives, list(known), trials
-        self._start, self._ended = time.monotonic(), 0
+        self._share, self._known = share, sum(share(trial.proposal) for trial in known)
+        self._start, self._done = time.monotonic(), self._known
         super().__init__()
         if self._bars is not None:
-            self._study = self._bars.add_task("trials", total=trials, completed=len(known), note="")
+            done = int(self._known)
+            self._study = self._bars.add_task("trials", total=trials, completed=done, note="")
             self._training = self._bars.add_task("training", total=None, note="", visible=False)
 
     def began(self, proposal: Proposal) -> None:
@@ -158,22 +173,31 @@ class SearchDisplay(_Display):
     def ended(self, trial: Trial) -> None:
         """A trial ended."""
         self._trials.append(trial)
-        self._ended += 1
+        self._done += self._share(trial.proposal)
         best = self._objectives.best(self._trials)
         note = "" if best is None else f"best {self._summary(best)} (trial {best.number})"
         if self._bars is not None:
-            self._bars.update(self._study, completed=len(self._trials), note=note)
+            self._bars.update(self._study, completed=float(self._done), note=note)
             return
-        left = (self._total - len(self._trials)) * (time.monotonic() - self._start) / self._ended
+        rate = float(self._done - self._known) / (time.monotonic() - self._start)
+        left = float(self._total - self._done) / rate
         outcome = f"failed: {trial.error}" if trial.metrics is None else self._summary(trial)
         say(
-            f"trial {trial.number} ({len(self._trials)} of {self._total}): {outcome}; {note}; "
-            f"{_duration(left)} left"
+            f"trial {trial.number} ({_epochs(trial)}{_count(self._done)} of {self._total}): {outcome}; "
+            f"{note}; {_duration(left)} left"
         )
 
     def _summary(self, trial: Trial) -> str:
         metrics = trial.metrics or {}
         return ", ".join(f"{name} {metric_text(name, metrics[name])}" for name in self._objectives.names)
+
+
+def _epochs(trial: Trial) -> str:
+    return "" if trial.proposal.epochs is None else f"epoch {trial.proposal.epochs}; "
+
+
+def _count(done: int | Fraction) -> str:
+    return str(done) if isinstance(done, int) else f"{float(done):.1f}"
 
 
 def _duration(seconds: float) -> str:

@@ -111,7 +111,8 @@ class Summary:
         best: number of the chosen trial; ``None`` when no trial meets the limits.
         knee: number of the front's knee.
         front: numbers, best in the first goal first.
-        trials: per trial ``number``, ``choices`` by name, ``metrics`` or ``error``.
+        trials: per trial ``number``, ``choices`` by name, ``metrics`` or ``error``; ``epochs`` and
+            ``parent`` where trainings have several lengths.
     """
 
     classes: list[str]
@@ -141,6 +142,7 @@ def write_summary(
                 "choices": space.options(trial.choices),
                 "metrics": None if trial.metrics is None else dict(trial.metrics),
                 "error": trial.error,
+                **_length(trial),
             }
             for trial in trials
         ],
@@ -168,6 +170,11 @@ def read_summary(run: Path) -> Summary:
         raise UserError(f"{run} is not the directory of a search: {path} is missing") from None
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); resume the search to write it again") from None
+
+
+def _length(trial: Trial) -> dict[str, int | None]:
+    proposal = trial.proposal
+    return {} if proposal.epochs is None else {"epochs": proposal.epochs, "parent": proposal.parent}
 
 
 def architecture_path(run: Path, number: int) -> Path:

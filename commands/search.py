@@ -14,7 +14,7 @@ import nas.strategies
 from commands import runs
 from commands.console import interruptible, next_step, output, program, say, warn
 from commands.data import open_data
-from commands.progress import SearchDisplay
+from commands.progress import SearchDisplay, whole
 from commands.tables import front_table
 from commands.teaching import compare_with_teacher, teach
 from deploy.latency_cache import measure_architecture
@@ -24,9 +24,10 @@ from nas.architecture import Architecture
 from nas.config import SearchConfig, StrategyConfig, to_yaml
 from nas.confirm import Confirmed
 from nas.errors import UserError
-from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory
+from nas.evaluators import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.files import write_text
+from nas.halving import Halving
 from nas.objectives import Objectives
 from nas.search import Executor, search
 from nas.spaces.base import SearchSpace
@@ -35,7 +36,7 @@ from nas.strategies.base import Strategy, options_of
 from nas.trial import Proposal, Trial
 from training.device import pick_device
 from training.images import ImageSet
-from training.length import TRIAL, decided
+from training.length import HALVED_TRIAL, TRIAL, decided
 
 _NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
 
@@ -58,11 +59,14 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         runs.check_new(out)
     objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
-    train = decided(config.train, len(data.splits["train"]), TRIAL)
+    halved = config.fidelity == "asha"
+    train = decided(config.train, len(data.splits["train"]), HALVED_TRIAL if halved else TRIAL)
     config = config.model_copy(update={"train": train})
     space = space_class(config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
-    asker = Confirmed(strategy, trials=config.trials, confirm=config.confirm)
+    halving = Halving(strategy, epochs=train.epochs) if halved else None
+    full = train.epochs if halved else None
+    asker = Confirmed(halving or strategy, trials=config.trials, confirm=config.confirm, epochs=full)
     made = runs.make_run(out)
     with interruptible(f"search --resume --out {out}"), locked(out):
         with contextlib.nullcontext() if resume else runs.taken_back(out, made):
@@ -79,17 +83,21 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
             write_text(out / runs.CONFIG, to_yaml(config))
         runs.mark_latest(out)
         known = store.trials()
-        say(_plan(config, space, objectives, out, len(known)))
-        display = SearchDisplay(objectives, known, config.trials)
+        say(_plan(config, space, objectives, out, len(known), halving))
+        share = whole if halving is None else halving.share
+        display = SearchDisplay(objectives, known, config.trials, share)
+        checkpoints = None if halving is None else Checkpoints(out / "checkpoints", warn)
         keeper = _Keeper(display, known, out, objectives, space, data.classes)
+        if halving is not None and checkpoints is not None:
+            keeper.tidy = lambda: checkpoints.keep(halving.continuable(config.trials))
         outputs = None if taught is None else taught.outputs
         with contextlib.ExitStack() as stack:
             executor: Executor
             if config.workers == 1:
-                evaluator = TrainEvaluator(data, config, outputs, display.training)
+                evaluator = TrainEvaluator(data, config, outputs, checkpoints, display.training)
                 executor = SerialExecutor(evaluator)
             else:
-                factory = TrainEvaluatorFactory(config, outputs)
+                factory = TrainEvaluatorFactory(config, outputs, checkpoints)
                 executor = stack.enter_context(ProcessExecutor(factory, config.workers))
             stack.enter_context(display)
             reason = search(
@@ -130,6 +138,7 @@ class _Keeper:
         self._display, self._trials = display, list(known)
         self._out, self._objectives = out, objectives
         self._space, self._classes = space, classes
+        self.tidy: Callable[[], None] = lambda: None  # called when a trial has been stored
 
     def began(self, proposal: Proposal) -> None:
         self._display.began(proposal)
@@ -137,6 +146,7 @@ class _Keeper:
     def ended(self, trial: Trial) -> None:
         self._trials.append(trial)
         runs.write_summary(self._out, self._trials, self._objectives, self._space, self._classes)
+        self.tidy()
         self._display.ended(trial)
 
 
@@ -181,17 +191,28 @@ def _identity(
         "augment": config.augment.model_dump(mode="json"),
         "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
+        **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
     }
 
 
-def _plan(config: SearchConfig, space: SearchSpace, objectives: Objectives, out: Path, known: int) -> str:
+def _plan(
+    config: SearchConfig,
+    space: SearchSpace,
+    objectives: Objectives,
+    out: Path,
+    known: int,
+    halving: Halving | None,
+) -> str:
     wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
     sides = ", ".join(map(str, space.resolutions))
     ending = f", the last {config.confirm} to confirm the best" if config.confirm else ""
     at = f"{known} trials known, " if known else ""
+    lengths = f"{config.train.epochs} epochs"
+    if halving is not None:
+        lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
     return (
         f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {wants}; {at}{config.trials} trials of {config.train.epochs} epochs{ending} on "
+        f"for {wants}; {at}{config.trials} trials of {lengths}{ending} on "
         f"{pick_device().type}; results in {out}"
     )
 

@@ -24,6 +24,9 @@ def front_table(
     table = Table(title=f"Pareto front ({wants})", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("")
     table.add_column("trial", justify="right")
+    halved = any(trial.proposal.epochs is not None for trial in front)
+    if halved:
+        table.add_column("epochs", justify="right")
     columns = list(dict.fromkeys([*objectives.names, *_SHOWN]))
     for name in columns:
         title = f"val {TITLES[name]}" if name in ("f1", "accuracy") else TITLES[name]
@@ -34,6 +37,7 @@ def front_table(
         table.add_row(
             "chosen" if trial.number == chosen.number else "",
             str(trial.number),
+            *([str(trial.proposal.epochs)] if halved else []),
             *(metric_text(name, metrics[name]) if name in metrics else "-" for name in columns),
             f"{trial.architecture.resolution} px",
             style="bold" if trial.number == chosen.number else None,

@@ -128,6 +128,7 @@ class SearchConfig(_Model):
     strategy: StrategyConfig = StrategyConfig()
     objectives: tuple[str, ...] = ("f1:max",)
     limits: tuple[str, ...] = ()
+    fidelity: Literal["full", "asha"] = "full"
     trials: Annotated[int, Field(ge=1)] = 20
     confirm: Annotated[int, Field(ge=0)] = 0
     timeout: Annotated[float | None, Field(gt=0)] = None

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.architecture import Architecture
 from nas.errors import UserError
-from nas.strategies.base import SpaceExhausted, Strategy, training_seed
-from nas.trial import Proposal, Trial, merged
+from nas.search import Reserver
+from nas.strategies.base import SpaceExhausted
+from nas.trial import Proposal, Trial
 
 _TAIL = 0.25  # share of the networks, the best ones, whose results shape the prior
 _LEAST = 5  # networks, at least
@@ -34,24 +35,28 @@ class Confirmed:
     Every network's merit is the mean of its trainings (see :meth:`Objectives.front`), and the one whose
     next training promises most for the pick is trained again: see :func:`most_informative`. With
     several goals it is the network of the front that was trained least. Where nothing can be confirmed
-    yet, the search goes on; where the space is exhausted, confirmation begins early.
+    yet, the search goes on; where the space is exhausted, confirmation begins early. Where trainings
+    have several lengths, networks that were trained in full are trained again, from scratch and in full.
 
     Args:
-        strategy: new, with nothing told.
+        strategy: a strategy, or a wrapper of one; new, with nothing told.
         trials: of the whole study, confirmations included.
         confirm: how many of them, the last, re-train known networks.
+        epochs: of a full training; ``None``: all are.
 
     Raises:
         UserError: nothing would be left to confirm.
     """
 
-    def __init__(self, strategy: Strategy, *, trials: int, confirm: int) -> None:
+    def __init__(
+        self, strategy: Reserver, *, trials: int, confirm: int, epochs: int | None = None
+    ) -> None:
         if not 0 <= confirm < trials:
             raise UserError(
                 f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
             )
         self._strategy, self._confirm = strategy, confirm
-        self._new = trials - confirm
+        self._new, self._epochs = trials - confirm, epochs
         self.repeats: set[int] = set()  # numbers of the confirmations asked for here
 
     @property
@@ -59,14 +64,18 @@ class Confirmed:
         """Told trials, in the order they were told."""
         return self._strategy.trials
 
+    @property
+    def begun(self) -> int | Fraction:
+        """Trials told or under way."""
+        return self._strategy.begun
+
     def ask(self) -> Proposal:
         """A new network, or near the end of the study a known one with a new seed.
 
         Raises:
             SpaceExhausted: there is no new network, and the confirmations are over or impossible.
         """
-        begun = len(self._strategy.trials) + len(self._strategy.pending)
-        if begun >= self._new and (known := self._candidate()) is not None:
+        if self.begun >= self._new and (known := self._candidate()) is not None:
             return self._repeat(known)
         try:
             return self._strategy.ask()
@@ -89,17 +98,13 @@ class Confirmed:
         return self._strategy.measure(architecture)
 
     def _repeat(self, known: Proposal) -> Proposal:
-        strategy = self._strategy
-        number = 1 + max(proposal.number for proposal in self._trained())
-        seed = training_seed(strategy.seed, number)
-        proposal = replace(known, number=number, seed=seed, parent=None)
-        strategy.resume(proposal)
-        self.repeats.add(number)
+        proposal = self._strategy.reserve(known, epochs=self._epochs)
+        self.repeats.add(proposal.number)
         return proposal
 
     def _repeated(self) -> int:
-        """Trainings, told or under way, of networks that were trained before."""
-        keys = [proposal.architecture.key for proposal in self._trained()]
+        """Trainings from scratch, told or under way, of networks that were trained before."""
+        keys = [proposal.architecture.key for proposal in self._trained() if proposal.parent is None]
         return len(keys) - len(set(keys))
 
     def _trained(self) -> list[Proposal]:
@@ -107,18 +112,19 @@ class Confirmed:
         return [*(trial.proposal for trial in self._strategy.trials), *self._strategy.pending.values()]
 
     def _candidate(self) -> Proposal | None:
-        """The network to re-train; ``None``: none within the limits has completed."""
+        """The network to re-train; ``None``: none within the limits has completed a full training."""
         objectives = self._strategy.objectives
+        full = [trial for trial in self._strategy.trials if trial.proposal.epochs == self._epochs]
         attempts = Counter(proposal.group for proposal in self._trained())
         if len(objectives.goals) > 1:
-            front = objectives.front(self._strategy.trials)
+            front = objectives.front(full)
             least = min(front, key=lambda trial: attempts[trial.proposal.group], default=None)
             return None if least is None else least.proposal
-        networks = objectives.feasible(merged(objectives.sound(self._strategy.trials)))
+        networks = objectives.compared(full)
         if not networks:
             return None
         observed: dict[tuple[str, int | None], list[float]] = {t.proposal.group: [] for t in networks}
-        for trial in objectives.sound(self._strategy.trials):
+        for trial in objectives.sound(full):
             if trial.proposal.group in observed:
                 loss = objectives.losses(trial.metrics or {})[0]
                 observed[trial.proposal.group].append(-loss)

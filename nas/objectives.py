@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.errors import UserError
-from nas.trial import Trial, merged
+from nas.trial import Trial, longest, merged
 
 #: Metrics a study can aim at or limit, and whether more of it is better.
 METRICS: dict[str, bool] = {
@@ -134,19 +134,24 @@ class Objectives:
             trial for trial in trials if trial.metrics is not None and self.problem(trial.metrics) is None
         ]
 
+    def compared(self, trials: Iterable[Trial]) -> list[Trial]:
+        """One trial per feasible network, of the longest training that any of them had.
+
+        A network that was trained several times for as long counts with the mean of these trainings, as
+        the first of them (see :func:`nas.trial.merged`).
+        """
+        return longest(self.feasible(merged(self.sound(trials))))
+
     def dominates(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
         """Whether ``one`` is at least as good in every goal and better in one (Pareto)."""
         pairs = list(zip(self.losses(one), self.losses(other), strict=True))
         return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
     def front(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Feasible networks that no other dominates, best in the first goal first; equals once.
-
-        A network that was trained several times counts with the mean of its trainings, as the first of
-        them (see :func:`nas.trial.merged`).
-        """
+        """The :meth:`compared` networks that no other dominates, best in the first goal first; equals
+        once."""
         ordered = sorted(
-            self.feasible(merged(self.sound(trials))),
+            self.compared(trials),
             key=lambda trial: (*self.losses(trial.metrics or {}), trial.number),
         )
         front: list[Trial] = []

@@ -39,6 +39,27 @@ def ranks(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.
     return found
 
 
+def dominators(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.int64]:
+    """How many points dominate each point, under constrained dominance as in :func:`ranks`.
+
+    Every one of them is in an earlier front, whatever points are added.
+
+    Args:
+        losses: shape (points, goals), less is better.
+        violations: shape (points,), 0 within all limits; ``None``: all are.
+
+    Returns:
+        Shape (points,).
+    """
+    table = np.asarray(losses, dtype=float)
+    beyond = np.zeros(len(table)) if violations is None else np.asarray(violations, dtype=float)
+    no_worse = (table[:, None] <= table[None, :]).all(axis=2)
+    better = (table[:, None] < table[None, :]).any(axis=2)
+    both_within = (beyond[:, None] <= 0) & (beyond[None, :] <= 0)
+    dominates = (both_within & no_worse & better) | (beyond[:, None] < beyond[None, :])
+    return np.asarray(dominates.sum(axis=0))
+
+
 def crowding(losses: ArrayLike) -> NDArray[np.float64]:
     """Crowding distance within one front: how far the neighbours of a point are from each other.
 
@@ -57,3 +78,19 @@ def crowding(losses: ArrayLike) -> NDArray[np.float64]:
         distance[order[[0, -1]]] = np.inf
         distance[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / span
     return distance
+
+
+def order(losses: ArrayLike, violations: ArrayLike | None = None) -> list[tuple[float, float]]:
+    """Sort keys of NSGA-II's selection, less is better: the front of each point, then how crowded it is.
+
+    Args:
+        losses: shape (points, goals).
+        violations: as in :func:`ranks`.
+    """
+    table = np.asarray(losses, dtype=float)
+    fronts = ranks(table, violations)
+    crowded = np.zeros(len(table))
+    for front in np.unique(fronts):
+        members = fronts == front
+        crowded[members] = -crowding(table[members])
+    return list(zip(fronts.tolist(), crowded.tolist(), strict=True))

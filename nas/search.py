@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Protocol
 
 from nas.architecture import Architecture
+from nas.objectives import Objectives
 from nas.strategies.base import SpaceExhausted
 from nas.trial import Proposal, Trial
 
@@ -52,6 +54,11 @@ class Asker(Protocol):
         """Told trials, in the order they were told."""
         ...
 
+    @property
+    def begun(self) -> int | Fraction:
+        """Trials told or under way; a training that is a part of a full one counts as that part."""
+        ...
+
     def ask(self) -> Proposal:
         """What to train next.
 
@@ -70,6 +77,24 @@ class Asker(Protocol):
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
         """What is known of a network before training."""
+        ...
+
+
+class Reserver(Asker, Protocol):
+    """What a wrapper needs of what it wraps."""
+
+    @property
+    def objectives(self) -> Objectives:
+        """Goals and limits."""
+        ...
+
+    @property
+    def pending(self) -> Mapping[int, Proposal]:
+        """Asked for and not told, by number."""
+        ...
+
+    def reserve(self, known: Proposal, *, epochs: int | None, parent: int | None = None) -> Proposal:
+        """Another training of a known network, see :meth:`nas.strategies.base.Strategy.reserve`."""
         ...
 
 
@@ -124,7 +149,7 @@ def search(
         strategy: a strategy, or a wrapper of one; new, with nothing told.
         executor: trains the proposals.
         store: the study.
-        trials: total number, failed ones and those of earlier runs included.
+        trials: total number, failed ones and those of earlier runs included; see :attr:`Asker.begun`.
         timeout: seconds after which nothing new is started.
         listener: hears of every trial.
         clock: seconds.
@@ -138,10 +163,9 @@ def search(
     waiting = store.unfinished()
     for proposal in waiting:
         strategy.resume(proposal)
-    begun = len(strategy.trials) + len(waiting)
     running, reason = 0, "trials"
     while True:
-        while running < executor.slots and (waiting or begun < trials):
+        while running < executor.slots and (waiting or strategy.begun < trials):
             if deadline is not None and clock() >= deadline:
                 reason = "timeout"
                 break
@@ -153,7 +177,7 @@ def search(
                 except SpaceExhausted:
                     reason = "exhausted"
                     break
-                begun += 1
+                reason = "trials"
             store.begin(proposal, strategy.measure(proposal.architecture))
             if listener is not None:
                 listener.began(proposal)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nas.architecture import Architecture
@@ -82,6 +83,13 @@ def merged(trials: Iterable[Trial]) -> list[Trial]:
         if trial.completed:
             groups.setdefault(trial.proposal.group, []).append(trial)
     return [_mean(group) if len(group) > 1 else group[0] for group in groups.values()]
+
+
+def longest(trials: Sequence[Trial]) -> list[Trial]:
+    """Those of the longest training; ``epochs`` of ``None``, the evaluator's own length, is longest."""
+    lengths = [math.inf if t.proposal.epochs is None else t.proposal.epochs for t in trials]
+    most = max(lengths, default=math.inf)
+    return [trial for trial, length in zip(trials, lengths, strict=True) if length == most]
 
 
 def _mean(trials: list[Trial]) -> Trial:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
-from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,6 +18,8 @@ from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.evaluate import logits_of, score
 from training.metrics import Metrics
+from training.schedule import Schedule, one_cycle
+from training.state import TrainingState
 
 #: From the student's logits ``(B, C)`` and the batch to a scalar.
 Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
@@ -90,21 +87,24 @@ def fit(
     loss: Loss,
     recipe: TrainConfig,
     *,
+    schedule: Schedule = one_cycle,
     checkpoint: Path | None = None,
     identity: str = "",
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train with AdamW and one cosine cycle; keep the epoch that validates best.
+    """Train with AdamW; keep the epoch that validates best.
 
     Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
-    from its checkpoint ends with the same weights as one that was never interrupted.
+    from its checkpoint ends with the same weights as one that was never interrupted. Under a schedule
+    that does not depend on the number of epochs, so does one that ended and goes on with more of them.
 
     Args:
         model: changed in place.
         batches: the training data; their seed also seeds dropout.
         loss: what is minimised.
         recipe: epochs, learning rate and so on.
+        schedule: of the learning rate.
         checkpoint: file to save to after every epoch, and to go on from where it exists.
         identity: what the checkpoint must belong to.
         report: hears of every step.
@@ -120,7 +120,7 @@ def fit(
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = recipe.norm_momentum
-    state = _State(model, recipe, len(batches))
+    state = TrainingState(model, recipe, len(batches), schedule)
     saved = load_checkpoint(checkpoint, identity) if checkpoint is not None else None
     if saved is not None:
         state.restore(saved)
@@ -161,72 +161,8 @@ def _validate(model: nn.Module, batches: Batches, epoch: int, recipe: TrainConfi
     return score(logits, data, indices)
 
 
-class _State:
-    """Everything that changes while training."""
-
-    def __init__(self, model: nn.Module, recipe: TrainConfig, steps: int) -> None:
-        self.model = model
-        self.optimizer = create_optimizer_v2(
-            model, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-        total = recipe.epochs * steps
-        self.scheduler = CosineLRScheduler(
-            self.optimizer,
-            t_initial=total,
-            lr_min=recipe.learning_rate * 0.01,
-            warmup_t=round(recipe.warmup * total),
-            warmup_lr_init=recipe.learning_rate * 0.1,
-            warmup_prefix=False,
-            t_in_epochs=False,
-        )
-        self.average = (
-            ModelEmaV3(model, decay=recipe.average, use_warmup=True) if recipe.average else None
-        )
-        self.history: list[dict[str, float]] = []
-        self.best_epoch = 0
-        self.best_val = Metrics(-1.0, 0.0, 0.0, (), ())
-        self.best_weights: dict[str, torch.Tensor] = {}
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The network that is validated and kept."""
-        return self.model if self.average is None else self.average.module
-
-    def finish_epoch(self, val: Metrics, record: dict[str, float]) -> None:
-        """Keep the weights if no earlier epoch validated better; of equals, the later one."""
-        self.history.append(record)
-        if val.f1 >= self.best_val.f1:
-            self.best_epoch, self.best_val = len(self.history), val
-            self.best_weights = copy.deepcopy(self.averaged.state_dict())
-
-    def dump(self) -> dict[str, Any]:
-        """Everything, as tensors and plain data."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.module.state_dict(),
-            "history": self.history,
-            "best": {
-                "epoch": self.best_epoch,
-                "val": asdict(self.best_val),
-                "weights": self.best_weights,
-            },
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """The inverse of :meth:`dump`."""
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.average is not None:
-            self.average.module.load_state_dict(saved["average"])
-        self.history = saved["history"]
-        self.best_epoch = saved["best"]["epoch"]
-        self.best_val = Metrics(**saved["best"]["val"])
-        self.best_weights = saved["best"]["weights"]
-
-
 def _train_epoch(
-    state: _State,
+    state: TrainingState,
     batches: Batches,
     loss: Loss,
     epoch: int,

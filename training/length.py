@@ -6,8 +6,10 @@ import math
 
 from nas.config import TrainConfig
 
-#: Usual epochs, and the least number of steps, of a search's trial, of a teacher and of a final student.
+#: Usual epochs, and the least number of steps, of a search's trial, of one that successive halving trains
+#: to the end (a ninth of it must tell networks apart), of a teacher and of a final student.
 TRIAL = (5, 100)
+HALVED_TRIAL = (9, 450)
 TEACHER = (6, 100)
 STUDENT = (20, 400)
 

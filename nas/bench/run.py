@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,10 @@ class _Watched:
     @property
     def trials(self) -> list[Trial]:
         return self._asker.trials
+
+    @property
+    def begun(self) -> int | Fraction:
+        return self._asker.begun
 
     def ask(self) -> Proposal:
         start = time.perf_counter()

@@ -11,35 +11,60 @@ from deploy.latency_cache import measure_architecture
 from distill.objective import objective
 from nas.config import SearchConfig
 from nas.cost import cost
+from nas.evaluators.checkpoints import Checkpoints, identity_of
 from nas.networks import build
 from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.batches import Batches, Outputs, augmentation_of
 from training.device import pick_device
-from training.fit import DivergedError, Progress, fit
+from training.fit import DivergedError, Fitted, Progress, fit
 from training.images import ImageSet, open_images, options_of
 from training.preprocess import IMAGENET
+from training.schedule import flat, one_cycle
 
 
 @dataclass(frozen=True)
 class TrainEvaluator:
-    """Trains a proposal from scratch, with the teacher's cached logits where there is a teacher.
+    """Trains a proposal or continues its parent's training, with the cached logits of a teacher if any.
 
     Attributes:
         data: the images.
         config: of the search: recipe, augmentation, loss.
         outputs: the teacher's logits by view.
+        checkpoints: where trainings that may be continued are kept; with them the learning rate does not
+            depend on the length of a training.
         report: hears of every training step.
     """
 
     data: ImageSet
     config: SearchConfig
     outputs: Outputs | None = None
+    checkpoints: Checkpoints | None = None
     report: Callable[[Progress], None] | None = None
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms, train_seconds and
         images_per_second.
+
+        Raises:
+            EvaluationError: the loss became infinite or NaN.
+        """
+        fitted = self.trained(proposal)
+        total = cost(proposal.architecture, self.data.num_classes)
+        latency = measure_architecture(proposal.architecture, self.data.num_classes)
+        return {
+            "f1": fitted.val.f1,
+            "accuracy": fitted.val.accuracy,
+            "balanced_accuracy": fitted.val.balanced_accuracy,
+            "params": total.params,
+            "macs": total.macs,
+            "latency_ms": latency.median_ms,
+            "train_seconds": fitted.seconds,
+            "images_per_second": fitted.history[-1]["images_per_second"],
+        }
+
+    def trained(self, proposal: Proposal) -> Fitted:
+        """The training itself.
 
         Raises:
             EvaluationError: the loss became infinite or NaN.
@@ -61,22 +86,20 @@ class TrainEvaluator:
             device=pick_device(),
         )
         loss = objective(self.config.loss, train.label_smoothing, teacher=self.outputs is not None)
+        checkpoint = None if self.checkpoints is None else self.checkpoints.of(proposal)
         try:
-            fitted = fit(network, batches, loss, train, report=self.report)
+            return fit(
+                network,
+                batches,
+                loss,
+                train,
+                schedule=one_cycle if checkpoint is None else flat,
+                checkpoint=checkpoint,
+                identity=identity_of(proposal),
+                report=self.report,
+            )
         except DivergedError as error:
             raise EvaluationError(str(error)) from None
-        total = cost(proposal.architecture, self.data.num_classes)
-        latency = measure_architecture(proposal.architecture, self.data.num_classes)
-        return {
-            "f1": fitted.val.f1,
-            "accuracy": fitted.val.accuracy,
-            "balanced_accuracy": fitted.val.balanced_accuracy,
-            "params": total.params,
-            "macs": total.macs,
-            "latency_ms": latency.median_ms,
-            "train_seconds": fitted.seconds,
-            "images_per_second": fitted.history[-1]["images_per_second"],
-        }
 
 
 @dataclass(frozen=True)
@@ -86,12 +109,14 @@ class TrainEvaluatorFactory:
     Attributes:
         config: of the search.
         outputs: the teacher's logits, already filled.
+        checkpoints: as :attr:`TrainEvaluator.checkpoints`.
     """
 
     config: SearchConfig
     outputs: Outputs | None = None
+    checkpoints: Checkpoints | None = None
 
     def __call__(self) -> TrainEvaluator:
         """The evaluator, without progress reports."""
         data = open_images(self.config.data.spec, options_of(self.config.data))
-        return TrainEvaluator(data, self.config, self.outputs)
+        return TrainEvaluator(data, self.config, self.outputs, self.checkpoints)

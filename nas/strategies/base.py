@@ -154,9 +154,18 @@ class Strategy(ABC):
             choices = self.space.mutate(choices, rng)
         return choices
 
+    @property
+    def begun(self) -> int:
+        """Trials told or under way."""
+        return len(self.trials) + len(self.pending)
+
     @final
-    def ask(self) -> Proposal:
+    def ask(self, epochs: int | None = None) -> Proposal:
         """The next network to train.
+
+        Args:
+            epochs: for how long, where a caller decides that; results of other lengths are recorded,
+                and not learned from (see :meth:`tell`).
 
         Returns:
             A network never proposed or told before, inside every limit known before training.
@@ -178,18 +187,33 @@ class Strategy(ABC):
                 )
             point = fallback
         architecture = self.space.decode(point)
-        proposal = Proposal(number, point, architecture, training_seed(self.seed, number))
-        self.pending[number] = proposal
-        self._seen[architecture.key] = None
-        self._numbers.add(number)
-        self._next = number + 1
+        proposal = Proposal(number, point, architecture, training_seed(self.seed, number), epochs)
+        self._take(proposal)
+        return proposal
+
+    @final
+    def reserve(self, known: Proposal, *, epochs: int | None, parent: int | None = None) -> Proposal:
+        """Another training of a known network, under the next number; for whoever runs the search.
+
+        Args:
+            known: an earlier proposal of the network.
+            epochs: how long, epochs of ``parent`` included.
+            parent: number of the trial to continue, with its seed; ``None``: a training from scratch with
+                a new seed.
+        """
+        number = self._next
+        seed = training_seed(self.seed, number) if parent is None else known.seed
+        proposal = replace(known, number=number, seed=seed, epochs=epochs, parent=parent)
+        self._take(proposal)
         return proposal
 
     @final
     def tell(self, trial: Trial) -> None:
         """Take the outcome of a trial, asked for here or anywhere else.
 
-        A completed trial without a finite value for every goal counts as failed.
+        A completed trial without a finite value for every goal counts as failed. Networks are compared
+        by trainings of one length, so :meth:`observe` hears of a network's first training and of those
+        that took as many epochs.
 
         Raises:
             ValueError: the number was told before, or was asked for with other choices.
@@ -208,7 +232,9 @@ class Strategy(ABC):
         self._numbers.add(number)
         self._next = max(self._next, number + 1)
         key = trial.architecture.key
-        self.observe(trial)
+        first = self._seen.get(key)
+        if first is None or first.proposal.epochs == trial.proposal.epochs:
+            self.observe(trial)
         self.trials.append(trial)
         if self._seen.get(key) is None:
             self._seen[key] = trial
@@ -222,7 +248,9 @@ class Strategy(ABC):
         """
         if proposal.number in self._numbers:
             raise ValueError(f"trial {proposal.number} is already known")
-        proposal = self._canonical(proposal)
+        self._take(self._canonical(proposal))
+
+    def _take(self, proposal: Proposal) -> None:
         self.pending[proposal.number] = proposal
         self._numbers.add(proposal.number)
         self._seen.setdefault(proposal.architecture.key, None)

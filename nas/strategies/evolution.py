@@ -74,20 +74,14 @@ class Evolution(Strategy):
         self._population.append(
             _Individual(trial.choices, self.objectives.losses(trial.metrics), self.violation(trial))
         )
-        self._order = _order(self._population)
+        self._order = self._ordered()
         if len(self._population) > self._size:
             several = len(self.objectives.goals) > 1
             leaving = max(range(len(self._order)), key=self._order.__getitem__) if several else 0
             del self._population[leaving]
-            self._order = _order(self._population)
+            self._order = self._ordered()
 
-
-def _order(population: Sequence[_Individual]) -> list[tuple[float, float]]:
-    """Less is better: the front of each individual, then how crowded it is there."""
-    losses = np.array([individual.losses for individual in population])
-    fronts = pareto.ranks(losses, [individual.violation for individual in population])
-    crowded = np.zeros(len(population))
-    for front in np.unique(fronts):
-        members = fronts == front
-        crowded[members] = -pareto.crowding(losses[members])
-    return list(zip(fronts.tolist(), crowded.tolist(), strict=True))
+    def _ordered(self) -> list[tuple[float, float]]:
+        """Of each individual, less is better: its front, then how crowded it is there."""
+        losses = [individual.losses for individual in self._population]
+        return pareto.order(losses, [individual.violation for individual in self._population])

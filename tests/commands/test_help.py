@@ -10,7 +10,7 @@ import typer
 
 import cli
 from nas.config import SearchConfig, StudentConfig
-from training.length import STUDENT, TEACHER, TRIAL
+from training.length import HALVED_TRIAL, STUDENT, TEACHER, TRIAL
 
 GROUP = typer.main.get_command(cli.app)
 COMMANDS = {
@@ -33,6 +33,7 @@ SETTINGS = {
     "space": "space.name",
     "strategy": "strategy.name",
     "trials": "trials",
+    "fidelity": "fidelity",
     "confirm": "confirm",
     "loss": "loss.name",
     "loss_weight": "loss.weight",
@@ -76,6 +77,8 @@ def test_stated_defaults_are_those_of_the_settings(name):
             usual = TRIAL if name == "search" else STUDENT
             epochs, steps = TEACHER if option.name == "teacher_epochs" else usual
             assert stated(option).startswith(f"{epochs}, or {steps} steps")
+            if name == "search" and option.name == "epochs":
+                assert "by default {} or {} steps".format(*HALVED_TRIAL) in option.help
     assert checked >= 5
 
 

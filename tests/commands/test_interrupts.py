@@ -147,8 +147,9 @@ def test_ctrl_c_with_workers_leaves_no_traceback(here, moment, later):
 
 
 @pytest.mark.slow
-def test_a_search_killed_at_random_moments_is_the_uninterrupted_one(here, minnow):
-    options = "search --space toy --strategy tpe --trials 8 --epochs 2 --seed 3 --out"
+@pytest.mark.parametrize("length", ["--trials 8 --epochs 2", "--trials 3 --fidelity asha --epochs 9"])
+def test_a_search_killed_at_random_moments_is_the_uninterrupted_one(here, minnow, length):
+    options = f"search --space toy --strategy tpe {length} --seed 3 --out"
     assert minnow(f"{options} whole").code == 0
     rng = random.Random(0)
     finished: list[tuple] = []

@@ -33,6 +33,21 @@ def test_ranks_are_those_of_the_definition() -> None:
             assert pareto.ranks(losses, violations).tolist() == brute_ranks(losses, violations)
 
 
+def test_whoever_dominates_a_point_is_before_it_whatever_is_added() -> None:
+    rng = np.random.default_rng(1)
+    for goals in (1, 2, 3):
+        for _ in range(20):
+            losses = rng.integers(0, 5, size=(25, goals)).astype(float)
+            violations = np.where(rng.random(25) < 0.4, rng.integers(1, 4, 25), 0).astype(float)
+            fewer = pareto.dominators(losses[:15], violations[:15])
+            order = pareto.order(losses, violations)
+            for point in range(15):
+                earlier = sum(order[other] < order[point] for other in range(25))
+                assert fewer[point] <= earlier
+    assert pareto.dominators([[1, 2], [2, 1], [2, 2], [3, 3]]).tolist() == [0, 0, 2, 3]
+    assert pareto.dominators([[0], [0], [9]], [3, 2, 0]).tolist() == [2, 1, 0]
+
+
 def test_without_limits_every_point_counts() -> None:
     assert pareto.ranks([[1, 2], [2, 1], [2, 2], [3, 3]]).tolist() == [0, 0, 1, 2]
     assert pareto.ranks([[0], [1]], [np.inf, 2]).tolist() == [1, 0]

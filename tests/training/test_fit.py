@@ -29,6 +29,7 @@ from training.checkpoint import load_checkpoint
 from training.evaluate import evaluate
 from training.fit import DivergedError, Fitted, cross_entropy, fit
 from training.preprocess import IMAGENET
+from training.schedule import flat
 
 ROOT = Path(__file__).parents[2]
 RECIPE = TrainConfig(epochs=4, batch_size=50, learning_rate=0.01, views=2)
@@ -114,6 +115,22 @@ def test_a_cut_after_every_epoch_changes_nothing(some_digits, tmp_path):
         with pytest.raises(Cut):
             train(some_digits, checkpoint=path, report=cut_at(epoch, 0))
     assert equal(train(some_digits, checkpoint=path), train(some_digits))
+
+
+def test_more_epochs_continue_a_training_that_ended(some_digits, tmp_path):
+    """To the bit, under the schedule that does not depend on their number."""
+    path = tmp_path / "checkpoint.pt"
+    for epochs in (1, 3):
+        train(
+            some_digits,
+            recipe=RECIPE.model_copy(update={"epochs": epochs}),
+            schedule=flat,
+            checkpoint=path,
+        )
+        torch.manual_seed(777)
+    longer = train(some_digits, schedule=flat, checkpoint=path)
+    assert equal(longer, train(some_digits, schedule=flat))
+    assert not equal(longer, train(some_digits))
 
 
 def test_a_finished_training_is_not_trained_again(some_digits, tmp_path):

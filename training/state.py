@@ -1,0 +1,78 @@
+"""What a training changes, and how it goes into a checkpoint and comes back."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from nas.config import TrainConfig
+from training.metrics import Metrics
+from training.schedule import Schedule
+
+
+class TrainingState:
+    """Everything that changes while training.
+
+    Args:
+        model: the network that is trained.
+        recipe: how.
+        steps: per epoch.
+        schedule: of the learning rate.
+    """
+
+    def __init__(self, model: nn.Module, recipe: TrainConfig, steps: int, schedule: Schedule) -> None:
+        self.model = model
+        self.optimizer = create_optimizer_v2(
+            model, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.scheduler = schedule(self.optimizer, recipe, steps)
+        self.average = (
+            ModelEmaV3(model, decay=recipe.average, use_warmup=True) if recipe.average else None
+        )
+        self.history: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_val = Metrics(-1.0, 0.0, 0.0, (), ())
+        self.best_weights: dict[str, torch.Tensor] = {}
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.model if self.average is None else self.average.module
+
+    def finish_epoch(self, val: Metrics, record: dict[str, float]) -> None:
+        """Keep the weights if no earlier epoch validated better; of equals, the later one."""
+        self.history.append(record)
+        if val.f1 >= self.best_val.f1:
+            self.best_epoch, self.best_val = len(self.history), val
+            self.best_weights = copy.deepcopy(self.averaged.state_dict())
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as tensors and plain data."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
+            "history": self.history,
+            "best": {
+                "epoch": self.best_epoch,
+                "val": asdict(self.best_val),
+                "weights": self.best_weights,
+            },
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """The inverse of :meth:`dump`."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.module.load_state_dict(saved["average"])
+        self.history = saved["history"]
+        self.best_epoch = saved["best"]["epoch"]
+        self.best_val = Metrics(**saved["best"]["val"])
+        self.best_weights = saved["best"]["weights"]
