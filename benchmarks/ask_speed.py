@@ -1,11 +1,12 @@
 """Time of one ask and one tell, for every strategy, after many told trials.
 
-Usage: python benchmarks/ask_speed.py [--strategy NAME]... [--trials N]... [--asks N] [--json FILE]
+Usage: OMP_NUM_THREADS=1 python benchmarks/ask_speed.py [--strategy NAME]... [--trials N]... [--asks N] [--json FILE]
 
 The told trials come from a run of ``evolution`` in the same space on a synthetic F1 (a smooth function of
 the choices and the MACs, and noise), so they crowd around good networks as those of a real search do. The
 strategy that is timed asked for none of them itself ("tell, foreign"). Then it asks and is told like
 any search that goes on ("tell, own"). The first ask comes after all of them at once, as on resuming.
+Times are those of the thread's own clock, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -21,11 +23,11 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 import nas.spaces
 import nas.strategies
+from commands.console import output
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace
@@ -113,15 +115,14 @@ def measure(
     setting: str, name: str, strategy: Strategy, told: list[Trial], landscape: Landscape, asks: int
 ) -> Result:
     """Tell a strategy a history, then ask and tell ``asks`` times after a first ask."""
-    tells = [_seconds(lambda trial=trial: strategy.tell(trial))[0] for trial in told]
+    tells = [_seconds(partial(strategy.tell, trial))[0] for trial in told]
     first, proposal = _seconds(strategy.ask)
     strategy.tell(landscape(proposal))
     asked, further = [], []
     for _ in range(asks):
         seconds, proposal = _seconds(strategy.ask)
         asked.append(seconds)
-        trial = landscape(proposal)
-        further.append(_seconds(lambda trial=trial: strategy.tell(trial))[0])
+        further.append(_seconds(partial(strategy.tell, landscape(proposal)))[0])
     return Result(
         setting, len(told), name, Timing.of(tells), 1e3 * first, Timing.of(asked), Timing.of(further)
     )
@@ -136,7 +137,7 @@ def main(
 ) -> None:
     """Print one table per setting."""
     made = nas.spaces.load(space)()
-    landscape, console, results = Landscape(made), Console(), []
+    landscape, console, results = Landscape(made), output(), []
     for setting, (goals, limits) in SETTINGS.items():
         objectives = Objectives.parse(goals, limits)
         whole = history(made, objectives, landscape, max(trials))
@@ -156,9 +157,9 @@ def main(
 
 
 def _seconds(call: Callable[[], T]) -> tuple[float, T]:
-    start = time.perf_counter()
+    start = time.thread_time()
     value = call()
-    return time.perf_counter() - start, value
+    return time.thread_time() - start, value
 
 
 def _grid(title: str) -> Table:
