@@ -1,6 +1,6 @@
 """Time of one ask and one tell, for every strategy, after many told trials.
 
-Usage: OMP_NUM_THREADS=1 python benchmarks/ask_speed.py [--strategy NAME]... [--trials N]... [--asks N] [--json FILE]
+Usage: OMP_NUM_THREADS=1 python benchmarks/ask_speed.py [--strategy NAME]... [--trials N]... [--json FILE]
 
 The told trials come from a run of ``evolution`` in the same space on a synthetic F1 (a smooth function of
 the choices and the MACs, and noise), so they crowd around good networks as those of a real search do. The
