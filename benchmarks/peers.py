@@ -40,7 +40,7 @@ from nas.strategies.nni_evolution import Tuner
 from nas.trial import Proposal, Trial
 
 NNI = "nni:EvolutionTuner"
-PEERS = ["optuna:TPESampler", "optuna:GPSampler", "optuna:NSGAIISampler", NNI, "optuna:RandomSampler"]
+PEERS = ["TPESampler", "GPSampler", "NSGAIISampler", NNI, "RandomSampler"]
 POPULATION = 32  # NNI's default
 
 
@@ -103,7 +103,7 @@ def made(name: str, truth: Truth, seed: int) -> Peer:
     """A new peer."""
     if name == NNI:
         return NniPeer(truth.table.space, truth.objectives, seed)
-    return OptunaPeer(name.removeprefix("optuna:"), truth.table.space, truth.objectives, seed)
+    return OptunaPeer(name, truth.table.space, truth.objectives, seed)
 
 
 def run(name: str, truth: Truth, trials: int, seed: int) -> Trajectory:
@@ -141,6 +141,8 @@ def main(
     truth = Truth.of(Table.read(table, nas.spaces.load("macro")()), objectives)
     counts = sorted(trials or [50, 100])
     seeds = [int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in range(runs)]
+    if unknown := [name for name in peer or [] if name not in PEERS]:
+        raise typer.BadParameter(f"unknown --peer {', '.join(unknown)}; known: {', '.join(PEERS)}")
     results: dict[str, list[Trajectory]] = {}
     console = output()
     for name in peer or PEERS:
@@ -163,6 +165,7 @@ def _grid(title: str, results: Mapping[str, Sequence[Trajectory]], counts: Seque
         title=title,
         caption="regret in points, mean ± standard error; front: share of its hypervolume; ask: median",
         box=box.SIMPLE_HEAD,
+        pad_edge=False,
         title_justify="left",
         caption_justify="left",
     )
@@ -170,7 +173,7 @@ def _grid(title: str, results: Mapping[str, Sequence[Trajectory]], counts: Seque
     titles = [f"selected,\nN = {count}" for count in counts] + [f"visited,\nN = {counts[-1]}"]
     titles += [f"front,\nN = {counts[-1]}"] if fronts else []
     grid.add_column("peer", no_wrap=True)
-    for each in (*titles, "dupli-\ncates", "over\nlimit", "ask"):
+    for each in (*titles, "dupli-\ncates", "over\nlimit", "ask,\nms"):
         grid.add_column(each, justify="right", no_wrap=True)
     for name, of in results.items():
         cells = [_cell(Summary.of([run.selected for run in of]), count) for count in counts]
@@ -179,7 +182,7 @@ def _grid(title: str, results: Mapping[str, Sequence[Trajectory]], counts: Seque
             cells.append(_cell(Summary.of([run.hypervolume for run in of]), counts[-1]))
         cells.append(f"{np.mean([run.duplicates for run in of]):.3g}")
         cells.append(f"{np.mean([run.over_limit for run in of]):.3g}")
-        cells.append(f"{1e3 * statistics.median(run.ask_seconds for run in of):.3g} ms")
+        cells.append(f"{1e3 * statistics.median(run.ask_seconds for run in of):.3g}")
         grid.add_row(name, *cells)
     return grid
 
