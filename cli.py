@@ -82,7 +82,7 @@ def search(
     strategy: Annotated[
         str | None,
         Option(
-            help="A name from 'plugins', optuna:SAMPLER, module:Class or ./file.py:Class. (default: tpe)"
+            help="A name from 'plugins', optuna:SAMPLER, module:Class or ./file.py:Class. (default: gp)"
         ),
     ] = None,
     strategy_option: Annotated[
@@ -106,7 +106,8 @@ def search(
         int | None,
         Option(
             help="The last so many trials train the best networks again, with new seeds, where that may "
-            "change the pick; a network counts with its mean. (default: 0)"
+            "change the pick; a network counts with its mean. After a --timeout there is none. "
+            "(default: a fifth of the trials with one objective, else 0)"
         ),
     ] = None,
     timeout: Annotated[

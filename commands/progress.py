@@ -182,6 +182,9 @@ class SearchDisplay(_Display):
         rate = float(self._done - self._known) / (time.monotonic() - self._start)
         left = float(self._total - self._done) / rate
         outcome = f"failed: {trial.error}" if trial.metrics is None else self._summary(trial)
+        again = (t.number for t in self._trials if t.proposal.group == trial.proposal.group)
+        if (first := next(again)) != trial.number:
+            outcome = f"trial {first} again, {outcome}"
         say(
             f"trial {trial.number} ({_epochs(trial)}{_count(self._done)} of {self._total}): {outcome}; "
             f"{note}; {_duration(left)} left"

@@ -66,7 +66,9 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     halving = Halving(strategy, epochs=train.epochs) if halved else None
     full = train.epochs if halved else None
-    asker = Confirmed(halving or strategy, trials=config.trials, confirm=config.confirm, epochs=full)
+    asker = Confirmed(
+        halving or strategy, trials=config.trials, confirm=config.confirmations, epochs=full
+    )
     made = runs.make_run(out)
     with interruptible(f"search --resume --out {out}"), locked(out):
         with contextlib.nullcontext() if resume else runs.taken_back(out, made):
@@ -205,7 +207,8 @@ def _plan(
 ) -> str:
     wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
     sides = ", ".join(map(str, space.resolutions))
-    ending = f", the last {config.confirm} to confirm the best" if config.confirm else ""
+    confirm = config.confirmations
+    ending = f", the last {confirm} to confirm the best" if confirm else ""
     at = f"{known} trials known, " if known else ""
     lengths = f"{config.train.epochs} epochs"
     if halving is not None:
@@ -240,7 +243,7 @@ def _report(
             f"the best validation F1 is close to chance ({chance:.2f}), so the choice says little; "
             f"give the trials more --epochs"
         )
-    output().print(front_table(objectives.front(trials), chosen, objectives, space))
+    output().print(front_table(trials, chosen, objectives, space))
     if taught is not None and chosen.metrics is not None:
         compare_with_teacher(taught.teacher.val.f1, chosen.metrics["f1"], "the chosen trial")
     teacher = config.teacher.spec if config.teacher else "tf_efficientnet_lite0"

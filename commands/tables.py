@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,9 +18,15 @@ _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
 
 
 def front_table(
-    front: Sequence[Trial], chosen: Trial, objectives: Objectives, space: SearchSpace
+    trials: Sequence[Trial], chosen: Trial, objectives: Objectives, space: SearchSpace
 ) -> Table:
-    """The Pareto front, best in the first goal first, with the chosen trial marked."""
+    """The Pareto front of ``trials``, best in the first goal first, with the chosen one marked.
+
+    A network that was trained several times is shown with the means and the number of trainings.
+    """
+    front = objectives.front(trials)
+    trainings = Counter(trial.proposal.group for trial in objectives.sound(trials))
+    repeated = any(trainings[trial.proposal.group] > 1 for trial in front)
     wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
     table = Table(title=f"Pareto front ({wants})", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("")
@@ -32,6 +39,8 @@ def front_table(
         title = f"val {TITLES[name]}" if name in ("f1", "accuracy") else TITLES[name]
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("resolution", justify="right")
+    if repeated:
+        table.add_column("mean of", justify="right")
     for trial in front:
         metrics = trial.metrics or {}
         table.add_row(
@@ -40,6 +49,7 @@ def front_table(
             *([str(trial.proposal.epochs)] if halved else []),
             *(metric_text(name, metrics[name]) if name in metrics else "-" for name in columns),
             f"{trial.architecture.resolution} px",
+            *([str(trainings[trial.proposal.group])] if repeated else []),
             style="bold" if trial.number == chosen.number else None,
         )
     return table

@@ -102,7 +102,7 @@ class SpaceConfig(_Model):
 class StrategyConfig(_Model):
     """A strategy by name, and its own options."""
 
-    name: str = "tpe"
+    name: str = "gp"
     options: dict[str, Any] = {}
 
 
@@ -130,7 +130,7 @@ class SearchConfig(_Model):
     limits: tuple[str, ...] = ()
     fidelity: Literal["full", "asha"] = "full"
     trials: Annotated[int, Field(ge=1)] = 20
-    confirm: Annotated[int, Field(ge=0)] = 0
+    confirm: Annotated[int | None, Field(ge=0)] = None
     timeout: Annotated[float | None, Field(gt=0)] = None
     teacher: TeacherConfig | None = None
     loss: LossConfig = LossConfig()
@@ -139,6 +139,13 @@ class SearchConfig(_Model):
     workers: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = None
+
+    @property
+    def confirmations(self) -> int:
+        """How many of the trials re-train known networks: with one goal a fifth, unless given."""
+        if self.confirm is not None:
+            return self.confirm
+        return self.trials // 5 if len(self.objectives) == 1 else 0
 
 
 class StudentConfig(_Model):

@@ -222,7 +222,7 @@ def test_your_own_images(tmp_path: Path) -> None:
         tmp_path, *["search", "--data", "photos", "--space", "toy", "--trials", "2", "--epochs", "1"]
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/photos-toy-tpe/architecture.yaml").exists()
+    assert (tmp_path / "runs/photos-toy-gp/architecture.yaml").exists()
 
 
 def test_the_example_package(tmp_path: Path) -> None:
