@@ -184,8 +184,8 @@ def _identity(
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
     digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
     return {
-        "space": f"{config.space.name} ({digest})",
-        "data": f"{data.name} ({data.digest[:12]})",
+        "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
+        "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
         "objectives": list(config.objectives),
         "train": config.train.model_dump(mode="json"),
         "augment": config.augment.model_dump(mode="json"),

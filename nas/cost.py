@@ -9,6 +9,7 @@ and ``flops`` columns of NAS-Bench-Macro (Su et al., CVPR 2021).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from nas.architecture import Architecture
 from nas.layers import (
@@ -43,12 +44,12 @@ class Cost:
 
 def cost(architecture: Architecture, num_classes: int) -> Cost:
     """Exact cost of ``build(architecture, num_classes)``."""
-    total = Cost(0, 0)
-    for layer, shape in zip(architecture.layers, architecture.shapes, strict=True):
-        total += layer_cost(layer, shape, num_classes)
-    return total
+    layers = zip(architecture.layers, architecture.shapes, strict=True)
+    costs = [layer_cost(layer, shape, num_classes) for layer, shape in layers]
+    return Cost(sum(each.params for each in costs), sum(each.macs for each in costs))
 
 
+@lru_cache(1 << 15)  # a search asks for the same few thousand again and again
 def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
     """Cost of one layer that takes ``shape`` (channels, height, width)."""
     channels = shape[0]

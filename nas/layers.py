@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -97,6 +98,7 @@ class Linear:
 Layer = Conv | InvertedResidualv2 | InvertedResidualv3 | GlobalAvgPool | Flatten | Linear
 
 
+@lru_cache(1 << 12)
 def make_divisible(value: float, divisor: int = 8) -> int:
     """Round to a multiple of ``divisor``: at least it, half up, never more than 10 % down.
 
@@ -111,6 +113,7 @@ def round_half_even(value: float) -> int:
     return round(value)
 
 
+@lru_cache(1 << 15)  # a search asks for the same few thousand again and again
 def output_shape(layer: Layer, shape: Shape) -> Shape:
     """Shape after ``layer``.
 

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def ranks(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.int64]:
+def ranks(
+    losses: ArrayLike, violations: ArrayLike | None = None, least: int | None = None
+) -> NDArray[np.int64]:
     """Front of every point under constrained dominance: 0 is dominated by none, 1 by front 0 only ...
 
     A point within the limits dominates every point beyond them; of two beyond, the one closer to them
@@ -19,6 +21,8 @@ def ranks(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.
     Args:
         losses: shape (points, goals), less is better.
         violations: shape (points,), 0 within all limits; ``None``: all are.
+        least: stop after the front with which so many points are ranked; further points within the
+            limits share the rank after it.
 
     Returns:
         Shape (points,).
@@ -26,15 +30,17 @@ def ranks(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.
     table = np.asarray(losses, dtype=float)
     beyond = np.zeros(len(table)) if violations is None else np.asarray(violations, dtype=float)
     found = np.zeros(len(table), dtype=np.int64)
-    left, rank = np.flatnonzero(beyond <= 0), 0
-    while len(left):
-        here = table[left]
-        no_worse = (here[:, None] <= here[None, :]).all(axis=2)
-        better = (here[:, None] < here[None, :]).any(axis=2)
-        dominated = (no_worse & better).any(axis=0)
-        found[left[~dominated]] = rank
-        left, rank = left[dominated], rank + 1
+    inside = np.flatnonzero(beyond <= 0)
+    places = [np.unique(column, return_inverse=True)[1] for column in table[inside].T]
+    left = inside[np.argsort(np.sum(places, axis=0), kind="stable")]  # none before what dominates it
+    rank = 0
+    while len(left) and (least is None or len(inside) - len(left) < least):
+        first = _undominated(table[left])
+        found[left[first]] = rank
+        left, rank = left[~first], rank + 1
+    found[left] = rank
     outside = beyond > 0
+    rank += len(left) > 0
     found[outside] = rank + np.unique(beyond[outside], return_inverse=True)[1]
     return found
 
@@ -58,6 +64,17 @@ def dominators(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArra
     both_within = (beyond[:, None] <= 0) & (beyond[None, :] <= 0)
     dominates = (both_within & no_worse & better) | (beyond[:, None] < beyond[None, :])
     return np.asarray(dominates.sum(axis=0))
+
+
+def _undominated(table: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows no other dominates, where none comes before a row that dominates it."""
+    found = np.zeros(len(table), dtype=bool)
+    left = np.arange(len(table))
+    while len(left):
+        rows, first = table[left], table[left[0]]
+        found[left[(rows == first).all(axis=1)]] = True
+        left = left[(rows < first).any(axis=1)]
+    return found
 
 
 def crowding(losses: ArrayLike) -> NDArray[np.float64]:

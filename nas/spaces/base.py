@@ -91,7 +91,8 @@ class SearchSpace(ABC):
 
     def sample(self, rng: np.random.Generator) -> tuple[int, ...]:
         """A point drawn uniformly over points."""
-        return tuple(int(rng.integers(len(decision.options))) for decision in self.decisions)
+        drawn = rng.integers([len(decision.options) for decision in self.decisions])
+        return tuple(drawn.tolist())
 
     def mutate(self, choices: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:
         """``choices`` with one decision, drawn uniformly among those with alternatives, changed."""

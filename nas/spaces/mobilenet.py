@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from nas.architecture import Architecture, classifier
-from nas.layers import Conv, InvertedResidualv3, Layer, make_divisible
+from nas.layers import Conv, InvertedResidualv3, make_divisible
 from nas.spaces.base import Decision, SearchSpace
 
 _WIDTHS = (0.25, 0.5, 0.75, 1.0)
@@ -32,6 +33,7 @@ _STAGES = (
     Stage(80, 2, (1, 2, 3, 4)),
     Stage(160, 2, (1, 2, 3)),
 )
+_KERNELS = (3, 5, 7)
 _FACTORS = (0.75, 1.0, 1.25)
 
 
@@ -49,7 +51,7 @@ class MobileNet(SearchSpace):
         for number, stage in enumerate(_STAGES, start=1):
             options = (
                 stage.depths,
-                (3, 5, 7),
+                _KERNELS,
                 stage.expansions,
                 (False, True),
                 ("relu", "hswish"),
@@ -64,31 +66,42 @@ class MobileNet(SearchSpace):
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Where rounding to 8 makes two channel factors equal, the first stands for both."""
         point = [int(choice) for choice in choices]
-        width = _WIDTHS[point[1]]
-        for index, stage in enumerate(_STAGES):
-            place = 2 + len(_GENES) * index + _GENES.index("channels")
-            widths = [make_divisible(stage.channels * width * factor) for factor in _FACTORS]
+        for number in range(len(_STAGES)):
+            place = 2 + len(_GENES) * number + _GENES.index("channels")
+            widths = _widths(number, point[1])
             point[place] = widths.index(widths[point[place]])
         return tuple(point)
 
     def decode(self, choices: Sequence[int]) -> Architecture:
         """Stem, five stages, 1x1 head, classifier."""
-        resolution, width = self.resolutions[choices[0]], _WIDTHS[choices[1]]
+        resolution, width = self.resolutions[choices[0]], choices[1]
         stride = 2 if resolution >= 64 else 1
-        body: list[Layer] = [Conv(make_divisible(_STEM * width), 3, stride, activation="Hardswish")]
-        out = 0
-        for index, stage in enumerate(_STAGES):
-            genes = choices[2 + len(_GENES) * index : 2 + len(_GENES) * (index + 1)]
-            depth, kernel = stage.depths[genes[0]], (3, 5, 7)[genes[1]]
-            expansion, gate, hard = (
-                float(stage.expansions[genes[2]]),
-                bool(genes[3]),
-                bool(genes[4]),
-            )
-            out = make_divisible(stage.channels * width * _FACTORS[genes[5]])
-            body += [
-                InvertedResidualv3(kernel, expansion, out, gate, hard, stage.stride if i == 0 else 1)
-                for i in range(depth)
-            ]
-        body.append(Conv(_HEAD * out, 1, activation="Hardswish"))
-        return classifier(resolution, tuple(body))
+        stem = Conv(make_divisible(_STEM * _WIDTHS[width]), 3, stride, activation="Hardswish")
+        blocks: list[InvertedResidualv3] = []
+        for number in range(len(_STAGES)):
+            genes = choices[2 + len(_GENES) * number : 2 + len(_GENES) * (number + 1)]
+            blocks += _blocks(number, width, tuple(genes))
+        head = Conv(_HEAD * blocks[-1].out, 1, activation="Hardswish")
+        return classifier(resolution, (stem, *blocks, head))
+
+
+@cache
+def _widths(number: int, width: int) -> tuple[int, ...]:
+    """Channels of a stage with each of the factors, at the width with that index."""
+    return tuple(make_divisible(_STAGES[number].channels * _WIDTHS[width] * each) for each in _FACTORS)
+
+
+@cache
+def _blocks(number: int, width: int, genes: tuple[int, ...]) -> tuple[InvertedResidualv3, ...]:
+    """The blocks of a stage: fewer than 10,000 combinations, which a search decodes again and again."""
+    stage = _STAGES[number]
+    depth, kernel, expansion, gate, hard, factor = genes
+    block = InvertedResidualv3(
+        kernel=_KERNELS[kernel],
+        expand=stage.expansions[expansion],
+        out=_widths(number, width)[factor],
+        squeeze_excite=bool(gate),
+        hard_swish=bool(hard),
+        stride=1,
+    )
+    return replace(block, stride=stage.stride), *[block] * (stage.depths[depth] - 1)

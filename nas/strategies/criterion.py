@@ -59,11 +59,11 @@ class Criterion:
         self._signs = {goal.metric: 1.0 if goal.maximize else -1.0 for goal in objectives.goals}
         self._main = next((name for name in self._signs if name in views), objectives.names[0])
         self._others = [name for name in self._signs if name != self._main]
-        scores = self._estimate(self._main, known).mean
+        scores = self._mean(self._main, known)
         self.known_scores = np.where(self._within(known) >= 0.5, scores, scores.min())
         others = np.empty((len(known), len(self._others)))
         for column, name in enumerate(self._others):
-            others[:, column] = self._estimate(name, known).mean
+            others[:, column] = self._mean(name, known)
         self._improvement = FlooredImprovement.over(self.known_scores, others, _floors(others, rng))
 
     def __call__(self, candidates: Candidates) -> np.ndarray:
@@ -73,12 +73,18 @@ class Criterion:
         value = self._improvement(main, others) * self._within(candidates)
         return np.asarray(np.lexsort((-main.mean, -value)))  # where improvements underflow, by the mean
 
+    def _mean(self, metric: str, candidates: Candidates) -> np.ndarray:
+        """Of scores in a goal."""
+        view = self._views.get(metric)
+        if view is None:
+            return np.asarray(self._signs[metric] * candidates.costs[metric])
+        return view.posterior.mean(candidates.codes)
+
     def _estimate(self, metric: str, candidates: Candidates) -> Estimate:
         """Of scores in a goal."""
         view = self._views.get(metric)
         if view is None:
-            exact = self._signs[metric] * candidates.costs[metric]
-            return Estimate(exact, np.zeros(len(candidates)))
+            return Estimate(self._mean(metric, candidates), np.zeros(len(candidates)))
         return Estimate(*view.posterior.predict(candidates.codes))
 
     def _within(self, candidates: Candidates) -> np.ndarray:

@@ -58,8 +58,9 @@ class Encoding:
         """
         column = weights[self.decision] * self.scale
         # |a - b| = a + b - 2 a b for a, b in {0, 1}
-        total = (ones @ column)[:, None] + (others @ column)[None] - 2 * (ones * column) @ others.T
-        return np.asarray(np.maximum(total, 0.0))
+        total = np.add.outer(ones @ column, others @ column)
+        total -= 2 * (ones * column) @ others.T
+        return np.asarray(np.maximum(total, 0.0, out=total))
 
     def distances(self, codes: Codes) -> np.ndarray:
         """Distance of each pair in each decision, ``(decisions, points, points)``."""

@@ -23,7 +23,7 @@ Point = tuple[int, ...]
 
 _SAMPLES = 200
 _STARTS = 4
-_VISITS = 5_000  # points looked at before a space too large to enumerate counts as exhausted
+_VISITS = 5_000  # points walked to before a space too large to enumerate counts as exhausted
 _MEASURED = 32  # networks measured before a limit on a measured metric counts as impossible
 _PROBED = ("latency_ms",)
 
@@ -67,6 +67,8 @@ class Filter:
 def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Point]) -> Point | None:
     """An acceptable point: sampled, else repaired, else next to a known one; ``None``: there is none.
 
+    Known points are taken, so only what is next to them is looked at.
+
     Spaces of up to 10,000 points are enumerated, so ``None`` is exact there; in larger ones it says
     that sampling, descent on the costs, and a walk over the feasible neighbourhood found nothing.
     """
@@ -80,7 +82,8 @@ def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Poi
         if accepts(point):
             return point
     repaired = [_repair(accepts, rng) for _ in range(_STARTS)]
-    return _walk(accepts, [*repaired, *known])
+    found = next((point for point in repaired if accepts(point)), None)
+    return _walk(accepts, [*repaired, *known]) if found is None else found
 
 
 def descend(space: SearchSpace, loss: Callable[[Point], float], point: Point) -> Iterator[Point]:
@@ -198,14 +201,16 @@ def _walk(accepts: Filter, starts: Iterable[Point]) -> Point | None:
     """Breadth first over neighbours within the limits, until an acceptable one."""
     queue = deque(starts)
     visited = set(queue)
-    while queue and len(visited) < _VISITS:
+    most = len(visited) + _VISITS
+    while queue and len(visited) < most:
         point = queue.popleft()
-        if accepts(point):
-            return point
         if not accepts.within(point):
             continue
         for neighbour in accepts.space.neighbours(point):
-            if neighbour not in visited:
-                visited.add(neighbour)
-                queue.append(neighbour)
+            if neighbour in visited:
+                continue
+            if accepts(neighbour):
+                return neighbour
+            visited.add(neighbour)
+            queue.append(neighbour)
     return None

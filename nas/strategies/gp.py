@@ -99,11 +99,13 @@ class Gp(Strategy):
             return candidates.take(criterion(candidates)).points
         best = improvable.take(np.argsort(-criterion.known_scores, kind="stable")[:_STARTS])
         found = self._best(criterion, [*self._sampled(rng), *best.points], best.points, known)
+        climbed: set[Point] = set()
         for _ in range(_CLIMBS):
-            top = found[:_STARTS]
-            found = self._best(criterion, found, top, known)
-            if found[: len(top)] == top:
+            top = [point for point in found[:_STARTS] if point not in climbed]
+            if not top:
                 break
+            climbed.update(top)
+            found = self._best(criterion, found, top, known)
         return found
 
     def _best(

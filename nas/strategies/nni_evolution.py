@@ -38,7 +38,7 @@ class NniEvolution(Strategy):
     ) -> None:
         super().__init__(space, objectives, **given)
         population = whole_number("nni-evolution", "population", population, minimum=1)
-        self._tuner = _Tuner(space, population, np.random.default_rng([self.seed]))
+        self._tuner = Tuner(space, population, np.random.default_rng([self.seed]))
         self._scratch = self._tuner
         self._results: dict[tuple[int, ...], Trial] = {}
 
@@ -78,7 +78,7 @@ class NniEvolution(Strategy):
         return -self.objectives.losses(trial.metrics)[0]
 
 
-class _Tuner:
+class Tuner:
     """An NNI EvolutionTuner with one question open at a time.
 
     The tuner draws from Python's global generator and from an unseeded one of its own, and logs and

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from nas import pareto
+
 _NAME = "study"
+_BEST = 25  # trials that TPE takes as good; it takes no more
 _WORST = 1e6  # relative violation that stands for an infinite one, as of a metric that is not a number
 
 
@@ -65,19 +70,37 @@ class History:
             for place in range(0 if unheard else len(self.trials) - 1, len(self.trials)):
                 self._constrain(place)
 
-    def scratch(self, running: Sequence[Sequence[int]]) -> Scratch:
-        """A study of this history that a sampler may write to; ``running`` points are being trained."""
+    def scratch(self, running: Sequence[Sequence[int]], capacity: int | None = None) -> Scratch:
+        """A study of this history that a sampler may write to.
+
+        Args:
+            running: points that are being trained.
+            capacity: about how many trials the sampler sees, of a longer history.
+        """
         start = len(self.trials)
         waiting = [self._trial(start + i, choices, None) for i, choices in enumerate(running)]
-        return Scratch(self, [*self.trials, *waiting])
+        return Scratch(self, [*self._thinned(capacity), *waiting], number=start + len(waiting))
 
     def relative(self, sampler: optuna.samplers.BaseSampler) -> dict[str, BaseDistribution]:
         """The decisions that ``sampler`` samples together; it infers them from the completed trials.
 
         All have the same decisions, so one is enough to infer from, and takes no time.
         """
-        one = Scratch(self, self.trials[:1])
+        one = Scratch(self, self.trials[:1], number=1)
         return sampler.infer_relative_search_space(one.study, one.asking)
+
+    def _thinned(self, capacity: int | None) -> list[FrozenTrial]:
+        """The best fronts, as many as hold :data:`_BEST` trials, and evenly from the rest."""
+        if capacity is None or len(self.trials) <= capacity:
+            return self.trials
+        signs = [1.0 if direction == "minimize" else -1.0 for direction in self.directions]
+        losses = np.array([trial.values for trial in self.trials]) * signs
+        ranks = pareto.ranks(losses, self._violations, least=_BEST)
+        last = np.sort(ranks)[_BEST - 1]
+        best, rest = np.flatnonzero(ranks <= last), np.flatnonzero(ranks > last)
+        room = min(max(capacity - len(best), capacity // 2), len(rest))
+        places = np.linspace(0, len(rest) - 1, room).round().astype(int)
+        return [self.trials[index] for index in np.sort([*best, *rest[places]])]
 
     def _trial(self, number: int, choices: Sequence[int], values: Sequence[float] | None) -> FrozenTrial:
         return _frozen(
@@ -96,14 +119,14 @@ class History:
 class Scratch(optuna.storages.InMemoryStorage):
     """A study of a history and one more trial, :attr:`asking`; what a sampler writes stays here."""
 
-    def __init__(self, history: History, trials: list[FrozenTrial]) -> None:
+    def __init__(self, history: History, trials: list[FrozenTrial], number: int) -> None:
         super().__init__()
-        self._history, self._known = history, trials
+        self._history, self._known, self._number = history, trials, number
         self.study = optuna.create_study(storage=self, study_name=_NAME, directions=history.directions)
         self._id = self.get_study_id_from_name(_NAME)
         for key, value in history.attributes.items():
             self.set_study_system_attr(self._id, key, value)
-        self.asking = _frozen(len(trials))
+        self.asking = _frozen(number)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -115,7 +138,7 @@ class Scratch(optuna.storages.InMemoryStorage):
 
         A further draw is of the same trial; it knows what earlier draws wrote on the study.
         """
-        self.asking = asking = _frozen(len(self._known))
+        self.asking = asking = _frozen(self._number)
         sampler.before_trial(self.study, asking)
         together = sampler.sample_relative(self.study, asking, self._history.relative(sampler))
         for name, distribution in self._history.distributions.items():
@@ -137,7 +160,9 @@ class Scratch(optuna.storages.InMemoryStorage):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """By its number."""
-        return self.asking if trial_id == len(self._known) else self._known[trial_id]
+        if trial_id == self._number:
+            return self.asking
+        return self._known[bisect_left(self._known, trial_id, key=lambda trial: trial.number)]
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Samplers write on the trial that is asked for."""

@@ -51,6 +51,7 @@ class OptunaSampler(Strategy):
 
     strategy: ClassVar[str]  #: how users call it
     sampler: ClassVar[str]  #: name of the class in ``optuna.samplers``
+    capacity: ClassVar[int | None] = None  #: trials that the sampler sees, of a longer history
 
     def __init__(
         self,
@@ -86,7 +87,8 @@ class OptunaSampler(Strategy):
         Where a sampler is slow and inclined to repeat itself, later attempts mutate what it drew.
         """
         if not self.refused:
-            self._scratch = self._history.scratch([p.choices for p in self.pending.values()])
+            running = [proposal.choices for proposal in self.pending.values()]
+            self._scratch = self._history.scratch(running, self.capacity)
         draws = _DRAWS.get(self.sampler)
         if draws is None or len(self.refused) < draws:
             return self._scratch.draw(self._made(rng))

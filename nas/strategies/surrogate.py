@@ -142,6 +142,12 @@ class Posterior:
         variance = self.hyperparameters.signal + MEAN_VARIANCE - np.sum(cross * cross, axis=0)
         return cross.T @ whitened, np.sqrt(np.maximum(variance, 1e-12))
 
+    def mean(self, codes: Codes) -> np.ndarray:
+        """Mean at ``codes``, ``(points,)``, in a fraction of the time."""
+        lower, whitened = self._factors
+        weights = solve_triangular(lower, whitened, lower=True, trans="T", check_finite=False)
+        return np.asarray(weights @ self._kernel(self.codes, codes))
+
     def believing(self, codes: Codes) -> Posterior:
         """As if ``codes`` had been observed at their means (the kriging believer).
 
@@ -149,8 +155,7 @@ class Posterior:
         """
         if len(codes) == 0:
             return self
-        means, _ = self.predict(codes)
-        together = np.concatenate([self.codes, codes]), np.concatenate([self.targets, means])
+        together = np.concatenate([self.codes, codes]), np.concatenate([self.targets, self.mean(codes)])
         return Posterior(self.encoding, self.hyperparameters, *together)
 
     @cached_property
@@ -161,5 +166,8 @@ class Posterior:
         return lower, solve_triangular(lower, self.targets, lower=True, check_finite=False)
 
     def _kernel(self, ones: Codes, others: Codes) -> np.ndarray:
-        distance = self.encoding.distance(ones, others, self.hyperparameters.weights)
-        return np.asarray(MEAN_VARIANCE + self.hyperparameters.signal * np.exp(-distance))
+        kernel = self.encoding.distance(ones, others, self.hyperparameters.weights)
+        np.exp(np.negative(kernel, out=kernel), out=kernel)
+        kernel *= self.hyperparameters.signal
+        kernel += MEAN_VARIANCE
+        return kernel

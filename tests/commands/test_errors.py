@@ -60,7 +60,7 @@ WRONG = [
     (f"{SEARCH} --storage sqlite:///no/such/place.db", "no/such/place.db"),
     ("search --resume", "earlier search"),
     ("search --resume --out nothing", "nothing", "no run to resume"),
-    ("search --resume --out FOUND --space mobilenet", "another space", "toy", "mobilenet"),
+    ("search --resume --out FOUND --space mobilenet", "another space.name", "toy", "mobilenet"),
     ("search --resume --out FOUND --data two", "another data", "digits", "two"),
     ("search --resume --out FOUND --epochs 2", "another train.epochs", "has 1", "asked for 2"),
     ("search --resume --out FOUND --objective f1", "another objectives"),

@@ -58,3 +58,15 @@ def test_crowding_is_infinite_at_the_ends_and_the_gap_between() -> None:
     assert distance.tolist() == [np.inf, 2.0, np.inf]
     assert np.isinf(pareto.crowding([[1, 1], [1, 1]])).all()
     assert pareto.crowding([[2.0, 3.0]]).tolist() == [np.inf]
+
+
+def test_ranking_stops_once_enough_points_have_a_rank() -> None:
+    rng = np.random.default_rng(0)
+    losses = rng.integers(0, 9, size=(60, 2)).astype(float)
+    violations = np.where(rng.random(60) < 0.3, 1.0, 0.0)
+    whole, some = pareto.ranks(losses, violations), pareto.ranks(losses, violations, least=10)
+    last = np.sort(whole)[9]
+    inside = violations == 0
+    assert (some[whole <= last] == whole[whole <= last]).all()
+    assert (some[inside & (whole > last)] == last + 1).all()
+    assert (some[~inside] == last + 2).all()

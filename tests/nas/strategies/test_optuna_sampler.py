@@ -11,6 +11,7 @@ import pytest
 
 import nas.spaces
 import nas.strategies
+from nas import pareto
 from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.macro import Macro
@@ -142,3 +143,21 @@ def test_a_draw_leaves_no_trace() -> None:
         strategy.ask()
         assert strategy._history.attributes == attributes
         assert [dict(trial.system_attrs) for trial in strategy._history.trials] == trials
+
+
+@pytest.mark.parametrize("goals", [("f1",), ("f1", "macs")])
+def test_of_a_long_history_a_sampler_sees_the_best_and_some_of_the_rest(goals: tuple[str, ...]) -> None:
+    strategy, rng = make("tpe", goals), np.random.default_rng(0)
+    points = list(strategy.space.points())
+    for number, place in enumerate(rng.choice(len(points), 300, replace=False)):
+        proposal = Proposal(number, points[place], strategy.space.decode(points[place]), number)
+        strategy.tell(proposal.complete({**score(proposal), "f1": rng.random()}))
+    trials = strategy._history.scratch([points[0]], 100).get_all_trials(0)
+    numbers = [trial.number for trial in trials]
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-2:]) == (0, [300, 301])  # evenly: the first too; then waiting and asked
+    losses = [strategy.objectives.losses(trial.metrics or {}) for trial in strategy.trials]
+    ranks = pareto.ranks(losses)
+    assert {*np.flatnonzero(ranks <= np.sort(ranks)[24])} <= {*numbers}
+    assert len(numbers) <= 102
+    assert strategy._history.scratch([], 100).get_trial(numbers[50]).number == numbers[50]

@@ -1,0 +1,209 @@
+"""What one could search with instead, as it comes, on a table of trained networks.
+
+Usage: python benchmarks/peers.py --table FILE --runs R [--limit 'macs<=45.5M'] [--trials N]...
+
+The protocol is that of ``cli.py bench strategies`` (see :mod:`nas.bench.regret`), so the rows of both
+can be compared: one evaluation observes one recorded accuracy of a network, and every one counts. Here
+nothing stands between a sampler and the training: repeats and networks beyond a limit are trained too.
+
+Optuna's samplers get one categorical parameter per decision, and limits as Optuna's constraints. NNI's
+tuner knows neither limits nor several goals: it hears 0 for a network beyond a limit, and follows the
+first goal.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+import optuna
+import typer
+from rich import box
+from rich.progress import track
+from rich.table import Table as Grid
+
+import nas.spaces
+from commands.console import notices, output
+from nas.bench.regret import Summary, Trajectory, Truth, trajectory
+from nas.bench.table import Table, TableEvaluator
+from nas.objectives import Objectives
+from nas.spaces import SearchSpace
+from nas.strategies.base import training_seed
+from nas.strategies.nni_evolution import Tuner
+from nas.trial import Proposal, Trial
+
+NNI = "nni:EvolutionTuner"
+PEERS = ["TPESampler", "GPSampler", "NSGAIISampler", NNI, "RandomSampler"]
+POPULATION = 32  # NNI's default
+
+
+class Peer(Protocol):
+    """Asks for one network at a time."""
+
+    def ask(self) -> Sequence[int]:
+        """A point of the space, one option index per decision."""
+        ...
+
+    def tell(self, metrics: Mapping[str, float]) -> None:
+        """What came of the last one."""
+        ...
+
+
+class OptunaPeer:
+    """A study with one sampler and its defaults."""
+
+    def __init__(self, sampler: str, space: SearchSpace, objectives: Objectives, seed: int) -> None:
+        self._space, self._objectives = space, objectives
+        self._study = optuna.create_study(
+            directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
+            sampler=getattr(optuna.samplers, sampler)(seed=seed),
+        )
+
+    def ask(self) -> Sequence[int]:
+        """One categorical suggestion per decision."""
+        self._trial = self._study.ask()
+        return [
+            self._trial.suggest_categorical(decision.name, list(range(len(decision.options))))
+            for decision in self._space.decisions
+        ]
+
+    def tell(self, metrics: Mapping[str, float]) -> None:
+        """Values, and as constraints what each limit is exceeded by."""
+        for limit in self._objectives.limits:
+            excess = metrics[limit.metric] - limit.value
+            self._trial.set_constraint(str(limit), excess if limit.upper else -excess)
+        self._study.tell(self._trial, list(self._objectives.values(metrics)))
+
+
+class NniPeer:
+    """NNI's evolution tuner, seeded and kept from printing."""
+
+    def __init__(self, space: SearchSpace, objectives: Objectives, seed: int) -> None:
+        self._objectives = objectives
+        self._tuner = Tuner(space, POPULATION, np.random.default_rng(seed))
+
+    def ask(self) -> Sequence[int]:
+        """The tuner's next."""
+        return self._tuner.generate()
+
+    def tell(self, metrics: Mapping[str, float]) -> None:
+        """The first goal, 0 beyond a limit."""
+        within = self._objectives.violation(metrics) == 0
+        self._tuner.answer(-self._objectives.losses(metrics)[0] if within else 0.0)
+
+
+def made(name: str, truth: Truth, seed: int) -> Peer:
+    """A new peer."""
+    if name == NNI:
+        return NniPeer(truth.table.space, truth.objectives, seed)
+    return OptunaPeer(name, truth.table.space, truth.objectives, seed)
+
+
+def run(name: str, truth: Truth, trials: int, seed: int) -> Trajectory:
+    """One search of ``trials`` evaluations."""
+    peer, space, evaluator = made(name, truth, seed), truth.table.space, TableEvaluator(truth.table, seed)
+    found: list[Trial] = []
+    seconds = []
+    for number in range(trials):
+        start = time.perf_counter()
+        point = space.canonical(peer.ask())
+        seconds.append(time.perf_counter() - start)
+        proposal = Proposal(number, point, space.decode(point), training_seed(seed, number))
+        metrics = evaluator(proposal)
+        peer.tell(metrics)
+        found.append(proposal.complete(metrics))
+    return trajectory(found, truth, ask_seconds=statistics.median(seconds))
+
+
+def main(
+    table: Annotated[Path, typer.Option(help="JSON file, as of 'cli.py bench strategies'.")],
+    runs: Annotated[int, typer.Option(help="Runs of each peer.")] = 50,
+    trials: Annotated[list[int] | None, typer.Option(help="Evaluations to report. (50 and 100)")] = None,
+    objective: Annotated[list[str] | None, typer.Option(help="Goal. (f1:max)")] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="Bound, as in 'macs<=45.5M'.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PEERS)}. (all)")] = None,
+    seed: Annotated[int, typer.Option(help="Of all runs together.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every run's curves here.")
+    ] = None,
+) -> None:
+    """Run the peers and print a table."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    objectives = Objectives.parse(objective or [], limit or [])
+    truth = Truth.of(Table.read(table, nas.spaces.load("macro")()), objectives)
+    counts = sorted(trials or [50, 100])
+    seeds = [int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in range(runs)]
+    if unknown := [name for name in peer or [] if name not in PEERS]:
+        raise typer.BadParameter(f"unknown --peer {', '.join(unknown)}; known: {', '.join(PEERS)}")
+    results: dict[str, list[Trajectory]] = {}
+    console = output()
+    for name in peer or PEERS:
+        try:
+            made(name, truth, 0)
+        except ImportError as error:
+            console.print(f"{name}: skipped, {error}")
+            continue
+        progress = track(seeds, name, console=notices(), transient=True)
+        results[name] = [run(name, truth, counts[-1], each) for each in progress]
+        if json_file is not None:
+            json_file.write_text(json.dumps(_record(results)) + "\n")
+    wants = ", ".join(map(str, [*objectives.goals, *objectives.limits]))
+    title = f"{table.name}: {wants}; {runs} runs of {counts[-1]} evaluations"
+    console.print(_grid(title, results, counts))
+
+
+def _grid(title: str, results: Mapping[str, Sequence[Trajectory]], counts: Sequence[int]) -> Grid:
+    grid = Grid(
+        title=title,
+        caption="regret in points, mean ± standard error; front: share of its hypervolume; ask: median",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )
+    fronts = all(run.hypervolume.size for of in results.values() for run in of)
+    titles = [f"selected,\nN = {count}" for count in counts] + [f"visited,\nN = {counts[-1]}"]
+    titles += [f"front,\nN = {counts[-1]}"] if fronts else []
+    grid.add_column("peer", no_wrap=True)
+    for each in (*titles, "dupli-\ncates", "over\nlimit", "ask,\nms"):
+        grid.add_column(each, justify="right", no_wrap=True)
+    for name, of in results.items():
+        cells = [_cell(Summary.of([run.selected for run in of]), count) for count in counts]
+        cells.append(_cell(Summary.of([run.visited for run in of]), counts[-1]))
+        if fronts:
+            cells.append(_cell(Summary.of([run.hypervolume for run in of]), counts[-1]))
+        cells.append(f"{np.mean([run.duplicates for run in of]):.3g}")
+        cells.append(f"{np.mean([run.over_limit for run in of]):.3g}")
+        cells.append(f"{1e3 * statistics.median(run.ask_seconds for run in of):.3g}")
+        grid.add_row(name, *cells)
+    return grid
+
+
+def _cell(summary: Summary, evaluations: int) -> str:
+    return f"{summary.mean[evaluations - 1]:.3f} ± {summary.error[evaluations - 1]:.3f}"
+
+
+def _record(results: Mapping[str, Sequence[Trajectory]]) -> dict[str, Any]:
+    """Every run's curves; a regret without a network within the limits is null."""
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        return [None if np.isnan(each) else round(float(each), 6) for each in value]
+
+    return {
+        name: [{key: plain(value) for key, value in asdict(run).items()} for run in of]
+        for name, of in results.items()
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)
