@@ -14,8 +14,8 @@ from nas.strategies.optuna_sampler import OptunaSampler
 class Tpe(OptunaSampler):
     """Optuna's TPESampler: Parzen estimators of good and bad points (Bergstra et al. 2011).
 
-    Takes several objectives. Of a history of more than 4,000 trials the good ones, of which there are 25,
-    are chosen from all, and the density of the others is estimated from 4,000 of them, spread evenly.
+    Takes several objectives. Of a history of more than 3,000 trials the good ones, of which there are 25,
+    are chosen from all, and the density of the others is estimated from 3,000 of them, spread evenly.
 
     Args:
         startup: trials drawn at random first.
@@ -26,7 +26,7 @@ class Tpe(OptunaSampler):
 
     strategy: ClassVar[str] = "tpe"
     sampler: ClassVar[str] = "TPESampler"
-    capacity: ClassVar[int | None] = 4_000
+    capacity: ClassVar[int | None] = 3_000
 
     def __init__(
         self,
