@@ -32,7 +32,8 @@ from nas.objectives import Objectives
 from nas.search import Executor, search
 from nas.spaces.base import SearchSpace
 from nas.store import Store, locked, open_storage
-from nas.strategies.base import Strategy, options_of
+from nas.strategies.base import Strategy
+from nas.strategies.options import options_of
 from nas.trial import Proposal, Trial
 from training.device import pick_device
 from training.images import ImageSet

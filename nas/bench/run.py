@@ -27,7 +27,8 @@ from nas.errors import UserError
 from nas.executors.local import interrupts_held_back, threads_limited
 from nas.objectives import Objectives
 from nas.search import Asker, search
-from nas.strategies.base import Strategy, options_of
+from nas.strategies.base import Strategy
+from nas.strategies.options import options_of
 from nas.trial import Proposal, Trial
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from inspect import Parameter, signature
-from typing import Required, TypedDict, final
+from typing import final
 
 import numpy as np
 
 from nas.architecture import Architecture
 from nas.cost import cost
-from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.feasible import Filter, check_limits, next_feasible
@@ -34,42 +32,9 @@ class Refusal:
     trial: Trial | None
 
 
-class Given(TypedDict, total=False):
-    """What every strategy is made with, besides its space, its objectives and its own options."""
-
-    seed: int
-    num_classes: Required[int]
-    probes: Mapping[str, Callable[[Architecture], float]] | None
-
-
-_COMMON = ("space", "objectives", *Given.__annotations__)
-
-
-def options_of(kind: type[Strategy]) -> list[str]:
-    """Names of a strategy's own options."""
-    return [
-        name
-        for name, parameter in signature(kind).parameters.items()
-        if name not in _COMMON and parameter.kind is not Parameter.VAR_KEYWORD
-    ]
-
-
 def training_seed(study_seed: int, number: int) -> int:
     """Seed of the training of a study's proposal."""
     return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
-
-
-def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:
-    """An option's value, checked.
-
-    Raises:
-        UserError: no whole number of at least ``minimum``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise UserError(
-            f"strategy '{strategy}': {option} must be a whole number of at least {minimum}, got {value!r}"
-        )
-    return value
 
 
 class Strategy(ABC):

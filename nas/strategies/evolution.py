@@ -15,7 +15,8 @@ import numpy as np
 from nas import pareto
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Given, Strategy, whole_number
+from nas.strategies.base import Strategy
+from nas.strategies.options import Given, whole_number
 from nas.trial import Trial
 
 

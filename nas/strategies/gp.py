@@ -10,12 +10,13 @@ import numpy as np
 
 from nas.objectives import COSTS, METRICS, Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Given, Strategy, whole_number
+from nas.strategies.base import Strategy
 from nas.strategies.candidates import Candidates, Catalogue, Point
 from nas.strategies.criterion import Criterion, View
 from nas.strategies.encoding import Encoding
 from nas.strategies.feasible import next_feasible
 from nas.strategies.learner import Learner
+from nas.strategies.options import Given, whole_number
 from nas.trial import Trial
 
 _SAMPLES = 64  # random candidates where the space is too large to take every point

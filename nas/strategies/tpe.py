@@ -7,7 +7,7 @@ from typing import ClassVar, Unpack
 from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Given, whole_number
+from nas.strategies.options import Given, whole_number
 from nas.strategies.optuna_sampler import OptunaSampler
 
 

@@ -1,0 +1,43 @@
+"""What strategies are made with: arguments that all have, and options of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
+from typing import Required, TypedDict
+
+from nas.architecture import Architecture
+from nas.errors import UserError
+
+
+class Given(TypedDict, total=False):
+    """What every strategy is made with, besides its space, its objectives and its own options."""
+
+    seed: int
+    num_classes: Required[int]
+    probes: Mapping[str, Callable[[Architecture], float]] | None
+
+
+_COMMON = ("space", "objectives", *Given.__annotations__)
+
+
+def options_of(kind: type[object]) -> list[str]:
+    """Names of a strategy's own options."""
+    return [
+        name
+        for name, parameter in signature(kind).parameters.items()
+        if name not in _COMMON and parameter.kind is not Parameter.VAR_KEYWORD
+    ]
+
+
+def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:
+    """An option's value, checked.
+
+    Raises:
+        UserError: no whole number of at least ``minimum``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise UserError(
+            f"strategy '{strategy}': {option} must be a whole number of at least {minimum}, got {value!r}"
+        )
+    return value
