@@ -1,7 +1,7 @@
 """Train every network of a small space several times, as a table for `cli.py bench strategies`.
 
 Usage: python benchmarks/tabulate.py OUT.json [--space FILE.py:CLASS] [--data digits]
-       [--epochs 3] [--seeds 3]
+       [--epochs 4] [--seeds 3]
 
 Writes OUT after every network and goes on where it stopped. A network's `test_acc` is the accuracy, in
 percent, of each training's best epoch (by validation) on the test split.
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--space", default="./benchmarks/stages_space.py:Stages")
     parser.add_argument("--data", default="digits")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     config = DataConfig(spec=options.data)
