@@ -27,6 +27,14 @@ def test_nothing_gives_the_defaults(tmp_path: Path) -> None:
     assert parse_config(StudentConfig, {}, "here") == StudentConfig()
 
 
+def test_a_fifth_of_the_trials_confirm_where_nobody_said() -> None:
+    assert SearchConfig(trials=50).confirmations == 10
+    assert SearchConfig(trials=4).confirmations == 0
+    assert SearchConfig(trials=50, confirm=0).confirmations == 0
+    assert SearchConfig(trials=50, objectives=("f1:max", "macs:min")).confirmations == 0
+    assert SearchConfig(trials=50, objectives=("f1:max", "macs:min"), confirm=5).confirmations == 5
+
+
 @pytest.mark.parametrize(
     ("content", "key", "known"),
     [
