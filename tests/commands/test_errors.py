@@ -18,7 +18,7 @@ WRONG = [
     (f"{SEARCH} --strategy ./other.py:B", "no 'B'"),
     (f"{SEARCH} --strategy nas.nope:A", "nas.nope"),
     (f"{SEARCH} --strategy-option startup", "name=value"),
-    (f"{SEARCH} --strategy-option starup=5", "'starup'", "startup, multivariate"),
+    (f"{SEARCH} --strategy tpe --strategy-option starup=5", "'starup'", "startup, multivariate"),
     (f"{SEARCH} --strategy-option startup=x", "startup", "whole number"),
     (f"{SEARCH} --strategy nni-evolution --strategy-option population=0", "population"),
     (f"{SEARCH} --teacher ALONE --loss-option t=2", "'kd'", "'t'", "temperature"),

@@ -34,7 +34,6 @@ SETTINGS = {
     "strategy": "strategy.name",
     "trials": "trials",
     "fidelity": "fidelity",
-    "confirm": "confirm",
     "loss": "loss.name",
     "loss_weight": "loss.weight",
     "workers": "workers",

@@ -133,7 +133,7 @@ def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, monkeypatc
 
 @pytest.mark.parametrize(
     ("moment", "later"),
-    [("search: tpe", 0.2), pytest.param("trial 0 ", 0.5, marks=pytest.mark.slow)],
+    [("search: gp", 0.2), pytest.param("trial 0 ", 0.5, marks=pytest.mark.slow)],
 )
 def test_ctrl_c_with_workers_leaves_no_traceback(here, moment, later):
     """Also while the workers still import."""
