@@ -26,7 +26,7 @@ class NniEvolution(Strategy):
     often: a repeat is answered with the known result, so its population moves on without training.
 
     Args:
-        population: individuals that start at random.
+        population: individuals that start at random; NNI's own 32 are most of a small budget.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class NniEvolution(Strategy):
         space: SearchSpace,
         objectives: Objectives,
         *,
-        population: int = 32,
+        population: int = 16,
         **given: Unpack[Given],
     ) -> None:
         super().__init__(space, objectives, **given)
