@@ -53,11 +53,12 @@ class Architecture:
                 f"resolution and input_channels must be positive, "
                 f"got {self.resolution} and {self.input_channels}"
             )
-        if not self.layers or not isinstance(self.layers[-1], Linear):
+        kinds = [type(layer) for layer in self.layers]
+        if not kinds or kinds[-1] is not Linear:
             raise ValueError("the last layer must be Linear: it gives one logit per class")
-        if any(isinstance(layer, Linear) for layer in self.layers[:-1]):
+        if kinds.count(Linear) > 1:
             raise ValueError("only the last layer may be Linear")
-        if sum(isinstance(layer, GlobalAvgPool) for layer in self.layers) != 1:
+        if kinds.count(GlobalAvgPool) != 1:
             raise ValueError("exactly one GlobalAvgPool must join the feature maps to the classifier")
         self.shapes  # noqa: B018  walking the shapes is the check
 
