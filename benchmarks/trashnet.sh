@@ -6,7 +6,7 @@ data=$1 out=$2
 minnow() { "${PYTHON:-.venv/bin/python}" cli.py "$@"; }
 for strategy in random tpe nni-evolution; do
   minnow search --data "$data" --image-size 128 --resolution 96 --strategy "$strategy" \
-    --limit 'macs<=20M' --trials 6 --epochs 5 --out "$out/$strategy"
+    --limit 'macs<=20M' --trials 6 --confirm 0 --epochs 5 --out "$out/$strategy"
 done
 for seed in 0 1 2; do
   minnow distill --teacher tf_efficientnet_lite0 --teacher-epochs 10 --student "$out/tpe" \
