@@ -82,7 +82,9 @@ def search(
     strategy: Annotated[
         str | None,
         Option(
-            help="A name from 'plugins', optuna:SAMPLER, module:Class or ./file.py:Class. (default: gp)"
+            help="gp, tpe, evolution, nni-evolution, random, optuna:SAMPLER, module:Class or "
+            "./file.py:Class. After 50 trainings on NAS-Bench-Macro their picks are 0.05, 0.17, 0.22, "
+            "0.28 and 0.40 points below the best network; see docs/strategies.md. (default: gp)"
         ),
     ] = None,
     strategy_option: Annotated[
