@@ -207,7 +207,7 @@ def test_kill_9_at_any_moment_changes_nothing(tmp_path):
         rng = random.Random(0)
         reached = []
         for _ in range(40):
-            status = run("cut", killed_after=rng.uniform(0.1, 0.5) * length)
+            status = run("cut", killed_after=rng.uniform(0.05, 0.3) * length)
             saved = load_checkpoint(tmp_path / "cut.pt", "")
             reached.append(0 if saved is None else len(saved["history"]))
             if status == 0:
