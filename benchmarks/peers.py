@@ -18,20 +18,19 @@ import statistics
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import optuna
 import typer
-from rich import box
 from rich.progress import track
-from rich.table import Table as Grid
 
 import nas.spaces
+from commands.bench_table import curves, regret_grid
 from commands.console import notices, output
-from nas.bench.regret import Summary, Trajectory, Truth, trajectory
+from nas.bench.regret import Trajectory, Truth, trajectory
+from nas.bench.run import run_seed
 from nas.bench.table import Table, TableEvaluator
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace
@@ -140,7 +139,7 @@ def main(
     objectives = Objectives.parse(objective or [], limit or [])
     truth = Truth.of(Table.read(table, nas.spaces.load("macro")()), objectives)
     counts = sorted(trials or [50, 100])
-    seeds = [int(np.random.SeedSequence([seed, i]).generate_state(1)[0]) for i in range(runs)]
+    seeds = [run_seed(seed, index) for index in range(runs)]
     if unknown := [name for name in peer or [] if name not in PEERS]:
         raise typer.BadParameter(f"unknown --peer {', '.join(unknown)}; known: {', '.join(PEERS)}")
     results: dict[str, list[Trajectory]] = {}
@@ -154,55 +153,10 @@ def main(
         progress = track(seeds, name, console=notices(), transient=True)
         results[name] = [run(name, truth, counts[-1], each) for each in progress]
         if json_file is not None:
-            json_file.write_text(json.dumps(_record(results)) + "\n")
+            json_file.write_text(json.dumps(curves(results)) + "\n")
     wants = ", ".join(map(str, [*objectives.goals, *objectives.limits]))
     title = f"{table.name}: {wants}; {runs} runs of {counts[-1]} evaluations"
-    console.print(_grid(title, results, counts))
-
-
-def _grid(title: str, results: Mapping[str, Sequence[Trajectory]], counts: Sequence[int]) -> Grid:
-    grid = Grid(
-        title=title,
-        caption="regret in points, mean ± standard error; front: share of its hypervolume; ask: median",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title_justify="left",
-        caption_justify="left",
-    )
-    fronts = all(run.hypervolume.size for of in results.values() for run in of)
-    titles = [f"selected,\nN = {count}" for count in counts] + [f"visited,\nN = {counts[-1]}"]
-    titles += [f"front,\nN = {counts[-1]}"] if fronts else []
-    grid.add_column("peer", no_wrap=True)
-    for each in (*titles, "dupli-\ncates", "over\nlimit", "ask,\nms"):
-        grid.add_column(each, justify="right", no_wrap=True)
-    for name, of in results.items():
-        cells = [_cell(Summary.of([run.selected for run in of]), count) for count in counts]
-        cells.append(_cell(Summary.of([run.visited for run in of]), counts[-1]))
-        if fronts:
-            cells.append(_cell(Summary.of([run.hypervolume for run in of]), counts[-1]))
-        cells.append(f"{np.mean([run.duplicates for run in of]):.3g}")
-        cells.append(f"{np.mean([run.over_limit for run in of]):.3g}")
-        cells.append(f"{1e3 * statistics.median(run.ask_seconds for run in of):.3g}")
-        grid.add_row(name, *cells)
-    return grid
-
-
-def _cell(summary: Summary, evaluations: int) -> str:
-    return f"{summary.mean[evaluations - 1]:.3f} ± {summary.error[evaluations - 1]:.3f}"
-
-
-def _record(results: Mapping[str, Sequence[Trajectory]]) -> dict[str, Any]:
-    """Every run's curves; a regret without a network within the limits is null."""
-
-    def plain(value: Any) -> Any:
-        if not isinstance(value, np.ndarray):
-            return value
-        return [None if np.isnan(each) else round(float(each), 6) for each in value]
-
-    return {
-        name: [{key: plain(value) for key, value in asdict(run).items()} for run in of]
-        for name, of in results.items()
-    }
+    console.print(regret_grid(title, results, counts, "peer"))
 
 
 if __name__ == "__main__":

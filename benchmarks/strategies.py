@@ -1,7 +1,9 @@
 """Strategies on NAS-Bench-Macro under several limits, with workers, shuffled options, and elsewhere.
 
-Usage: python benchmarks/strategies.py OUT.json --table nas-bench-macro_cifar10.json [--runs 200]
-       [--rows PATTERN] [--strategy NAME ...] [--processes N]
+Usage, in the repository:
+
+    python benchmarks/strategies.py OUT.json --table nas-bench-macro_cifar10.json [--runs 200]
+        [--rows PATTERN] [--strategy NAME ...] [--processes N]
 
 Prints regret in points, mean and standard error; see `cli.py bench strategies --help` for the protocol.
 What OUT holds already is not run again. A row's name says the limit (the share of networks that meet it),
@@ -13,12 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.shuffled_space import Shuffled
+import nas.spaces
 from nas.bench.regret import Summary, Trajectory
 from nas.bench.run import Job, run_all
 from nas.bench.table import Table
@@ -49,20 +52,22 @@ def main() -> None:
     parser.add_argument("--processes", type=int)
     options = parser.parse_args()
     done: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    for name, job in rows(options.table, options.out.with_suffix(".shuffled.json")).items():
+    shuffled = options.out.with_suffix(".shuffled.json")
+    shuffle(options.table, shuffled)
+    for name, job in rows(options.table, shuffled).items():
         if not re.search(options.rows, name):
             continue
         for strategy in options.strategy or ["gp"]:
             key = f"{name}, {strategy}"
             if done.get(key, {}).get("runs", 0) < options.runs:
-                chosen = Job(**{**vars(job), "strategy": strategy})
+                chosen = replace(job, strategy=strategy)
                 done[key] = summary(run_all(chosen, options.runs, processes=options.processes))
                 write_text(options.out, json.dumps(done, indent=1) + "\n")
             print(f"| {key} | " + " | ".join(f"{k} {v}" for k, v in done[key].items()) + " |", flush=True)
 
 
 def rows(path: Path, shuffled: Path) -> dict[str, Job]:
-    """Everything that can be run, by name."""
+    """Everything that can be run, by name; the strategy is still to be said."""
     table = Table.read(path, Macro())
     limits = {"no limit": ()}
     for metric, share in _SHARES:
@@ -82,11 +87,15 @@ def rows(path: Path, shuffled: Path) -> dict[str, Job]:
     jobs["no limit, N=100, K=20, W=8"] = Job(path, "gp", 100, confirm=20, workers=8)
     for cost in ("macs", "params"):
         jobs[f"accuracy and {cost}, N=200"] = Job(path, "gp", 200, goals=("accuracy:max", f"{cost}:min"))
-    space, content = Shuffled(), json.loads(path.read_text())
+    return jobs
+
+
+def shuffle(path: Path, shuffled: Path) -> None:
+    """Write the table of the shuffled space."""
+    space, content = nas.spaces.load(_SHUFFLED)(), json.loads(path.read_text())
     codes = {point: "".join(map(str, space.original(point))) for point in space.points()}
     moved = {"".join(map(str, point)): content[code] for point, code in codes.items()}
     write_text(shuffled, json.dumps(moved))
-    return jobs
 
 
 def summary(runs: list[Trajectory]) -> dict[str, Any]:

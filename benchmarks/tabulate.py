@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.progress import track
 
 import nas.spaces
-from nas.architecture import Architecture
-from nas.config import AugmentConfig, DataConfig, TrainConfig
+from nas.config import DataConfig, SearchConfig, TrainConfig
 from nas.cost import cost
+from nas.evaluators import TrainEvaluator
 from nas.files import write_text
-from nas.networks import build
-from training.batches import Batches, augmentation_of
-from training.evaluate import logits_of, score
-from training.fit import cross_entropy, fit
-from training.images import ImageSet, open_images, options_of
+from nas.trial import Proposal
+from training.evaluate import evaluate
+from training.images import open_images, options_of
 from training.preprocess import IMAGENET
 
 
@@ -43,6 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     config = DataConfig(spec=options.data)
     data = open_images(config.spec, options_of(config))
+    recipe = TrainConfig(epochs=options.epochs, views=options.epochs)
+    evaluator = TrainEvaluator(data, SearchConfig(data=config, train=recipe))
     space = nas.spaces.load(options.space)()
     rows: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     for index, point in enumerate(track(list(space.points()), "networks")):
@@ -50,10 +49,11 @@ def main() -> None:
         if code in rows:
             continue
         network = space.decode(point)
-        accuracies = [
-            accuracy(network, data, options.epochs, seed)
-            for seed in np.random.SeedSequence(index).generate_state(options.seeds)
-        ]
+        accuracies = []
+        for seed in np.random.SeedSequence(index).generate_state(options.seeds).tolist():
+            model = evaluator.trained(Proposal(index, point, network, seed)).model
+            test = evaluate(model, data, "test", resolution=network.resolution, normalization=IMAGENET)
+            accuracies.append(test.accuracy)
         total = cost(network, data.num_classes)
         rows[code] = {
             "test_acc": [round(100 * value, 3) for value in accuracies],
@@ -64,26 +64,6 @@ def main() -> None:
         }
         lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in rows.items())
         write_text(options.out, f"{{\n{lines}\n}}\n")
-
-
-def accuracy(network: Architecture, data: ImageSet, epochs: int, seed: int) -> float:
-    """On the test split, 0 to 1, after a training as in a search."""
-    torch.manual_seed(int(seed))
-    batches = Batches(
-        data=data,
-        resolution=network.resolution,
-        normalization=IMAGENET,
-        augmentation=augmentation_of(AugmentConfig(), data),
-        batch_size=TrainConfig().batch_size,
-        views=epochs,
-        seed=int(seed),
-    )
-    recipe = TrainConfig(epochs=epochs)
-    loss = cross_entropy(recipe.label_smoothing)
-    fitted = fit(build(network, data.num_classes), batches, loss, recipe)
-    test = data.splits["test"]
-    logits = logits_of(fitted.model, data, test, resolution=network.resolution, normalization=IMAGENET)
-    return score(logits, data, test).accuracy
 
 
 if __name__ == "__main__":

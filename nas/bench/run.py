@@ -61,6 +61,11 @@ class Job:
     seed: int = 0
 
 
+def run_seed(seed: int, index: int) -> int:
+    """Seed of run ``index`` of the runs that ``seed`` stands for; the same whatever is run."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
 def run(job: Job, index: int) -> Trajectory:
     """One run; the same index gives the same run seed to every strategy.
 
@@ -68,7 +73,7 @@ def run(job: Job, index: int) -> Trajectory:
         UserError: a name, a limit or the table is wrong.
     """
     truth = _truth(job.table, job.space, job.goals, job.limits)
-    seed = int(np.random.SeedSequence([job.seed, index]).generate_state(1)[0])
+    seed = run_seed(job.seed, index)
     kind = nas.strategies.load(job.strategy)
     strategy = kind(
         truth.table.space,
