@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.architecture import Architecture
 from nas.errors import UserError
 from nas.search import Reserver
 from nas.strategies.base import SpaceExhausted
-from nas.trial import Proposal, Trial
+from nas.trial import Proposal
+from nas.wrapper import Wrapper
 
 _TAIL = 0.25  # share of the networks, the best ones, whose results shape the prior
 _LEAST = 5  # networks, at least
@@ -29,7 +28,7 @@ _TINY = 1e-12
 Floats = NDArray[np.float64]
 
 
-class Confirmed:
+class Confirmed(Wrapper[Reserver]):
     """A strategy whose study ends with re-trainings of its best networks.
 
     Every network's merit is the mean of its trainings (see :meth:`Objectives.front`), and the one whose
@@ -55,19 +54,9 @@ class Confirmed:
             raise UserError(
                 f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
             )
-        self._strategy, self._confirm = strategy, confirm
-        self._new, self._epochs = trials - confirm, epochs
+        super().__init__(strategy)
+        self._confirm, self._new, self._epochs = confirm, trials - confirm, epochs
         self.repeats: set[int] = set()  # numbers of the confirmations asked for here
-
-    @property
-    def trials(self) -> list[Trial]:
-        """Told trials, in the order they were told."""
-        return self._strategy.trials
-
-    @property
-    def begun(self) -> int | Fraction:
-        """Trials told or under way."""
-        return self._strategy.begun
 
     def ask(self) -> Proposal:
         """A new network, or near the end of the study a known one with a new seed.
@@ -78,44 +67,28 @@ class Confirmed:
         if self.begun >= self._new and (known := self._candidate()) is not None:
             return self._repeat(known)
         try:
-            return self._strategy.ask()
+            return self._inner.ask()
         except SpaceExhausted:
             known = self._candidate()
             if known is None or self._repeated() >= self._confirm:
                 raise
             return self._repeat(known)
 
-    def tell(self, trial: Trial) -> None:
-        """Take the outcome of a trial."""
-        self._strategy.tell(trial)
-
-    def resume(self, proposal: Proposal) -> None:
-        """Take up a proposal that was asked for before an interruption and has not been told."""
-        self._strategy.resume(proposal)
-
-    def measure(self, architecture: Architecture) -> dict[str, float]:
-        """What is known of a network before training."""
-        return self._strategy.measure(architecture)
-
     def _repeat(self, known: Proposal) -> Proposal:
-        proposal = self._strategy.reserve(known, epochs=self._epochs)
+        proposal = self.reserve(known, epochs=self._epochs)
         self.repeats.add(proposal.number)
         return proposal
 
     def _repeated(self) -> int:
         """Trainings from scratch, told or under way, of networks that were trained before."""
-        keys = [proposal.architecture.key for proposal in self._trained() if proposal.parent is None]
+        keys = [proposal.architecture.key for proposal in self.trained if proposal.parent is None]
         return len(keys) - len(set(keys))
-
-    def _trained(self) -> list[Proposal]:
-        """Every training told or under way."""
-        return [*(trial.proposal for trial in self._strategy.trials), *self._strategy.pending.values()]
 
     def _candidate(self) -> Proposal | None:
         """The network to re-train; ``None``: none within the limits has completed a full training."""
-        objectives = self._strategy.objectives
-        full = [trial for trial in self._strategy.trials if trial.proposal.epochs == self._epochs]
-        attempts = Counter(proposal.group for proposal in self._trained())
+        objectives = self.objectives
+        full = [trial for trial in self.trials if trial.proposal.epochs == self._epochs]
+        attempts = Counter(proposal.group for proposal in self.trained)
         if len(objectives.goals) > 1:
             front = objectives.front(full)
             least = min(front, key=lambda trial: attempts[trial.proposal.group], default=None)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
 from nas import pareto
-from nas.architecture import Architecture
 from nas.errors import UserError
-from nas.objectives import Objectives
 from nas.strategies.base import Strategy
 from nas.trial import Proposal, Trial
+from nas.wrapper import Wrapper
 
 ETA = 3  # the paper's reduction factor: a rung passes one in so many on, to so many times the epochs
 
@@ -35,7 +34,7 @@ def rungs(epochs: int, eta: int = ETA) -> tuple[int, ...]:
     return tuple(reversed(lengths))
 
 
-class Halving:
+class Halving(Wrapper[Strategy]):
     """A strategy's networks, of which every third goes on: asynchronous successive halving.
 
     A new network is trained for the shortest length. Whenever a finished training is among the best
@@ -59,27 +58,13 @@ class Halving:
 
     def __init__(self, strategy: Strategy, *, epochs: int, eta: int = ETA) -> None:
         self.rungs = rungs(epochs, eta)
-        self._strategy, self._eta = strategy, eta
-
-    @property
-    def trials(self) -> list[Trial]:
-        """Told trials, in the order they were told."""
-        return self._strategy.trials
-
-    @property
-    def pending(self) -> Mapping[int, Proposal]:
-        """Asked for and not told, by number."""
-        return self._strategy.pending
-
-    @property
-    def objectives(self) -> Objectives:
-        """Goals and limits."""
-        return self._strategy.objectives
+        super().__init__(strategy)
+        self._eta = eta
 
     @property
     def begun(self) -> Fraction:
         """Full trainings that the epochs told or under way would make."""
-        return sum(map(self.share, self._trained()), start=Fraction(0))
+        return sum(map(self.share, self.trained), start=Fraction(0))
 
     def share(self, proposal: Proposal) -> Fraction:
         """The part of a full training that a proposal adds to what its parent was trained for."""
@@ -93,24 +78,8 @@ class Halving:
         """
         for length, longer in reversed(list(pairwise(self.rungs))):
             if (best := self._promotable(self._rung(length))) is not None:
-                return self._strategy.reserve(best.proposal, epochs=longer, parent=best.number)
-        return self._strategy.ask(self.rungs[0])
-
-    def tell(self, trial: Trial) -> None:
-        """Take the outcome of a trial."""
-        self._strategy.tell(trial)
-
-    def resume(self, proposal: Proposal) -> None:
-        """Take up a proposal that was asked for before an interruption and has not been told."""
-        self._strategy.resume(proposal)
-
-    def reserve(self, known: Proposal, *, epochs: int | None, parent: int | None = None) -> Proposal:
-        """Another training of a known network, see :meth:`nas.strategies.base.Strategy.reserve`."""
-        return self._strategy.reserve(known, epochs=epochs, parent=parent)
-
-    def measure(self, architecture: Architecture) -> dict[str, float]:
-        """What is known of a network before training."""
-        return self._strategy.measure(architecture)
+                return self.reserve(best.proposal, epochs=longer, parent=best.number)
+        return self._inner.ask(self.rungs[0])
 
     def continuable(self, trials: int) -> set[int]:
         """Numbers of the trials whose checkpoints a study of ``trials`` may still read.
@@ -148,7 +117,7 @@ class Halving:
     def _rung(self, length: int) -> list[Trial]:
         """Completed trainings of a length, by number; repeats from scratch do not belong to a rung."""
         first: dict[str, int] = {}
-        for proposal in self._trained():
+        for proposal in self.trained:
             number = first.setdefault(proposal.architecture.key, proposal.number)
             first[proposal.architecture.key] = min(number, proposal.number)
         found = [
@@ -166,7 +135,7 @@ class Halving:
         return losses, [self.objectives.violation(trial.metrics or {}) for trial in rung]
 
     def _continued(self) -> set[int | None]:
-        return {proposal.parent for proposal in self._trained()}
+        return {proposal.parent for proposal in self.trained}
 
     def _added(self, proposal: Proposal) -> int:
         """Epochs beyond those of the parent."""
@@ -175,7 +144,3 @@ class Halving:
         place = self.rungs.index(proposal.epochs)
         below = self.rungs[place - 1] if proposal.parent is not None else 0
         return proposal.epochs - below
-
-    def _trained(self) -> Iterable[Proposal]:
-        """Every training told or under way."""
-        return [*(trial.proposal for trial in self.trials), *self.pending.values()]

@@ -201,7 +201,7 @@ class Strategy(ABC):
         if first is None or first.proposal.epochs == trial.proposal.epochs:
             self.observe(trial)
         self.trials.append(trial)
-        if self._seen.get(key) is None:
+        if first is None:
             self._seen[key] = trial
 
     @final
