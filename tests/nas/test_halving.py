@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +22,6 @@ from nas.store import Store, locked, open_storage
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal, Trial
 
-ROOT = Path(__file__).parents[2]
 NAMES = nas.strategies.REGISTRY.names()
 SEVERAL = [("f1",), ("f1", "macs")]
 
@@ -269,38 +263,15 @@ def run_stored(folder: Path, name: str, evaluate=curve) -> list[Trial]:
         return store.trials()
 
 
-CHILD = """
-import importlib.util, sys, time
-from pathlib import Path
-spec = importlib.util.spec_from_file_location("suite", {suite!r})
-suite = importlib.util.module_from_spec(spec); spec.loader.exec_module(suite)
-def slow(proposal):
-    print(proposal.number, flush=True)
-    time.sleep(0.03)
-    return suite.curve(proposal)
-suite.run_stored(Path({folder!r}), {name!r}, slow)
-"""
-
-
 @pytest.mark.parametrize("name", ["tpe", "evolution"])
-def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str) -> None:
+def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str, kill_search) -> None:
     """SIGKILL a searching process again and again; the study ends as if nothing had happened."""
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
     whole = run_stored(tmp_path / "whole", name)
-    code = CHILD.format(suite=str(Path(__file__)), folder=str(tmp_path / "killed"), name=name)
     moments = random.Random(name)
     for _ in range(3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        for _ in range(moments.randint(1, 3)):
-            assert child.stdout.readline().strip().isdigit()
-        time.sleep(moments.uniform(0.0, 0.05))  # a training takes 0.03
-        os.kill(child.pid, signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
-        child.stdout.close()
+        kill_search(f"run_stored(Path({str(tmp_path / 'killed')!r}), {name!r}, slow)", "curve", moments)
     _, store = stored(tmp_path / "killed", name)
     assert 0 < len(store.trials()) < len(whole)
     assert run_stored(tmp_path / "killed", name) == whole

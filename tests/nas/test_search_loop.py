@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +18,6 @@ from nas.store import Store, locked, open_storage
 from nas.strategies import Strategy
 from nas.trial import Proposal, Trial
 
-ROOT = Path(__file__).parents[2]
 GOALS = Objectives.parse(["f1"])
 STRATEGIES = nas.strategies.REGISTRY.names()
 
@@ -154,38 +148,16 @@ def test_anything_else_propagates_and_the_trial_is_taken_up_again(
     ]
 
 
-CHILD = """
-import importlib.util, sys, time
-from pathlib import Path
-spec = importlib.util.spec_from_file_location("suite", {suite!r})
-suite = importlib.util.module_from_spec(spec); spec.loader.exec_module(suite)
-def slow(proposal):
-    print(proposal.number, flush=True)
-    time.sleep(0.04)
-    return suite.evaluate(proposal)
-suite.run(Path({folder!r}), {trials}, {name!r}, slow)
-"""
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str) -> None:
+def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str, kill_search) -> None:
     """SIGKILL a searching process again and again; the study ends as if nothing had happened."""
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
     whole = run(tmp_path / "whole", 18, name)
-    code = CHILD.format(suite=str(Path(__file__)), folder=str(tmp_path / "killed"), trials=18, name=name)
     moments = random.Random(name)
     in_flight = 0
     for _ in range(3):
-        command = [sys.executable, "-c", code]
-        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        for _ in range(moments.randint(1, 3)):
-            assert child.stdout.readline().strip().isdigit()
-        time.sleep(moments.uniform(0.0, 0.05))  # a training takes 0.04
-        os.kill(child.pid, signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
-        child.stdout.close()
+        kill_search(f"run(Path({str(tmp_path / 'killed')!r}), 18, {name!r}, slow)", "evaluate", moments)
         _, store = parts(tmp_path / "killed", name)
         assert len(store.unfinished()) <= 1
         in_flight += len(store.unfinished())
