@@ -144,7 +144,7 @@ class SearchDisplay(_Display):
         objectives: Objectives,
         known: list[Trial],
         trials: int,
-        share: Callable[[Proposal], int | Fraction] = whole,
+        share: Callable[[Proposal], int | Fraction],
     ) -> None:
         self._objectives, self._trials, self._total = objectives, list(known), trials
         self._share, self._known = share, sum(share(trial.proposal) for trial in known)
