@@ -32,7 +32,10 @@ _DATA = (
     "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
     "'digits', or torchvision:NAME."
 )
-_TEACHER = "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE."
+_TEACHER = (
+    "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE. "
+    "Several are averaged: a,b or a*0.7,b*0.3."
+)
 _SETTINGS = "YAML file of settings, in the form of a run's config.yaml; options given here override it."
 _EPOCHS = "Passes over the training images."
 
@@ -67,6 +70,17 @@ LossWeight = Annotated[
 ]
 LossOption = Annotated[
     list[str] | None, Option(help="Option of the loss, as in temperature=2. Repeatable.")
+]
+Features = Annotated[
+    str | None,
+    Option(help="Also match the teacher's features: hint, at, rkd, see 'plugins'. (default: none)"),
+]
+FeatureWeight = Annotated[
+    float | None, Option(help="What the loss on features is multiplied with. (default: 1)")
+]
+FeatureOption = Annotated[
+    list[str] | None,
+    Option(help="Option of the loss on features, as in distance=25. Repeatable."),
 ]
 Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
 
@@ -144,6 +158,9 @@ def search(
     loss: LossName = None,
     loss_weight: LossWeight = None,
     loss_option: LossOption = None,
+    features: Features = None,
+    feature_weight: FeatureWeight = None,
+    feature_option: FeatureOption = None,
     workers: Annotated[
         int | None,
         Option(help="Trials at a time, each in a process with cores / N threads. (default: 1)"),
@@ -202,6 +219,9 @@ def search(
             "loss.name": loss,
             "loss.weight": loss_weight,
             "loss.options": loss_option,
+            "loss.features": features,
+            "loss.feature_weight": feature_weight,
+            "loss.feature_options": feature_option,
             "workers": workers,
             "seed": seed,
             "storage": storage,
@@ -233,6 +253,9 @@ def distill(
     loss: LossName = None,
     loss_weight: LossWeight = None,
     loss_option: LossOption = None,
+    features: Features = None,
+    feature_weight: FeatureWeight = None,
+    feature_option: FeatureOption = None,
     epochs: Annotated[
         int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
     ] = None,
@@ -249,6 +272,13 @@ def distill(
     batch_size: Batch = None,
     learning_rate: Rate = None,
     views: Views = None,
+    live_teacher: Annotated[
+        bool,
+        Option(
+            "--live-teacher",
+            help="Ask the teacher about every batch, not about each view once. Slow; for comparison.",
+        ),
+    ] = False,
     config: Settings = None,
 ) -> None:
     """Train the found network with a teacher, and read the test split once.
@@ -267,9 +297,13 @@ def distill(
             "teacher.spec": teacher,
             "teacher.resolution": teacher_resolution,
             "teacher.epochs": teacher_epochs,
+            "live_teacher": live_teacher or None,
             "loss.name": loss,
             "loss.weight": loss_weight,
             "loss.options": loss_option,
+            "loss.features": features,
+            "loss.feature_weight": feature_weight,
+            "loss.feature_options": feature_option,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,

@@ -12,7 +12,8 @@ import nas.strategies
 import teachers.pretrained
 from commands.console import output
 
-_HOW = "Others: --{kind} package.module:Class or ./file.py:Class, or an entry point in {group}."
+_HOW = "Others: {flag} package.module:Class or ./file.py:Class, or an entry point in {group}."
+_FLAGS = {"space": "--space", "strategy": "--strategy", "loss": "--loss", "feature loss": "--features"}
 
 
 def list_plugins() -> None:
@@ -20,7 +21,8 @@ def list_plugins() -> None:
     for title, registry in (
         ("Spaces", nas.spaces.REGISTRY),
         ("Strategies", nas.strategies.REGISTRY),
-        ("Losses", distill.losses.REGISTRY),
+        ("Losses on logits", distill.losses.REGISTRY),
+        ("Losses on features", distill.losses.FEATURES),
         ("Teacher sources", teachers.pretrained.REGISTRY),
     ):
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
@@ -29,9 +31,8 @@ def list_plugins() -> None:
         for plugin in registry.describe():
             table.add_row(plugin.name, plugin.origin, escape(plugin.summary))
         output().print(table)
-        kind = registry.kind if registry.kind != "teacher source" else "teacher"
-        if kind == "teacher":
-            line = f"Others: an entry point in {registry.group}."
+        if flag := _FLAGS.get(registry.kind):
+            line = _HOW.format(flag=flag, group=registry.group)
         else:
-            line = _HOW.format(kind=kind, group=registry.group)
+            line = f"Others: an entry point in {registry.group}."
         output().print(f"  {line}\n", highlight=False, markup=False)

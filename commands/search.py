@@ -18,7 +18,7 @@ from commands.progress import SearchDisplay, whole
 from commands.tables import front_table
 from commands.teaching import compare_with_teacher, teach
 from deploy.latency_cache import measure_architecture
-from distill.objective import objective
+from distill.objective import Objective
 from distill.run import Taught
 from nas.architecture import Architecture
 from nas.config import SearchConfig, StrategyConfig, to_yaml
@@ -58,7 +58,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     objectives = Objectives.parse(config.objectives, config.limits)
     if not resume:
         runs.check_new(out)
-    objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
+    Objective(config.loss)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     halved = config.fidelity == "asha"
     train = decided(config.train, len(data.splits["train"]), HALVED_TRIAL if halved else TRIAL)
@@ -79,7 +79,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
             taught = None
             if config.teacher is not None:
                 views = min(config.train.views, config.train.epochs)
-                taught = teach(config.teacher, data, config.augment, views)
+                taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = _identity(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)
         if resume:  # only once the study has taken them
@@ -246,6 +246,6 @@ def _report(
         )
     output().print(front_table(trials, chosen, objectives, space))
     if taught is not None and chosen.metrics is not None:
-        compare_with_teacher(taught.teacher.val.f1, chosen.metrics["f1"], "the chosen trial")
+        compare_with_teacher(taught.val.f1, chosen.metrics["f1"], "the chosen trial")
     teacher = config.teacher.spec if config.teacher else "tf_efficientnet_lite0"
     next_step(f"{program()} distill --teacher {teacher} --student {out}")

@@ -18,6 +18,11 @@ from nas.config import (
 from nas.errors import UserError
 
 _WHERE = "command line"
+_OPTIONS = {
+    "strategy.options": "--strategy-option",
+    "loss.options": "--loss-option",
+    "loss.feature_options": "--feature-option",
+}
 
 
 def search_settings(
@@ -102,9 +107,9 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
         parsed["space.resolutions"] = _sides(parsed["space.resolutions"])
     if parsed.get("timeout") is not None:
         parsed["timeout"] = seconds(parsed["timeout"])
-    for kind in ("strategy", "loss"):
-        if parsed.get(f"{kind}.options") is not None:
-            parsed[f"{kind}.options"] = named_options(f"--{kind}-option", parsed[f"{kind}.options"])
+    for setting, flag in _OPTIONS.items():
+        if parsed.get(setting) is not None:
+            parsed[setting] = named_options(flag, parsed[setting])
     return parsed
 
 

@@ -17,7 +17,7 @@ from commands.progress import TrainingDisplay
 from commands.tables import comparison_table, student_row
 from commands.teaching import compare_with_teacher, teach
 from deploy.latency import measure_module
-from distill.objective import objective
+from distill.objective import Objective
 from distill.run import CHECKPOINT, train_student
 from nas.architecture import Architecture
 from nas.config import StudentConfig
@@ -46,7 +46,7 @@ def run_student(
     """
     student = out / "student"
     _check_place(student, resume)
-    objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
+    Objective(config.loss)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     train = decided(config.train, len(data.splits["train"]), STUDENT)
     config = config.model_copy(update={"train": train})
@@ -56,7 +56,9 @@ def run_student(
         if config.teacher is not None:
             views = min(config.train.views, config.train.epochs)
             with contextlib.nullcontext() if resume else runs.taken_back(student, made):
-                taught = teach(config.teacher, data, config.augment, views)
+                taught = teach(
+                    config.teacher, config.loss, data, config.augment, views, live=config.live_teacher
+                )
         with TrainingDisplay("training the student") as display:
             metrics = train_student(
                 architecture,
@@ -68,7 +70,7 @@ def run_student(
                 report=display,
             )
     if taught is not None:
-        compare_with_teacher(taught.teacher.val.f1, metrics["val"]["f1"], "the student")
+        compare_with_teacher(taught.val.f1, metrics["val"]["f1"], "the student")
     how = "alone" if taught is None else f"distilled with {config.loss.name}"
     rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
     output().print(comparison_table(f"{escape(data.name)}: test split", rows))

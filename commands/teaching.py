@@ -1,22 +1,90 @@
-"""Getting a teacher ready: fine-tuned, its outputs cached, its costs known."""
+"""Getting teachers ready: fine-tuned, their outputs cached, their costs known."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
 
 from commands.console import say, warn
 from commands.progress import TrainingDisplay, counting
 from deploy.latency import measure_module
 from deploy.macs import count_macs
+from distill.objective import feature_kind
 from distill.run import Taught
-from nas.config import AugmentConfig, TeacherConfig
-from teachers.finetune import prepare_teacher
-from teachers.outputs import fill_outputs
-from training.batches import augmentation_of
+from nas.config import AugmentConfig, LossConfig, TeacherConfig
+from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
+from teachers.finetune import Teacher, prepare_teacher
+from teachers.outputs import LiveOutputs, StoredOutputs, fill_outputs
+from training.batches import Outputs, augmentation_of
 from training.device import pick_device
 from training.images import ImageSet
+from training.signals import Kind
 
 
-def teach(config: TeacherConfig, data: ImageSet, augment: AugmentConfig, views: int) -> Taught:
-    """The fine-tuned teacher with its outputs for ``views`` views; says how good it is."""
+def teach(
+    config: TeacherConfig,
+    loss: LossConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    views: int,
+    *,
+    live: bool = False,
+) -> Taught:
+    """The fine-tuned teachers with their outputs; says how good they are.
+
+    Args:
+        config: which; its ``spec`` may name several.
+        loss: decides which outputs are wanted.
+        data: the images.
+        augment: how they are changed.
+        views: how many views of each image are looked at beforehand.
+        live: look at every batch instead.
+    """
+    named = parse_spec(config.spec)
+    members = [_ready(config.model_copy(update={"spec": spec}), data, augment) for spec, _ in named]
+    teachers = Teachers(tuple(members), tuple(weight for _, weight in named))
+    kind = feature_kind(loss)
+    kinds = () if kind is None else (kind,)
+    val = members[0].val if len(members) == 1 else teachers.evaluate(data, "val")
+    if live:
+        outputs: list[Outputs] = [LiveOutputs(member, kinds) for member in members]
+        apart = None
+    else:
+        stored = [_asked(member, data, augment, views, kinds) for member in members]
+        outputs, apart = [*stored], disagreement(stored, data.splits["train"])
+    if len(members) > 1:
+        differ = "" if apart is None else f"; two differ on {apart:.1%} of the training images"
+        say(f"teachers together: validation F1 {val.f1:.4f}{differ}")
+    together = outputs[0] if len(outputs) == 1 else Ensemble(tuple(outputs), teachers.weights)
+    return Taught(teachers, val, together, _costs(members), apart)
+
+
+def _asked(
+    teacher: Teacher, data: ImageSet, augment: AugmentConfig, views: int, kinds: Sequence[Kind]
+) -> StoredOutputs:
+    with counting(f"outputs of {teacher.name}") as progress:
+        augmentation = augmentation_of(augment, data)
+        return fill_outputs(teacher, data, augmentation, views, kinds=kinds, report=progress)
+
+
+def _costs(members: Sequence[Teacher]) -> dict[str, Any]:
+    """What they cost together, one after the other."""
+    timed = [measure_module(each.model, each.resolution) for each in members]
+    latency = timed[0].to_dict()
+    if len(timed) > 1:
+        latency |= {
+            "median": sum(each.median_ms for each in timed),
+            "iqr": math.hypot(*(each.iqr_ms for each in timed)),
+        }
+    return {
+        "params": sum(p.numel() for each in members for p in each.model.parameters()),
+        "macs": sum(count_macs(each.model, each.resolution) for each in members),
+        "latency_ms": latency,
+    }
+
+
+def _ready(config: TeacherConfig, data: ImageSet, augment: AugmentConfig) -> Teacher:
     with TrainingDisplay(f"fine-tuning {config.spec}") as display:
         teacher = prepare_teacher(config, data, augment, device=pick_device(), report=display)
     how = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
@@ -24,14 +92,7 @@ def teach(config: TeacherConfig, data: ImageSet, augment: AugmentConfig, views: 
         f"teacher: {teacher.name} at {teacher.resolution} px ({teacher.source}), {how}, "
         f"validation F1 {teacher.val.f1:.4f}"
     )
-    with counting("teacher outputs") as progress:
-        outputs = fill_outputs(teacher, data, augmentation_of(augment, data), views, report=progress)
-    costs = {
-        "params": sum(p.numel() for p in teacher.model.parameters()),
-        "macs": count_macs(teacher.model, teacher.resolution),
-        "latency_ms": measure_module(teacher.model, teacher.resolution).to_dict(),
-    }
-    return Taught(teacher, outputs, costs)
+    return teacher
 
 
 def compare_with_teacher(teacher_f1: float, student_f1: float, what: str) -> None:

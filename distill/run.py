@@ -19,7 +19,7 @@ from nas.config import StudentConfig
 from nas.cost import cost
 from nas.errors import UserError
 from nas.networks import build
-from teachers.finetune import Teacher
+from teachers.ensemble import Teachers
 from training.batches import Batches, Outputs, augmentation_of
 from training.bundle import save_bundle
 from training.device import pick_device
@@ -35,17 +35,21 @@ _PACKAGES = ("minnow", "torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher and its cached logits by view.
+    """A teacher and what it says.
 
     Attributes:
-        teacher: frozen.
-        outputs: filled for every view of the recipe.
+        teacher: one network or several, frozen.
+        val: its scores on validation.
+        outputs: for every view of the recipe.
         costs: its ``params``, ``macs`` and ``latency_ms``, for the report.
+        disagreement: share of training images that two of several teachers class differently.
     """
 
-    teacher: Teacher
+    teacher: Teachers
+    val: Metrics
     outputs: Outputs
     costs: Mapping[str, Any]
+    disagreement: float | None = None
 
 
 def train_student(
@@ -88,7 +92,7 @@ def train_student(
         outputs=None if taught is None else taught.outputs,
         device=pick_device(),
     )
-    loss = objective(config.loss, config.train.label_smoothing, teacher=taught is not None)
+    loss = objective(config.loss, config.train.label_smoothing, network, batches)
     try:
         fitted = fit(
             network,
@@ -142,14 +146,23 @@ def versions() -> dict[str, str]:
 
 def _teacher_metrics(taught: Taught, data: ImageSet) -> dict[str, Any]:
     teacher = taught.teacher
-    test: Metrics = teacher.evaluate(data, "test")
     return {
         "name": teacher.name,
-        "source": teacher.source,
-        **test.to_dict(),
-        "val_f1": teacher.val.f1,
-        "resolution": teacher.resolution,
-        "seconds": teacher.seconds,
+        "members": [
+            {
+                "name": member.name,
+                "weight": weight,
+                "source": member.source,
+                "val_f1": member.val.f1,
+                "resolution": member.resolution,
+                "seconds": member.seconds,
+            }
+            for member, weight in zip(teacher.members, teacher.weights, strict=True)
+        ],
+        **teacher.evaluate(data, "test").to_dict(),
+        "val_f1": taught.val.f1,
+        "disagreement": taught.disagreement,
+        "seconds": sum(member.seconds for member in teacher.members),
         **taught.costs,
     }
 

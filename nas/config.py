@@ -79,7 +79,7 @@ class TeacherConfig(_Model):
     """A teacher and how it is fine-tuned.
 
     Attributes:
-        spec: a timm name, a run directory, or a weights file.
+        spec: a timm name, a run directory, or a weights file; several as ``a,b`` or ``a*0.7,b*0.3``.
         resolution: side of its input, pixels; ``None``: its pretrained one, or less where the stored
             images are much smaller.
         epochs: of fine-tuning; 0: enough for the size of the training split.
@@ -107,17 +107,23 @@ class StrategyConfig(_Model):
 
 
 class LossConfig(_Model):
-    """A distillation loss.
+    """What a student learns from its teacher.
 
     Attributes:
-        name: of the loss.
+        name: of the loss on logits.
         options: its own.
-        weight: share of the distillation loss; the rest is cross-entropy with the labels.
+        weight: its share; the rest is cross-entropy with the labels.
+        features: a loss on features that is added; ``None``: logits alone.
+        feature_options: its own.
+        feature_weight: what it is multiplied with.
     """
 
     name: str = "kd"
     options: dict[str, Any] = {}
     weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+    features: str | None = None
+    feature_options: dict[str, Any] = {}
+    feature_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
 class SearchConfig(_Model):
@@ -149,10 +155,15 @@ class SearchConfig(_Model):
 
 
 class StudentConfig(_Model):
-    """A final training, with or without a teacher: ``config.yaml`` of a student."""
+    """A final training, with or without a teacher: ``config.yaml`` of a student.
+
+    Attributes:
+        live_teacher: have the teacher look at every batch, instead of at every view beforehand.
+    """
 
     data: DataConfig = DataConfig()
     teacher: TeacherConfig | None = None
+    live_teacher: bool = False
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -1,11 +1,11 @@
-"""The teacher's logits for every training image under every view, computed once and kept on disk."""
+"""What teachers say about training images: computed once per view and kept on disk, or anew each time."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,47 +19,80 @@ from training.batches import DATA_SEED, augmented
 from training.cache import cache_dir, explained
 from training.images import ImageSet
 from training.preprocess import prepare
+from training.signals import Kind, Signals, signals_of
 
 _BATCH = 128
 
 
 @dataclass(frozen=True)
 class StoredOutputs:
-    """Logits on disk, by view; cheap to hand to other processes.
+    """Signals on disk, by view; cheap to hand to other processes.
 
     Attributes:
-        folder: holds ``view-000.npy`` and so on.
+        folder: holds ``view-000-logits.npy`` and so on, float16, one row per image of the whole set;
+            rows outside the training split are 0.
         images: N, images of the whole set.
-        classes: C.
+        kinds: what there is, the logits included.
     """
 
     folder: Path
     images: int
-    classes: int
+    kinds: tuple[Kind, ...] = ("logits",)
 
-    def path(self, view: int) -> Path:
-        """File of a view."""
-        return self.folder / f"view-{view:03d}.npy"
-
-    def __call__(self, view: int) -> np.ndarray:
-        """Logits ``(N, C)`` float16, memory-mapped; rows outside the training split are 0.
+    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+        """What the teacher said about these images under a view.
 
         Raises:
-            FileNotFoundError: the view was never filled.
+            FileNotFoundError: the view was never filled, or is damaged.
         """
-        stored = self.find(view)
+        found = {kind: self.rows(view, kind)[indices].astype(np.float32) for kind in self.kinds}
+        return Signals(**{kind: torch.from_numpy(rows).to(pixels.device) for kind, rows in found.items()})
+
+    def path(self, view: int, kind: Kind) -> Path:
+        """File of a view."""
+        return self.folder / f"view-{view:03d}-{kind}.npy"
+
+    def rows(self, view: int, kind: Kind) -> np.ndarray:
+        """All rows ``(N, ...)`` float16 of a view, memory-mapped.
+
+        Raises:
+            FileNotFoundError: the view was never filled, or is damaged.
+        """
+        stored = self._find(view, kind)
         if stored is None:
-            raise FileNotFoundError(f"teacher outputs {self.path(view)} are missing or damaged")
+            raise FileNotFoundError(f"teacher outputs {self.path(view, kind)} are missing or damaged")
         return stored
 
-    def find(self, view: int) -> np.ndarray | None:
-        """The same, or ``None`` where the file is missing or damaged."""
+    def has(self, view: int) -> bool:
+        """Whether a view is there, whole."""
+        return all(self._find(view, kind) is not None for kind in self.kinds)
+
+    def _find(self, view: int, kind: Kind) -> np.ndarray | None:
         try:
-            stored: np.ndarray = np.load(self.path(view), mmap_mode="r")
+            stored: np.ndarray = np.load(self.path(view, kind), mmap_mode="r")
         except (OSError, ValueError, EOFError):
             return None
-        fits = stored.shape == (self.images, self.classes) and stored.dtype == np.float16
+        fits = stored.ndim >= 2 and len(stored) == self.images and stored.dtype == np.float16
         return stored if fits else None
+
+
+@dataclass(frozen=True)
+class LiveOutputs:
+    """A teacher that looks at every batch, which costs its forward pass every time.
+
+    Attributes:
+        teacher: frozen.
+        kinds: what is wanted beside its logits.
+    """
+
+    teacher: Teacher
+    kinds: tuple[Kind, ...] = ("logits",)
+
+    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+        """What the teacher says about these pixels."""
+        images = prepare(pixels, self.teacher.resolution, self.teacher.normalization)
+        with torch.no_grad():
+            return signals_of(self.teacher.model, images, self.kinds)
 
 
 def fill_outputs(
@@ -68,29 +101,32 @@ def fill_outputs(
     augmentation: Augmentation,
     views: int,
     *,
+    kinds: Sequence[Kind] = ("logits",),
     report: Callable[[int, int], None] | None = None,
 ) -> StoredOutputs:
-    """Compute the logits of views ``0 .. views - 1`` where they are missing.
+    """Compute views ``0 .. views - 1`` where they are missing.
 
     A student sees exactly the pixels that the teacher saw, at its own resolution. The files are shared
     by all trials, students and seeds: they are keyed by the teacher's weights, the data and the
     augmentation. A view is written whole, so an interrupted run goes on with the next one.
 
     Args:
-        teacher: whose logits.
+        teacher: whose outputs.
         data: only its training split is computed.
         augmentation: what teacher and student see.
         views: how many.
+        kinds: what is wanted beside the logits.
         report: called with (images done, images in all) while computing.
 
     Raises:
-        UserError: no room on the disk.
+        UserError: no room on the disk; the teacher has no such features.
     """
     sees = [teacher.resolution, teacher.normalization.mean, teacher.normalization.std]
     content = [teacher.digest, *sees, data.digest, augmentation.key, DATA_SEED]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-    outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), data.num_classes)
-    missing = [view for view in range(views) if outputs.find(view) is None]
+    wanted: tuple[Kind, ...] = ("logits", *(kind for kind in kinds if kind != "logits"))
+    outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), wanted)
+    missing = [view for view in range(views) if not outputs.has(view)]
     per_view = len(data.splits["train"])
     for turn, view in enumerate(missing):
         done = turn * per_view
@@ -99,28 +135,33 @@ def fill_outputs(
             if report is not None:
                 report(done + images, per_view * len(missing))
 
-        buffer = io.BytesIO()
-        np.save(buffer, _compute(teacher, data, augmentation, view, advance))
-        with explained(outputs.folder):
-            write_bytes(outputs.path(view), buffer.getvalue())
+        for kind, rows in _compute(
+            LiveOutputs(teacher, wanted), data, augmentation, view, advance
+        ).items():
+            buffer = io.BytesIO()
+            np.save(buffer, rows)
+            with explained(outputs.folder):
+                write_bytes(outputs.path(view, kind), buffer.getvalue())
     return outputs
 
 
 def _compute(
-    teacher: Teacher,
+    live: LiveOutputs,
     data: ImageSet,
     augmentation: Augmentation,
     view: int,
     advance: Callable[[int], None],
-) -> np.ndarray:
+) -> dict[Kind, np.ndarray]:
     indices = data.splits["train"]
-    device = next(teacher.model.parameters()).device
-    logits = np.zeros((len(data.images), data.num_classes), dtype=np.float16)
+    device = next(live.teacher.model.parameters()).device
+    stored: dict[Kind, np.ndarray] = {}
     for start in range(0, len(indices), _BATCH):
         part = indices[start : start + _BATCH]
-        pixels = augmented(data, part, view, augmentation, device)
-        with torch.inference_mode():
-            images = prepare(pixels, teacher.resolution, teacher.normalization)
-            logits[part] = teacher.model(images).float().cpu().numpy()
+        signals = live(view, part, augmented(data, part, view, augmentation, device))
+        for kind in live.kinds:
+            rows = signals.get(kind).float().cpu().numpy()
+            if kind not in stored:
+                stored[kind] = np.zeros((len(data.images), *rows.shape[1:]), dtype=np.float16)
+            stored[kind][part] = rows
         advance(min(start + _BATCH, len(indices)))
-    return logits
+    return stored

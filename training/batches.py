@@ -1,9 +1,10 @@
-"""Training batches: shuffled, augmented as whole batches, normalised, with the teacher's logits."""
+"""Training batches: shuffled, augmented as whole batches, normalised, with what the teacher says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,12 +14,23 @@ from training.augment import Augmentation, augment
 from training.images import ImageSet
 from training.length import steps_per_epoch
 from training.preprocess import Normalization, prepare
+from training.signals import Signals
 
 #: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
 DATA_SEED = 0
 
-#: Teacher logits ``(N, C)`` of every image of the set under one view.
-Outputs = Callable[[int], np.ndarray]
+
+class Outputs(Protocol):
+    """What a teacher says about views of training images."""
+
+    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+        """Its signals, float32, on the device of the pixels.
+
+        Args:
+            view: of the augmentation.
+            indices: ``(B,)`` of the images in the whole set.
+            pixels: ``(B, 3, S, S)`` uint8, that view of them.
+        """
 
 
 @dataclass(frozen=True)
@@ -28,12 +40,12 @@ class Batch:
     Attributes:
         images: ``(B, 3, r, r)`` float32, normalised, ``channels_last``.
         labels: ``(B,)`` int64.
-        teacher: ``(B, C)`` float32 logits of the teacher for the same pixels, if there is one.
+        teacher: what the teacher says about the same pixels, if there is one.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
-    teacher: torch.Tensor | None
+    teacher: Signals | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Batches:
         batch_size: wanted images per step; the split is cut into steps of (nearly) equal size.
         views: epoch ``e`` shows view ``e % views`` of every image.
         seed: of the order.
-        outputs: teacher logits by view.
+        outputs: of the teacher.
         device: where batches end up.
     """
 
@@ -70,16 +82,12 @@ class Batches:
         """The batches of one epoch; depends on nothing but the attributes and ``epoch``."""
         view = epoch % self.views
         order = np.random.default_rng([self.seed, epoch]).permutation(self.data.splits["train"])
-        logits = None if self.outputs is None else self.outputs(view)
         for indices in np.array_split(order, len(self)):
             pixels = augmented(self.data, indices, view, self.augmentation, self.device)
-            teacher = None
-            if logits is not None:
-                teacher = torch.from_numpy(logits[indices].astype(np.float32)).to(self.device)
             yield Batch(
                 images=prepare(pixels, self.resolution, self.normalization),
                 labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
-                teacher=teacher,
+                teacher=None if self.outputs is None else self.outputs(view, indices, pixels),
             )
 
 

@@ -21,8 +21,8 @@ from training.metrics import Metrics
 from training.schedule import Schedule, one_cycle
 from training.state import TrainingState
 
-#: From the student's logits ``(B, C)`` and the batch to a scalar.
-Loss = Callable[[torch.Tensor, Batch], torch.Tensor]
+#: From the network and the batch to a scalar. One that is a module is trained along with the network.
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
 
 
 class DivergedError(Exception):
@@ -75,8 +75,8 @@ class Fitted:
 def cross_entropy(smoothing: float) -> Loss:
     """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7)."""
 
-    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        return F.cross_entropy(model(batch.images), batch.labels, label_smoothing=smoothing)
 
     return loss
 
@@ -120,7 +120,8 @@ def fit(
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = recipe.norm_momentum
-    state = TrainingState(model, recipe, len(batches), schedule)
+    adapters = loss.to(batches.device) if isinstance(loss, nn.Module) else None
+    state = TrainingState(model, adapters, recipe, len(batches), schedule)
     saved = load_checkpoint(checkpoint, identity) if checkpoint is not None else None
     if saved is not None:
         state.restore(saved)
@@ -178,7 +179,7 @@ def _train_epoch(
     for step, batch in enumerate(batches.epoch(epoch)):
         update = epoch * steps + step
         state.scheduler.step_update(update)
-        value = loss(state.model(batch.images), batch)
+        value = loss(state.model, batch)
         state.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()

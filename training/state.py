@@ -21,15 +21,25 @@ class TrainingState:
 
     Args:
         model: the network that is trained.
+        adapters: what the loss has to learn, if anything.
         recipe: how.
         steps: per epoch.
         schedule: of the learning rate.
     """
 
-    def __init__(self, model: nn.Module, recipe: TrainConfig, steps: int, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        adapters: nn.Module | None,
+        recipe: TrainConfig,
+        steps: int,
+        schedule: Schedule,
+    ) -> None:
         self.model = model
+        self.adapters = adapters
+        trained = model if adapters is None else nn.ModuleList([model, adapters])
         self.optimizer = create_optimizer_v2(
-            model, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            trained, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.scheduler = schedule(self.optimizer, recipe, steps)
         self.average = (
@@ -56,6 +66,7 @@ class TrainingState:
         """Everything, as tensors and plain data."""
         return {
             "model": self.model.state_dict(),
+            "adapters": None if self.adapters is None else self.adapters.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.module.state_dict(),
             "history": self.history,
@@ -69,6 +80,8 @@ class TrainingState:
     def restore(self, saved: dict[str, Any]) -> None:
         """The inverse of :meth:`dump`."""
         self.model.load_state_dict(saved["model"])
+        if self.adapters is not None:
+            self.adapters.load_state_dict(saved["adapters"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:
             self.average.module.load_state_dict(saved["average"])

@@ -7,9 +7,10 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.errors import UserError
+from training.signals import Kind
 
 
 class DistillationLoss(ABC):
@@ -30,6 +31,39 @@ class DistillationLoss(ABC):
             teacher_logits: ``(B, C)``, any floating dtype; treated as constants.
             labels: ``(B,)`` int64, in ``0..C-1``.
         """
+
+
+class FeatureLoss(nn.Module, ABC):
+    """How far a student's features are from its teacher's; a subclass's first line is shown.
+
+    A subclass takes the shapes of both features, ``(1, ...)``, and names its options as keyword
+    arguments, each with a default. Its parameters (adapters between features of different sizes) are
+    trained along and thrown away. Plugins register in the entry-point group ``minnow.feature_losses``.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]  #: which features: "pooled" or "attention", see training.signals
+
+    @abstractmethod
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the batch's mean loss, a scalar that gradients flow from into the student.
+
+        Args:
+            student: ``(B, ...)``, of this loss's kind.
+            teacher: ``(B, ...)``, treated as constants.
+        """
+
+
+def check_features(student: Tensor, teacher: Tensor, *, same: bool) -> None:
+    """Check pooled features.
+
+    Raises:
+        ValueError: not two matrices of as many rows, or, where they must, as many columns.
+    """
+    shapes = tuple(student.shape), tuple(teacher.shape)
+    fit = len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][0] == shapes[1][0]
+    if not fit or (same and shapes[0] != shapes[1]):
+        raise ValueError(f"features do not fit: {shapes[0]} and {shapes[1]}")
 
 
 def check_inputs(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> None:

@@ -85,7 +85,7 @@ class TrainEvaluator:
             outputs=self.outputs,
             device=pick_device(),
         )
-        loss = objective(self.config.loss, train.label_smoothing, teacher=self.outputs is not None)
+        loss = objective(self.config.loss, train.label_smoothing, network, batches)
         checkpoint = None if self.checkpoints is None else self.checkpoints.of(proposal)
         try:
             return fit(

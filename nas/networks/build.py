@@ -48,6 +48,27 @@ class Network(nn.Module):
         """
         return self.body(images)  # type: ignore[no-any-return]
 
+    def forward_intermediates(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Feature maps before pooling, and those after every layer, the first layer's first.
+
+        Args:
+            images: ``(B, 3, r, r)`` float, normalised.
+        """
+        maps = [images]
+        for layer in self.body:
+            maps.append(layer(maps[-1]))
+        return maps[-1], maps[1:]
+
+    def forward_head(self, features: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """Logits ``(B, num_classes)`` of :meth:`forward_features`, or what the classifier sees of it.
+
+        Args:
+            features: ``(B, C, h, w)``.
+            pre_logits: stop before the classifier, at ``(B, D)``.
+        """
+        head = self.head[:-1] if pre_logits else self.head
+        return head(features)  # type: ignore[no-any-return]
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, num_classes)`` of ``(B, 3, r, r)`` images."""
         return self.head(self.body(images))  # type: ignore[no-any-return]

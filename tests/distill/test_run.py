@@ -16,12 +16,14 @@ from nas.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, 
 from nas.cost import cost
 from nas.errors import UserError
 from nas.spaces.toy import Toy
+from teachers.ensemble import Teachers
 from teachers.finetune import prepare_teacher
 from teachers.outputs import fill_outputs
 from training.batches import augmentation_of
 from training.bundle import FILES, load_bundle
 from training.evaluate import evaluate
 from training.preprocess import IMAGENET
+from training.signals import Kind
 
 LATENCY = {"median": 1.5, "iqr": 0.1, "n": 100, "runtime": "a stopwatch"}
 SHORT = StudentConfig(train=TrainConfig(epochs=3, views=2), seed=3)
@@ -38,10 +40,11 @@ def train(data, architecture, out: Path, config=SHORT, taught=None, report=None)
     return train_student(architecture, data, config, out, **how)
 
 
-def taught_by(run: Path, data, views: int = 2) -> Taught:
+def taught_by(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> Taught:
     teacher = prepare_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
-    outputs = fill_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views)
-    return Taught(teacher, outputs, {"params": 1, "macs": 2, "latency_ms": LATENCY})
+    outputs = fill_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views, kinds=kinds)
+    costs = {"params": 1, "macs": 2, "latency_ms": LATENCY}
+    return Taught(Teachers((teacher,), (1.0,)), teacher.val, outputs, costs)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -87,9 +90,29 @@ def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
     metrics = train(some_digits, tiny, tmp_path / "student", taught=taught)
     expected = taught.teacher.evaluate(some_digits, "test").to_dict()
     assert {key: metrics["teacher"][key] for key in expected} == expected
-    assert metrics["teacher"]["val_f1"] == taught.teacher.val.f1
+    assert metrics["teacher"]["val_f1"] == taught.val.f1
     assert metrics["teacher"]["name"] == "teacher"
     assert not equal(tmp_path / "teacher", tmp_path / "student")
+
+
+@pytest.mark.parametrize("features, kind", [("hint", "pooled"), ("at", "attention"), ("rkd", "pooled")])
+def test_a_loss_on_features_changes_the_student_and_resumes(some_digits, tiny, tmp_path, features, kind):
+    train(some_digits, tiny, tmp_path / "teacher")
+    taught = taught_by(tmp_path / "teacher", some_digits, kinds=(kind,))
+    loss = LossConfig(features=features)
+    config = SHORT.model_copy(update={"loss": loss})
+    train(some_digits, tiny, tmp_path / "logits", taught=taught)
+    train(some_digits, tiny, tmp_path / "whole", config, taught)
+    assert not equal(tmp_path / "logits", tmp_path / "whole")
+
+    def stop(progress):
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(some_digits, tiny, tmp_path / "parts", config, taught, report=stop)
+    train(some_digits, tiny, tmp_path / "parts", config, taught)
+    assert equal(tmp_path / "whole", tmp_path / "parts")  # adapters go on where they were
 
 
 def test_the_student_of_an_equal_becomes_its_equal(digits, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from nas.config import DataConfig, SearchConfig, TrainConfig
 from nas.cost import cost
@@ -15,6 +16,7 @@ from nas.objectives import METRICS
 from nas.search import EvaluationError
 from nas.spaces.toy import Toy
 from nas.trial import Proposal
+from training.signals import Signals
 
 RECIPE = TrainConfig(epochs=5, batch_size=20, learning_rate=0.01, views=2, average=0.8)
 CONFIG = SearchConfig(data=DataConfig(spec="digits"), train=RECIPE)
@@ -60,8 +62,9 @@ def test_a_proposal_may_say_how_long(some_digits, proposal):
 
 
 def test_a_teacher_changes_the_result(some_digits, proposal):
-    def outputs(view: int) -> np.ndarray:
-        return np.eye(10, dtype=np.float16)[(some_digits.labels + 1) % 10] * 20  # always wrong
+    def outputs(view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+        wrong = (some_digits.labels[indices] + 1) % 10
+        return Signals(torch.from_numpy(np.eye(10, dtype=np.float32)[wrong] * 20))
 
     alone, taught = TrainEvaluator(some_digits, CONFIG), TrainEvaluator(some_digits, CONFIG, outputs)
     assert taught(proposal)["f1"] < 0.1 < alone(proposal)["f1"]

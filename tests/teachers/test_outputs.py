@@ -14,7 +14,7 @@ import torch
 from nas.networks import build
 from teachers.base import weights_digest
 from teachers.finetune import Teacher
-from teachers.outputs import StoredOutputs, fill_outputs
+from teachers.outputs import LiveOutputs, StoredOutputs, fill_outputs
 from training.augment import Augmentation
 from training.batches import Batches, augmented
 from training.metrics import Metrics
@@ -55,12 +55,12 @@ def test_they_are_those_of_a_direct_forward_pass(teacher, some_digits):
         pixels = augmented(some_digits, train, view, AUGMENTATION, CPU)
         with torch.no_grad():
             expected = teacher.model(prepare(pixels, 40, NORMALIZATION)).numpy()
-        stored = outputs(view)
+        stored = outputs.rows(view, "logits")
         assert stored.dtype == np.float16 and stored.shape == (1797, 10)
         np.testing.assert_allclose(stored[train], expected, rtol=2**-10, atol=1e-4)
         rest = np.setdiff1d(np.arange(1797), train)
         assert not stored[rest].any()
-    assert not np.array_equal(outputs(0), outputs(1))
+    assert not np.array_equal(outputs.rows(0, "logits"), outputs.rows(1, "logits"))
 
 
 def test_a_student_is_shown_the_row_of_the_pixels_it_sees(teacher, some_digits):
@@ -70,7 +70,29 @@ def test_a_student_is_shown_the_row_of_the_pixels_it_sees(teacher, some_digits):
         for batch in batches.epoch(epoch):
             with torch.no_grad():
                 expected = teacher.model(batch.images)
-            torch.testing.assert_close(batch.teacher, expected, rtol=2**-10, atol=1e-4)
+            torch.testing.assert_close(batch.teacher.logits, expected, rtol=2**-10, atol=1e-4)
+
+
+@pytest.mark.parametrize("kinds", [("pooled",), ("attention",), ("pooled", "attention")])
+def test_stored_and_live_say_the_same(teacher, some_digits, kinds):
+    stored = fill_outputs(teacher, some_digits, AUGMENTATION, 2, kinds=kinds)
+    live = LiveOutputs(teacher, kinds)
+    train = some_digits.splits["train"][:70]
+    pixels = augmented(some_digits, train, 1, AUGMENTATION, CPU)
+    one, other = (outputs(1, train, pixels) for outputs in (stored, live))
+    for kind in ("logits", *kinds):
+        torch.testing.assert_close(one.get(kind), other.get(kind), rtol=2**-9, atol=1e-4)
+
+
+def test_features_are_added_to_views_that_have_only_logits(teacher, some_digits):
+    heard = []
+    logits = fill_outputs(teacher, some_digits, AUGMENTATION, 2).rows(1, "logits").copy()
+    outputs = fill_outputs(
+        teacher, some_digits, AUGMENTATION, 2, kinds=("pooled",), report=lambda *at: heard.append(at)
+    )
+    assert heard[-1] == (400, 400)
+    assert np.array_equal(outputs.rows(1, "logits"), logits)
+    assert outputs.rows(1, "pooled").shape[0] == 1797
 
 
 def test_a_second_call_computes_nothing(teacher, some_digits):
@@ -97,21 +119,22 @@ def test_progress_ends_with_all_images_of_all_views(teacher, some_digits):
         lambda path: path.write_bytes(b"not an array" * 100),
         lambda path: np.save(path, np.zeros((5, 10), np.float16)),
         lambda path: np.save(path, np.zeros((1797, 10), np.float32)),
+        lambda path: np.save(path, np.zeros(1797, np.float16)),
         Path.unlink,
     ],
-    ids=["empty", "cut", "text", "shape", "dtype", "gone"],
+    ids=["empty", "cut", "text", "shape", "dtype", "flat", "gone"],
 )
 def test_a_damaged_view_is_computed_again(teacher, some_digits, damage):
     outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
-    whole = [outputs(view).copy() for view in range(2)]
-    damage(outputs.path(1))
-    assert outputs.find(1) is None
+    whole = [outputs.rows(view, "logits").copy() for view in range(2)]
+    damage(outputs.path(1, "logits"))
+    assert not outputs.has(1)
     with pytest.raises(FileNotFoundError, match="view-001"):
-        outputs(1)
+        outputs.rows(1, "logits")
     heard = []
     fill_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
     assert heard[-1] == (200, 200)  # one view, not two
-    assert all(np.array_equal(outputs(view), whole[view]) for view in range(2))
+    assert all(np.array_equal(outputs.rows(view, "logits"), whole[view]) for view in range(2))
 
 
 @pytest.mark.parametrize("change", ["teacher", "resolution", "data", "augmentation", "normalisation"])
@@ -135,8 +158,8 @@ def test_another_process_sees_them(teacher, some_digits, own_cache):
         "import sys\n"
         "from pathlib import Path\n"
         "from teachers.outputs import StoredOutputs\n"
-        "outputs = StoredOutputs(Path(sys.argv[1]), 1797, 10)\n"
-        "print(float(outputs(1).astype('f8').sum()))\n"
+        "outputs = StoredOutputs(Path(sys.argv[1]), 1797)\n"
+        "print(float(outputs.rows(1, 'logits').astype('f8').sum()))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(outputs.folder)],
@@ -145,7 +168,7 @@ def test_another_process_sees_them(teacher, some_digits, own_cache):
         cwd=ROOT,
         check=True,
     )
-    assert float(done.stdout) == float(outputs(1).astype("f8").sum())
+    assert float(done.stdout) == float(outputs.rows(1, "logits").astype("f8").sum())
     assert outputs.folder.is_relative_to(own_cache)
 
 
@@ -157,4 +180,4 @@ def test_they_are_cheap_to_hand_over(teacher, some_digits):
     assert len(content) < 1000
     again = pickle.loads(content)
     assert isinstance(again, StoredOutputs)
-    assert np.array_equal(again(0), outputs(0))
+    assert np.array_equal(again.rows(0, "logits"), outputs.rows(0, "logits"))

@@ -12,6 +12,7 @@ from nas.config import AugmentConfig
 from training.augment import Augmentation
 from training.batches import Batches, augmentation_of, augmented, stored
 from training.preprocess import IMAGENET, prepare
+from training.signals import Signals
 
 PLAIN = Augmentation(operations=0, flip=False, cutout=0.0)
 CPU = torch.device("cpu")
@@ -24,17 +25,16 @@ def make(data, *, augmentation=PLAIN, batch_size=64, views=4, seed=0, outputs=No
 def marks(data):
     """Teacher logits that name the image (first column) and the view (second)."""
 
-    def outputs(view: int) -> np.ndarray:
-        rows = np.zeros((len(data.images), data.num_classes), np.float16)
-        rows[:, 0] = np.arange(len(data.images))  # exact in float16 up to 2,048
-        rows[:, 1] = view
-        return rows
+    def outputs(view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+        rows = torch.zeros(len(indices), data.num_classes)
+        rows[:, 0], rows[:, 1] = torch.from_numpy(indices), view
+        return Signals(rows)
 
     return outputs
 
 
 def order_of(batches: Batches, epoch: int) -> list[int]:
-    return [int(row) for batch in batches.epoch(epoch) for row in batch.teacher[:, 0]]
+    return [int(row) for batch in batches.epoch(epoch) for row in batch.teacher.logits[:, 0]]
 
 
 def test_an_epoch_shows_every_training_image_once(digits):
@@ -47,8 +47,8 @@ def test_labels_pixels_and_teacher_rows_belong_together(digits):
     batches = make(digits, augmentation=Augmentation(flip=False), outputs=marks(digits), views=3)
     for epoch in (0, 4):
         for batch in batches.epoch(epoch):
-            indices = batch.teacher[:, 0].long().numpy()
-            assert batch.teacher[:, 1].unique().tolist() == [epoch % 3]
+            indices = batch.teacher.logits[:, 0].long().numpy()
+            assert batch.teacher.logits[:, 1].unique().tolist() == [epoch % 3]
             assert batch.labels.tolist() == digits.labels[indices].tolist()
             pixels = augmented(digits, indices, epoch % 3, batches.augmentation, CPU)
             torch.testing.assert_close(batch.images, prepare(pixels, 32, IMAGENET), rtol=0, atol=0)
@@ -82,7 +82,7 @@ def test_another_seed_shows_the_same_pixels_of_an_image(digits):
     def of_first(seed: int) -> torch.Tensor:
         batches = make(digits, augmentation=Augmentation(), outputs=marks(digits), seed=seed)
         for batch in batches.epoch(2):
-            found = (batch.teacher[:, 0] == float(digits.splits["train"][0])).nonzero()
+            found = (batch.teacher.logits[:, 0] == float(digits.splits["train"][0])).nonzero()
             if len(found):
                 return batch.images[found[0, 0]]
         raise LookupError

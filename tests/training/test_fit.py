@@ -24,7 +24,7 @@ from nas.errors import UserError
 from nas.networks import build
 from nas.spaces.toy import Toy
 from training.augment import Augmentation
-from training.batches import Batches
+from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint
 from training.evaluate import evaluate
 from training.fit import DivergedError, Fitted, cross_entropy, fit
@@ -247,10 +247,10 @@ def test_kept_is_the_epoch_that_validates_best(some_digits, average):
 def test_a_training_that_spoils_itself_keeps_its_early_weights(some_digits):
     seen = []
 
-    def spoiled(logits, batch):
+    def spoiled(model, batch):
         seen.append(len(batch.labels))
         sign = 1.0 if len(seen) <= 3 * 4 else -1.0  # four steps an epoch; from the fourth, worse
-        return sign * F.cross_entropy(logits, batch.labels).clamp(max=20.0)
+        return sign * F.cross_entropy(model(batch.images), batch.labels).clamp(max=20.0)
 
     recipe = RECIPE.model_copy(update={"average": 0.0, "epochs": 8, "learning_rate": 0.05})
     fitted = train(some_digits, recipe=recipe, loss=spoiled)
@@ -310,9 +310,9 @@ def test_without_averaging_the_trained_weights_themselves_are_kept(some_digits):
 def test_a_loss_that_is_not_finite_names_epoch_and_step(some_digits, value):
     steps = []
 
-    def broken(logits, batch):
+    def broken(model, batch):
         steps.append(1)
-        loss = F.cross_entropy(logits, batch.labels)
+        loss = F.cross_entropy(model(batch.images), batch.labels)
         return loss * value if len(steps) == 4 + 3 else loss
 
     with pytest.raises(DivergedError, match=r"epoch 2, step 3.*learning_rate") as error:
@@ -331,8 +331,8 @@ def test_the_loss_is_the_mean_over_images(some_digits):
     recipe = RECIPE.model_copy(update={"epochs": 1, "batch_size": 64})  # 67, 67 and 66 images
     seen = []
 
-    def loss(logits, batch):
-        value = F.cross_entropy(logits, batch.labels)
+    def loss(model, batch):
+        value = F.cross_entropy(model(batch.images), batch.labels)
         seen.append((value.item(), len(batch.labels)))
         return value
 
@@ -358,10 +358,10 @@ def test_label_smoothing_is_that_of_the_paper():
     """Szegedy et al. 2016, equation 7: a share of the label goes to all classes alike."""
     torch.manual_seed(0)
     logits, labels = torch.randn(6, 5), torch.tensor([0, 1, 2, 3, 4, 0])
-    batch = type("Labelled", (), {"labels": labels})
+    batch = Batch(torch.zeros(6, 3, 8, 8), labels, None)
     target = F.one_hot(labels, 5) * 0.8 + 0.2 / 5
     expected = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
-    torch.testing.assert_close(cross_entropy(0.2)(logits, batch), expected)
+    torch.testing.assert_close(cross_entropy(0.2)(lambda images: logits, batch), expected)
 
 
 def test_a_small_network_learns_the_digits(digits):

@@ -1,0 +1,92 @@
+"""What a network says about a batch: logits, pooled features, attention maps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nas.errors import UserError
+
+Kind = Literal["logits", "pooled", "attention"]
+
+_GRID = 8  # side of attention maps
+_LEVELS = 3  # depths that attention is looked at
+_METHODS = ("forward_features", "forward_head", "forward_intermediates")
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a network says about B images.
+
+    Attributes:
+        logits: ``(B, C)``.
+        pooled: ``(B, D)``, what its classifier sees, where somebody asked for it.
+        attention: ``(B, L, 8, 8)``, see :func:`attention_of`; L is 1 to 3, the deepest last.
+    """
+
+    logits: torch.Tensor
+    pooled: torch.Tensor | None = None
+    attention: torch.Tensor | None = None
+
+    def get(self, kind: Kind) -> torch.Tensor:
+        """One of them.
+
+        Raises:
+            ValueError: nobody asked for it when these were computed.
+        """
+        value: torch.Tensor | None = getattr(self, kind)
+        if value is None:
+            raise ValueError(f"these signals hold no {kind}")
+        return value
+
+
+def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) -> Signals:
+    """One forward pass.
+
+    Args:
+        model: a network of Minnow, or of timm, of any family: beyond logits it must have timm's
+            ``forward_features``, ``forward_head`` and ``forward_intermediates``.
+        images: ``(B, 3, r, r)``, normalised.
+        kinds: what is wanted beside the logits.
+
+    Raises:
+        UserError: the model has no such methods.
+    """
+    if not set(kinds) - {"logits"}:
+        return Signals(model(images))
+    network = cast(Any, model)
+    for name in _METHODS:
+        if not hasattr(network, name):
+            raise UserError(
+                f"{type(model).__name__} has no {name}(), so there are no features to learn from; "
+                f"choose a teacher of timm, or a loss on logits"
+            )
+    attention = None
+    if "attention" in kinds:
+        final, maps = network.forward_intermediates(images)
+        attention = attention_of(maps)
+    else:
+        final = network.forward_features(images)
+    pooled = network.forward_head(final, pre_logits=True) if "pooled" in kinds else None
+    return Signals(network.forward_head(final), pooled, attention)
+
+
+def attention_of(maps: list[torch.Tensor]) -> torch.Tensor:
+    """Where a network looks, ``(B, L, 8, 8)``: squared activations, averaged over the channels.
+
+    Zagoruyko & Komodakis 2017, section 3.1 (F with p = 2). Taken are the last map of each of the three
+    smallest sizes, or, in networks of one size such as transformers, the last one alone; each is brought
+    to 8 by 8 by average pooling, so that networks of other sizes compare.
+
+    Args:
+        maps: ``(B, channels, h, w)`` each, from the first layer to the last.
+    """
+    last_of_size = {tuple(each.shape[2:]): each for each in maps}
+    chosen = list(last_of_size.values())[-_LEVELS:]
+    looks = [each.square().mean(dim=1, keepdim=True) for each in chosen]
+    return torch.cat([F.adaptive_avg_pool2d(look, _GRID) for look in looks], dim=1)
