@@ -1,8 +1,9 @@
 """How sure a macro-F1 is: percentile bootstrap over the test images, of one network or of a pair.
 
-Resamples are stratified: every class keeps its number of images, as it does when Minnow splits a data
-set, so no resample loses a rare class. Images on which all networks agree in the same way are counted,
-not listed, so a resample is one multinomial draw per class and its F1 a few sums: thousands take a
+Images are drawn whatever their class, so the classes' shares vary too. Keeping each class's number of
+images fixed gives intervals that are too narrow (``docs/log.md``); a resample that misses a rare class
+counts it as 0, which errs on the safe side. Images on which all networks agree in the same way are
+counted, not listed, so a resample is one multinomial draw and its F1 a few sums: thousands take a
 fraction of a second.
 
 The intervals answer "what if other images had been in the test split?". They hold the trained weights
@@ -124,22 +125,19 @@ def compare(
 def _draws(
     patterns: np.ndarray, counts: np.ndarray, num_classes: int, resamples: int, seed: int
 ) -> np.ndarray:
-    """Macro-F1 ``(networks, resamples)`` of stratified resamples.
+    """Macro-F1 ``(networks, resamples)`` of images drawn with replacement.
 
     Args:
         patterns: ``(P, 1 + networks)``: true class, then the class that each network predicts.
         counts: ``(P,)``: images of each pattern.
     """
     rng = np.random.default_rng(seed)
-    strata = [np.flatnonzero(patterns[:, 0] == label) for label in np.unique(patterns[:, 0])]
+    total = counts.sum()
     parts = []
     at_once = max(1, _CELLS // len(patterns))
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
-        drawn = np.empty((size, len(patterns)))
-        for members in strata:
-            total = counts[members].sum()
-            drawn[:, members] = rng.multinomial(total, counts[members] / total, size=size)
+        drawn = rng.multinomial(total, counts / total, size=size).astype(float)
         parts.append(_f1_of(drawn, patterns, num_classes))
     return np.concatenate(parts, axis=1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
@@ -24,13 +26,24 @@ def rng() -> np.random.Generator:
 
 
 def test_a_confusion_worked_by_hand():
-    """One image of class 1, always right; two of class 0, of which 0, 1 or 2 are right: 1/4, 1/2, 1/4.
+    """Three images, 27 equally likely resamples; only one of three is wrong, a 0 taken for a 1.
 
-    F1 of the classes: 1 and 1; or 2/3 and 2/3; or, with no hit, 0 and 2 / (1 + 3) = 1/2.
+    F1 as it is: 2/3 and 2/3. One resample in 27 (3.7 %) holds nothing but the mistake: 0. Six hold both
+    classes and no mistake: 1.
     """
     found = f1_interval([[1, 1], [0, 1]])
     assert found.value == pytest.approx(2 / 3)
-    assert (found.low, found.high) == pytest.approx((0.25, 1.0))
+    assert (found.low, found.high) == pytest.approx((0.0, 1.0))
+
+
+def test_every_resample_of_four_images():
+    """All 256 of them, by scikit-learn."""
+    labels, guess = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0])
+    each = [list(chosen) for chosen in itertools.product(range(4), repeat=4)]
+    exact = [macro_f1(labels[chosen], guess[chosen], 2) for chosen in each]
+    found = f1_interval(confusion_matrix(labels, guess))
+    expected = np.quantile(exact, [0.025, 0.975], method="inverted_cdf")
+    assert (found.low, found.high) == pytest.approx(expected)
 
 
 def test_no_mistakes_leave_nothing_to_resample():
@@ -49,26 +62,29 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_a_plain_loop_with_scikit_learn_finds_the_same(rng):
-    """Other random numbers, the same distribution: two seeds on one side, one on the other."""
-    labels = rng.permutation(np.repeat([0, 1, 2], [60, 25, 8]))
-    a = np.stack([predictions(rng, labels, 0.7, 3), predictions(rng, labels, 0.6, 3)])
-    b = predictions(rng, labels, 0.8, 3)[None]
-    found = compare(labels, a, b, 3)
-    assert found.a.value == pytest.approx(np.mean([macro_f1(labels, row, 3) for row in a]))
-    assert found.b.value == pytest.approx(macro_f1(labels, b[0], 3))
-    assert found.difference.value == pytest.approx(found.b.value - found.a.value)
+    """The same resamples, image by image: two seeds on one side, one on the other, a rare class."""
+    labels = rng.permutation(np.repeat([0, 1, 2], [60, 25, 3]))
+    a = np.stack([predictions(rng, labels, 0.7, 3), predictions(rng, labels, 0.7, 3)])
+    b = predictions(rng, labels, 0.75, 3)[None]
+    found = compare(labels, a, b, 3, resamples=150, seed=5)
+    patterns, counts = np.unique(np.vstack([labels, a, b]).T, axis=0, return_counts=True)
+    drawn = np.random.default_rng(5).multinomial(len(labels), counts / len(labels), size=150)
     draws = []
-    members = [np.flatnonzero(labels == label) for label in range(3)]
-    for _ in range(300):
-        chosen = np.concatenate([rng.choice(some, len(some)) for some in members])
-        sides = (np.mean([macro_f1(labels[chosen], row[chosen], 3) for row in side]) for side in (a, b))
-        draws.append(tuple(sides))
-    one, other = np.array(draws).T
-    for interval, values in ((found.a, one), (found.b, other), (found.difference, other - one)):
-        expected = np.quantile(values, [0.025, 0.975])
-        assert (interval.low, interval.high) == pytest.approx(expected, abs=0.02)
-    loop_p = 2 * np.mean(other - one <= 0)
-    assert found.p == pytest.approx(loop_p, abs=0.03)
+    for times in [counts, *drawn]:
+        truth, *guesses = np.repeat(patterns, times, axis=0).T
+        scores = [macro_f1(truth, guess, 3) for guess in guesses]
+        draws.append((np.mean(scores[:2]), scores[2]))
+    (value_a, value_b), rest = draws[0], np.array(draws[1:])
+    one, other = rest.T
+    for interval, value, values in (
+        (found.a, value_a, one),
+        (found.b, value_b, other),
+        (found.difference, value_b - value_a, other - one),
+    ):
+        expected = (value, *np.quantile(values, [0.025, 0.975]))
+        assert (interval.value, interval.low, interval.high) == pytest.approx(expected)
+    below = np.sum(other <= one)
+    assert 0 < below < 75 and found.p == pytest.approx(2 * (1 + below) / 151)
 
 
 def test_one_side_alone_has_the_interval_of_its_confusion(rng):
