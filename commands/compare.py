@@ -19,8 +19,7 @@ from commands.format import interval_text, metric_text
 from distill.seeds import recorded, seed_path, unfinished
 from nas.errors import UserError
 from training.bootstrap import LEVEL, RESAMPLES, Comparison, Interval, compare
-from training.bundle import METRICS, find_bundle
-from training.bundle_text import read_mapping
+from training.bundle import find_bundle, read_metrics
 from training.predictions import PREDICTIONS, Predictions, read_predictions
 
 
@@ -89,12 +88,12 @@ def read_side(given: Path) -> Side:
     if unfinished(given):
         raise UserError(f"{given}: not all of its seeds are trained; go on with --resume and --seeds")
     kept = find_bundle(given)
-    metrics = _metrics(kept)
+    metrics = read_metrics(kept)
     places = [kept]
     if kept != given:
-        others = (seed for seed in recorded(given) if seed != metrics["seed"])
-        places += [seed_path(given, seed) for seed in others]
-    every = [_metrics(place) for place in places]
+        own = metrics["seed"]
+        places = [kept if seed == own else seed_path(given, seed) for seed in recorded(given)]
+    every = [read_metrics(place) for place in places]
     tables = [
         read_predictions(place / PREDICTIONS) for place in places
     ]  # first: older students have none
@@ -178,7 +177,3 @@ def _table(a: Side, b: Side, found: Comparison) -> Table:
         style="bold",
     )
     return table
-
-
-def _metrics(path: Path) -> dict[str, Any]:
-    return read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")

@@ -7,7 +7,6 @@ moves, so a killed run holds every finished student whole, in one place or the o
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Mapping
@@ -15,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
-from training.bundle import METRICS, WEIGHTS
-from training.bundle_text import read_mapping
+from training.bundle import METRICS, WEIGHTS, read_metrics
 from training.files import flush_directory, write_json
 
 STUDENT = "student"
@@ -36,7 +34,7 @@ def students(run: Path) -> dict[int, Path]:
         UserError: a ``metrics.json`` is damaged.
     """
     places = [run / STUDENT, *(run / SEEDS).glob("*")]
-    found = {_metrics(path)["seed"]: path for path in places if (path / WEIGHTS).exists()}
+    found = {read_metrics(path)["seed"]: path for path in places if (path / WEIGHTS).exists()}
     return dict(sorted(found.items()))
 
 
@@ -48,7 +46,7 @@ def unfinished(run: Path) -> bool:
 
 def recorded(run: Path) -> list[int]:
     """The seeds that the kept student was chosen from; its own where it is the only one."""
-    metrics = _metrics(run / STUDENT)
+    metrics = read_metrics(run / STUDENT)
     return (
         [one["seed"] for one in metrics[RECORD]["students"]] if RECORD in metrics else [metrics["seed"]]
     )
@@ -64,7 +62,7 @@ def check_alike(path: Path, identity: str) -> None:
     Raises:
         UserError: it is another network, or its data, recipe or teacher differ.
     """
-    if _metrics(path).get("identity") != identity:
+    if read_metrics(path).get("identity") != identity:
         raise UserError(
             f"{path} was trained with another network, data set, recipe or teacher; "
             "give the settings it was made with, or choose another --out"
@@ -81,7 +79,7 @@ def keep_best(run: Path) -> dict[str, Any]:
         n - 1) and ``students``: ``seed``, ``val_f1`` and ``test_f1`` of each.
     """
     kept, places = run / STUDENT, students(run)
-    metrics = {seed: _metrics(path) for seed, path in places.items()}
+    metrics = {seed: read_metrics(path) for seed, path in places.items()}
     best = max(metrics, key=lambda seed: metrics[seed]["val"]["f1"])
     for seed, path in places.items():
         if seed != best and metrics[seed].pop(RECORD, None) is not None:
@@ -90,7 +88,7 @@ def keep_best(run: Path) -> dict[str, Any]:
     write_json(places[best] / METRICS, metrics[best])
     if places[best] != kept:
         if kept.exists():
-            os.rename(kept, seed_path(run, _metrics(kept)["seed"]))
+            os.rename(kept, seed_path(run, read_metrics(kept)["seed"]))
         os.rename(places[best], kept)
         flush_directory(run / SEEDS)
         flush_directory(run)
@@ -107,7 +105,3 @@ def _record(metrics: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
             for seed, one in metrics.items()
         ],
     }
-
-
-def _metrics(path: Path) -> dict[str, Any]:
-    return read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")

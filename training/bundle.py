@@ -141,7 +141,7 @@ def load_bundle(path: str | Path) -> Bundle:
     architecture = Architecture.from_yaml(path / ARCHITECTURE)
     classes = read_labels(path / LABELS)
     config = read_mapping(path / CONFIG, yaml.safe_load, yaml.YAMLError, "YAML")
-    metrics = read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")
+    metrics = read_metrics(path)
     try:
         normalization = read_normalization(config)
     except ValueError as error:
@@ -150,6 +150,15 @@ def load_bundle(path: str | Path) -> Bundle:
     _load_weights(model, path / WEIGHTS, len(classes))
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(path, architecture, classes, normalization, model, config, metrics)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Content of ``metrics.json`` of the bundle in ``path``.
+
+    Raises:
+        UserError: missing or damaged; names the file.
+    """
+    return read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")
 
 
 def find_bundle(path: str | Path) -> Path:

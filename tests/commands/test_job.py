@@ -60,6 +60,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "distill",
         "train",
         "evaluate",
+        "compare",
         "predict",
         "export",
         "latency",
