@@ -1,10 +1,10 @@
 """How sure a macro-F1 is: percentile bootstrap over the test images, of one network or of a pair.
 
 Images are drawn whatever their class, so the classes' shares vary too. Keeping each class's number of
-images fixed gives intervals that are too narrow (``docs/log.md``); a resample that misses a rare class
-counts it as 0, which errs on the safe side. Images on which all networks agree in the same way are
-counted, not listed, so a resample is one multinomial draw and its F1 a few sums: thousands take a
-fraction of a second.
+images fixed gave intervals that are a little too narrow (``docs/log.md``); a resample that misses a
+rare class counts it as 0, which errs on the safe side. Images on which all networks agree in the same
+way are counted, not listed, so a resample is one multinomial draw and its F1 a few sums: thousands
+take a fraction of a second.
 
 The intervals answer "what if other images had been in the test split?". They hold the trained weights
 fixed: what another seed would have given is not in them. A network that makes no mistake on its test
