@@ -48,6 +48,14 @@ Fit = Annotated[
     str | None, Option(help="How images become square: squash, crop or pad. (default: squash)")
 ]
 Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
+Seeds = Annotated[
+    int,
+    Option(
+        help="Students to train, with the seeds --seed, --seed + 1 ...; RUN/student is the best on "
+        "validation, the others stay in RUN/seeds. Reports mean ± sd of their test F1.",
+        min=1,
+    ),
+]
 Batch = Annotated[int | None, Option(help="Images per training step. (default: 64)")]
 Rate = Annotated[float | None, Option(help="Peak learning rate. (default: 0.006)")]
 Views = Annotated[
@@ -262,6 +270,7 @@ def distill(
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
     seed: Seed = None,
+    seeds: Seeds = 1,
     out: Annotated[
         Path | None,
         Option(help="Run directory; the student goes into its student/. (default: the search's)"),
@@ -318,7 +327,7 @@ def distill(
     )
     from commands.student import run_student
 
-    run_student(chosen.architecture, settings, run, resume=resume)
+    run_student(chosen.architecture, settings, run, resume=resume, seeds=seeds)
 
 
 @app.command()
@@ -330,6 +339,7 @@ def train(
         int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
     ] = None,
     seed: Seed = None,
+    seeds: Seeds = 1,
     out: Annotated[
         Path | None,
         Option(help="Run directory; the network goes into its student/. (default: runs/train-MODEL)"),
@@ -367,7 +377,7 @@ def train(
     )
     from commands.student import run_student
 
-    run_student(chosen.architecture, settings, run, resume=resume)
+    run_student(chosen.architecture, settings, run, resume=resume, seeds=seeds)
 
 
 Run = Annotated[Path, Argument(help="Run directory with a trained student, or the student itself.")]
@@ -384,6 +394,25 @@ def evaluate(
     from commands.inspect import evaluate as run_evaluate
 
     run_evaluate(run, data, split, as_json=as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, Argument(help="Run directory with a trained student, or the student itself.")],
+    b: Annotated[Path, Argument(help="What A is compared with: another one, tested on the same images.")],
+    as_json: Annotated[bool, Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Tell whether B is better than A on the test images, or could as well be by chance.
+
+    Example: compare runs/alone runs/distilled
+
+    A paired bootstrap draws the test images anew, with replacement, the same ones for both, and gives
+    the difference B - A in macro-F1 with its 95 % interval and a two-sided p-value. A run that was
+    trained with --seeds counts with the mean of its seeds; RUN/student and RUN/seeds/SEED name one.
+    """
+    from commands.compare import compare_students
+
+    compare_students(a, b, as_json=as_json)
 
 
 @app.command()

@@ -16,6 +16,11 @@ def metric_text(name: str, value: float) -> str:
     return f"{value:.3f}"
 
 
+def interval_text(low: float, high: float) -> str:
+    """Both ends of an interval."""
+    return f"{low:.3f} to {high:.3f}"
+
+
 #: Column titles of metrics.
 TITLES = {
     "f1": "F1",

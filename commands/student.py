@@ -14,21 +14,33 @@ from commands import runs
 from commands.console import interruptible, next_step, output, program, say
 from commands.data import open_data
 from commands.progress import TrainingDisplay
-from commands.tables import comparison_table, student_row
+from commands.tables import comparison_table, seeds_text, student_row
 from commands.teaching import compare_with_teacher, teach
 from deploy.latency import measure_module
 from distill.objective import Objective
-from distill.run import CHECKPOINT, train_student
+from distill.run import CHECKPOINT, Taught, train_student, training_identity
+from distill.seeds import (
+    SEEDS,
+    STUDENT,
+    check_alike,
+    keep_best,
+    recorded,
+    seed_path,
+    students,
+    unfinished,
+)
 from nas.architecture import Architecture
 from nas.config import StudentConfig
 from nas.errors import UserError
 from nas.store import locked
 from training.bundle import WEIGHTS
-from training.length import STUDENT, decided
+from training.images import ImageSet
+from training.length import STUDENT as LENGTH
+from training.length import decided
 
 
 def run_student(
-    architecture: Architecture, config: StudentConfig, out: Path, *, resume: bool
+    architecture: Architecture, config: StudentConfig, out: Path, *, resume: bool, seeds: int = 1
 ) -> dict[str, Any]:
     """Train a network and leave ``out/student``.
 
@@ -36,7 +48,8 @@ def run_student(
         architecture: what to train.
         config: data, teacher, loss, recipe, seed.
         out: run directory.
-        resume: go on from its checkpoint.
+        resume: go on from its checkpoint, with the seeds that are not finished.
+        seeds: how many students, from ``config.seed`` on; the best on validation is left.
 
     Returns:
         The content of ``metrics.json``.
@@ -44,39 +57,79 @@ def run_student(
     Raises:
         UserError: a student is there already, or a setting is wrong.
     """
-    student = out / "student"
-    _check_place(student, resume)
+    wanted = range(config.seed, config.seed + seeds)
+    _check_place(out, wanted, resume)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
-    train = decided(config.train, len(data.splits["train"]), STUDENT)
+    train = decided(config.train, len(data.splits["train"]), LENGTH)
     config = config.model_copy(update={"train": train})
-    made = runs.make_run(student)
-    with interruptible(_resumed(sys.argv)), locked(student):
+    work = out / (STUDENT if seeds == 1 else SEEDS)
+    made = runs.make_run(work)
+    with interruptible(_resumed(sys.argv)), locked(work):
         taught = None
         if config.teacher is not None:
             views = min(config.train.views, config.train.epochs)
-            with contextlib.nullcontext() if resume else runs.taken_back(student, made):
+            with contextlib.nullcontext() if resume else runs.taken_back(work, made):
                 taught = teach(
                     config.teacher, config.loss, data, config.augment, views, live=config.live_teacher
                 )
-        with TrainingDisplay("training the student") as display:
-            metrics = train_student(
-                architecture,
-                data,
-                config,
-                student,
-                taught=taught,
-                latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
-                report=display,
-            )
+        if seeds == 1:
+            metrics = _train(architecture, config, data, out / STUDENT, taught, "the student")
+        else:
+            _train_seeds(architecture, config, data, out, taught, wanted)
+            metrics = keep_best(out)
     if taught is not None:
         compare_with_teacher(taught.val.f1, metrics["val"]["f1"], "the student")
     how = "alone" if taught is None else f"distilled with {config.loss.name}"
     rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
     output().print(comparison_table(f"{escape(data.name)}: test split", rows))
-    say(f"student in {student} (epoch {metrics['epoch']} of {config.train.epochs})")
+    if seeds > 1:
+        output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
+    say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {config.train.epochs})")
     next_step(f"{program()} export {out}")
     return metrics
+
+
+def _train_seeds(
+    architecture: Architecture,
+    config: StudentConfig,
+    data: ImageSet,
+    out: Path,
+    taught: Taught | None,
+    wanted: range,
+) -> None:
+    """Train the students that are not finished."""
+    finished = students(out)
+    for seed, place in finished.items():
+        seeded = config.model_copy(update={"seed": seed})
+        check_alike(place, training_identity(architecture, data, seeded, taught))
+    for turn, seed in enumerate(wanted, start=1):
+        what = f"seed {seed} ({turn} of {len(wanted)})"
+        if seed in finished:
+            say(f"{what} is finished")
+            continue
+        seeded = config.model_copy(update={"seed": seed})
+        _train(architecture, seeded, data, seed_path(out, seed), taught, what)
+
+
+def _train(
+    architecture: Architecture,
+    config: StudentConfig,
+    data: ImageSet,
+    place: Path,
+    taught: Taught | None,
+    what: str,
+) -> dict[str, Any]:
+    with TrainingDisplay(f"training {what}") as display:
+        return train_student(
+            architecture,
+            data,
+            config,
+            place,
+            taught=taught,
+            latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
+            report=display,
+        )
 
 
 def _resumed(arguments: list[str]) -> str:
@@ -85,12 +138,26 @@ def _resumed(arguments: list[str]) -> str:
     return shlex.join([*given, "--resume"])
 
 
-def _check_place(student: Path, resume: bool) -> None:
+def _check_place(out: Path, wanted: range, resume: bool) -> None:
+    student = out / STUDENT
     if (student / WEIGHTS).exists():
-        if resume:
+        if not resume:
+            raise UserError(f"{student} exists already; choose another --out")
+        if len(wanted) == 1 or set(wanted) <= set(recorded(out)):
             raise UserError(f"{student} is finished; train another one into another --out")
-        raise UserError(f"{student} exists already; choose another --out")
-    if (student / CHECKPOINT).exists() and not resume:
+        return
+    if len(wanted) == 1 and unfinished(out):
         raise UserError(
-            f"{student} holds an interrupted training; add --resume to go on, or choose another --out"
+            f"{out / SEEDS} holds a training of several seeds; give --resume and --seeds as before "
+            "to go on, or choose another --out"
+        )
+    if len(wanted) > 1 and student.exists():
+        raise UserError(
+            f"{student} holds an interrupted training; finish it first, with --resume and without "
+            "--seeds, or choose another --out"
+        )
+    if not resume and ((student / CHECKPOINT).exists() or unfinished(out)):
+        place = student if (student / CHECKPOINT).exists() else out / SEEDS
+        raise UserError(
+            f"{place} holds an interrupted training; add --resume to go on, or choose another --out"
         )

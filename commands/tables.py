@@ -9,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from commands.format import TITLES, metric_text
+from commands.format import TITLES, interval_text, metric_text
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.trial import Trial
@@ -60,12 +60,12 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
 
     Args:
         title: of the table.
-        rows: name, and test metrics with ``f1``, ``accuracy``, ``params``, ``macs`` and
-            ``latency_ms`` (as in ``metrics.json``); rows without metrics are left out.
+        rows: name, and test metrics with ``f1``, ``f1_interval``, ``accuracy``, ``params``, ``macs``
+            and ``latency_ms`` (as in ``metrics.json``); rows without metrics are left out.
     """
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("")
-    for name in ("test F1", "accuracy", "params", "MACs", "latency (IQR)", "training"):
+    for name in ("test F1", "95 % interval", "accuracy", "params", "MACs", "latency (IQR)", "training"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, metrics in rows:
         if metrics is None:
@@ -74,6 +74,7 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
         table.add_row(
             name,
             metric_text("f1", metrics["f1"]),
+            interval_text(*metrics["f1_interval"]),
             metric_text("accuracy", metrics["accuracy"]),
             metric_text("params", metrics["params"]),
             metric_text("macs", metrics["macs"]),
@@ -86,6 +87,19 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
 def student_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The row of a student's ``metrics.json`` for :func:`comparison_table`."""
     return {**metrics, **metrics["test"]}
+
+
+def seeds_text(metrics: Mapping[str, Any]) -> str:
+    """What a kept student's ``metrics.json`` says about the seeds it was chosen from."""
+    seeds = metrics["seeds"]
+    each = ", ".join(
+        f"seed {one['seed']} {one['test_f1']:.3f} ({one['val_f1']:.3f})" for one in seeds["students"]
+    )
+    return (
+        f"test F1 {seeds['test_f1_mean']:.3f} ± {seeds['test_f1_sd']:.3f} "
+        f"(mean ± sd of {len(seeds['students'])} seeds); kept: seed {metrics['seed']}, "
+        f"the best on validation\ntest (validation) F1 of each: {each}"
+    )
 
 
 def scores_table(scores: Mapping[str, Any], classes: Sequence[str], images: int) -> Table:

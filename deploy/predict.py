@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +12,7 @@ from deploy.classifier import Classifier, Prediction
 from nas.errors import UserError
 from nas.files import write_bytes
 from training.decode import EXTENSIONS
-from training.files import disk_errors
+from training.files import csv_bytes, disk_errors
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,6 @@ def predict_files(classifier: Classifier, path: str | Path) -> Iterator[Row]:
 def write_csv(rows: Iterable[Row], path: str | Path) -> None:
     """Write ``file, label, probability, error`` and ``p_CLASS`` for every class, one line per file.
 
-    Any spreadsheet opens it: UTF-8, comma-separated, with a byte-order mark where a name needs one.
-
     Raises:
         UserError: the disk is full or closed to this user.
     """
@@ -94,19 +90,16 @@ def write_csv(rows: Iterable[Row], path: str | Path) -> None:
     rows = list(rows)
     read = [row.prediction for row in rows if row.prediction]
     classes = list(read[0].probabilities) if read else []
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(["file", "label", "probability", "error", *(f"p_{name}" for name in classes)])
+    table: list[list[object]] = [
+        ["file", "label", "probability", "error", *(f"p_{name}" for name in classes)]
+    ]
     for row in rows:
         shown = row.prediction.probabilities if row.prediction else {}
         probability = "" if row.probability is None else f"{row.probability:.6f}"
         each = [f"{shown[name]:.6f}" if shown else "" for name in classes]
-        table.writerow([row.file, row.label, probability, row.error or "", *each])
-    content = text.getvalue()
-    # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
-    encoding = "utf-8" if content.isascii() else "utf-8-sig"
+        table.append([row.file, row.label, probability, row.error or "", *each])
     with disk_errors(path):
-        write_bytes(path, content.encode(encoding, errors="replace"))
+        write_bytes(path, csv_bytes(table))
 
 
 def _row(classifier: Classifier, file: Path) -> Row:

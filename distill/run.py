@@ -21,12 +21,14 @@ from nas.errors import UserError
 from nas.networks import build
 from teachers.ensemble import Teachers
 from training.batches import Batches, Outputs, augmentation_of
+from training.bootstrap import f1_interval
 from training.bundle import save_bundle
 from training.device import pick_device
-from training.evaluate import evaluate
+from training.evaluate import logits_of, score
 from training.fit import DivergedError, Progress, fit
 from training.images import ImageSet
 from training.metrics import Metrics
+from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
 from training.preprocess import IMAGENET
 
 CHECKPOINT = "checkpoint.pt"
@@ -79,6 +81,7 @@ def train_student(
     Raises:
         UserError: the loss diverged; a checkpoint is damaged or belongs to another training.
     """
+    identity = training_identity(architecture, data, config, taught)
     torch.manual_seed(config.seed)
     network = build(architecture, data.num_classes)
     batches = Batches(
@@ -100,16 +103,17 @@ def train_student(
             loss,
             config.train,
             checkpoint=out / CHECKPOINT,
-            identity=_identity(architecture, data, config, taught),
+            identity=identity,
             report=report,
         )
     except DivergedError as error:
         raise UserError(f"training stopped: {error}") from None
     model = fitted.model.to("cpu")
-    test = evaluate(model, data, "test", resolution=architecture.resolution, normalization=IMAGENET)
+    images = data.splits["test"]
+    logits = logits_of(model, data, images, resolution=architecture.resolution, normalization=IMAGENET)
     total = cost(architecture, data.num_classes)
     metrics: dict[str, Any] = {
-        "test": test.to_dict(),
+        "test": _scores(score(logits, data, images)),
         "val": fitted.val.to_dict(),
         "teacher": None if taught is None else _teacher_metrics(taught, data),
         "params": total.params,
@@ -119,6 +123,8 @@ def train_student(
         "epoch": fitted.best_epoch,
         "history": fitted.history,
         "seed": config.seed,
+        "identity": identity,
+        "test_pixels": pixels_digest(data, images),
         "versions": versions(),
     }
     save_bundle(
@@ -128,6 +134,7 @@ def train_student(
         data.classes,
         config=_record(config, data),
         metrics=metrics,
+        others={PREDICTIONS: predictions_csv(logits, data, images)},
     )
     (out / CHECKPOINT).unlink(missing_ok=True)
     return metrics
@@ -142,6 +149,12 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _scores(test: Metrics) -> dict[str, Any]:
+    """Test scores with ``f1_interval``, the 95 % interval ``[low, high]`` of ``f1``."""
+    interval = f1_interval(test.confusion)
+    return {**test.to_dict(), "f1_interval": [interval.low, interval.high]}
 
 
 def _teacher_metrics(taught: Taught, data: ImageSet) -> dict[str, Any]:
@@ -159,7 +172,7 @@ def _teacher_metrics(taught: Taught, data: ImageSet) -> dict[str, Any]:
             }
             for member, weight in zip(teacher.members, teacher.weights, strict=True)
         ],
-        **teacher.evaluate(data, "test").to_dict(),
+        **_scores(teacher.evaluate(data, "test")),
         "val_f1": taught.val.f1,
         "disagreement": taught.disagreement,
         "seconds": sum(member.seconds for member in teacher.members),
@@ -175,9 +188,10 @@ def _record(config: StudentConfig, data: ImageSet) -> dict[str, Any]:
     return record
 
 
-def _identity(
+def training_identity(
     architecture: Architecture, data: ImageSet, config: StudentConfig, taught: Taught | None
 ) -> str:
+    """Digest of all that decides the student: network, images, recipe, seed, teacher."""
     content = [
         architecture.key,
         data.digest,

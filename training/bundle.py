@@ -1,11 +1,11 @@
-"""A trained model on disk: five files in one directory, all that later stages need.
+"""A trained model on disk: five files in one directory, all that later stages need, and any others.
 
 ``model.safetensors`` (weights), ``architecture.yaml`` (the model file), ``labels.txt`` (one class
 per line, in the order of the logits), ``config.yaml`` (how it was made; ``normalization:
 {mean, std}`` is read back) and ``metrics.json``.
 
-A directory is a bundle while it holds the weights: saving flushes all five files elsewhere, takes
-the old weights away, moves the others in, and the weights last. So whenever a save is killed, what
+A directory is a bundle while it holds the weights: saving flushes all files elsewhere, takes the old
+weights away, moves the others in, and the weights last. So whenever a save is killed, what
 is left is the old bundle, the new one, or a directory that :func:`load_bundle` refuses.
 """
 
@@ -70,6 +70,7 @@ def save_bundle(
     *,
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
+    others: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a bundle, replacing one that is there; other files in the directory stay.
 
@@ -80,6 +81,7 @@ def save_bundle(
         classes: names in the order of the logits.
         config: plain data for ``config.yaml``; ``normalization: {mean, std}`` must be in it.
         metrics: plain data for ``metrics.json``.
+        others: content of further files that belong to these weights, by name.
 
     Raises:
         UserError: a class name that a line of text cannot hold; a full or read-only disk.
@@ -110,10 +112,12 @@ def save_bundle(
             text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
             write_text(staging / CONFIG, text)
             write_json(staging / METRICS, dict(metrics))
+            for name, content in (others or {}).items():
+                write_bytes(staging / name, content)
             write_bytes(staging / WEIGHTS, save(weights))
             (path / WEIGHTS).unlink(missing_ok=True)
             flush_directory(path)
-            for name in FILES:
+            for name in (*(others or {}), *FILES):
                 if name == WEIGHTS:
                     flush_directory(path)  # nothing may reach the disk later than the weights
                 os.replace(staging / name, path / name)
@@ -137,7 +141,7 @@ def load_bundle(path: str | Path) -> Bundle:
     architecture = Architecture.from_yaml(path / ARCHITECTURE)
     classes = read_labels(path / LABELS)
     config = read_mapping(path / CONFIG, yaml.safe_load, yaml.YAMLError, "YAML")
-    metrics = read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")
+    metrics = read_metrics(path)
     try:
         normalization = read_normalization(config)
     except ValueError as error:
@@ -146,6 +150,15 @@ def load_bundle(path: str | Path) -> Bundle:
     _load_weights(model, path / WEIGHTS, len(classes))
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(path, architecture, classes, normalization, model, config, metrics)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Content of ``metrics.json`` of the bundle in ``path``.
+
+    Raises:
+        UserError: missing or damaged; names the file.
+    """
+    return read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")
 
 
 def find_bundle(path: str | Path) -> Path:

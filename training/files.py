@@ -1,11 +1,13 @@
-"""Writing a run directory, beyond :mod:`nas.files`: JSON, directory flushes, disk errors."""
+"""Writing a run directory, beyond :mod:`nas.files`: JSON, CSV, directory flushes, disk errors."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,15 @@ def write_json(path: Path, content: Any) -> None:
     """
     with disk_errors(path):
         write_text(path, json_text(content))
+
+
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    """A table that any spreadsheet opens: UTF-8, comma-separated, the header being the first row."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    content = text.getvalue()
+    # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
+    return content.encode("utf-8" if content.isascii() else "utf-8-sig", errors="replace")
 
 
 def flush_directory(path: Path) -> None:

@@ -86,6 +86,32 @@ def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow):
     assert not (here / "killed/student/checkpoint.pt").exists()
 
 
+def test_killed_seeds_go_on_and_finished_ones_are_not_trained_again(here, finished, minnow):
+    command = f"train --model {finished}/runs/found --epochs 4 --seeds 2 --out"
+    child = start(here, f"{command} killed")
+    wait_for(child, "seed 1 (2 of 2): epoch 2 of")
+    rest_after(child, signal.SIGKILL)
+    first = (here / "killed/seeds/0/model.safetensors").stat()
+    assert (here / "killed/seeds/1/checkpoint.pt").exists() and not (here / "killed/student").exists()
+    for other in (command, command.replace("--seeds 2", "--resume")):
+        assert "--resume" in minnow(f"{other} killed").complaint
+    for reader in ("compare killed killed", "export killed"):
+        assert "killed" in minnow(reader).complaint
+    said = minnow(f"{command} killed --resume")
+    assert said.code == 0 and "seed 0 (1 of 2) is finished" in said.notices
+    assert not any("epoch 1 of" in line for line in said.notices)
+    assert minnow(f"{command} whole").code == 0
+    kept = json.loads((here / "whole/student/metrics.json").read_text())
+    other = f"seeds/{1 - kept['seed']}"
+    assert student(here / "killed") == student(here / "whole")
+    assert json.loads((here / "killed/student/metrics.json").read_text())["seeds"] == kept["seeds"]
+    for place in ("student", other):
+        files = [here / run / place / "model.safetensors" for run in ("killed", "whole")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    again = here / "killed" / ("student" if kept["seed"] == 0 else "seeds/0") / "model.safetensors"
+    assert again.stat().st_mtime_ns == first.st_mtime_ns
+
+
 def test_ctrl_c_in_a_training_says_how_to_go_on(here, finished, minnow):
     command = f"train --model {finished}/runs/found --epochs 50 --out new"
     child = start(here, command)

@@ -60,6 +60,7 @@ def test_help_is_quick_and_complete(tmp_path: Path) -> None:
         "distill",
         "train",
         "evaluate",
+        "compare",
         "predict",
         "export",
         "latency",
@@ -92,12 +93,14 @@ def test_distill_says_what_it_took_and_leaves_a_student(job: Path) -> None:
     assert "validation F1" in said
     student = job / "runs" / "digits-toy-tpe" / "student"
     names = {"model.safetensors", "architecture.yaml", "labels.txt", "config.yaml", "metrics.json"}
-    assert names <= set(os.listdir(student))
+    assert names | {"predictions.csv"} <= set(os.listdir(student))
     metrics = json.loads((student / "metrics.json").read_text())
     assert set(metrics) >= {
         "test", "val", "teacher", "params", "macs", "latency_ms", "seconds", "seed", "versions"
     }  # fmt: skip
-    assert set(metrics["test"]) == {"f1", "accuracy", "balanced_accuracy", "per_class_f1", "confusion"}
+    assert set(metrics["test"]) == {
+        "f1", "f1_interval", "accuracy", "balanced_accuracy", "per_class_f1", "confusion"
+    }  # fmt: skip
     assert set(metrics["latency_ms"]) == {"median", "iqr", "n", "runtime"}
     assert 0 < metrics["teacher"]["f1"] <= 1
 

@@ -20,8 +20,10 @@ from teachers.ensemble import Teachers
 from teachers.finetune import prepare_teacher
 from teachers.outputs import fill_outputs
 from training.batches import augmentation_of
+from training.bootstrap import f1_interval
 from training.bundle import FILES, load_bundle
-from training.evaluate import evaluate
+from training.evaluate import evaluate, logits_of
+from training.predictions import PREDICTIONS, read_predictions
 from training.preprocess import IMAGENET
 from training.signals import Kind
 
@@ -58,7 +60,7 @@ def equal(one: Path, other: Path) -> bool:
 
 def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
     returned = train(some_digits, tiny, tmp_path / "out")
-    assert {file.name for file in (tmp_path / "out").iterdir()} == set(FILES)
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {*FILES, PREDICTIONS}
     bundle = load_bundle(tmp_path / "out")
     assert bundle.metrics == json.loads(json.dumps(returned))
     assert bundle.classes == some_digits.classes and bundle.architecture == tiny
@@ -71,8 +73,24 @@ def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
     assert metrics["teacher"] is None and metrics["seconds"] > 0
     assert {"python", "torch", "timm"} <= set(metrics["versions"])
     for split in ("val", "test"):
-        scores = evaluate(bundle.model, some_digits, split, **HOW)
-        assert metrics[split] == scores.to_dict()
+        scores = evaluate(bundle.model, some_digits, split, **HOW).to_dict()
+        assert {name: metrics[split][name] for name in scores} == scores
+    low, high = metrics["test"]["f1_interval"]
+    assert low <= metrics["test"]["f1"] <= high
+    expected = f1_interval(metrics["test"]["confusion"])
+    assert (low, high) == (expected.low, expected.high)
+
+
+def test_the_table_of_predictions_is_what_the_student_says(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "out")
+    images = some_digits.splits["test"]
+    logits = logits_of(load_bundle(tmp_path / "out").model, some_digits, images, **HOW)
+    found = read_predictions(tmp_path / "out" / PREDICTIONS)
+    assert found.classes == some_digits.classes
+    order = np.argsort([some_digits.files[index] for index in images])
+    assert found.files == tuple(some_digits.files[index] for index in images[order])
+    assert np.array_equal(found.labels, some_digits.labels[images[order]])
+    assert np.array_equal(found.predicted, logits.argmax(axis=1)[order])
 
 
 def test_the_same_seed_gives_the_same_student(some_digits, tiny, tmp_path):
@@ -89,6 +107,7 @@ def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
     taught = taught_by(tmp_path / "teacher", some_digits)
     metrics = train(some_digits, tiny, tmp_path / "student", taught=taught)
     expected = taught.teacher.evaluate(some_digits, "test").to_dict()
+    assert len(metrics["teacher"]["f1_interval"]) == 2
     assert {key: metrics["teacher"][key] for key in expected} == expected
     assert metrics["teacher"]["val_f1"] == taught.val.f1
     assert metrics["teacher"]["name"] == "teacher"

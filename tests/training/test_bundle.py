@@ -91,6 +91,25 @@ def test_second_save_replaces_the_first_and_keeps_other_files(tmp_path: Path) ->
     assert {file.name for file in tmp_path.iterdir()} == {*FILES, "checkpoint.bin"}
 
 
+def test_other_files_of_the_same_training_come_with_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {"table.csv": b"a,b\n"}
+    arguments = {"config": CONFIG, "metrics": {}, "others": others}
+    moved: list[str] = []
+    replace = os.replace
+
+    def watched(source: Path, target: Path) -> None:
+        if Path(target).parent == tmp_path:
+            moved.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    save_bundle(tmp_path, build(tiny(), 3), tiny(), CLASSES, **arguments)
+    assert set(moved) == {*FILES, "table.csv"} and moved[-1] == "model.safetensors"
+    assert (tmp_path / "table.csv").read_bytes() == b"a,b\n"
+
+
 # Forks savers that kill themselves before the first, second, ... change they would make to a
 # directory, until one survives; prints how many were killed. One process, so torch loads once.
 KILL_AT_EVERY_STEP = """

@@ -1,0 +1,92 @@
+"""What a student said about every test image, as a table that other tools open.
+
+``predictions.csv``: ``file`` (its name in the data set), ``true`` and ``predicted`` (class names), and
+``p_CLASS`` for every class in the order of the logits, softmax probabilities with six significant
+digits.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nas.errors import UserError
+from training.files import csv_bytes
+from training.images import ImageSet
+
+PREDICTIONS = "predictions.csv"
+_COLUMNS = ["file", "true", "predicted"]
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A table read back.
+
+    Attributes:
+        classes: names in the order of the logits.
+        files: name of each image, ascending.
+        labels: ``(n,)`` int64, true class of each.
+        predicted: ``(n,)`` int64, predicted class of each.
+    """
+
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: np.ndarray
+    predicted: np.ndarray
+
+
+def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> bytes:
+    """The table of the logits ``(n, C)`` of the images ``indices``."""
+    probabilities = torch.from_numpy(logits).double().softmax(dim=1).tolist()
+    predicted = logits.argmax(axis=1)
+    rows: list[list[object]] = [[*_COLUMNS, *(f"p_{name}" for name in data.classes)]]
+    for index, guess, each in zip(indices, predicted, probabilities, strict=True):
+        true = data.classes[data.labels[index]]
+        rows.append([data.files[index], true, data.classes[guess], *(f"{p:.6g}" for p in each)])
+    return csv_bytes(rows)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """What :func:`predictions_csv` wrote.
+
+    Raises:
+        UserError: missing or damaged; names the file.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing: it is written when a student is trained; train it again"
+        ) from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}; train it again") from None
+    header = rows.pop(0) if rows else []
+    classes = tuple(name.removeprefix("p_") for name in header[len(_COLUMNS) :])
+    number = {name: index for index, name in enumerate(classes)}
+    if header[: len(_COLUMNS)] != _COLUMNS or not rows:
+        raise UserError(f"{path} is damaged: expected the columns {', '.join(_COLUMNS)} and images")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header) or row[1] not in number or row[2] not in number:
+            raise UserError(f"{path} is damaged: line {line} does not fit its header")
+    rows.sort(key=lambda row: row[:2])
+    return Predictions(
+        classes=classes,
+        files=tuple(row[0] for row in rows),
+        labels=np.array([number[row[1]] for row in rows]),
+        predicted=np.array([number[row[2]] for row in rows]),
+    )
+
+
+def pixels_digest(data: ImageSet, indices: np.ndarray) -> str:
+    """Of the stored pixels of images, in order: tells sets apart whose files have the same names."""
+    key = hashlib.blake2b(digest_size=16)
+    for start in range(0, len(indices), _BATCH):
+        key.update(data.images[indices[start : start + _BATCH]].tobytes())
+    return key.hexdigest()
