@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nas.config import TrainConfig
+from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.evaluate import logits_of, score
@@ -72,10 +73,17 @@ class Fitted:
         return sum(epoch["seconds"] for epoch in self.history)
 
 
-def cross_entropy(smoothing: float) -> Loss:
-    """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7)."""
+def cross_entropy(smoothing: float, offsets: torch.Tensor | None = None) -> Loss:
+    """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7).
+
+    Args:
+        smoothing: in 0..1.
+        offsets: ``(C,)``, added to the logits first, see ``training.balance``.
+    """
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        if offsets is not None:
+            return adjusted_cross_entropy(logits, batch.labels, offsets, smoothing)
         return F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
 
     return loss

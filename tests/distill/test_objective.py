@@ -10,6 +10,7 @@ from distill.losses import REGISTRY, dkd, kd
 from distill.objective import objective
 from nas.config import LossConfig
 from nas.errors import UserError
+from training.balance import adjusted_cross_entropy
 from training.batches import Batch
 
 torch.manual_seed(0)
@@ -58,6 +59,24 @@ def test_without_a_teacher_it_is_smoothed_cross_entropy():
 
 def test_labels_beside_a_teacher_are_not_smoothed():
     torch.testing.assert_close(value(smoothing=0.4, weight=0.3), value(smoothing=0.0, weight=0.3))
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("name", REGISTRY.builtins)
+def test_offsets_adjust_the_cross_entropy_and_leave_the_teacher_alone(name, weight):
+    offsets = torch.tensor([0.5, 0.3, 0.1, 0.08, 0.02]).log()
+    adjusted = adjusted_cross_entropy(LOGITS, BATCH.labels, offsets)
+    config = LossConfig(name=name, weight=weight)
+    mixed = objective(config, 0.3, teacher=True, offsets=offsets)(LOGITS, BATCH)
+    pure = value(name=name, weight=1)
+    torch.testing.assert_close(mixed, weight * pure + (1 - weight) * adjusted)
+
+
+def test_offsets_without_a_teacher_adjust_the_smoothed_cross_entropy():
+    offsets = torch.tensor([0.5, 0.3, 0.1, 0.08, 0.02]).log()
+    expected = adjusted_cross_entropy(LOGITS, BATCH.labels, offsets, 0.1)
+    alone = objective(LossConfig(), 0.1, teacher=False, offsets=offsets)(LOGITS, BATCH)
+    torch.testing.assert_close(alone, expected)
 
 
 def test_gradients_reach_the_student_only():
