@@ -68,6 +68,15 @@ LossWeight = Annotated[
 LossOption = Annotated[
     list[str] | None, Option(help="Option of the loss, as in temperature=2. Repeatable.")
 ]
+Balance = Annotated[
+    str | None,
+    Option(
+        help="Against classes of unequal size. sampler: draw every class equally often. logit-adjust: "
+        "add the log shares of the classes to the logits in the cross-entropy (and only there: beside a "
+        "teacher, a --loss-weight near 1 leaves little of it). post-hoc: train as usual, then lower the "
+        "biases of frequent classes by what validates best. (default: none)"
+    ),
+]
 Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
 
 
@@ -233,6 +242,7 @@ def distill(
     loss: LossName = None,
     loss_weight: LossWeight = None,
     loss_option: LossOption = None,
+    balance: Balance = None,
     epochs: Annotated[
         int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
     ] = None,
@@ -270,6 +280,7 @@ def distill(
             "loss.name": loss,
             "loss.weight": loss_weight,
             "loss.options": loss_option,
+            "balance": balance,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,
@@ -292,6 +303,7 @@ def train(
     model: Annotated[str, Option(help="Model YAML, or the run directory of a search.")],
     pick: Annotated[str, Option(help="Which trial of a search: best, knee or a number.")] = "best",
     data: Data = None,
+    balance: Balance = None,
     epochs: Annotated[
         int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
     ] = None,
@@ -319,6 +331,7 @@ def train(
             "data.spec": data,
             "data.size": image_size,
             "data.fit": fit,
+            "balance": balance,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,

@@ -102,6 +102,8 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
         parsed["space.resolutions"] = _sides(parsed["space.resolutions"])
     if parsed.get("timeout") is not None:
         parsed["timeout"] = seconds(parsed["timeout"])
+    if parsed.get("balance") is not None:
+        parsed["balance"] = {"mode": parsed["balance"]}
     for kind in ("strategy", "loss"):
         if parsed.get(f"{kind}.options") is not None:
             parsed[f"{kind}.options"] = named_options(f"--{kind}-option", parsed[f"{kind}.options"])

@@ -46,6 +46,7 @@ def run_student(
     """
     student = out / "student"
     _check_place(student, resume)
+    _check_balance(config)
     objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     train = decided(config.train, len(data.splits["train"]), STUDENT)
@@ -72,7 +73,9 @@ def run_student(
     how = "alone" if taught is None else f"distilled with {config.loss.name}"
     rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
     output().print(comparison_table(f"{escape(data.name)}: test split", rows))
-    say(f"student in {student} (epoch {metrics['epoch']} of {config.train.epochs})")
+    tau = metrics["balance"]["tau"]
+    balanced = "" if tau is None else f", {config.balance.mode} with tau {tau:g}"
+    say(f"student in {student} (epoch {metrics['epoch']} of {config.train.epochs}{balanced})")
     next_step(f"{program()} export {out}")
     return metrics
 
@@ -81,6 +84,14 @@ def _resumed(arguments: list[str]) -> str:
     """The same command with ``--resume``."""
     given = [argument for argument in arguments[1:] if argument != "--resume"]
     return shlex.join([*given, "--resume"])
+
+
+def _check_balance(config: StudentConfig) -> None:
+    if config.balance.mode == "logit-adjust" and config.teacher and config.loss.weight == 1:
+        raise UserError(
+            "balance logit-adjust changes the cross-entropy with the labels, and loss.weight 1 leaves "
+            "that out; lower --loss-weight, or choose another --balance"
+        )
 
 
 def _check_place(student: Path, resume: bool) -> None:

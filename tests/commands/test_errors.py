@@ -69,6 +69,11 @@ WRONG = [
     ("distill --teacher no_net --student FOUND --out new", "no_net"),
     ("distill --teacher ALONE --student FOUND --out new --loss kdd", "kd, dkd"),
     ("distill --teacher ALONE --student FOUND --out new --loss-weight 2", "loss.weight"),
+    ("distill --teacher ALONE --student FOUND --out new --balance smote", "balance.mode", "'sampler'"),
+    (
+        "distill --teacher ALONE --student FOUND --out new --balance logit-adjust --loss-weight 1",
+        "--loss-weight",
+    ),
     ("distill --teacher ALONE --student FOUND --out new --data two", "classes", "dark"),
     ("train --model FOUND --pick worst", "'worst'", "knee"),
     ("train --model FOUND --pick 99", "99", "0 to 2"),
