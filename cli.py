@@ -153,6 +153,13 @@ def search(
     loss: LossName = None,
     loss_weight: LossWeight = None,
     loss_option: LossOption = None,
+    balance: Annotated[
+        str | None,
+        Option(
+            help="sampler or logit-adjust: train every trial so, and the student unless told otherwise; "
+            "see 'distill'. post-hoc changes no training, and waits for the student. (default: none)"
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         Option(help="Trials at a time, each in a process with cores / N threads. (default: 1)"),
@@ -211,6 +218,7 @@ def search(
             "loss.name": loss,
             "loss.weight": loss_weight,
             "loss.options": loss_option,
+            "balance": balance,
             "workers": workers,
             "seed": seed,
             "storage": storage,

@@ -15,7 +15,7 @@ from commands.console import interruptible, next_step, output, program, say
 from commands.data import open_data
 from commands.progress import TrainingDisplay
 from commands.tables import comparison_table, student_row
-from commands.teaching import compare_with_teacher, teach
+from commands.teaching import check_balance, compare_with_teacher, teach
 from deploy.latency import measure_module
 from distill.objective import objective
 from distill.run import CHECKPOINT, train_student
@@ -46,7 +46,7 @@ def run_student(
     """
     student = out / "student"
     _check_place(student, resume)
-    _check_balance(config)
+    check_balance(config)
     objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     train = decided(config.train, len(data.splits["train"]), STUDENT)
@@ -84,14 +84,6 @@ def _resumed(arguments: list[str]) -> str:
     """The same command with ``--resume``."""
     given = [argument for argument in arguments[1:] if argument != "--resume"]
     return shlex.join([*given, "--resume"])
-
-
-def _check_balance(config: StudentConfig) -> None:
-    if config.balance.mode == "logit-adjust" and config.teacher and config.loss.weight == 1:
-        raise UserError(
-            "balance logit-adjust changes the cross-entropy with the labels, and loss.weight 1 leaves "
-            "that out; lower --loss-weight, or choose another --balance"
-        )
 
 
 def _check_place(student: Path, resume: bool) -> None:

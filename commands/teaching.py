@@ -7,7 +7,8 @@ from commands.progress import TrainingDisplay, counting
 from deploy.latency import measure_module
 from deploy.macs import count_macs
 from distill.run import Taught
-from nas.config import AugmentConfig, TeacherConfig
+from nas.config import AugmentConfig, SearchConfig, StudentConfig, TeacherConfig
+from nas.errors import UserError
 from teachers.finetune import prepare_teacher
 from teachers.outputs import fill_outputs
 from training.batches import augmentation_of
@@ -40,4 +41,17 @@ def compare_with_teacher(teacher_f1: float, student_f1: float, what: str) -> Non
         warn(
             f"the teacher's validation F1 ({teacher_f1:.4f}) is below that of {what} "
             f"({student_f1:.4f}); fine-tune it longer (--teacher-epochs) or choose another"
+        )
+
+
+def check_balance(config: SearchConfig | StudentConfig) -> None:
+    """Refuse an adjusted cross-entropy where the loss has none.
+
+    Raises:
+        UserError: the teacher's share of the loss is all of it.
+    """
+    if config.balance.mode == "logit-adjust" and config.teacher and config.loss.weight == 1:
+        raise UserError(
+            "balance logit-adjust changes the cross-entropy with the labels, and loss.weight 1 leaves "
+            "that out; lower --loss-weight, or choose another --balance"
         )

@@ -162,6 +162,7 @@ class SearchConfig(_Model):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
+    balance: BalanceConfig = BalanceConfig()
     workers: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = None

@@ -218,3 +218,11 @@ def test_balance_on_the_command_line_replaces_that_of_a_file(here, finished, min
     scores = json.loads(minnow("evaluate given --split val --json").output)
     assert scores["f1"] == pytest.approx(metrics["val"]["f1"], abs=1e-9)
     assert minnow("export given").code == 0
+
+
+def test_a_student_is_balanced_as_its_search_was_unless_told_otherwise(here, minnow):
+    assert minnow("search --space toy --trials 1 --epochs 1 --balance sampler --out new").code == 0
+    for more, mode in (("", "sampler"), (" --balance none", "none")):
+        assert minnow(f"train --model new --epochs 1 --out trained-{mode}{more}").code == 0
+        settings = yaml.safe_load((here / f"trained-{mode}/student/config.yaml").read_text())
+        assert settings["balance"] == {"mode": mode, "tau": None}
