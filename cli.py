@@ -90,6 +90,15 @@ FeatureOption = Annotated[
     list[str] | None,
     Option(help="Option of the loss on features, as in distance=25. Repeatable."),
 ]
+Balance = Annotated[
+    str | None,
+    Option(
+        help="Against classes of unequal size. sampler: draw every class equally often. logit-adjust: "
+        "add the log shares of the classes to the logits in the cross-entropy (and only there: beside a "
+        "teacher, a --loss-weight near 1 leaves little of it). post-hoc: train as usual, then lower the "
+        "biases of frequent classes by what validates best. (default: none)"
+    ),
+]
 Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
 
 
@@ -169,6 +178,13 @@ def search(
     features: Features = None,
     feature_weight: FeatureWeight = None,
     feature_option: FeatureOption = None,
+    balance: Annotated[
+        str | None,
+        Option(
+            help="sampler or logit-adjust: train every trial so, and the student unless told otherwise; "
+            "see 'distill'. post-hoc changes no training, and waits for the student. (default: none)"
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         Option(help="Trials at a time, each in a process with cores / N threads. (default: 1)"),
@@ -230,6 +246,7 @@ def search(
             "loss.features": features,
             "loss.feature_weight": feature_weight,
             "loss.feature_options": feature_option,
+            "balance": balance,
             "workers": workers,
             "seed": seed,
             "storage": storage,
@@ -264,6 +281,7 @@ def distill(
     features: Features = None,
     feature_weight: FeatureWeight = None,
     feature_option: FeatureOption = None,
+    balance: Balance = None,
     epochs: Annotated[
         int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
     ] = None,
@@ -313,6 +331,7 @@ def distill(
             "loss.features": features,
             "loss.feature_weight": feature_weight,
             "loss.feature_options": feature_option,
+            "balance": balance,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,
@@ -335,6 +354,7 @@ def train(
     model: Annotated[str, Option(help="Model YAML, or the run directory of a search.")],
     pick: Annotated[str, Option(help="Which trial of a search: best, knee or a number.")] = "best",
     data: Data = None,
+    balance: Balance = None,
     epochs: Annotated[
         int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
     ] = None,
@@ -363,6 +383,7 @@ def train(
             "data.spec": data,
             "data.size": image_size,
             "data.fit": fit,
+            "balance": balance,
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,

@@ -16,7 +16,7 @@ from commands.console import interruptible, next_step, output, program, say, war
 from commands.data import open_data
 from commands.progress import SearchDisplay, whole
 from commands.tables import front_table
-from commands.teaching import compare_with_teacher, teach
+from commands.teaching import check_balance, compare_with_teacher, teach
 from deploy.latency_cache import measure_architecture
 from distill.objective import Objective
 from distill.run import Taught
@@ -56,6 +56,12 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     space_class = nas.spaces.load(config.space.name)
     strategy_class = nas.strategies.load(config.strategy.name)
     objectives = Objectives.parse(config.objectives, config.limits)
+    check_balance(config)
+    if config.balance.mode == "post-hoc":
+        raise UserError(
+            "balance post-hoc would be tuned on the validation images that choose the network; "
+            "give --balance post-hoc to distill or train, and sampler or logit-adjust to a search"
+        )
     if not resume:
         runs.check_new(out)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
@@ -194,6 +200,7 @@ def _identity(
         "augment": config.augment.model_dump(mode="json"),
         "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
+        **({} if config.balance.mode == "none" else {"balance": config.balance.model_dump()}),
         **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
     }
 

@@ -70,7 +70,7 @@ def student_settings(
 ) -> tuple[runs.Student, StudentConfig, Path]:
     """Network, settings and run directory of a final training.
 
-    The data, its storage and the augmentation come from the search where there is one.
+    The data, its storage, the augmentation and the balance come from the search where there is one.
 
     Raises:
         UserError: no such student or trial, unreadable file, wrong value.
@@ -82,7 +82,9 @@ def student_settings(
     base = StudentConfig() if file is None else read_config(StudentConfig, file)
     given = base.model_fields_set
     if chosen.search is not None:
-        inherited = {name: getattr(chosen.search, name) for name in ("data", "augment", "seed")}
+        inherited = {
+            name: getattr(chosen.search, name) for name in ("data", "augment", "balance", "seed")
+        }
         base = base.model_copy(update={k: v for k, v in inherited.items() if k not in given})
     if changes["data.spec"] is None and "data" not in given:
         origin = "the search's" if chosen.search is not None else "the embedded"
@@ -110,6 +112,8 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
     for setting, flag in _OPTIONS.items():
         if parsed.get(setting) is not None:
             parsed[setting] = named_options(flag, parsed[setting])
+    if parsed.get("balance") is not None:
+        parsed["balance"] = {"mode": parsed["balance"]}
     return parsed
 
 

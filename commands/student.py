@@ -15,7 +15,7 @@ from commands.console import interruptible, next_step, output, program, say
 from commands.data import open_data
 from commands.progress import TrainingDisplay
 from commands.tables import comparison_table, seeds_text, student_row
-from commands.teaching import compare_with_teacher, teach
+from commands.teaching import check_balance, compare_with_teacher, teach
 from deploy.latency import measure_module
 from distill.objective import Objective
 from distill.run import CHECKPOINT, Taught, train_student, training_identity
@@ -59,6 +59,7 @@ def run_student(
     """
     wanted = range(config.seed, config.seed + seeds)
     _check_place(out, wanted, resume)
+    check_balance(config)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     data = open_data(config.data)
     train = decided(config.train, len(data.splits["train"]), LENGTH)
@@ -85,7 +86,9 @@ def run_student(
     output().print(comparison_table(f"{escape(data.name)}: test split", rows))
     if seeds > 1:
         output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
-    say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {config.train.epochs})")
+    tau = metrics["balance"]["tau"]
+    balanced = "" if tau is None else f", {config.balance.mode} with tau {tau:g}"
+    say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {config.train.epochs}{balanced})")
     next_step(f"{program()} export {out}")
     return metrics
 

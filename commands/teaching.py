@@ -12,7 +12,8 @@ from deploy.latency import measure_module
 from deploy.macs import count_macs
 from distill.objective import feature_kind
 from distill.run import Taught
-from nas.config import AugmentConfig, LossConfig, TeacherConfig
+from nas.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig, TeacherConfig
+from nas.errors import UserError
 from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
 from teachers.finetune import Teacher, prepare_teacher
 from teachers.outputs import LiveOutputs, StoredOutputs, fill_outputs
@@ -101,4 +102,17 @@ def compare_with_teacher(teacher_f1: float, student_f1: float, what: str) -> Non
         warn(
             f"the teacher's validation F1 ({teacher_f1:.4f}) is below that of {what} "
             f"({student_f1:.4f}); fine-tune it longer (--teacher-epochs) or choose another"
+        )
+
+
+def check_balance(config: SearchConfig | StudentConfig) -> None:
+    """Refuse an adjusted cross-entropy where the loss has none.
+
+    Raises:
+        UserError: the teacher's share of the loss is all of it.
+    """
+    if config.balance.mode == "logit-adjust" and config.teacher and config.loss.weight == 1:
+        raise UserError(
+            "balance logit-adjust changes the cross-entropy with the labels, and loss.weight 1 leaves "
+            "that out; lower --loss-weight, or choose another --balance"
         )

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from distill.losses import FeatureLoss, load_features, make
 from nas.config import LossConfig
+from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.fit import Loss, cross_entropy
 from training.signals import Kind, Signals, signals_of
 
 
-def objective(config: LossConfig, smoothing: float, student: nn.Module, batches: Batches) -> Loss:
+def objective(
+    config: LossConfig,
+    smoothing: float,
+    student: nn.Module,
+    batches: Batches,
+    offsets: torch.Tensor | None = None,
+) -> Loss:
     """What the student minimises on these batches.
+
+    ``offsets`` adjust the cross-entropy alone. The teacher's outputs carry the class shares they were
+    trained on, and the student is compared with them as they are. So the two terms ask for different
+    things, and ``weight`` says how much of the adjustment is left: all at 0, none at 1.
 
     Args:
         config: used where the batches carry what a teacher says.
         smoothing: of the labels where they do not.
         student: whose features are compared; not changed.
         batches: of the training.
+        offsets: ``(C,)``, added to the logits in the cross-entropy, see ``training.balance``.
 
     Raises:
         UserError: unknown loss or option; lists the known ones.
     """
     if batches.outputs is None:
-        return cross_entropy(smoothing)
-    made = Objective(config)
+        return cross_entropy(smoothing, offsets)
+    made = Objective(config, offsets)
     return made if made.kind is None else made.adapt(student, next(batches.epoch(0)))
 
 
@@ -39,14 +50,16 @@ class Objective(nn.Module):
 
     Args:
         config: the losses, their options and weights.
+        offsets: ``(C,)``, added to the logits in the cross-entropy alone.
 
     Raises:
         UserError: unknown loss or option; lists the known ones.
     """
 
-    def __init__(self, config: LossConfig) -> None:
+    def __init__(self, config: LossConfig, offsets: torch.Tensor | None = None) -> None:
         super().__init__()
         self.config = config
+        self.offsets = offsets
         self.logit_loss = make(config.name, config.options)
         self.kind = feature_kind(config)
         self.feature_loss: FeatureLoss | None = None  # once the sizes are known
@@ -81,7 +94,8 @@ class Objective(nn.Module):
         student = signals_of(model, batch.images, () if self.kind is None else (self.kind,))
         weight = self.config.weight
         soft = self.logit_loss(student.logits, teacher.logits, batch.labels)
-        total = weight * soft + (1 - weight) * F.cross_entropy(student.logits, batch.labels)
+        hard = adjusted_cross_entropy(student.logits, batch.labels, self.offsets)
+        total = weight * soft + (1 - weight) * hard
         if self.kind is None:
             return total
         if self.feature_loss is None:

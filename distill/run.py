@@ -20,11 +20,12 @@ from nas.cost import cost
 from nas.errors import UserError
 from nas.networks import build
 from teachers.ensemble import Teachers
+from training.balance import log_priors, loss_offsets, subtract_from_bias, tune_tau
 from training.batches import Batches, Outputs, augmentation_of
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle
 from training.device import pick_device
-from training.evaluate import logits_of, score
+from training.evaluate import evaluate, logits_of, score
 from training.fit import DivergedError, Progress, fit
 from training.images import ImageSet
 from training.metrics import Metrics
@@ -66,6 +67,9 @@ def train_student(
 ) -> dict[str, Any]:
     """Train, choose the epoch on validation, read the test split once, write the bundle.
 
+    A post-hoc adjustment is tuned on the validation split too, after the epoch is chosen: ``val`` is then
+    the score of what is shipped, and ``history`` has those of the networks as they were trained.
+
     Args:
         architecture: of the student.
         data: the images.
@@ -93,9 +97,11 @@ def train_student(
         views=config.train.views,
         seed=config.seed,
         outputs=None if taught is None else taught.outputs,
+        balanced=config.balance.mode == "sampler",
         device=pick_device(),
     )
-    loss = objective(config.loss, config.train.label_smoothing, network, batches)
+    offsets = loss_offsets(config.balance, data)
+    loss = objective(config.loss, config.train.label_smoothing, network, batches, offsets)
     try:
         fitted = fit(
             network,
@@ -108,17 +114,22 @@ def train_student(
         )
     except DivergedError as error:
         raise UserError(f"training stopped: {error}") from None
-    model = fitted.model.to("cpu")
+    model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
+    if config.balance.mode == "post-hoc":
+        tau = _adjust(model, architecture, data, config.balance.tau)
+        val = evaluate(model, data, "val", resolution=architecture.resolution, normalization=IMAGENET)
+    balance = {"mode": config.balance.mode, "tau": tau}
     images = data.splits["test"]
     logits = logits_of(model, data, images, resolution=architecture.resolution, normalization=IMAGENET)
     total = cost(architecture, data.num_classes)
     metrics: dict[str, Any] = {
         "test": _scores(score(logits, data, images)),
-        "val": fitted.val.to_dict(),
+        "val": val.to_dict(),
         "teacher": None if taught is None else _teacher_metrics(taught, data),
         "params": total.params,
         "macs": total.macs,
         "latency_ms": dict(latency(model)),
+        "balance": balance,
         "seconds": fitted.seconds,
         "epoch": fitted.best_epoch,
         "history": fitted.history,
@@ -132,12 +143,30 @@ def train_student(
         model,
         architecture,
         data.classes,
-        config=_record(config, data),
+        config={**_record(config, data), "balance": balance},
         metrics=metrics,
         others={PREDICTIONS: predictions_csv(logits, data, images)},
     )
     (out / CHECKPOINT).unlink(missing_ok=True)
     return metrics
+
+
+def _adjust(
+    model: torch.nn.Module, architecture: Architecture, data: ImageSet, tau: float | None
+) -> float:
+    """Fold the post-hoc adjustment into ``model``; returns its tau, tuned on validation unless given.
+
+    The checkpoint keeps the weights as they were trained, so a resumed training adjusts them once.
+    """
+    prior = log_priors(data)
+    if tau is None:
+        indices = data.splits["val"]
+        logits = logits_of(
+            model, data, indices, resolution=architecture.resolution, normalization=IMAGENET
+        )
+        tau = tune_tau(logits, data.labels[indices], prior)
+    subtract_from_bias(model, tau * prior)
+    return tau
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nas.errors import UserError
 
@@ -126,6 +126,32 @@ class LossConfig(_Model):
     feature_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
+class BalanceConfig(_Model):
+    """What is done about classes of unequal size, see ``training.balance``.
+
+    Attributes:
+        mode: nothing; draw every class equally often; adjust the loss; adjust the trained network.
+        tau: how much is adjusted, in log shares of the classes; ``None``: 1 in the loss, and what
+            validates best in the trained network.
+    """
+
+    mode: Literal["none", "sampler", "logit-adjust", "post-hoc"] = "none"
+    tau: Annotated[float | None, Field(ge=0)] = None
+
+    @model_validator(mode="after")
+    def _tau_is_used(self) -> BalanceConfig:
+        if self.tau is not None and self.mode not in ("logit-adjust", "post-hoc"):
+            raise ValueError("tau belongs to logit-adjust and post-hoc")
+        return self
+
+    @property
+    def loss_tau(self) -> float | None:
+        """Tau of the training loss; ``None`` where the loss stays as it is."""
+        if self.mode != "logit-adjust":
+            return None
+        return 1.0 if self.tau is None else self.tau
+
+
 class SearchConfig(_Model):
     """A search: ``config.yaml`` of a search run."""
 
@@ -142,6 +168,7 @@ class SearchConfig(_Model):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
+    balance: BalanceConfig = BalanceConfig()
     workers: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = None
@@ -167,6 +194,7 @@ class StudentConfig(_Model):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
+    balance: BalanceConfig = BalanceConfig()
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -238,7 +266,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = _fields(kind, first["loc"][:-1])
         return f"unknown setting {path!r}; known here: {', '.join(known)}"
-    return f"{path}: {first['msg'].lower()}, got {first['input']!r}"
+    return f"{path}: {first['msg'].lower().removeprefix('value error, ')}, got {first['input']!r}"
 
 
 def _fields(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 
 from nas.config import AugmentConfig
 from training.augment import Augmentation, augment
+from training.balance import balanced_order
 from training.images import ImageSet
 from training.length import steps_per_epoch
 from training.preprocess import Normalization, prepare
@@ -61,6 +62,7 @@ class Batches:
         views: epoch ``e`` shows view ``e % views`` of every image.
         seed: of the order.
         outputs: of the teacher.
+        balanced: whether an epoch shows every class, rather than every image, equally often.
         device: where batches end up.
     """
 
@@ -72,6 +74,7 @@ class Batches:
     views: int
     seed: int
     outputs: Outputs | None = None
+    balanced: bool = False
     device: torch.device = torch.device("cpu")  # noqa: RUF009  immutable
 
     def __len__(self) -> int:
@@ -81,7 +84,11 @@ class Batches:
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch; depends on nothing but the attributes and ``epoch``."""
         view = epoch % self.views
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.data.splits["train"])
+        train, rng = self.data.splits["train"], np.random.default_rng([self.seed, epoch])
+        if self.balanced:
+            order = balanced_order(train, self.data.labels[train], rng)
+        else:
+            order = rng.permutation(train)
         for indices in np.array_split(order, len(self)):
             pixels = augmented(self.data, indices, view, self.augmentation, self.device)
             yield Batch(

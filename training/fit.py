@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from nas.config import TrainConfig
+from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.evaluate import logits_of, score
@@ -72,11 +72,16 @@ class Fitted:
         return sum(epoch["seconds"] for epoch in self.history)
 
 
-def cross_entropy(smoothing: float) -> Loss:
-    """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7)."""
+def cross_entropy(smoothing: float, offsets: torch.Tensor | None = None) -> Loss:
+    """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7).
+
+    Args:
+        smoothing: in 0..1.
+        offsets: ``(C,)``, added to the logits first, see ``training.balance``.
+    """
 
     def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return F.cross_entropy(model(batch.images), batch.labels, label_smoothing=smoothing)
+        return adjusted_cross_entropy(model(batch.images), batch.labels, offsets, smoothing)
 
     return loss
 

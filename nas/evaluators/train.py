@@ -15,6 +15,7 @@ from nas.evaluators.checkpoints import Checkpoints, identity_of
 from nas.networks import build
 from nas.search import EvaluationError
 from nas.trial import Proposal
+from training.balance import loss_offsets
 from training.batches import Batches, Outputs, augmentation_of
 from training.device import pick_device
 from training.fit import DivergedError, Fitted, Progress, fit
@@ -29,7 +30,7 @@ class TrainEvaluator:
 
     Attributes:
         data: the images.
-        config: of the search: recipe, augmentation, loss.
+        config: of the search: recipe, augmentation, balance, loss.
         outputs: the teacher's logits by view.
         checkpoints: where trainings that may be continued are kept; with them the learning rate does not
             depend on the length of a training.
@@ -83,9 +84,11 @@ class TrainEvaluator:
             views=train.views,
             seed=proposal.seed,
             outputs=self.outputs,
+            balanced=self.config.balance.mode == "sampler",
             device=pick_device(),
         )
-        loss = objective(self.config.loss, train.label_smoothing, network, batches)
+        offsets = loss_offsets(self.config.balance, self.data)
+        loss = objective(self.config.loss, train.label_smoothing, network, batches, offsets)
         checkpoint = None if self.checkpoints is None else self.checkpoints.of(proposal)
         try:
             return fit(

@@ -36,6 +36,7 @@ SETTINGS = {
     "fidelity": "fidelity",
     "loss": "loss.name",
     "loss_weight": "loss.weight",
+    "balance": "balance.mode",
     "workers": "workers",
     "seed": "seed",
     "fit": "data.fit",

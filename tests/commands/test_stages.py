@@ -201,3 +201,28 @@ def test_every_piece_of_output_is_plain_text_where_it_is_not_a_terminal(there, m
     for command in ("evaluate runs/alone", "plugins", "latency runs/found"):
         said = minnow(command)
         assert "\x1b" not in said.output + "".join(said.notices)
+
+
+def test_balance_on_the_command_line_replaces_that_of_a_file(here, finished, minnow):
+    (here / "recipe.yaml").write_text("balance: {mode: logit-adjust, tau: 0.5}\n")
+    train = f"train --model {finished}/runs/found --epochs 1 --config recipe.yaml --out"
+    said = minnow(f"{train} file")
+    assert said.code == 0
+    assert any("logit-adjust with tau 0.5" in line for line in said.notices)
+    said = minnow(f"{train} given --balance post-hoc")
+    assert said.code == 0
+    settings = yaml.safe_load((here / "given/student/config.yaml").read_text())
+    metrics = json.loads((here / "given/student/metrics.json").read_text())
+    assert settings["balance"] == metrics["balance"] and metrics["balance"]["mode"] == "post-hoc"
+    assert any(f"post-hoc with tau {metrics['balance']['tau']:g})" in line for line in said.notices)
+    scores = json.loads(minnow("evaluate given --split val --json").output)
+    assert scores["f1"] == pytest.approx(metrics["val"]["f1"], abs=1e-9)
+    assert minnow("export given").code == 0
+
+
+def test_a_student_is_balanced_as_its_search_was_unless_told_otherwise(here, minnow):
+    assert minnow("search --space toy --trials 1 --epochs 1 --balance sampler --out new").code == 0
+    for more, mode in (("", "sampler"), (" --balance none", "none")):
+        assert minnow(f"train --model new --epochs 1 --out trained-{mode}{more}").code == 0
+        settings = yaml.safe_load((here / f"trained-{mode}/student/config.yaml").read_text())
+        assert settings["balance"] == {"mode": mode, "tau": None}

@@ -13,6 +13,7 @@ from nas.config import LossConfig
 from nas.errors import UserError
 from nas.networks import build
 from training.augment import Augmentation
+from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.preprocess import IMAGENET
 from training.signals import Signals, signals_of
@@ -93,6 +94,24 @@ def test_labels_beside_a_teacher_are_not_smoothed(some_digits):
     batches = batches_of(some_digits, lambda *view: BATCH.teacher)
     losses = [objective(LossConfig(weight=0.3), s, STUDENT, batches) for s in (0.0, 0.4)]
     torch.testing.assert_close(losses[0](STUDENT, BATCH), losses[1](STUDENT, BATCH))
+
+
+OFFSETS = torch.tensor([0.5, 0.3, 0.1, 0.08, 0.02]).log()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("name", REGISTRY.builtins)
+def test_offsets_adjust_the_cross_entropy_and_leave_the_teacher_alone(name, weight):
+    adjusted = adjusted_cross_entropy(LOGITS, BATCH.labels, OFFSETS)
+    mixed = Objective(LossConfig(name=name, weight=weight), OFFSETS)(STUDENT, BATCH)
+    pure = value(name=name, weight=1)
+    torch.testing.assert_close(mixed, weight * pure + (1 - weight) * adjusted)
+
+
+def test_offsets_without_a_teacher_adjust_the_smoothed_cross_entropy(some_digits):
+    expected = adjusted_cross_entropy(LOGITS, BATCH.labels, OFFSETS, 0.1)
+    loss = objective(LossConfig(), 0.1, STUDENT, batches_of(some_digits, None), OFFSETS)
+    torch.testing.assert_close(loss(STUDENT, BATCH), expected)
 
 
 def test_gradients_reach_the_student_only():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nas.config import (
+    BalanceConfig,
     DataConfig,
     SearchConfig,
     StudentConfig,
@@ -90,6 +91,32 @@ def test_values_out_of_range_name_their_key(content: dict[str, Any], key: str) -
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (
+            {"mode": "smote"},
+            "balance.mode: input should be 'none', 'sampler', 'logit-adjust' or 'post-hoc'",
+        ),
+        ({"mode": "post-hoc", "tau": -1}, "balance.tau: input should be greater"),
+        ({"mode": "sampler", "tau": 1}, "balance: tau belongs to logit-adjust and post-hoc, got"),
+        ({"sampler": True}, "unknown setting 'balance.sampler'; known here: mode, tau"),
+    ],
+)
+def test_a_wrong_balance_is_one_line(content: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_config(StudentConfig, {"balance": content}, "config.yaml")
+    assert str(error.value).startswith(f"config.yaml: {complaint}")
+    assert "\n" not in str(error.value)
+
+
+def test_the_loss_is_adjusted_fully_unless_tau_is_given() -> None:
+    assert BalanceConfig(mode="logit-adjust").loss_tau == 1
+    assert BalanceConfig(mode="logit-adjust", tau=0.5).loss_tau == 0.5
+    for mode in ("none", "sampler", "post-hoc"):
+        assert parse_config(BalanceConfig, {"mode": mode}, "here").loss_tau is None
+
+
 @pytest.mark.parametrize("content", [[1], "text", 3, None])
 def test_settings_are_a_mapping(content: object) -> None:
     with pytest.raises(UserError, match="expected a mapping"):
@@ -144,7 +171,7 @@ def test_changes_replace_what_they_name_and_nothing_else() -> None:
             teacher=TeacherConfig(spec="lite0", resolution=96),
             train=TrainConfig(epochs=2, learning_rate=1e-5),
         ),
-        StudentConfig(seed=4),
+        StudentConfig(seed=4, balance=BalanceConfig(mode="post-hoc", tau=0.5)),
     ],
 )
 def test_file_round_trip(tmp_path: Path, config: Any) -> None:

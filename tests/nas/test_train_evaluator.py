@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.config import DataConfig, SearchConfig, TrainConfig
+from nas.config import BalanceConfig, DataConfig, SearchConfig, TrainConfig
 from nas.cost import cost
 from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory
 from nas.objectives import METRICS
@@ -68,6 +68,13 @@ def test_a_teacher_changes_the_result(some_digits, proposal):
 
     alone, taught = TrainEvaluator(some_digits, CONFIG), TrainEvaluator(some_digits, CONFIG, outputs)
     assert taught(proposal)["f1"] < 0.1 < alone(proposal)["f1"]
+
+
+@pytest.mark.parametrize("mode", ["sampler", "logit-adjust"])
+def test_balance_reaches_the_trials(some_digits, proposal, mode):
+    config = CONFIG.model_copy(update={"balance": BalanceConfig(mode=mode)})
+    plain, balanced = (TrainEvaluator(some_digits, c).trained(proposal) for c in (CONFIG, config))
+    assert balanced.history[0]["loss"] != plain.history[0]["loss"]
 
 
 def test_scores_are_of_validation_and_test_is_not_read(some_digits, proposal):

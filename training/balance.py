@@ -1,0 +1,146 @@
+"""Classes of unequal size: drawing images evenly, adjusting the loss, adjusting a trained network.
+
+``sampler`` shows every class equally often. The other two are those of Menon et al. 2021, "Long-tail
+learning via logit adjustment", https://arxiv.org/abs/2007.07314. With pi the class shares of the training
+split, ``logit-adjust`` is their logit adjusted softmax cross-entropy, a loss on ``logits + tau log pi``;
+``post-hoc`` is their post-hoc logit adjustment, ``logits - tau log pi`` of a network trained as usual.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nas.config import BalanceConfig
+from training.images import ImageSet
+from training.metrics import compute_metrics
+
+#: What ``post-hoc`` chooses from.
+TAUS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+
+
+def class_priors(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Share of each class, ``(C,)`` float64, adding up to 1.
+
+    Args:
+        labels: ``(n,)`` class indices in ``0..C-1``.
+        num_classes: C.
+
+    Raises:
+        ValueError: a class does not occur, so that its logarithm is not finite.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    if (counts == 0).any():
+        raise ValueError(f"class {int(counts.argmin())} has no image: it has no prior")
+    shares: np.ndarray = counts / counts.sum()
+    return shares
+
+
+def log_priors(data: ImageSet) -> np.ndarray:
+    """log pi of the training split, ``(C,)`` float64."""
+    logs: np.ndarray = np.log(class_priors(data.labels[data.splits["train"]], data.num_classes))
+    return logs
+
+
+def balanced_order(indices: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many draws as there are images, with every class equally often.
+
+    Where ``WeightedRandomSampler`` draws independently, this deals: class counts differ by at most one,
+    and within a class no image is drawn twice more than another. A large class shows a new random part
+    of itself in every epoch. Repeats within an epoch are the same view, so cached teacher outputs fit.
+
+    Args:
+        indices: ``(n,)`` images to draw from.
+        labels: ``(n,)`` their classes.
+        rng: of this epoch.
+
+    Returns:
+        ``(n,)`` of ``indices``, shuffled.
+    """
+    groups = [indices[labels == label] for label in np.unique(labels)]
+    quotas = np.full(len(groups), len(indices) // len(groups))
+    quotas[rng.permutation(len(groups))[: len(indices) % len(groups)]] += 1
+    drawn = [_deal(group, quota, rng) for group, quota in zip(groups, quotas.tolist(), strict=True)]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def _deal(group: np.ndarray, quota: int, rng: np.random.Generator) -> np.ndarray:
+    rounds = [rng.permutation(group) for _ in range(math.ceil(quota / len(group)))]
+    return np.concatenate(rounds)[:quota] if rounds else group[:0]
+
+
+def loss_offsets(config: BalanceConfig, data: ImageSet) -> torch.Tensor | None:
+    """What the training loss adds to the logits, ``(C,)`` float32; ``None`` without ``logit-adjust``."""
+    if config.loss_tau is None:
+        return None
+    return torch.from_numpy(config.loss_tau * log_priors(data)).float()
+
+
+def adjusted_cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    offsets: torch.Tensor | None,
+    smoothing: float = 0.0,
+) -> torch.Tensor:
+    """Cross-entropy of ``logits + offsets``, averaged over the batch (Menon et al. 2021).
+
+    With ``offsets = log pi`` its minimum is at ``logits = log P(x | y)`` up to a constant per image: the
+    network alone then predicts as if all classes were equally frequent.
+
+    Smoothing gives its share to ``softmax(offsets)``, not to all classes alike: spread evenly, it would
+    say of every image that it may be of a rare class more often than that class occurs, and the
+    network, which is used without the offsets, would see rare classes everywhere. With equal offsets
+    both are the same.
+
+    Args:
+        logits: ``(B, C)``.
+        labels: ``(B,)`` int64.
+        offsets: ``(C,)``, tau log pi; ``None``: the usual cross-entropy.
+        smoothing: in 0..1.
+    """
+    if offsets is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    offsets = offsets.to(logits)
+    target = F.one_hot(labels, len(offsets)).to(logits)
+    target = torch.lerp(target, offsets.softmax(0).expand_as(target), smoothing)
+    return F.cross_entropy(logits + offsets, target)
+
+
+def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> float:
+    """The tau of :data:`TAUS` whose ``logits - tau log pi`` have the best macro-F1; of equals the least.
+
+    Args:
+        logits: ``(n, C)`` on images that were not trained on.
+        labels: ``(n,)``.
+        log_prior: ``(C,)`` of the training split.
+    """
+
+    def f1(tau: float) -> float:
+        predictions = (logits - tau * log_prior).argmax(axis=1)
+        return compute_metrics(labels, predictions, len(log_prior)).f1
+
+    return max(TAUS, key=f1)  # the first of equals
+
+
+def subtract_from_bias(model: nn.Module, offsets: np.ndarray) -> None:
+    """Let ``model`` give ``logits - offsets`` from now on, by its last linear layer's bias.
+
+    What is stored, exported or predicted with afterwards needs to know nothing of it.
+
+    Args:
+        model: ends in a linear layer with a bias; changed in place.
+        offsets: ``(C,)``.
+
+    Raises:
+        ValueError: the last linear layer has no bias of that size.
+    """
+    linear = [part for part in model.modules() if isinstance(part, nn.Linear)]
+    bias = linear[-1].bias if linear else None
+    if bias is None or tuple(bias.shape) != offsets.shape:
+        raise ValueError(f"the model does not end in a linear layer with {len(offsets)} biases")
+    with torch.no_grad():
+        bias.sub_(torch.from_numpy(offsets).to(bias))
