@@ -1,10 +1,9 @@
-"""Writing a run directory, beyond :mod:`nas.files`: JSON, directory flushes, disk errors."""
+"""Writing a run directory, beyond :mod:`nas.files`: JSON and disk errors."""
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,14 +58,3 @@ def write_json(path: Path, content: Any) -> None:
     """
     with disk_errors(path):
         write_text(path, json_text(content))
-
-
-def flush_directory(path: Path) -> None:
-    """Make renames inside ``path`` survive a power cut (on Windows there is no such call)."""
-    if os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
