@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from torch import nn
 
 from commands import runs
-from commands.console import interruptible, next_step, output, program, say
+from commands.console import interruptible, next_step, output, program, say, warn
 from commands.data import open_data
 from commands.progress import TrainingDisplay
 from commands.tables import comparison_table, student_row
@@ -25,6 +26,7 @@ from nas.errors import UserError
 from nas.store import locked
 from training.bundle import WEIGHTS
 from training.length import STUDENT, decided
+from training.optimizer import make_optimizer
 
 
 def run_student(
@@ -47,6 +49,7 @@ def run_student(
     student = out / "student"
     _check_place(student, resume)
     objective(config.loss, 0.0, teacher=True)  # a wrong name is wrong without a teacher too
+    make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = open_data(config.data)
     train = decided(config.train, len(data.splits["train"]), STUDENT)
     config = config.model_copy(update={"train": train})
@@ -65,6 +68,7 @@ def run_student(
                 student,
                 taught=taught,
                 latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
+                warn=warn,
                 report=display,
             )
     if taught is not None:
@@ -72,7 +76,10 @@ def run_student(
     how = "alone" if taught is None else f"distilled with {config.loss.name}"
     rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
     output().print(comparison_table(f"{escape(data.name)}: test split", rows))
-    say(f"student in {student} (epoch {metrics['epoch']} of {config.train.epochs})")
+    ending = ""
+    if metrics["stopped_early"]:
+        ending = f"; stopped after {len(metrics['history'])}, the last {train.patience} were no better"
+    say(f"student in {student} (epoch {metrics['epoch']} of {train.epochs}{ending})")
     next_step(f"{program()} export {out}")
     return metrics
 
@@ -85,6 +92,7 @@ def _resumed(arguments: list[str]) -> str:
 
 def _check_place(student: Path, resume: bool) -> None:
     if (student / WEIGHTS).exists():
+        (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save
         if resume:
             raise UserError(f"{student} is finished; train another one into another --out")
         raise UserError(f"{student} exists already; choose another --out")

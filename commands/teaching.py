@@ -18,7 +18,7 @@ from training.images import ImageSet
 def teach(config: TeacherConfig, data: ImageSet, augment: AugmentConfig, views: int) -> Taught:
     """The fine-tuned teacher with its outputs for ``views`` views; says how good it is."""
     with TrainingDisplay(f"fine-tuning {config.spec}") as display:
-        teacher = prepare_teacher(config, data, augment, device=pick_device(), report=display)
+        teacher = prepare_teacher(config, data, augment, device=pick_device(), warn=warn, report=display)
     how = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
     say(
         f"teacher: {teacher.name} at {teacher.resolution} px ({teacher.source}), {how}, "

@@ -80,9 +80,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
     for _ in range(2):
         command = [sys.executable, "-c", _WRITER, str(path)]
         writers.append(
-            subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         )
     dead, alive = writers
     for writer in writers:
