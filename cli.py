@@ -58,6 +58,28 @@ Seeds = Annotated[
 ]
 Batch = Annotated[int | None, Option(help="Images per training step. (default: 64)")]
 Rate = Annotated[float | None, Option(help="Peak learning rate. (default: 0.006)")]
+Optimizer = Annotated[
+    str | None,
+    Option(
+        help="Any of timm's by its name there, as in sgd, lamb, lion or muon; most need a "
+        "--learning-rate of their own. (default: adamw)"
+    ),
+]
+Clip = Annotated[
+    float | None,
+    Option(
+        "--clip-grad",
+        help="Largest norm of the gradient; larger ones are scaled down to it. For a training that "
+        "diverges; 0 turns it off. (default: 0.0)",
+    ),
+]
+Patience = Annotated[
+    int | None,
+    Option(
+        help="Stop after so many epochs in a row without a better validation F1. The learning rate still "
+        "falls as if all --epochs were trained. 0 turns it off. (default: 0)"
+    ),
+]
 Views = Annotated[
     int | None,
     Option(help="Augmented versions of each image that the epochs walk through. (default: 4)"),
@@ -298,6 +320,9 @@ def distill(
     fit: Fit = None,
     batch_size: Batch = None,
     learning_rate: Rate = None,
+    optimizer: Optimizer = None,
+    clip_grad: Clip = None,
+    patience: Patience = None,
     views: Views = None,
     live_teacher: Annotated[
         bool,
@@ -335,6 +360,9 @@ def distill(
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,
+            "train.optimizer": optimizer,
+            "train.clip_grad": clip_grad,
+            "train.patience": patience,
             "train.views": views,
             "seed": seed,
         },
@@ -369,6 +397,9 @@ def train(
     fit: Fit = None,
     batch_size: Batch = None,
     learning_rate: Rate = None,
+    optimizer: Optimizer = None,
+    clip_grad: Clip = None,
+    patience: Patience = None,
     views: Views = None,
     config: Settings = None,
 ) -> None:
@@ -387,6 +418,9 @@ def train(
             "train.epochs": epochs,
             "train.batch_size": batch_size,
             "train.learning_rate": learning_rate,
+            "train.optimizer": optimizer,
+            "train.clip_grad": clip_grad,
+            "train.patience": patience,
             "train.views": views,
             "seed": seed,
         },

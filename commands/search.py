@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 import nas.spaces
 import nas.strategies
 from commands import runs
@@ -38,6 +40,7 @@ from nas.trial import Proposal, Trial
 from training.device import pick_device
 from training.images import ImageSet
 from training.length import HALVED_TRIAL, TRIAL, decided
+from training.optimizer import make_optimizer
 
 _NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
 
@@ -65,6 +68,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     if not resume:
         runs.check_new(out)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
+    make_optimizer(nn.Linear(1, 1), config.train)
     data = open_data(config.data)
     halved = config.fidelity == "asha"
     train = decided(config.train, len(data.splits["train"]), HALVED_TRIAL if halved else TRIAL)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
+from torch import nn
 
 from commands import runs
-from commands.console import interruptible, next_step, output, program, say
+from commands.console import interruptible, next_step, output, program, say, warn
 from commands.data import open_data
 from commands.progress import TrainingDisplay
 from commands.tables import comparison_table, seeds_text, student_row
@@ -37,6 +38,7 @@ from training.bundle import WEIGHTS
 from training.images import ImageSet
 from training.length import STUDENT as LENGTH
 from training.length import decided
+from training.optimizer import make_optimizer
 
 
 def run_student(
@@ -61,6 +63,7 @@ def run_student(
     _check_place(out, wanted, resume)
     check_balance(config)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
+    make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = open_data(config.data)
     train = decided(config.train, len(data.splits["train"]), LENGTH)
     config = config.model_copy(update={"train": train})
@@ -87,8 +90,10 @@ def run_student(
     if seeds > 1:
         output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
     tau = metrics["balance"]["tau"]
-    balanced = "" if tau is None else f", {config.balance.mode} with tau {tau:g}"
-    say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {config.train.epochs}{balanced})")
+    ending = "" if tau is None else f", {config.balance.mode} with tau {tau:g}"
+    if metrics["stopped_early"]:
+        ending += f"; stopped after {len(metrics['history'])}, the last {train.patience} were no better"
+    say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {train.epochs}{ending})")
     next_step(f"{program()} export {out}")
     return metrics
 
@@ -131,6 +136,7 @@ def _train(
             place,
             taught=taught,
             latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
+            warn=warn,
             report=display,
         )
 
@@ -144,6 +150,7 @@ def _resumed(arguments: list[str]) -> str:
 def _check_place(out: Path, wanted: range, resume: bool) -> None:
     student = out / STUDENT
     if (student / WEIGHTS).exists():
+        (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save
         if not resume:
             raise UserError(f"{student} exists already; choose another --out")
         if len(wanted) == 1 or set(wanted) <= set(recorded(out)):

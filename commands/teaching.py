@@ -87,7 +87,7 @@ def _costs(members: Sequence[Teacher]) -> dict[str, Any]:
 
 def _ready(config: TeacherConfig, data: ImageSet, augment: AugmentConfig) -> Teacher:
     with TrainingDisplay(f"fine-tuning {config.spec}") as display:
-        teacher = prepare_teacher(config, data, augment, device=pick_device(), report=display)
+        teacher = prepare_teacher(config, data, augment, device=pick_device(), warn=warn, report=display)
     how = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
     say(
         f"teacher: {teacher.name} at {teacher.resolution} px ({teacher.source}), {how}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -25,8 +26,9 @@ from training.batches import Batches, Outputs, augmentation_of
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle
 from training.device import pick_device
+from training.divergence import DivergedError, halve_once
 from training.evaluate import evaluate, logits_of, score
-from training.fit import DivergedError, Progress, fit
+from training.fit import Progress, fit
 from training.images import ImageSet
 from training.metrics import Metrics
 from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
@@ -63,6 +65,7 @@ def train_student(
     *,
     taught: Taught | None,
     latency: Callable[[torch.nn.Module], Mapping[str, Any]],
+    warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Train, choose the epoch on validation, read the test split once, write the bundle.
@@ -77,13 +80,15 @@ def train_student(
         out: the bundle's directory. A checkpoint in it is gone on from, and removed at the end.
         taught: the teacher; ``None`` trains on labels alone.
         latency: measures the trained network, as ``metrics.json`` holds it.
+        warn: hears, in one line, of a divergence that the training went back from.
         report: hears of every training step.
 
     Returns:
         The content of ``metrics.json``.
 
     Raises:
-        UserError: the loss diverged; a checkpoint is damaged or belongs to another training.
+        UserError: the training diverged twice; the optimiser is unknown; a checkpoint is damaged or
+            belongs to another training.
     """
     identity = training_identity(architecture, data, config, taught)
     torch.manual_seed(config.seed)
@@ -110,10 +115,11 @@ def train_student(
             config.train,
             checkpoint=out / CHECKPOINT,
             identity=identity,
+            on_divergence=halve_once(warn),
             report=report,
         )
     except DivergedError as error:
-        raise UserError(f"training stopped: {error}") from None
+        raise UserError(f"training stopped: {error}; lower train.learning_rate") from None
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
     if config.balance.mode == "post-hoc":
         tau = _adjust(model, architecture, data, config.balance.tau)
@@ -133,6 +139,8 @@ def train_student(
         "seconds": fitted.seconds,
         "epoch": fitted.best_epoch,
         "history": fitted.history,
+        "rollbacks": fitted.rollbacks,
+        "stopped_early": fitted.stopped_early,
         "seed": config.seed,
         "identity": identity,
         "test_pixels": pixels_digest(data, images),
@@ -198,6 +206,7 @@ def _teacher_metrics(taught: Taught, data: ImageSet) -> dict[str, Any]:
                 "val_f1": member.val.f1,
                 "resolution": member.resolution,
                 "seconds": member.seconds,
+                "rollbacks": list(member.rollbacks),
             }
             for member, weight in zip(teacher.members, teacher.weights, strict=True)
         ],

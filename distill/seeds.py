@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
+from nas.files import flush_directory
 from training.bundle import METRICS, WEIGHTS, read_metrics
-from training.files import flush_directory, write_json
+from training.files import write_json
 
 STUDENT = "student"
 SEEDS = "seeds"

@@ -54,10 +54,13 @@ class TrainConfig(_Model):
     Attributes:
         epochs: passes over the training split; 0: enough for its size (see ``training.length``).
         batch_size: images per step.
+        optimizer: any of timm's, by its name there; the learning rate's default suits ``adamw``.
         learning_rate: peak of the one-cycle cosine, for a batch of 64.
-        weight_decay: AdamW's; not applied to biases and norms.
+        weight_decay: the optimiser's; not applied to biases and norms.
+        clip_grad: largest norm of the gradient, larger ones are scaled down to it; 0 turns it off.
         warmup: share of all steps in which the learning rate rises.
         label_smoothing: of the cross-entropy.
+        patience: epochs in a row without a better validation F1 that end the training early; 0: none do.
         views: different augmentations of each image that the epochs walk through.
         average: EMA decay of the weights that are validated and kept, per step; 0 turns it off.
         norm_momentum: of batch norm's running statistics. Small data sets have few steps per epoch, and
@@ -66,10 +69,13 @@ class TrainConfig(_Model):
 
     epochs: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=2)] = 64
+    optimizer: str = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 6e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    clip_grad: Annotated[float, Field(ge=0)] = 0.0
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    patience: Annotated[int, Field(ge=0)] = 0
     views: Annotated[int, Field(ge=1)] = 4
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.3

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,15 +20,17 @@ from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.pretrained import replace_head, resolve
 from training.batches import Batches, augmentation_of
 from training.cache import cache_dir, explained
+from training.divergence import DivergedError, halve_once
 from training.evaluate import evaluate
 from training.files import json_text
-from training.fit import Progress, cross_entropy, fit
+from training.fit import Fitted, Progress, cross_entropy, fit
 from training.images import ImageSet
 from training.length import TEACHER, decided
 from training.metrics import Metrics
 from training.preprocess import Normalization
 
 _VERSION = 1  # of the fine-tuning; raise it when its result changes
+_CHECKPOINT = "checkpoint.pt"
 _SMALLEST = 64  # side below which an ImageNet network has little left to look at, pixels
 
 
@@ -44,6 +48,7 @@ class Teacher:
         source: where its pretrained weights came from.
         cached: whether it was fine-tuned earlier.
         seconds: that fine-tuning took.
+        rollbacks: divergences that it went back from, as :attr:`training.fit.Fitted.rollbacks`.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Teacher:
     source: str
     cached: bool
     seconds: float
+    rollbacks: tuple[dict[str, Any], ...] = ()
 
     def evaluate(self, data: ImageSet, split: str) -> Metrics:
         """Scores on a split."""
@@ -70,6 +76,7 @@ def prepare_teacher(
     *,
     device: torch.device = torch.device("cpu"),  # noqa: B008  immutable
     sources: list[TeacherSource] | None = None,
+    warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
 ) -> Teacher:
     """The teacher, fine-tuned on the training split at its own resolution and normalisation.
@@ -78,7 +85,7 @@ def prepare_teacher(
     and is fine-tuned; the result is cached, and an interrupted fine-tuning goes on where it stopped.
 
     Raises:
-        UserError: no such teacher, or one trained for other classes.
+        UserError: no such teacher, one trained for other classes, or a fine-tuning that diverged twice.
     """
     pretrained = resolve(config.spec, sources)
     if pretrained.classes is not None:
@@ -104,17 +111,22 @@ def prepare_teacher(
             seed=0,
             device=device,
         )
-        fitted = fit(
-            model,
-            batches,
-            cross_entropy(recipe.label_smoothing),
-            recipe,
-            checkpoint=folder / "checkpoint.pt",
-            identity=key,
-            report=report,
-        )
-        _save(folder, fitted.model, fitted.val, fitted.seconds)
-    val, seconds = known or (fitted.val, fitted.seconds)
+        try:
+            fitted = fit(
+                model,
+                batches,
+                cross_entropy(recipe.label_smoothing),
+                recipe,
+                checkpoint=folder / _CHECKPOINT,
+                identity=key,
+                on_divergence=halve_once(warn),
+                report=report,
+            )
+        except DivergedError as error:
+            raise UserError(f"fine-tuning stopped: {error}; lower teacher.learning_rate") from None
+        _save(folder, fitted)
+    _remove_checkpoint(folder)
+    val, seconds, rollbacks = known or (fitted.val, fitted.seconds, fitted.rollbacks)
     return Teacher(
         name=pretrained.name,
         model=_frozen(model, device),
@@ -125,6 +137,7 @@ def prepare_teacher(
         source=pretrained.source,
         cached=known is not None,
         seconds=seconds,
+        rollbacks=tuple(rollbacks),
     )
 
 
@@ -187,18 +200,30 @@ def _key(
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _save(folder: Path, model: nn.Module, val: Metrics, seconds: float) -> None:
+def _save(folder: Path, fitted: Fitted) -> None:
     from safetensors.torch import save
 
-    weights = save({key: value.contiguous() for key, value in model.state_dict().items()})
-    record = {"sha256": _sha256(weights), "val": asdict(val), "seconds": seconds}
+    weights = save({key: value.contiguous() for key, value in fitted.model.state_dict().items()})
+    record = {
+        "sha256": _sha256(weights),
+        "val": asdict(fitted.val),
+        "seconds": fitted.seconds,
+        "rollbacks": fitted.rollbacks,
+    }
     with explained(folder):
         write_bytes(folder / "model.safetensors", weights)
         write_text(folder / "teacher.json", json_text(record))
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float] | None:
+def _remove_checkpoint(folder: Path) -> None:
+    """Also on behalf of a process that was killed between saving the teacher and this."""
+    path = folder / _CHECKPOINT
+    if path.exists():  # else a cache that is read-only would complain
+        with explained(folder):
+            path.unlink(missing_ok=True)
+
+
+def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float, list[dict[str, Any]]] | None:
     """Fill ``model`` from the cache; ``None`` where there is nothing whole (it is then made again)."""
     from safetensors.torch import load
 
@@ -207,11 +232,11 @@ def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float] | None:
         weights = (folder / "model.safetensors").read_bytes()
         if record["sha256"] != _sha256(weights):  # checked first: half-loaded weights would be trained on
             return None
-        val, seconds = Metrics.from_dict(record["val"]), float(record["seconds"])
+        found = Metrics.from_dict(record["val"]), float(record["seconds"]), list(record["rollbacks"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     model.load_state_dict(load(weights))
-    return val, seconds
+    return found
 
 
 def _sha256(content: bytes) -> str:

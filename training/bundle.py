@@ -25,9 +25,9 @@ from torch import nn
 
 from nas.architecture import Architecture
 from nas.errors import UserError
-from nas.files import write_bytes, write_text
+from nas.files import flush_directory, write_bytes, write_text
 from training.bundle_text import read_labels, read_mapping, read_normalization
-from training.files import disk_errors, flush_directory, write_json
+from training.files import disk_errors, write_json
 from training.preprocess import Normalization
 
 WEIGHTS = "model.safetensors"

@@ -1,4 +1,4 @@
-"""Writing a run directory, beyond :mod:`nas.files`: JSON, CSV, directory flushes, disk errors."""
+"""Writing a run directory, beyond :mod:`nas.files`: JSON, CSV and disk errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import errno
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,14 +69,3 @@ def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     content = text.getvalue()
     # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
     return content.encode("utf-8" if content.isascii() else "utf-8-sig", errors="replace")
-
-
-def flush_directory(path: Path) -> None:
-    """Make renames inside ``path`` survive a power cut (on Windows there is no such call)."""
-    if os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

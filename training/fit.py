@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from timm.utils import dispatch_clip_grad
 from torch import nn
+from torch.nn.utils import get_total_norm
 
 from nas.config import TrainConfig
 from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.divergence import DivergedError, OnDivergence, stop
 from training.evaluate import logits_of, score
 from training.metrics import Metrics
+from training.plateau import plateaued
 from training.schedule import Schedule, one_cycle
 from training.state import TrainingState
 
 #: From the network and the batch to a scalar. One that is a module is trained along with the network.
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
-
-
-class DivergedError(Exception):
-    """The loss or the outputs became infinite or NaN; the message says when."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,19 @@ class Fitted:
         model: with the weights of the best epoch, in eval mode.
         best_epoch: which that was, from 1.
         val: its scores on validation.
-        history: per epoch ``{"epoch", "loss", "val_f1", "seconds", "images_per_second"}``.
+        history: per epoch ``{"epoch", "loss", "val_f1", "learning_rate", "seconds",
+            "images_per_second"}``; the learning rate is the peak of the schedule then.
+        rollbacks: per divergence that the training went back from, ``{"epoch", "error",
+            "learning_rate"}``: the epoch that was repeated, why, and the peak learning rate since.
+        stopped_early: whether validation stopped improving before the last epoch.
     """
 
     model: nn.Module
     best_epoch: int
     val: Metrics
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float]]
+    rollbacks: list[dict[str, Any]]
+    stopped_early: bool
 
     @property
     def seconds(self) -> float:
@@ -95,9 +104,10 @@ def fit(
     schedule: Schedule = one_cycle,
     checkpoint: Path | None = None,
     identity: str = "",
+    on_divergence: OnDivergence = stop,
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train with AdamW; keep the epoch that validates best.
+    """Train; keep the epoch that validates best.
 
     Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
@@ -108,15 +118,17 @@ def fit(
         model: changed in place.
         batches: the training data; their seed also seeds dropout.
         loss: what is minimised.
-        recipe: epochs, learning rate and so on.
+        recipe: epochs, optimiser, learning rate and so on.
         schedule: of the learning rate.
         checkpoint: file to save to after every epoch, and to go on from where it exists.
         identity: what the checkpoint must belong to.
+        on_divergence: what to do where the loss, the gradient or the outputs are not finite. A training
+            that goes back is in the state that the last good epoch left, or in its first.
         report: hears of every step.
 
     Raises:
-        DivergedError: the loss or the outputs are not finite.
-        UserError: the checkpoint is damaged, foreign, or cannot be written.
+        DivergedError: ``on_divergence`` raised it.
+        UserError: the optimiser is unknown, or the checkpoint damaged, foreign or not to be written.
         ValueError: the recipe's epochs are not decided.
     """
     if not recipe.epochs:
@@ -126,33 +138,66 @@ def fit(
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = recipe.norm_momentum
     adapters = loss.to(batches.device) if isinstance(loss, nn.Module) else None
-    state = TrainingState(model, adapters, recipe, len(batches), schedule)
-    saved = load_checkpoint(checkpoint, identity) if checkpoint is not None else None
-    if saved is not None:
-        state.restore(saved)
-    for epoch in range(len(state.history), recipe.epochs):
-        started = time.perf_counter()
-        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
-        val = _validate(state.averaged, batches, epoch, recipe)
-        state.finish_epoch(
-            val,
-            {
-                "epoch": epoch + 1,
-                "loss": mean_loss,
-                "val_f1": val.f1,
-                "seconds": time.perf_counter() - started,
-                "images_per_second": rate,
-            },
-        )
+    begin = partial(TrainingState, model, adapters, recipe, len(batches), schedule)
+    state = begin(None if checkpoint is None else load_checkpoint(checkpoint, identity))
+
+    def save() -> None:
         if checkpoint is not None:
             save_checkpoint(checkpoint, {"identity": identity, **state.dump()})
+
+    while len(state.history) < recipe.epochs and not plateaued(state.history, recipe.patience):
+        good = copy.deepcopy(state.dump())
+        try:
+            _run_epoch(state, batches, loss, recipe, report)
+        except DivergedError as error:
+            slower = state.learning_rate * on_divergence(error, len(state.rollbacks))
+            epoch = len(good["history"]) + 1
+            rollback = {"epoch": epoch, "error": str(error), "learning_rate": slower}
+            state = begin({**good, "rollbacks": [*good["rollbacks"], rollback]})
+            save()
+            continue
+        save()
         if report is not None:
-            report(Progress(epoch + 1, recipe.epochs, 0, len(batches), rate, state.best_val.f1))
+            rate, best = state.history[-1]["images_per_second"], state.best_val.f1
+            report(Progress(len(state.history), recipe.epochs, 0, len(batches), rate, best))
     state.model.load_state_dict(state.best_weights)
-    return Fitted(state.model.eval(), state.best_epoch, state.best_val, state.history)
+    return Fitted(
+        model=state.model.eval(),
+        best_epoch=state.best_epoch,
+        val=state.best_val,
+        history=state.history,
+        rollbacks=state.rollbacks,
+        stopped_early=len(state.history) < recipe.epochs,
+    )
 
 
-def _validate(model: nn.Module, batches: Batches, epoch: int, recipe: TrainConfig) -> Metrics:
+def _run_epoch(
+    state: TrainingState,
+    batches: Batches,
+    loss: Loss,
+    recipe: TrainConfig,
+    report: Callable[[Progress], None] | None,
+) -> None:
+    """Train, validate and record the next epoch.
+
+    Raises:
+        DivergedError: something is not finite; the state is then spoiled.
+    """
+    started, epoch = time.perf_counter(), len(state.history)
+    mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
+    val = _validate(state.averaged, batches, epoch, state.learning_rate)
+    record = {
+        "epoch": epoch + 1,
+        "loss": mean_loss,
+        "val_f1": val.f1,
+        "learning_rate": state.learning_rate,
+        "seconds": time.perf_counter() - started,
+        "images_per_second": rate,
+    }
+    state.finish_epoch(val, record)
+
+
+def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: float) -> Metrics:
     """Scores on validation; a step can ruin the weights after its own loss was still finite."""
     data = batches.data
     indices = data.splits["val"]
@@ -161,8 +206,7 @@ def _validate(model: nn.Module, batches: Batches, epoch: int, recipe: TrainConfi
     )
     if not np.isfinite(logits).all():
         raise DivergedError(
-            f"the outputs are infinite or NaN after epoch {epoch + 1}; "
-            f"lower train.learning_rate ({recipe.learning_rate:g})"
+            f"the outputs are infinite or NaN after epoch {epoch + 1} at learning rate {learning_rate:g}"
         )
     return score(logits, data, indices)
 
@@ -187,15 +231,20 @@ def _train_epoch(
         value = loss(state.model, batch)
         state.optimizer.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
+        weights = state.trained
+        norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+        if recipe.clip_grad:
+            dispatch_clip_grad(weights, recipe.clip_grad)
         state.optimizer.step()
         if state.average is not None:
             state.average.update(state.model, step=update)
         number = value.item()
-        if not math.isfinite(number):
-            raise DivergedError(
-                f"the loss became {number} in epoch {epoch + 1}, step {step + 1}; "
-                f"lower train.learning_rate ({recipe.learning_rate:g})"
-            )
+        for what, size in (("loss", number), ("norm of the gradient", norm.item())):
+            if not math.isfinite(size):
+                raise DivergedError(
+                    f"the {what} became {size} in epoch {epoch + 1}, step {step + 1}, "
+                    f"at learning rate {state.learning_rate:g}"
+                )
         total += number * len(batch.labels)
         images += len(batch.labels)
         rate = images / (time.perf_counter() - started)

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import nn
 
 from nas.config import TrainConfig
 from training.metrics import Metrics
+from training.optimizer import make_optimizer
 from training.schedule import Schedule
 
 
@@ -25,6 +25,7 @@ class TrainingState:
         recipe: how.
         steps: per epoch.
         schedule: of the learning rate.
+        saved: what :meth:`dump` returned, to go on from; ``None``: the start.
     """
 
     def __init__(
@@ -34,13 +35,18 @@ class TrainingState:
         recipe: TrainConfig,
         steps: int,
         schedule: Schedule,
+        saved: dict[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.adapters = adapters
+        self.rollbacks: list[dict[str, Any]] = [] if saved is None else saved["rollbacks"]
+        if self.rollbacks:
+            slower = {"learning_rate": self.rollbacks[-1]["learning_rate"]}
+            recipe = recipe.model_copy(update=slower)
+        self.learning_rate = recipe.learning_rate
         trained = model if adapters is None else nn.ModuleList([model, adapters])
-        self.optimizer = create_optimizer_v2(
-            trained, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        self.trained = list(trained.parameters())
+        self.optimizer = make_optimizer(trained, recipe)
         self.scheduler = schedule(self.optimizer, recipe, steps)
         self.average = (
             ModelEmaV3(model, decay=recipe.average, use_warmup=True) if recipe.average else None
@@ -49,6 +55,8 @@ class TrainingState:
         self.best_epoch = 0
         self.best_val = Metrics(-1.0, 0.0, 0.0, (), ())
         self.best_weights: dict[str, torch.Tensor] = {}
+        if saved is not None:
+            self._restore(saved)
 
     @property
     def averaged(self) -> nn.Module:
@@ -63,13 +71,14 @@ class TrainingState:
             self.best_weights = copy.deepcopy(self.averaged.state_dict())
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as tensors and plain data."""
+        """Everything, as tensors and plain data; further training changes them."""
         return {
             "model": self.model.state_dict(),
             "adapters": None if self.adapters is None else self.adapters.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.module.state_dict(),
             "history": self.history,
+            "rollbacks": self.rollbacks,
             "best": {
                 "epoch": self.best_epoch,
                 "val": asdict(self.best_val),
@@ -77,8 +86,7 @@ class TrainingState:
             },
         }
 
-    def restore(self, saved: dict[str, Any]) -> None:
-        """The inverse of :meth:`dump`."""
+    def _restore(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
         if self.adapters is not None:
             self.adapters.load_state_dict(saved["adapters"])

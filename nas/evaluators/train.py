@@ -18,7 +18,8 @@ from nas.trial import Proposal
 from training.balance import loss_offsets
 from training.batches import Batches, Outputs, augmentation_of
 from training.device import pick_device
-from training.fit import DivergedError, Fitted, Progress, fit
+from training.divergence import DivergedError
+from training.fit import Fitted, Progress, fit
 from training.images import ImageSet, open_images, options_of
 from training.preprocess import IMAGENET
 from training.schedule import flat, one_cycle
@@ -48,7 +49,7 @@ class TrainEvaluator:
         images_per_second.
 
         Raises:
-            EvaluationError: the loss became infinite or NaN.
+            EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
         """
         fitted = self.trained(proposal)
         total = cost(proposal.architecture, self.data.num_classes)
@@ -68,7 +69,7 @@ class TrainEvaluator:
         """The training itself.
 
         Raises:
-            EvaluationError: the loss became infinite or NaN.
+            EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
         """
         train = self.config.train
         if proposal.epochs is not None:
@@ -102,7 +103,7 @@ class TrainEvaluator:
                 report=self.report,
             )
         except DivergedError as error:
-            raise EvaluationError(str(error)) from None
+            raise EvaluationError(f"{error}; lower train.learning_rate") from None
 
 
 @dataclass(frozen=True)

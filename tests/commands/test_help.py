@@ -42,6 +42,9 @@ SETTINGS = {
     "fit": "data.fit",
     "batch_size": "train.batch_size",
     "learning_rate": "train.learning_rate",
+    "optimizer": "train.optimizer",
+    "clip_grad": "train.clip_grad",
+    "patience": "train.patience",
     "views": "train.views",
 }
 
