@@ -17,8 +17,8 @@ def metric_text(name: str, value: float) -> str:
 
 
 def interval_text(low: float, high: float) -> str:
-    """Both ends of an interval."""
-    return f"{low:.3f} to {high:.3f}"
+    """Both ends of an interval of scores in 0..1."""
+    return f"{low:.3f}-{high:.3f}"
 
 
 #: Column titles of metrics.

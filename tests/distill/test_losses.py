@@ -238,8 +238,8 @@ def test_plugins(name: str) -> None:
     assert plugin.name == name
     assert plugin.__doc__
     for parameter in list(inspect.signature(plugin.__init__).parameters.values())[1:]:
-        assert parameter.kind is parameter.KEYWORD_ONLY
-        assert parameter.default is not parameter.empty
+        assert parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
+        assert parameter.kind is parameter.VAR_KEYWORD or parameter.default is not parameter.empty
     _, teacher, labels = batch()
     assert abs(float(plugin()(teacher.clone(), teacher, labels))) < 1e-12
 

@@ -26,6 +26,7 @@ from training.balance import (
 from training.batches import Batches
 from training.metrics import compute_metrics
 from training.preprocess import IMAGENET
+from training.signals import Signals
 
 #: 4 classes of 60, 20, 6 and 2 images, whose numbers are not their positions.
 LABELS = np.repeat([0, 1, 2, 3], [60, 20, 6, 2])
@@ -87,10 +88,10 @@ def test_the_order_is_shuffled_over_classes():
 def marked(data, balanced: bool, seed: int = 0) -> Batches:
     """Teacher logits name the image and the view."""
 
-    def outputs(view: int) -> np.ndarray:
-        rows = np.zeros((len(data.images), data.num_classes), np.float16)
-        rows[:, 0], rows[:, 1] = np.arange(len(data.images)), view
-        return rows
+    def outputs(view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+        rows = torch.zeros(len(indices), data.num_classes)
+        rows[:, 0], rows[:, 1] = torch.from_numpy(indices), view
+        return Signals(rows)
 
     plain = Augmentation(operations=0, flip=False, cutout=0.0)
     return Batches(data, 32, IMAGENET, plain, 64, 3, seed, outputs, balanced)
@@ -109,9 +110,9 @@ def test_balanced_batches_bring_the_teachers_rows_of_what_they_show(uneven):
     batches = marked(uneven, balanced=True)
     shown = []
     for batch in batches.epoch(4):
-        indices = batch.teacher[:, 0].long().numpy()
+        indices = batch.teacher.logits[:, 0].long().numpy()
         assert batch.labels.tolist() == uneven.labels[indices].tolist()
-        assert batch.teacher[:, 1].unique().tolist() == [1]
+        assert batch.teacher.logits[:, 1].unique().tolist() == [1]
         shown.extend(indices.tolist())
     counts = np.bincount(uneven.labels[shown])
     assert len(shown) == len(uneven.splits["train"]) and counts.max() - counts.min() <= 1
@@ -120,7 +121,7 @@ def test_balanced_batches_bring_the_teachers_rows_of_what_they_show(uneven):
 
 def test_the_drawing_depends_on_seed_and_epoch_and_nothing_else(uneven):
     def order(batches: Batches, epoch: int) -> list[float]:
-        return [row for batch in batches.epoch(epoch) for row in batch.teacher[:, 0].tolist()]
+        return [row for batch in batches.epoch(epoch) for row in batch.teacher.logits[:, 0].tolist()]
 
     one = order(marked(uneven, balanced=True), 5)
     np.random.seed(3)
