@@ -23,7 +23,7 @@ from deploy.latency_cache import measure_architecture
 from distill.objective import Objective
 from distill.run import Taught
 from nas.architecture import Architecture
-from nas.config import SearchConfig, StrategyConfig, to_yaml
+from nas.config import SearchConfig, StrategyConfig, TrainConfig, to_yaml
 from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
@@ -42,6 +42,7 @@ from training.images import ImageSet
 from training.length import HALVED_TRIAL, TRIAL, decided
 from training.optimizer import make_optimizer
 
+_LATER = ("optimizer", "clip_grad", "patience")  # settings that studies of 0.1.0 cannot name
 _NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
 
 
@@ -195,12 +196,13 @@ def _identity(
 ) -> dict[str, Any]:
     """What trials must share to be comparable; limits, strategy and seed may change."""
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
+    train = config.train.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
     return {
         "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
         "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
         "objectives": list(config.objectives),
-        "train": config.train.model_dump(mode="json"),
+        "train": {k: v for k, v in train.items() if k not in _LATER or v != getattr(TrainConfig(), k)},
         "augment": config.augment.model_dump(mode="json"),
         "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
         "loss": None if taught is None else config.loss.model_dump(mode="json"),

@@ -39,7 +39,8 @@ class TrainingState:
     ) -> None:
         self.model = model
         self.adapters = adapters
-        self.rollbacks: list[dict[str, Any]] = [] if saved is None else saved["rollbacks"]
+        # A checkpoint of an earlier version has no rollbacks.
+        self.rollbacks: list[dict[str, Any]] = [] if saved is None else saved.get("rollbacks", [])
         if self.rollbacks:
             slower = {"learning_rate": self.rollbacks[-1]["learning_rate"]}
             recipe = recipe.model_copy(update=slower)

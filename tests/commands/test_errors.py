@@ -54,6 +54,7 @@ WRONG = [
     (f"{SEARCH} --resolution 4", "at least 8"),
     (f"{SEARCH} --config no.yaml", "no.yaml", "does not exist"),
     (f"{SEARCH} --config unknown.yaml", "'train.epoch'", "epochs, batch_size"),
+    (f"{SEARCH} --config optimizer.yaml", "'adamv'", "did you mean 'adam'"),
     (f"{SEARCH} --config broken.yaml", "broken.yaml"),
     (f"{SEARCH} --config list.yaml", "list.yaml", "mapping"),
     (f"{SEARCH} --storage foo://x", "foo://x"),
@@ -67,6 +68,7 @@ WRONG = [
     ("search --resume --out FOUND --balance sampler", "another balance"),
     ("search --resume --out FOUND --epochs 2", "another train.epochs", "has 1", "asked for 2"),
     ("search --resume --out FOUND --objective f1", "another objectives"),
+    ("search --resume --out FOUND --config sgd.yaml", "another train.optimizer", "sgd"),
     ("distill", "--teacher"),
     ("distill --teacher ALONE", "no earlier search", "--student"),
     ("distill --teacher no_net --student FOUND --out new", "no_net"),
@@ -78,6 +80,14 @@ WRONG = [
         "--loss-weight",
     ),
     ("distill --teacher ALONE --student FOUND --out new --data two", "classes", "dark"),
+    (
+        "distill --teacher ALONE --student FOUND --out new --optimizer sgdd",
+        "'sgdd'",
+        "did you mean 'sgd'",
+    ),
+    ("train --model FOUND --out new --optimizer adahessian", "second derivatives", "choose another"),
+    ("train --model FOUND --out new --clip-grad -1", "train.clip_grad"),
+    ("train --model FOUND --out new --patience -1", "train.patience"),
     ("train --model FOUND --pick worst", "'worst'", "knee"),
     ("train --model FOUND --pick 99", "99", "0 to 2"),
     ("train --model nothing.yaml", "nothing.yaml", "does not exist"),
@@ -120,6 +130,9 @@ def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_c
     (here / "broken.py").write_text("1 / 0\n")
     (here / "other.py").write_text("class A: pass\n")
     (here / "unknown.yaml").write_text("train: {epoch: 3}\n")
+    (here / "optimizer.yaml").write_text("train: {optimizer: adamv}\n")
+    settings = "space: {name: toy}\nobjectives: [f1, macs]\ntrain: {epochs: 1, optimizer: sgd}\n"
+    (here / "sgd.yaml").write_text(settings)
     (here / "broken.yaml").write_text("a: [\n")
     (here / "list.yaml").write_text("- 1\n")
     if "two" in command.split():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import distill.run
 from distill.run import CHECKPOINT, Taught, train_student
 from nas.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
 from nas.cost import cost
@@ -207,9 +208,51 @@ def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path
     assert "\n" not in str(error.value)
 
 
-def test_a_training_that_diverges_says_what_to_change(some_digits, tiny, tmp_path):
-    config = SHORT.model_copy(update={"train": TrainConfig(epochs=2, learning_rate=1e30)})
-    with pytest.raises(UserError, match=r"epoch 1.*learning_rate") as error:
-        train(some_digits, tiny, tmp_path / "out", config)
+def diverging(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
+    """The student's loss is NaN when it is called for the ``calls``-th time, from 1."""
+    real, count = distill.run.objective, 0
+
+    def make(*arguments: Any, **options: Any):
+        loss = real(*arguments, **options)
+
+        def spoiled(logits, batch):
+            nonlocal count
+            count += 1
+            return loss(logits, batch) * (float("nan") if count in calls else 1.0)
+
+        return spoiled
+
+    monkeypatch.setattr(distill.run, "objective", make)
+
+
+def test_a_training_that_diverges_once_goes_on_slower_and_says_so(
+    some_digits, tiny, tmp_path, monkeypatch
+):
+    diverging(monkeypatch, 5)  # three steps an epoch
+    with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate") as said:
+        metrics = train(some_digits, tiny, tmp_path / "out")
+    assert len(said) == 1
+    assert metrics["rollbacks"][0]["epoch"] == 2
+    rates = [epoch["learning_rate"] for epoch in metrics["history"]]
+    assert rates == [SHORT.train.learning_rate] + [SHORT.train.learning_rate / 2] * 2
+    assert load_bundle(tmp_path / "out").metrics["rollbacks"] == metrics["rollbacks"]
+    assert metrics["stopped_early"] is False
+
+
+@pytest.mark.filterwarnings("ignore:the loss became")
+def test_a_training_that_diverges_twice_says_what_to_change(some_digits, tiny, tmp_path, monkeypatch):
+    diverging(monkeypatch, 5, 7)
+    with pytest.raises(UserError, match=r"epoch 2, step 2.*halved.*lower train\.learning_rate") as error:
+        train(some_digits, tiny, tmp_path / "out")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_patience_ends_it_early_and_is_recorded(some_digits, tiny, tmp_path):
+    """With next to no learning rate, no epoch is better than the first."""
+    recipe = TrainConfig(
+        epochs=9, views=2, learning_rate=1e-12, average=0.0, norm_momentum=1e-6, patience=3
+    )
+    metrics = train(some_digits, tiny, tmp_path / "out", SHORT.model_copy(update={"train": recipe}))
+    assert len({epoch["val_f1"] for epoch in metrics["history"]}) == 1
+    assert len(metrics["history"]) == 4 and metrics["stopped_early"] is True

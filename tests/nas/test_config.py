@@ -73,6 +73,8 @@ def test_unknown_settings_list_the_known(content: dict[str, Any], key: str, know
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate"),
         ({"train": {"learning_rate": float("inf")}}, "train.learning_rate"),
         ({"train": {"warmup": 1}}, "train.warmup"),
+        ({"train": {"clip_grad": -1}}, "train.clip_grad"),
+        ({"train": {"patience": -1}}, "train.patience"),
         ({"train": 3}, "train"),
         ({"data": {"fit": "stretch"}}, "data.fit"),
         ({"data": {"size": 4}}, "data.size"),

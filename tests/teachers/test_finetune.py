@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 
+import teachers.finetune
 from nas.config import AugmentConfig, TeacherConfig
 from nas.errors import UserError
 from nas.networks import build
@@ -192,6 +193,50 @@ def test_an_interrupted_fine_tuning_goes_on(some_digits, own_cache):
     for file in folder.iterdir():
         file.unlink()
     assert make(some_digits).digest == resumed.digest
+
+
+def diverging(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
+    """The loss of fine-tuning is NaN when it is called for the ``calls``-th time, from 1."""
+    real, count = teachers.finetune.cross_entropy, 0
+
+    def make(smoothing: float):
+        loss = real(smoothing)
+
+        def spoiled(logits, batch):
+            nonlocal count
+            count += 1
+            return loss(logits, batch) * (float("nan") if count in calls else 1.0)
+
+        return spoiled
+
+    monkeypatch.setattr(teachers.finetune, "cross_entropy", make)
+
+
+def test_a_fine_tuning_that_diverges_once_goes_on_slower(some_digits, own_cache, monkeypatch):
+    diverging(monkeypatch, 5)  # three steps an epoch
+    with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate"):
+        first = make(some_digits)
+    (rollback,) = first.rollbacks
+    assert (rollback["epoch"], rollback["learning_rate"]) == (2, CONFIG.learning_rate / 2)
+    assert make(some_digits).rollbacks == first.rollbacks  # the cache remembers
+
+
+@pytest.mark.filterwarnings("ignore:the loss became")
+def test_a_fine_tuning_that_diverges_twice_is_one_line(some_digits, own_cache, monkeypatch):
+    diverging(monkeypatch, 5, 7)
+    with pytest.raises(
+        UserError, match=r"epoch 2, step 2.*halved.*lower teacher\.learning_rate"
+    ) as error:
+        make(some_digits)
+    assert "\n" not in str(error.value)
+
+
+def test_a_kill_right_after_the_teacher_was_saved_leaves_no_checkpoint(some_digits, own_cache):
+    make(some_digits)
+    (folder,) = (own_cache / "teachers").iterdir()
+    (folder / "checkpoint.pt").write_bytes(b"left over")
+    assert make(some_digits).cached
+    assert not (folder / "checkpoint.pt").exists()
 
 
 def test_the_cache_says_what_its_weights_are(some_digits, shared_cache):
