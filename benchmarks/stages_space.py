@@ -1,4 +1,4 @@
-"""A small space for `tabulate.py`: few decisions, some of them numbers, most of them conditional.
+"""A small space for `make_table.py`: few decisions, some of them numbers, most of them conditional.
 
 It differs from NAS-Bench-Macro where a strategy may have been fitted to that one: depths and widths are
 numbers in order, a block's kind matters only where its stage exists, and trainings are short and noisy.

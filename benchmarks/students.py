@@ -1,12 +1,15 @@
-"""The modes of --balance, each trained with the same seeds on one network.
+"""Ways to train one student, on the same seeds: with a teacher or alone, by loss, views or balance.
 
-Usage: python benchmarks/balance.py DATA --out FILE.jsonl [--long-tail 20] [--epochs 30] [--seeds 5]
-       [--model MODEL.yaml | --point '0 1 ...'] [--resolution 96] [--teacher SPEC]
+Usage: python benchmarks/students.py DATA --out FILE.jsonl --arm NAME [alone] [SETTING=VALUE ...]
+       [--arm ...] [--teacher SPEC] [--model MODEL.yaml | --point '0 1 ...'] [--seeds 5] [--epochs 30]
 
-A line goes into FILE.jsonl as each training ends, with everything that shaped it. Trainings that have
-their line are skipped, and a killed one goes on from its checkpoint in FILE/. The table at the end is of
-what these settings have so far: scores on the test split, and the mean over seeds of (mode - none) with
-the same seed.
+    --arm alone alone --arm kd --arm hint loss.features=hint --arm even alone balance.mode=sampler
+
+An arm is a name and the settings in which it departs from the others, as in a student's config.yaml;
+with the word "alone" it has no teacher. A line goes into FILE.jsonl as each training ends, with
+everything that shaped it. Trainings that have their line are skipped, and a killed one goes on from its
+checkpoint in FILE/. The table is of what these settings have so far: macro-F1 on the test split, and the
+mean over seeds of (arm - first arm) with the same seed, with the p-value of the paired t-test.
 
 --long-tail R makes the training split smaller, class by class: from the largest class on, sizes fall
 exponentially to a share of 1/R (Cui et al. 2019, "Class-balanced loss", https://arxiv.org/abs/1901.05555).
@@ -19,23 +22,24 @@ import argparse
 import hashlib
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
+from scipy.stats import ttest_rel
 
 from commands.teaching import teach
 from distill.run import train_student
 from nas.architecture import Architecture
-from nas.config import BalanceConfig, DataConfig, StudentConfig, TeacherConfig, TrainConfig
+from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig, merged
 from nas.files import write_text
 from nas.spaces.mobilenet import MobileNet
 from training.images import ImageSet, open_images, options_of
 
-MODES: tuple[str, ...] = get_args(BalanceConfig.model_fields["mode"].annotation)
 #: 245 k parameters with 6 classes; 3.8 M MACs at 32 and 64 pixels, 8.5 M at 96.
 POINT = "0 1 1 0 0 0 0 0 1 0 2 0 0 0 1 0 2 1 0 1 1 0 2 1 1 1 1 0 2 1 1 1"
 
@@ -45,53 +49,71 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="as of --data")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
+    parser.add_argument("--arm", action="append", nargs="+", required=True, metavar="WORD")
     parser.add_argument(
         "--long-tail", type=float, default=1.0, metavar="R", help="imbalance (1: as it is)"
     )
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--views", type=int, default=TrainConfig().views)
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
-    parser.add_argument("--mode", action="append", choices=MODES, help="repeatable (all)")
     parser.add_argument("--model", type=Path, help="model YAML")
     parser.add_argument("--point", default=POINT, help="choices in the mobilenet space at --resolution")
     parser.add_argument("--resolution", type=int, help="of --point (the stored side, at most 96)")
     parser.add_argument("--image-size", type=int, help="stored side (from the images)")
+    parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--teacher", help="as of distill --teacher")
     parser.add_argument("--teacher-epochs", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    source = DataConfig(spec=given.data, size=given.image_size)
+    source = DataConfig(spec=given.data, size=given.image_size, split_seed=given.split_seed)
     data = long_tailed(open_images(source.spec, options_of(source)), given.long_tail)
     architecture = network(given.model, given.point, given.resolution or min(96, data.size))
     teacher = given.teacher and TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    recipe = TrainConfig(epochs=given.epochs, views=given.views)
-    base = StudentConfig(data=source, teacher=teacher, train=recipe)
-    taught = teach(teacher, data, base.augment, min(given.views, given.epochs)) if teacher else None
-    shared = {
-        "data": data.name,
-        "long_tail": given.long_tail,
-        "digest": data.digest,
-        "network": architecture.key,
-        "epochs": given.epochs,
-        "views": given.views,
-        "teacher": None if taught is None else taught.teacher.digest,
-    }
+    base = StudentConfig(
+        data=source, teacher=teacher, train=TrainConfig(epochs=given.epochs, views=given.views)
+    )
+    arms = {name: arm(base, words) for name, *words in given.arm}
     counts = np.bincount(data.labels[data.splits["train"]]).tolist()
     print(f"{data.name}: {dict(zip(data.classes, counts, strict=True))} to train on")
-    rows = finished(given.out)
+    taught = {
+        name: config.teacher
+        and teach(
+            config.teacher, config.loss, data, config.augment, min(config.train.views, given.epochs)
+        )
+        for name, config in arms.items()
+    }
+    rows, keys = finished(given.out), {}
     for seed in range(given.seeds):
-        for mode in given.mode or MODES:
-            key = {**shared, "mode": mode, "seed": seed}
-            if any(key.items() <= row.items() for row in rows):
+        for name, config in arms.items():
+            config = config.model_copy(update={"seed": seed})
+            settings = config.model_dump(mode="json", exclude={"data"})
+            shaped = {"data": data.digest, "network": architecture.key, "settings": settings}
+            key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()[:16]
+            keys[key] = name
+            if any(row["key"] == key for row in rows):
                 continue
-            work = given.out.with_suffix("") / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-            config = base.model_copy(update={"balance": BalanceConfig(mode=mode), "seed": seed})
-            metrics = train_student(architecture, data, config, work, taught=taught, latency=lambda _: {})
-            rows.append({**key, **results(metrics)})
+            work = given.out.with_suffix("") / key
+            metrics = train_student(
+                architecture, data, config, work, taught=taught[name], latency=lambda _: {}
+            )
+            found = {"name": data.name, "long_tail": given.long_tail, **shaped, **results(metrics)}
+            rows.append({"key": key, "arm": name, "seed": seed, **found})
             write_text(given.out, "".join(json.dumps(row) + "\n" for row in rows))
-            print(mode, seed, f"{metrics['test']['f1']:.4f}", flush=True)
-    print(f"\n{table([row for row in rows if shared.items() <= row.items()])}")
+            print(name, seed, f"{metrics['test']['f1']:.4f}", flush=True)
+    mine = [{**row, "arm": keys[row["key"]]} for row in rows if row["key"] in keys]
+    print(f"\n{table(mine, list(arms))}")
+
+
+def arm(base: StudentConfig, words: Sequence[str]) -> StudentConfig:
+    """The settings of an arm."""
+    changes: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals:
+            changes[name] = yaml.safe_load(value)
+    config = merged(StudentConfig, base, changes, f"--arm {' '.join(words)}")
+    return config.model_copy(update={"teacher": None}) if "alone" in words else config
 
 
 def long_tailed(data: ImageSet, ratio: float) -> ImageSet:
@@ -135,46 +157,37 @@ def finished(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def results(metrics: dict[str, Any]) -> dict[str, Any]:
+def results(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What a line keeps of ``metrics.json``."""
-    test = metrics["test"]
+    kept = ("epoch", "params", "macs", "seconds", "versions", "balance")
+    test = ("f1", "f1_interval", "balanced_accuracy", "accuracy", "per_class_f1")
     return {
-        "tau": metrics["balance"]["tau"],
-        "f1": test["f1"],
-        "balanced_accuracy": test["balanced_accuracy"],
-        "accuracy": test["accuracy"],
-        "per_class_f1": test["per_class_f1"],
+        **{name: metrics["test"][name] for name in test},
         "val_f1": metrics["val"]["f1"],
-        "epoch": metrics["epoch"],
-        "params": metrics["params"],
-        "macs": metrics["macs"],
-        "seconds": metrics["seconds"],
-        "versions": metrics["versions"],
+        "teacher_f1": None if metrics["teacher"] is None else metrics["teacher"]["f1"],
+        **{name: metrics[name] for name in kept},
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table, one row per mode: mean ± standard deviation over seeds."""
-    by_mode = {m: {r["seed"]: r for r in rows if r["mode"] == m} for m in MODES}
-    plain = by_mode["none"]
+def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """A Markdown table, one row per arm: mean ± standard deviation over seeds."""
+    by_arm = {name: {row["seed"]: row for row in rows if row["arm"] == name} for name in names}
+    first = by_arm[names[0]]
     lines = [
-        "| balance | test macro-F1 | minus none, paired | balanced accuracy | accuracy | tau | n |",
+        f"| | test macro-F1 | minus {names[0]}, paired | p | accuracy | seconds | n |",
         "|---|---|---|---|---|---|---|",
     ]
-    for mode, runs in by_mode.items():
-        if not runs:
-            continue
-        differences = [run["f1"] - plain[seed]["f1"] for seed, run in runs.items() if seed in plain]
-        scores = [
-            spread([run[name] for run in runs.values()])
-            for name in ("f1", "balanced_accuracy", "accuracy")
-        ]
-        paired = spread(differences, "+") if mode != "none" and differences else "-"
-        taus = [run["tau"] for run in runs.values() if run["tau"] is not None]
-        tau = " to ".join(f"{tau:g}" for tau in sorted({min(taus), max(taus)})) if taus else "-"
-        lines.append(
-            f"| {mode} | {scores[0]} | {paired} | {' | '.join(scores[1:])} | {tau} | {len(runs)} |"
-        )
+    for name, runs in by_arm.items():
+        pairs = [(run["f1"], first[seed]["f1"]) for seed, run in runs.items() if seed in first]
+        paired, p = "-", "-"
+        if name != names[0] and pairs:
+            paired = spread([one - other for one, other in pairs], "+")
+            p = f"{ttest_rel(*zip(*pairs, strict=True)).pvalue:.2g}" if len(pairs) > 1 else "-"
+        columns = [spread([run[each] for run in runs.values()]) for each in ("f1", "accuracy")]
+        time = f"{statistics.median(run['seconds'] for run in runs.values()):.0f}"
+        lines.append(f"| {name} | {columns[0]} | {paired} | {p} | {columns[1]} | {time} | {len(runs)} |")
+    teachers = {row["teacher_f1"] for row in rows} - {None}
+    lines += [f"| teacher | {f1:.4f} | | | | | 1 |" for f1 in teachers]
     return "\n".join(lines)
 
 

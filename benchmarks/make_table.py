@@ -1,6 +1,6 @@
 """Train every network of a small space several times, as a table for `cli.py bench strategies`.
 
-Usage: python benchmarks/tabulate.py OUT.json [--space FILE.py:CLASS] [--data digits]
+Usage: python benchmarks/make_table.py OUT.json [--space FILE.py:CLASS] [--data digits]
        [--epochs 4] [--seeds 3]
 
 Writes OUT after every network and goes on where it stopped. A network's `test_acc` is the accuracy, in
