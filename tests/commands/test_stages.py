@@ -201,3 +201,10 @@ def test_every_piece_of_output_is_plain_text_where_it_is_not_a_terminal(there, m
     for command in ("evaluate runs/alone", "plugins", "latency runs/found"):
         said = minnow(command)
         assert "\x1b" not in said.output + "".join(said.notices)
+
+
+def test_a_study_names_later_settings_only_where_they_were_changed(finished):
+    """So that a study of an earlier version, which has none of them, can be gone on with."""
+    stored = (finished / "runs/found/study.journal").read_text()
+    assert "learning_rate" in stored
+    assert not any(name in stored for name in ("optimizer", "clip_grad", "patience"))
