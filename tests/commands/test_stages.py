@@ -226,3 +226,10 @@ def test_a_student_is_balanced_as_its_search_was_unless_told_otherwise(here, min
         assert minnow(f"train --model new --epochs 1 --out trained-{mode}{more}").code == 0
         settings = yaml.safe_load((here / f"trained-{mode}/student/config.yaml").read_text())
         assert settings["balance"] == {"mode": mode, "tau": None}
+
+
+def test_a_study_names_later_settings_only_where_they_were_changed(finished):
+    """So that a study of an earlier version, which has none of them, can be gone on with."""
+    stored = (finished / "runs/found/study.journal").read_text()
+    assert "learning_rate" in stored
+    assert not any(name in stored for name in ("optimizer", "clip_grad", "patience"))
