@@ -9,6 +9,34 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.options import (
+    DATA_HELP,
+    EPOCHS_HELP,
+    TEACHER_HELP,
+    TEACHING,
+    Balance,
+    Batch,
+    Clip,
+    Data,
+    FeatureOption,
+    Features,
+    FeatureWeight,
+    Fit,
+    LossName,
+    LossOption,
+    LossWeight,
+    Optimizer,
+    Patience,
+    Rate,
+    Seed,
+    Seeds,
+    Settings,
+    Size,
+    TeacherEpochs,
+    TeacherSide,
+    Views,
+)
+
 Option, Argument = typer.Option, typer.Argument
 
 app = typer.Typer(
@@ -27,101 +55,6 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before tra
 app.add_typer(data_app, name="data")
 bench_app = typer.Typer(no_args_is_help=True, help="Measure search strategies without training anything.")
 app.add_typer(bench_app, name="bench")
-
-_DATA = (
-    "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
-    "'digits', or torchvision:NAME."
-)
-_TEACHER = (
-    "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE. "
-    "Several are averaged: a,b or a*0.7,b*0.3."
-)
-_SETTINGS = "YAML file of settings, in the form of a run's config.yaml; options given here override it."
-_EPOCHS = "Passes over the training images."
-
-Data = Annotated[str | None, Option(help=f"{_DATA} (default: digits)", show_default=False)]
-Size = Annotated[
-    int | None,
-    Option(help="Side of the stored square images, pixels. (default: from the images, at most 256)"),
-]
-Fit = Annotated[
-    str | None, Option(help="How images become square: squash, crop or pad. (default: squash)")
-]
-Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
-Seeds = Annotated[
-    int,
-    Option(
-        help="Students to train, with the seeds --seed, --seed + 1 ...; RUN/student is the best on "
-        "validation, the others stay in RUN/seeds. Reports mean ± sd of their test F1.",
-        min=1,
-    ),
-]
-Batch = Annotated[int | None, Option(help="Images per training step. (default: 64)")]
-Rate = Annotated[float | None, Option(help="Peak learning rate. (default: 0.006)")]
-Optimizer = Annotated[
-    str | None,
-    Option(
-        help="Any of timm's by its name there, as in sgd, lamb, lion or muon; most need a "
-        "--learning-rate of their own. (default: adamw)"
-    ),
-]
-Clip = Annotated[
-    float | None,
-    Option(
-        "--clip-grad",
-        help="Largest norm of the gradient; larger ones are scaled down to it. For a training that "
-        "diverges; 0 turns it off. (default: 0.0)",
-    ),
-]
-Patience = Annotated[
-    int | None,
-    Option(
-        help="Stop after so many epochs in a row without a better validation F1. The learning rate still "
-        "falls as if all --epochs were trained. 0 turns it off. (default: 0)"
-    ),
-]
-Views = Annotated[
-    int | None,
-    Option(help="Augmented versions of each image that the epochs walk through. (default: 4)"),
-]
-TeacherSide = Annotated[
-    int | None,
-    Option(help="Side of the teacher's input. (default: its own, but not above the stored images')"),
-]
-TeacherEpochs = Annotated[
-    int | None, Option(help="Epochs of fine-tuning the teacher. (default: 6, or 100 steps)", min=1)
-]
-LossName = Annotated[str | None, Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)")]
-LossWeight = Annotated[
-    float | None,
-    Option(
-        help="Share of the distillation loss; the rest is cross-entropy with the labels. (default: 0.9)"
-    ),
-]
-LossOption = Annotated[
-    list[str] | None, Option(help="Option of the loss, as in temperature=2. Repeatable.")
-]
-Features = Annotated[
-    str | None,
-    Option(help="Also match the teacher's features: hint, at, rkd, see 'plugins'. (default: none)"),
-]
-FeatureWeight = Annotated[
-    float | None, Option(help="What the loss on features is multiplied with. (default: 1)")
-]
-FeatureOption = Annotated[
-    list[str] | None,
-    Option(help="Option of the loss on features, as in distance=25. Repeatable."),
-]
-Balance = Annotated[
-    str | None,
-    Option(
-        help="Against classes of unequal size. sampler: draw every class equally often. logit-adjust: "
-        "add the log shares of the classes to the logits in the cross-entropy (and only there: beside a "
-        "teacher, a --loss-weight near 1 leaves little of it). post-hoc: train as usual, then lower the "
-        "biases of frequent classes by what validates best. (default: none)"
-    ),
-]
-Settings = Annotated[Path | None, Option("--config", help=_SETTINGS)]
 
 
 @app.command()
@@ -171,7 +104,7 @@ def search(
     epochs: Annotated[
         int | None,
         Option(
-            help=f"{_EPOCHS} With --fidelity asha of a network that gets to the end, by default 9 or 450 "
+            help=f"{EPOCHS_HELP} With --fidelity asha of a network that gets to the end, by default 9 or 450 "
             "steps. (default: 5, or 100 steps where folders are small)",
             min=1,
         ),
@@ -191,7 +124,9 @@ def search(
             "Networks beyond it are never trained."
         ),
     ] = None,
-    teacher: Annotated[str | None, Option(help=f"Train every trial by distillation. {_TEACHER}")] = None,
+    teacher: Annotated[
+        str | None, Option(help=f"Train every trial by distillation. {TEACHER_HELP}")
+    ] = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
     loss: LossName = None,
@@ -284,7 +219,7 @@ def search(
 
 @app.command()
 def distill(
-    teacher: Annotated[str, Option(help=_TEACHER)],
+    teacher: Annotated[str, Option(help=TEACHER_HELP)],
     student: Annotated[
         str | None,
         Option(
@@ -295,7 +230,7 @@ def distill(
         str, Option(help="Which trial of the search: best, knee (of the Pareto front) or a number.")
     ] = "best",
     data: Annotated[
-        str | None, Option(help=f"{_DATA} (default: the search's)", show_default=False)
+        str | None, Option(help=f"{DATA_HELP} (default: the search's)", show_default=False)
     ] = None,
     loss: LossName = None,
     loss_weight: LossWeight = None,
@@ -305,7 +240,8 @@ def distill(
     feature_option: FeatureOption = None,
     balance: Balance = None,
     epochs: Annotated[
-        int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
+        int | None,
+        Option(help=f"{EPOCHS_HELP} (default: 20, or 400 steps where folders are small)", min=1),
     ] = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
@@ -329,6 +265,7 @@ def distill(
         Option(
             "--live-teacher",
             help="Ask the teacher about every batch, not about each view once. Slow; for comparison.",
+            rich_help_panel=TEACHING,
         ),
     ] = False,
     config: Settings = None,
@@ -384,7 +321,8 @@ def train(
     data: Data = None,
     balance: Balance = None,
     epochs: Annotated[
-        int | None, Option(help=f"{_EPOCHS} (default: 20, or 400 steps where folders are small)", min=1)
+        int | None,
+        Option(help=f"{EPOCHS_HELP} (default: 20, or 400 steps where folders are small)", min=1),
     ] = None,
     seed: Seed = None,
     seeds: Seeds = 1,
@@ -441,7 +379,7 @@ Run = Annotated[Path, Argument(help="Run directory with a trained student, or th
 @app.command()
 def evaluate(
     run: Run,
-    data: Annotated[str | None, Option(help=f"{_DATA} (default: what it was trained on)")] = None,
+    data: Annotated[str | None, Option(help=f"{DATA_HELP} (default: what it was trained on)")] = None,
     split: Annotated[str, Option(help="train, val, test or all.")] = "test",
     as_json: Annotated[bool, Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
@@ -532,7 +470,7 @@ def demo(
 
 @data_app.command("check")
 def data_check(
-    spec: Annotated[str, Argument(help=_DATA)],
+    spec: Annotated[str, Argument(help=DATA_HELP)],
     image_size: Size = None,
     fit: Fit = None,
 ) -> None:

@@ -26,7 +26,16 @@ OPTIONS = [
 ]
 #: Options that mean something by being absent.
 OPTIONAL = {
-    *("timeout", "limit", "strategy_option", "loss_option", "config", "json_file", "html_file"),
+    *(
+        "timeout",
+        "limit",
+        "strategy_option",
+        "loss_option",
+        "feature_option",
+        "config",
+        "json_file",
+        "html_file",
+    ),
     *(("search", "teacher"), ("predict", "out")),
 }
 SETTINGS = {

@@ -1,0 +1,145 @@
+"""Options that several commands share: what they are called, what they say, where help shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+_IMAGES = "How images are stored"
+_TRAINING = "Training"
+TEACHING = "Teacher and loss"
+
+DATA_HELP = (
+    "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
+    "'digits', or torchvision:NAME."
+)
+TEACHER_HELP = (
+    "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE. "
+    "Several are averaged: a,b or a*0.7,b*0.3."
+)
+SETTINGS_HELP = (
+    "YAML file of settings, in the form of a run's config.yaml; options given here override it."
+)
+EPOCHS_HELP = "Passes over the training images."
+
+Data = Annotated[str | None, Option(help=f"{DATA_HELP} (default: digits)", show_default=False)]
+Size = Annotated[
+    int | None,
+    Option(
+        help="Side of the stored square images, pixels. (default: from the images, at most 256)",
+        rich_help_panel=_IMAGES,
+    ),
+]
+Fit = Annotated[
+    str | None,
+    Option(
+        help="How images become square: squash, crop or pad. (default: squash)", rich_help_panel=_IMAGES
+    ),
+]
+Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
+Seeds = Annotated[
+    int,
+    Option(
+        help="Students to train, with the seeds --seed, --seed + 1 ...; RUN/student is the best on "
+        "validation, the others stay in RUN/seeds. Reports mean ± sd of their test F1.",
+        min=1,
+    ),
+]
+Batch = Annotated[
+    int | None, Option(help="Images per training step. (default: 64)", rich_help_panel=_TRAINING)
+]
+Rate = Annotated[
+    float | None, Option(help="Peak learning rate. (default: 0.006)", rich_help_panel=_TRAINING)
+]
+Optimizer = Annotated[
+    str | None,
+    Option(
+        help="Any of timm's by its name there, as in sgd, lamb, lion or muon; most need a "
+        "--learning-rate of their own. (default: adamw)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Clip = Annotated[
+    float | None,
+    Option(
+        "--clip-grad",
+        help="Largest norm of the gradient; larger ones are scaled down to it. For a training that "
+        "diverges; 0 turns it off. (default: 0.0)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Patience = Annotated[
+    int | None,
+    Option(
+        help="Stop after so many epochs in a row without a better validation F1. The learning rate still "
+        "falls as if all --epochs were trained. 0 turns it off. (default: 0)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Views = Annotated[
+    int | None,
+    Option(
+        help="Augmented versions of each image that the epochs walk through. (default: 4)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+TeacherSide = Annotated[
+    int | None,
+    Option(
+        help="Side of the teacher's input. (default: its own, but not above the stored images')",
+        rich_help_panel=TEACHING,
+    ),
+]
+TeacherEpochs = Annotated[
+    int | None,
+    Option(
+        help="Epochs of fine-tuning the teacher. (default: 6, or 100 steps)",
+        min=1,
+        rich_help_panel=TEACHING,
+    ),
+]
+LossName = Annotated[
+    str | None,
+    Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)", rich_help_panel=TEACHING),
+]
+LossWeight = Annotated[
+    float | None,
+    Option(
+        help="Share of the distillation loss; the rest is cross-entropy with the labels. (default: 0.9)",
+        rich_help_panel=TEACHING,
+    ),
+]
+LossOption = Annotated[
+    list[str] | None,
+    Option(help="Option of the loss, as in temperature=2. Repeatable.", rich_help_panel=TEACHING),
+]
+Features = Annotated[
+    str | None,
+    Option(
+        help="Also match the teacher's features: hint, at, rkd, see 'plugins'. (default: none)",
+        rich_help_panel=TEACHING,
+    ),
+]
+FeatureWeight = Annotated[
+    float | None,
+    Option(help="What the loss on features is multiplied with. (default: 1)", rich_help_panel=TEACHING),
+]
+FeatureOption = Annotated[
+    list[str] | None,
+    Option(
+        help="Option of the loss on features, as in distance=25. Repeatable.", rich_help_panel=TEACHING
+    ),
+]
+Balance = Annotated[
+    str | None,
+    Option(
+        help="Against classes of unequal size. sampler: draw every class equally often. logit-adjust: "
+        "add the log shares of the classes to the logits in the cross-entropy (and only there: beside a "
+        "teacher, a --loss-weight near 1 leaves little of it). post-hoc: train as usual, then lower the "
+        "biases of frequent classes by what validates best. (default: none)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Settings = Annotated[Path | None, Option("--config", help=SETTINGS_HELP)]
