@@ -104,8 +104,8 @@ def search(
     epochs: Annotated[
         int | None,
         Option(
-            help=f"{EPOCHS_HELP} With --fidelity asha of a network that gets to the end, by default 9 or 450 "
-            "steps. (default: 5, or 100 steps where folders are small)",
+            help=f"{EPOCHS_HELP} With --fidelity asha of a network that gets to the end, by default 9 or "
+            "450 steps. (default: 5, or 100 steps where folders are small)",
             min=1,
         ),
     ] = None,
