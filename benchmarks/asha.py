@@ -1,6 +1,7 @@
 """What successive halving saves: epochs until the pick is as good as after n full trainings.
 
-Usage: python benchmarks/asha.py [--runs 200] [--csv FILE] [--eta 3] [--value best|last] [--seed 0]
+Usage: python benchmarks/asha.py [--runs 200] [--csv FILE] [--epochs 27] [--eta 3]
+       [--value best|last] [--seed 0]
 
 Replays measured learning curves (benchmarks/curves.py) through the real search loop, in virtual time.
 Every run draws the networks in another order, by random search. Full training: every network for all
@@ -56,11 +57,14 @@ class Curves:
     f1: np.ndarray
 
     @classmethod
-    def read(cls, path: Path, value: str) -> Curves:
-        """From a CSV file; a training reports its ``"best"`` epoch, as in Minnow, or its ``"last"``."""
+    def read(cls, path: Path, value: str, epochs: int | None = None) -> Curves:
+        """The first epochs of a CSV file.
+
+        A training reports its ``"best"`` epoch, as in Minnow, or its ``"last"``.
+        """
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        f1 = np.array([[float(score) for score in row["val_f1"].split()] for row in rows])
+        f1 = np.array([[float(score) for score in row["val_f1"].split()] for row in rows])[:, :epochs]
         points = tuple(tuple(map(int, row["choices"].split())) for row in rows)
         return cls(points, np.maximum.accumulate(f1, axis=1) if value == "best" else f1)
 
@@ -131,11 +135,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--csv", type=Path, default=CURVES)
+    parser.add_argument("--epochs", type=int, help="of a full training (as the file has)")
     parser.add_argument("--eta", type=int, default=ETA)
     parser.add_argument("--value", choices=("best", "last"), default="best")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    curves = Curves.read(given.csv, given.value)
+    curves = Curves.read(given.csv, given.value, given.epochs)
     space, rng = Listed(curves.points), np.random.default_rng(given.seed)
     made = [partial(RandomSearch, space, GOALS, seed=s, num_classes=10) for s in range(given.runs)]
     full = np.array([replay(strategy(), curves) for strategy in made])

@@ -84,7 +84,8 @@ def run_student(
             metrics = keep_best(out)
     if taught is not None:
         compare_with_teacher(taught.val.f1, metrics["val"]["f1"], "the student")
-    how = "alone" if taught is None else f"distilled ({config.loss.name})"
+    losses = " + ".join(filter(None, (config.loss.name, config.loss.features)))
+    how = "alone" if taught is None else f"distilled ({losses})"
     rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
     output().print(comparison_table(f"{escape(data.name)}: test split", rows))
     if seeds > 1:
