@@ -215,10 +215,10 @@ def diverging(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
     def make(*arguments: Any, **options: Any):
         loss = real(*arguments, **options)
 
-        def spoiled(logits, batch):
+        def spoiled(model, batch):
             nonlocal count
             count += 1
-            return loss(logits, batch) * (float("nan") if count in calls else 1.0)
+            return loss(model, batch) * (float("nan") if count in calls else 1.0)
 
         return spoiled
 

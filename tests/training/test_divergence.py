@@ -33,11 +33,11 @@ def spoiled_at(*calls: int, by: float = math.nan, hear: Callable[[], None] = lam
     """Cross-entropy that is not finite when it is called for the ``calls``-th time, from 1."""
     count = 0
 
-    def loss(logits, batch):
+    def loss(model, batch):
         nonlocal count
         count += 1
         hear()
-        value = F.cross_entropy(logits, batch.labels)
+        value = F.cross_entropy(model(batch.images), batch.labels)
         return value * by if count in calls else value
 
     return loss
@@ -124,9 +124,9 @@ def test_the_second_time_it_ends(some_digits, second):
 
 
 def test_a_gradient_that_is_not_finite_counts_though_the_loss_is(some_digits):
-    def loss(logits, batch):
+    def loss(model, batch):
         nothing = (logits - logits.detach()).abs().sqrt().sum()  # 0, with a slope that is infinite there
-        return F.cross_entropy(logits, batch.labels) + nothing
+        return F.cross_entropy(model(batch.images), batch.labels) + nothing
 
     with pytest.raises(DivergedError, match="gradient became nan in epoch 1, step 1"):
         train(some_digits, loss)
