@@ -50,7 +50,7 @@ def stepped(data, clip: float | None) -> tuple[dict[str, torch.Tensor], float]:
     optimizer = create_optimizer_v2(model, opt="sgd", lr=0.1, weight_decay=0.0)
     (batch,) = batches_of(data, ONE_STEP).epoch(0)
     model.train()
-    LOSS(model(batch.images), batch).backward()
+    LOSS(model, batch).backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), torch.inf if clip is None else clip)
     optimizer.step()
     return model.state_dict(), norm.item()
