@@ -50,6 +50,7 @@ def together() -> Callable[..., list[Any]]:
 
         torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
         os.environ.update(environment)
+        current.cache_clear()
         try:
             end.send((work(current()), None))
         except BaseException:
