@@ -57,6 +57,16 @@ bench_app = typer.Typer(no_args_is_help=True, help="Measure search strategies wi
 app.add_typer(bench_app, name="bench")
 
 
+@app.callback()
+def launched(context: typer.Context) -> None:
+    """Refuse several processes where they would all do the same."""
+    command = context.invoked_subcommand
+    if command is not None and command not in ("distill", "train"):
+        from training.launch import check_alone
+
+        check_alone(command)
+
+
 @app.command()
 def search(
     data: Data = None,
@@ -586,7 +596,10 @@ def _guarded(run: Callable[[], Any]) -> int:
 
 
 def _complain(message: str) -> None:
-    print(f"minnow: error: {' '.join(message.split())}", file=sys.stderr)
+    from training.launch import is_main
+
+    if is_main():
+        print(f"minnow: error: {' '.join(message.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

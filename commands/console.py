@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from training.launch import is_main
+
 _PLAIN_WIDTH = 110  # columns of tables that go to a file or a pipe
 
 
@@ -68,5 +70,6 @@ def _typed(executable: str) -> str:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=_PLAIN_WIDTH)
+    quiet = not is_main()
+    console = Console(stderr=stderr, quiet=quiet)
+    return console if console.is_terminal else Console(stderr=stderr, quiet=quiet, width=_PLAIN_WIDTH)

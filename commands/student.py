@@ -39,12 +39,15 @@ from training.images import ImageSet
 from training.length import STUDENT as LENGTH
 from training.length import decided
 from training.optimizer import make_optimizer
+from training.processes import Processes, current
 
 
 def run_student(
     architecture: Architecture, config: StudentConfig, out: Path, *, resume: bool, seeds: int = 1
 ) -> dict[str, Any]:
     """Train a network and leave ``out/student``.
+
+    Where several processes were launched, all call this; the main one alone writes.
 
     Args:
         architecture: what to train.
@@ -59,29 +62,33 @@ def run_student(
     Raises:
         UserError: a student is there already, or a setting is wrong.
     """
-    wanted = range(config.seed, config.seed + seeds)
-    _check_place(out, wanted, resume)
+    wanted, processes = range(config.seed, config.seed + seeds), current()
+    out = processes.on_main(lambda: _checked_place(out, wanted, resume))
     check_balance(config)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
-    data = open_data(config.data)
+    data = processes.main_first(lambda: open_data(config.data))
     train = decided(config.train, len(data.splits["train"]), LENGTH)
     config = config.model_copy(update={"train": train})
     work = out / (STUDENT if seeds == 1 else SEEDS)
-    made = runs.make_run(work)
-    with interruptible(_resumed(sys.argv)), locked(work):
+    with interruptible(_resumed(sys.argv)), contextlib.ExitStack() as held:
+        made = processes.on_main(lambda: _claimed(work, held))
         taught = None
-        if config.teacher is not None:
+        if (teacher := config.teacher) is not None:
             views = min(config.train.views, config.train.epochs)
-            with contextlib.nullcontext() if resume else runs.taken_back(work, made):
-                taught = teach(
-                    config.teacher, config.loss, data, config.augment, views, live=config.live_teacher
+            new = processes.main and not resume
+            with runs.taken_back(work, made) if new else contextlib.nullcontext():
+                taught = processes.main_first(
+                    lambda: teach(
+                        teacher, config.loss, data, config.augment, views, live=config.live_teacher
+                    )
                 )
         if seeds == 1:
-            metrics = _train(architecture, config, data, out / STUDENT, taught, "the student")
+            place = out / STUDENT
+            metrics = _train(architecture, config, data, place, taught, "the student", processes)
         else:
-            _train_seeds(architecture, config, data, out, taught, wanted)
-            metrics = keep_best(out)
+            _train_seeds(architecture, config, data, out, taught, wanted, processes)
+            metrics = processes.on_main(lambda: keep_best(out))
     if taught is not None:
         compare_with_teacher(taught.val.f1, metrics["val"]["f1"], "the student")
     losses = " + ".join(filter(None, (config.loss.name, config.loss.features)))
@@ -106,6 +113,7 @@ def _train_seeds(
     out: Path,
     taught: Taught | None,
     wanted: range,
+    processes: Processes,
 ) -> None:
     """Train the students that are not finished."""
     finished = students(out)
@@ -118,7 +126,7 @@ def _train_seeds(
             say(f"{what} is finished")
             continue
         seeded = config.model_copy(update={"seed": seed})
-        _train(architecture, seeded, data, seed_path(out, seed), taught, what)
+        _train(architecture, seeded, data, seed_path(out, seed), taught, what, processes)
 
 
 def _train(
@@ -128,6 +136,7 @@ def _train(
     place: Path,
     taught: Taught | None,
     what: str,
+    processes: Processes,
 ) -> dict[str, Any]:
     with TrainingDisplay(f"training {what}") as display:
         return train_student(
@@ -139,6 +148,7 @@ def _train(
             latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
             warn=warn,
             report=display,
+            processes=processes,
         )
 
 
@@ -148,7 +158,15 @@ def _resumed(arguments: list[str]) -> str:
     return shlex.join([*given, "--resume"])
 
 
-def _check_place(out: Path, wanted: range, resume: bool) -> None:
+def _claimed(work: Path, held: contextlib.ExitStack) -> list[Path]:
+    """Make and lock the directory; returns what was missing."""
+    made = runs.make_run(work)
+    held.enter_context(locked(work))
+    return made
+
+
+def _checked_place(out: Path, wanted: range, resume: bool) -> Path:
+    """The run directory, if it can take these students."""
     student = out / STUDENT
     if (student / WEIGHTS).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save
@@ -156,7 +174,7 @@ def _check_place(out: Path, wanted: range, resume: bool) -> None:
             raise UserError(f"{student} exists already; choose another --out")
         if len(wanted) == 1 or set(wanted) <= set(recorded(out)):
             raise UserError(f"{student} is finished; train another one into another --out")
-        return
+        return out
     if len(wanted) == 1 and unfinished(out):
         raise UserError(
             f"{out / SEEDS} holds a training of several seeds; give --resume and --seeds as before "
@@ -172,3 +190,4 @@ def _check_place(out: Path, wanted: range, resume: bool) -> None:
         raise UserError(
             f"{place} holds an interrupted training; add --resume to go on, or choose another --out"
         )
+    return out

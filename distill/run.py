@@ -28,11 +28,12 @@ from training.bundle import save_bundle
 from training.device import pick_device
 from training.divergence import DivergedError, halve_once
 from training.evaluate import evaluate, logits_of, score
-from training.fit import Progress, fit
+from training.fit import Fitted, Progress, fit
 from training.images import ImageSet
 from training.metrics import Metrics
 from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
 from training.preprocess import IMAGENET
+from training.processes import ALONE, Processes
 
 CHECKPOINT = "checkpoint.pt"
 _PACKAGES = ("minnow", "torch", "torchvision", "timm", "numpy", "scikit-learn")
@@ -67,6 +68,7 @@ def train_student(
     latency: Callable[[torch.nn.Module], Mapping[str, Any]],
     warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Train, choose the epoch on validation, read the test split once, write the bundle.
 
@@ -82,6 +84,7 @@ def train_student(
         latency: measures the trained network, as ``metrics.json`` holds it.
         warn: hears, in one line, of a divergence that the training went back from.
         report: hears of every training step.
+        processes: that train together; the main one alone measures and writes.
 
     Returns:
         The content of ``metrics.json``.
@@ -104,6 +107,7 @@ def train_student(
         outputs=None if taught is None else taught.outputs,
         balanced=config.balance.mode == "sampler",
         device=pick_device(),
+        processes=processes,
     )
     offsets = loss_offsets(config.balance, data)
     loss = objective(config.loss, config.train.label_smoothing, network, batches, offsets)
@@ -120,6 +124,22 @@ def train_student(
         )
     except DivergedError as error:
         raise UserError(f"training stopped: {error}; lower train.learning_rate") from None
+    return processes.on_main(
+        lambda: _finish(fitted, architecture, data, config, out, taught, identity, latency)
+    )
+
+
+def _finish(
+    fitted: Fitted,
+    architecture: Architecture,
+    data: ImageSet,
+    config: StudentConfig,
+    out: Path,
+    taught: Taught | None,
+    identity: str,
+    latency: Callable[[torch.nn.Module], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Measure the trained student and write its bundle; returns the content of ``metrics.json``."""
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
     if config.balance.mode == "post-hoc":
         tau = _adjust(model, architecture, data, config.balance.tau)

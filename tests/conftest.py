@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import socket
+import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -30,3 +36,46 @@ def some_digits(digits):
 def tiny() -> Architecture:
     """A network of one block that trains in a fraction of a second, at 32 px."""
     return Toy().decode((0, 0, 0, 0))
+
+
+@pytest.fixture
+def together() -> Callable[..., list[Any]]:
+    """Run ``work(processes)`` in processes connected as a launcher would; gives what each returned."""
+    context = multiprocessing.get_context("fork")  # a new interpreter would import torch for seconds
+
+    def member(work, environment: dict[str, str], end) -> None:
+        import torch
+
+        from training.processes import current
+
+        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+        os.environ.update(environment)
+        current.cache_clear()
+        try:
+            end.send((work(current()), None))
+        except BaseException:
+            end.send((None, traceback.format_exc()))
+
+    def run(work: Callable[[Any], Any], count: int = 2) -> list[Any]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
+        members, ends = [], []
+        for rank in range(count):
+            content = {**shared, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
+            mine, theirs = context.Pipe()
+            environment = {name: str(value) for name, value in content.items()}
+            members.append(context.Process(target=member, args=(work, environment, theirs)))
+            members[-1].start()
+            ends.append(mine)
+        try:
+            assert all(end.poll(120) for end in ends), "a process hangs"
+            answers = [end.recv() for end in ends]
+        finally:
+            for each in members:
+                each.kill()
+                each.join()
+        assert not any(error for _, error in answers), "\n".join(error or "" for _, error in answers)
+        return [result for result, _ in answers]
+
+    return run

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from nas.config import AugmentConfig
+from nas.errors import UserError
 from training.augment import Augmentation, augment
 from training.balance import balanced_order
 from training.images import ImageSet
 from training.length import steps_per_epoch
 from training.preprocess import Normalization, prepare
+from training.processes import ALONE, Processes
 from training.signals import Signals
 
 #: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
@@ -36,17 +38,29 @@ class Outputs(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's images.
+    """One step's images, or this process's part of them.
 
     Attributes:
         images: ``(B, 3, r, r)`` float32, normalised, ``channels_last``.
         labels: ``(B,)`` int64.
         teacher: what the teacher says about the same pixels, if there is one.
+        others: images of the step that other processes have.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     teacher: Signals | None
+    others: int = 0
+
+    @property
+    def step_size(self) -> int:
+        """Images of the step, in all processes."""
+        return len(self.labels) + self.others
+
+    @property
+    def share(self) -> float:
+        """Of the step's images that are here, above 0 and up to 1."""
+        return len(self.labels) / self.step_size
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,10 @@ class Batches:
         outputs: of the teacher.
         balanced: whether an epoch shows every class, rather than every image, equally often.
         device: where batches end up.
+        processes: that every step's images are cut among.
+
+    Raises:
+        UserError: too few images for so many processes.
     """
 
     data: ImageSet
@@ -76,25 +94,41 @@ class Batches:
     outputs: Outputs | None = None
     balanced: bool = False
     device: torch.device = torch.device("cpu")  # noqa: RUF009  immutable
+    processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        count, splits = self.processes.count, self.data.splits
+        most = min(len(splits["train"]) // len(self) // 2, len(splits["val"]))
+        if count > max(1, most):
+            raise UserError(
+                f"{count} processes are too many for steps of {len(splits['train']) // len(self)} images "
+                f"and {len(splits['val'])} validation images: each needs two and one; launch at most "
+                f"{max(1, most)}, or raise --batch-size"
+            )
 
     def __len__(self) -> int:
         """Steps per epoch."""
         return steps_per_epoch(len(self.data.splits["train"]), self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch; depends on nothing but the attributes and ``epoch``."""
+        """The batches of one epoch; depends on nothing but the attributes and ``epoch``.
+
+        Order and views are the same for any number of processes.
+        """
         view = epoch % self.views
         train, rng = self.data.splits["train"], np.random.default_rng([self.seed, epoch])
         if self.balanced:
             order = balanced_order(train, self.data.labels[train], rng)
         else:
             order = rng.permutation(train)
-        for indices in np.array_split(order, len(self)):
+        for whole in np.array_split(order, len(self)):
+            indices = self.processes.part(whole)
             pixels = augmented(self.data, indices, view, self.augmentation, self.device)
             yield Batch(
                 images=prepare(pixels, self.resolution, self.normalization),
                 labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
                 teacher=None if self.outputs is None else self.outputs(view, indices, pixels),
+                others=len(whole) - len(indices),
             )
 
 

@@ -6,5 +6,5 @@ import torch
 
 
 def pick_device() -> torch.device:
-    """The first GPU, else the CPU."""
+    """This process's GPU (the first, unless several processes were launched), else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

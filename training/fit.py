@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.utils import dispatch_clip_grad
 from torch import nn
-from torch.nn.utils import get_total_norm
 
 from nas.config import TrainConfig
 from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
+from training.batchnorm import synced
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.divergence import DivergedError, OnDivergence, stop
 from training.evaluate import logits_of, score
@@ -27,9 +25,7 @@ from training.metrics import Metrics
 from training.plateau import plateaued
 from training.schedule import Schedule, one_cycle
 from training.state import TrainingState
-
-#: From the network and the batch to a scalar. One that is a module is trained along with the network.
-Loss = Callable[[nn.Module, Batch], torch.Tensor]
+from training.step import Loss, train_step
 
 
 @dataclass(frozen=True)
@@ -113,14 +109,16 @@ def fit(
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
     from its checkpoint ends with the same weights as one that was never interrupted. Under a schedule
     that does not depend on the number of epochs, so does one that ended and goes on with more of them.
+    Several processes train the same network as one would, but for rounding and dropout.
 
     Args:
-        model: changed in place.
-        batches: the training data; their seed also seeds dropout.
+        model: changed in place; the same in all processes.
+        batches: the training data, and the processes they are cut among; their seed also seeds dropout.
         loss: what is minimised.
         recipe: epochs, optimiser, learning rate and so on.
         schedule: of the learning rate.
-        checkpoint: file to save to after every epoch, and to go on from where it exists.
+        checkpoint: file that the main process saves to after every epoch, and that all go on from where
+            it exists.
         identity: what the checkpoint must belong to.
         on_divergence: what to do where the loss, the gradient or the outputs are not finite. A training
             that goes back is in the state that the last good epoch left, or in its first.
@@ -143,7 +141,8 @@ def fit(
 
     def save() -> None:
         if checkpoint is not None:
-            save_checkpoint(checkpoint, {"identity": identity, **state.dump()})
+            content = {"identity": identity, **state.dump()}
+            batches.processes.on_main(lambda: save_checkpoint(checkpoint, content))
 
     while len(state.history) < recipe.epochs and not plateaued(state.history, recipe.patience):
         good = copy.deepcopy(state.dump())
@@ -184,7 +183,8 @@ def _run_epoch(
         DivergedError: something is not finite; the state is then spoiled.
     """
     started, epoch = time.perf_counter(), len(state.history)
-    mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
+    with synced(state.model, batches.processes):
+        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
     val = _validate(state.averaged, batches, epoch, state.learning_rate)
     record = {
         "epoch": epoch + 1,
@@ -201,9 +201,14 @@ def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: flo
     """Scores on validation; a step can ruin the weights after its own loss was still finite."""
     data = batches.data
     indices = data.splits["val"]
-    logits = logits_of(
-        model, data, indices, resolution=batches.resolution, normalization=batches.normalization
+    part = logits_of(
+        model,
+        data,
+        batches.processes.part(indices),
+        resolution=batches.resolution,
+        normalization=batches.normalization,
     )
+    logits = batches.processes.gather(part)
     if not np.isfinite(logits).all():
         raise DivergedError(
             f"the outputs are infinite or NaN after epoch {epoch + 1} at learning rate {learning_rate:g}"
@@ -219,34 +224,20 @@ def _train_epoch(
     recipe: TrainConfig,
     report: Callable[[Progress], None] | None,
 ) -> tuple[float, float]:
-    """One pass; returns the mean loss and images per second."""
+    """One pass; returns the mean loss and images per second, of all processes together."""
     torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
     state.model.train()
     steps = len(batches)
     best = state.best_val.f1 if state.history else None
     started, images, total = time.perf_counter(), 0, 0.0
     for step, batch in enumerate(batches.epoch(epoch)):
-        update = epoch * steps + step
-        state.scheduler.step_update(update)
-        value = loss(state.model, batch)
-        state.optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        weights = state.trained
-        norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-        if recipe.clip_grad:
-            dispatch_clip_grad(weights, recipe.clip_grad)
-        state.optimizer.step()
-        if state.average is not None:
-            state.average.update(state.model, step=update)
-        number = value.item()
-        for what, size in (("loss", number), ("norm of the gradient", norm.item())):
-            if not math.isfinite(size):
-                raise DivergedError(
-                    f"the {what} became {size} in epoch {epoch + 1}, step {step + 1}, "
-                    f"at learning rate {state.learning_rate:g}"
-                )
-        total += number * len(batch.labels)
-        images += len(batch.labels)
+        try:
+            value = train_step(state, batch, loss, recipe, epoch * steps + step, batches.processes)
+        except DivergedError as error:
+            where = f"in epoch {epoch + 1}, step {step + 1}, at learning rate {state.learning_rate:g}"
+            raise DivergedError(f"{error} {where}") from None
+        total += value * batch.step_size
+        images += batch.step_size
         rate = images / (time.perf_counter() - started)
         if report is not None:
             report(Progress(epoch, recipe.epochs, step + 1, steps, rate, best))

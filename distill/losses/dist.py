@@ -44,8 +44,8 @@ def dist(
     """Return the weighted sum of the inter-class and the intra-class loss (equation 11), times T^2.
 
     Inter-class compares the probabilities of an image over the classes (equation 8), intra-class those of
-    a class over the batch (equation 10). The factor T^2 keeps the gradient's size as the temperature
-    rises, as in Hinton et al.
+    a class over the batch (equation 10); of several processes each compares its own part.
+    The factor T^2 keeps the gradient's size as the temperature rises, as in Hinton et al.
 
     Args:
         student_logits: ``(B, C)``; half precision is computed in float32.

@@ -56,7 +56,10 @@ def _cosines(features: Tensor) -> Tensor:
 
 
 class RKD(FeatureLoss):
-    """Park et al. 2019: distances and angles between the images of a batch."""
+    """Park et al. 2019: distances and angles between the images of a batch.
+
+    Of several processes that train together, each relates the images of its own part.
+    """
 
     name: ClassVar[str] = "rkd"
     kind = "pooled"

@@ -1,0 +1,65 @@
+"""One step of training: loss, gradient, update."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from timm.utils import dispatch_clip_grad
+from torch import nn
+from torch.nn.utils import get_total_norm
+
+from nas.config import TrainConfig
+from training.batches import Batch
+from training.divergence import DivergedError
+from training.processes import Processes
+from training.state import TrainingState
+
+#: From the network and the batch to a scalar. One that is a module is trained along with the network.
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+def train_step(
+    state: TrainingState,
+    batch: Batch,
+    loss: Loss,
+    recipe: TrainConfig,
+    update: int,
+    processes: Processes,
+) -> float:
+    """Update the weights once; returns the mean loss over the step's images.
+
+    Every process has a part of the images. The parts' losses are weighted with their sizes and the
+    gradients summed, so all processes make the update that one would have made. (DistributedDataParallel
+    would not do: losses on features call other methods of the network than ``forward``.)
+
+    Args:
+        state: changed.
+        batch: this process's part.
+        loss: mean over a batch.
+        recipe: how.
+        update: number of the step, from the start of the training.
+        processes: that train together.
+
+    Raises:
+        DivergedError: the loss or the gradient is not finite; in all processes.
+    """
+    state.scheduler.step_update(update)
+    value = loss(state.model, batch) * batch.share
+    state.optimizer.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    mean = value.detach()
+    gradients = [weight.grad for weight in state.trained if weight.grad is not None]
+    processes.sum_([mean, *gradients])
+    norm = get_total_norm(gradients)
+    if recipe.clip_grad:
+        dispatch_clip_grad(state.trained, recipe.clip_grad)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update(state.model, step=update)
+    number = mean.item()
+    for what, size in (("loss", number), ("norm of the gradient", norm.item())):
+        if not math.isfinite(size):
+            raise DivergedError(f"the {what} became {size}")
+    return number
