@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -13,8 +12,6 @@ from nas.strategies.encoding import Codes, Encoding
 
 Point = tuple[int, ...]
 
-_CACHED = 50_000  # networks whose costs are kept
-
 
 @dataclass(frozen=True)
 class Candidates:
@@ -22,7 +19,7 @@ class Candidates:
 
     Attributes:
         points: canonical.
-        codes: ``(points, columns)``.
+        codes: ``(points, columns + features)``.
         costs: metric to ``(points,)``, for goals in closed form.
     """
 
@@ -49,7 +46,7 @@ class Catalogue:
     Args:
         encoding: of the points.
         objectives: their goals and limits in closed form are looked up.
-        costs: params and macs of a point.
+        costs: params and macs of a point; asked for again and again.
     """
 
     def __init__(
@@ -58,7 +55,7 @@ class Catalogue:
         self._encoding = encoding
         self._limits = [limit for limit in objectives.limits if limit.metric in COSTS]
         self._goals = [name for name in objectives.names if name in COSTS]
-        self._costs = lru_cache(_CACHED)(costs)
+        self._costs = costs
 
     def describe(self, points: Iterable[Point]) -> Candidates:
         """Candidates for ``points``, each once, whether or not within the limits."""

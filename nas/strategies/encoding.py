@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from nas.spaces.base import Decision
 
-Codes = np.ndarray  # (points, columns) of 0 and 1
+Codes = np.ndarray  # (points, columns) of 0 and 1, and then the features
 Points = np.ndarray  # (points, decisions) option indices
+Feature = Callable[[tuple[int, ...]], float]  # of a point
 
 
 @dataclass(frozen=True)
@@ -22,31 +23,41 @@ class Encoding:
     distance is that they differ and half is how many options lie between them, so that 3 and 5 are
     closer than 3 and 7. Both are l1 distances between binary codes: one-hot for the first, "at least
     this large" (thermometer) for the second; so the distances of many points are one matrix product.
+    Features of the points may ride along; they do not count towards distances.
 
     Attributes:
         tables: per decision, the code of each option, ``(options, columns of the decision)``.
         decision: ``(columns,)``, the decision that a column belongs to.
         scale: ``(columns,)``, what a difference in a column adds to the decision's distance.
+        extra: the features.
     """
 
     tables: tuple[np.ndarray, ...]
     decision: np.ndarray
     scale: np.ndarray
+    extra: tuple[Feature, ...] = ()
 
     @classmethod
-    def of(cls, decisions: Sequence[Decision]) -> Encoding:
+    def of(cls, decisions: Sequence[Decision], extra: Sequence[Feature] = ()) -> Encoding:
         """The encoding of a space's decisions; does not depend on the order of their options."""
         coded = [_code(decision.options) for decision in decisions]
         return cls(
             tuple(table for table, _ in coded),
             np.repeat(np.arange(len(coded)), [len(scale) for _, scale in coded]),
             np.concatenate([scale for _, scale in coded]),
+            tuple(extra),
         )
 
     def __call__(self, points: Sequence[Sequence[int]] | Points) -> Codes:
-        """Codes of ``points``, ``(points, decisions)``, as ``(points, columns)``."""
+        """Codes of ``points``, ``(points, decisions)``, as ``(points, columns + features)``."""
         array = np.asarray(points, dtype=np.intp).reshape(-1, len(self.tables))
-        return np.concatenate([table[array[:, place]] for place, table in enumerate(self.tables)], axis=1)
+        coded = [table[array[:, place]] for place, table in enumerate(self.tables)]
+        extra = [[feature(tuple(point)) for point in array.tolist()] for feature in self.extra]
+        return np.concatenate([*coded, np.array(extra).reshape(len(extra), len(array)).T], axis=1)
+
+    def features(self, codes: Codes) -> np.ndarray:
+        """The features that ride along with ``codes``, ``(points, features)``."""
+        return codes[:, len(self.scale) :]
 
     def distance(self, ones: Codes, others: Codes, weights: np.ndarray) -> np.ndarray:
         """Sum over decisions of weight times distance, ``(ones, others)``.
@@ -56,6 +67,7 @@ class Encoding:
             others: codes.
             weights: ``(decisions,)``.
         """
+        ones, others = ones[:, : len(self.scale)], others[:, : len(self.scale)]
         column = weights[self.decision] * self.scale
         # |a - b| = a + b - 2 a b for a, b in {0, 1}
         total = np.add.outer(ones @ column, others @ column)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Unpack
 
 import numpy as np
 
+from nas.errors import UserError
 from nas.objectives import COSTS, METRICS, Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.base import Strategy
@@ -23,6 +26,7 @@ _SAMPLES = 64  # random candidates where the space is too large to take every po
 _STARTS = 4  # best points whose neighbours are candidates, and where local search starts
 _CLIMBS = 4  # steps of local search
 _KEPT = 32  # candidates after each step
+_CACHED = 50_000  # networks whose costs are kept
 
 
 class Gp(Strategy):
@@ -37,6 +41,11 @@ class Gp(Strategy):
 
     Args:
         startup: trials before the process takes over, spread over the space.
+        trend: expect metrics to change linearly with the logarithms of params and macs, by slopes that
+            are learned; choices then explain what is left. Finds good networks in fewer trials.
+
+    Raises:
+        UserError: ``startup`` is less than 1, or ``trend`` neither true nor false.
     """
 
     def __init__(
@@ -45,11 +54,16 @@ class Gp(Strategy):
         objectives: Objectives,
         *,
         startup: int = 10,
+        trend: bool = False,
         **given: Unpack[Given],
     ) -> None:
         super().__init__(space, objectives, **given)
         self._startup = whole_number("gp", "startup", startup, minimum=1)
-        self._encoding = Encoding.of(space.decisions)
+        if not isinstance(trend, bool):
+            raise UserError(f"strategy 'gp': trend is true or false, got {trend!r}")
+        costs = lru_cache(_CACHED)(lambda point: self._costs(space.decode(point)))
+        logarithms = [partial(_logarithm, costs, metric) for metric in COSTS]
+        self._encoding = Encoding.of(space.decisions, logarithms if trend else ())
         limited = {limit.metric: METRICS[limit.metric] for limit in objectives.limits}
         goals = {goal.metric: goal.maximize for goal in objectives.goals}
         self._learners = {
@@ -57,9 +71,7 @@ class Gp(Strategy):
             for metric, maximize in (limited | goals).items()
             if metric not in COSTS
         }
-        self._catalogue = Catalogue(
-            self._encoding, objectives, lambda point: self._costs(space.decode(point))
-        )
+        self._catalogue = Catalogue(self._encoding, objectives, costs)
         self._told: dict[Point, bool] = {}  # whether it ever completed
         self._everything: Candidates | None = None
         self._ranking: Iterator[Point] = iter(())
@@ -140,3 +152,7 @@ class Gp(Strategy):
         if self._everything is None:
             self._everything = self._catalogue.allowed(self.space.points())
         return self._everything
+
+
+def _logarithm(costs: Callable[[Point], Mapping[str, float]], metric: str, point: Point) -> float:
+    return math.log(costs(point)[metric])

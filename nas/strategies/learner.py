@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from nas.strategies.encoding import Encoding
 from nas.strategies.surrogate import Hyperparameters, Posterior, fit
+from nas.strategies.trend import Trend
 
 _CAPACITY = 400  # observations that the process is conditioned on
 _FIT_CAPACITY = 250  # observations that its hyperparameters are fitted to
@@ -101,7 +102,8 @@ class Learner:
         kept = thinned(scores, _CAPACITY)
         scale = Scale.of(scores[kept])
         codes = self._encoding([self.points[index] for index in kept])
-        return Posterior(self._encoding, self._fitted[1], codes, scale(scores[kept])), scale
+        trend = Trend.of(self._encoding.features(codes))
+        return Posterior(self._encoding, self._fitted[1], trend, codes, scale(scores[kept])), scale
 
     @property
     def active(self) -> list[tuple[int, ...]]:

@@ -10,7 +10,7 @@ section 5.4.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,8 +18,8 @@ from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 
 from nas.strategies.encoding import Codes, Encoding
+from nas.strategies.trend import Trend
 
-MEAN_VARIANCE = 1.0  # of the constant mean; targets are standardised
 _JITTER = 1e-8
 _STEPS = 60  # of L-BFGS
 _BOUND = 12.0  # on the logarithm of every hyperparameter
@@ -34,7 +34,7 @@ _NOISE = 0.15
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Of the kernel ``mean + signal * exp(-sum_d weights_d distance_d)`` and the noise.
+    """Of the kernel ``trend + signal * exp(-sum_d weights_d distance_d)`` and the noise.
 
     With one-hot codes this is the exponential Hamming kernel, a product over decisions of
     ``exp(-weights_d [x_d != y_d])``, which is the RBF kernel on one-hot vectors.
@@ -67,13 +67,14 @@ class Hyperparameters:
 
 
 def negative_log_posterior(
-    hyperparameters: Hyperparameters, distances: np.ndarray, targets: np.ndarray
+    hyperparameters: Hyperparameters, distances: np.ndarray, mean: np.ndarray, targets: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Of the hyperparameters given the targets, up to a constant (eq. 5.8), and its gradient (eq. 5.9).
 
     Args:
         hyperparameters: where.
         distances: ``(decisions, n * n)``, of each pair of observations in each decision.
+        mean: ``(n, n)``, covariance of the mean.
         targets: ``(n,)``, standardised observations.
 
     Returns:
@@ -82,7 +83,7 @@ def negative_log_posterior(
     count = len(targets)
     weights, signal, noise = hyperparameters.weights, hyperparameters.signal, hyperparameters.noise
     covariance = signal * np.exp(-(weights @ distances)).reshape(count, count)
-    lower = np.linalg.cholesky(covariance + MEAN_VARIANCE + (noise + _JITTER) * np.eye(count))
+    lower = np.linalg.cholesky(covariance + mean + (noise + _JITTER) * np.eye(count))
     alpha = cho_solve((lower, True), targets, check_finite=False)
     inner = np.outer(alpha, alpha) - cho_solve((lower, True), np.eye(count), check_finite=False)
     slope = (inner * covariance).ravel()
@@ -103,13 +104,15 @@ def fit(encoding: Encoding, codes: Codes, targets: np.ndarray) -> Hyperparameter
 
     Args:
         encoding: of ``codes``.
-        codes: ``(n, columns)``, observed points; a point observed twice is there twice.
+        codes: ``(n, columns + features)``, observed points; a point observed twice is there twice.
         targets: ``(n,)``, standardised observations.
     """
     distances = encoding.distances(codes).reshape(len(encoding.tables), -1)
+    features = encoding.features(codes)
+    mean = Trend.of(features).covariance(features, features)
     start = Hyperparameters.prior(len(encoding.tables)).logs
     found = minimize(
-        lambda logs: negative_log_posterior(Hyperparameters.of_logs(logs), distances, targets),
+        lambda logs: negative_log_posterior(Hyperparameters.of_logs(logs), distances, mean, targets),
         start,
         jac=True,
         method="L-BFGS-B",
@@ -126,12 +129,14 @@ class Posterior:
     Attributes:
         encoding: of ``codes``.
         hyperparameters: of the kernel and the noise.
-        codes: ``(n, columns)``, observed points.
+        trend: the mean.
+        codes: ``(n, columns + features)``, observed points.
         targets: ``(n,)``, standardised observations.
     """
 
     encoding: Encoding
     hyperparameters: Hyperparameters
+    trend: Trend
     codes: Codes
     targets: np.ndarray
 
@@ -139,7 +144,8 @@ class Posterior:
         """Mean and standard deviation of the noiseless function at ``codes``, ``(points,)`` each."""
         lower, whitened = self._factors
         cross = solve_triangular(lower, self._kernel(self.codes, codes), lower=True, check_finite=False)
-        variance = self.hyperparameters.signal + MEAN_VARIANCE - np.sum(cross * cross, axis=0)
+        variance = self.hyperparameters.signal + self.trend.variance(self.encoding.features(codes))
+        variance -= np.sum(cross * cross, axis=0)
         return cross.T @ whitened, np.sqrt(np.maximum(variance, 1e-12))
 
     def mean(self, codes: Codes) -> np.ndarray:
@@ -155,8 +161,8 @@ class Posterior:
         """
         if len(codes) == 0:
             return self
-        together = np.concatenate([self.codes, codes]), np.concatenate([self.targets, self.mean(codes)])
-        return Posterior(self.encoding, self.hyperparameters, *together)
+        targets = np.concatenate([self.targets, self.mean(codes)])
+        return replace(self, codes=np.concatenate([self.codes, codes]), targets=targets)
 
     @cached_property
     def _factors(self) -> tuple[np.ndarray, np.ndarray]:
@@ -169,5 +175,5 @@ class Posterior:
         kernel = self.encoding.distance(ones, others, self.hyperparameters.weights)
         np.exp(np.negative(kernel, out=kernel), out=kernel)
         kernel *= self.hyperparameters.signal
-        kernel += MEAN_VARIANCE
+        kernel += self.trend.covariance(self.encoding.features(ones), self.encoding.features(others))
         return kernel

@@ -15,8 +15,10 @@ from nas.strategies.acquisition import Estimate, FlooredImprovement, expected_im
 from nas.strategies.encoding import Encoding
 from nas.strategies.learner import Learner, Scale, fitted_size, thinned
 from nas.strategies.surrogate import Hyperparameters, Posterior, fit, negative_log_posterior
+from nas.strategies.trend import Trend
 
 NAMED = tuple(Decision(f"layer{i}", ("a", "b", "c")) for i in range(4))
+CONSTANT = Trend(np.empty(0), np.empty(0))
 
 
 def observed(count: int = 25, seed: int = 0) -> tuple[Encoding, np.ndarray, np.ndarray]:
@@ -35,7 +37,7 @@ def test_agrees_with_scikit_learn() -> None:
     kernel = ConstantKernel(1.7) * RBF(lengths) + ConstantKernel(1.0)
     oracle = GaussianProcessRegressor(kernel, alpha=0.09 + 1e-8, optimizer=None).fit(codes, targets)
     everything = encoding(np.array(np.meshgrid(*[range(3)] * 4)).reshape(4, -1).T)
-    mean, deviation = Posterior(encoding, hyperparameters, codes, targets).predict(everything)
+    mean, deviation = Posterior(encoding, hyperparameters, CONSTANT, codes, targets).predict(everything)
     expected_mean, expected_deviation = oracle.predict(everything, return_std=True)
     np.testing.assert_allclose(mean, expected_mean, atol=1e-8)
     np.testing.assert_allclose(deviation, expected_deviation, atol=1e-8)
@@ -43,8 +45,9 @@ def test_agrees_with_scikit_learn() -> None:
     def loss(hyperparameters: Hyperparameters) -> float:
         prior = Hyperparameters.prior(4).logs
         penalty = 0.5 * np.sum((hyperparameters.logs - prior) ** 2)
+        constant = np.ones((len(codes), len(codes)))
         distances = encoding.distances(codes).reshape(4, -1)
-        return negative_log_posterior(hyperparameters, distances, targets)[0] - penalty
+        return negative_log_posterior(hyperparameters, distances, constant, targets)[0] - penalty
 
     noisy = GaussianProcessRegressor(kernel + WhiteKernel(0.09), alpha=1e-8, optimizer=None)
     likelihood = noisy.fit(codes, targets).log_marginal_likelihood_value_
@@ -54,12 +57,13 @@ def test_agrees_with_scikit_learn() -> None:
 def test_gradient() -> None:
     encoding, codes, targets = observed()
     distances = encoding.distances(codes).reshape(4, -1)
+    mean = np.ones((len(codes), len(codes)))
     logs = np.log([0.2, 0.5, 1.0, 2.0, 1.7, 0.09])
 
     def value(logs: np.ndarray) -> float:
-        return negative_log_posterior(Hyperparameters.of_logs(logs), distances, targets)[0]
+        return negative_log_posterior(Hyperparameters.of_logs(logs), distances, mean, targets)[0]
 
-    gradient = negative_log_posterior(Hyperparameters.of_logs(logs), distances, targets)[1]
+    gradient = negative_log_posterior(Hyperparameters.of_logs(logs), distances, mean, targets)[1]
     np.testing.assert_allclose(gradient, approx_fprime(logs, value, 1e-7), rtol=1e-4, atol=1e-4)
 
 
@@ -76,7 +80,7 @@ def test_fit_finds_what_matters() -> None:
 
 def test_a_believed_point_lowers_the_deviation_and_keeps_the_mean() -> None:
     encoding, codes, targets = observed()
-    posterior = Posterior(encoding, Hyperparameters.prior(4), codes, targets)
+    posterior = Posterior(encoding, Hyperparameters.prior(4), CONSTANT, codes, targets)
     point = encoding([(0, 1, 2, 1)])
     mean, deviation = posterior.predict(point)
     believed_mean, believed_deviation = posterior.believing(point).predict(point)
@@ -87,7 +91,7 @@ def test_a_believed_point_lowers_the_deviation_and_keeps_the_mean() -> None:
 def test_more_observations_of_a_point_count_for_more() -> None:
     encoding = Encoding.of(NAMED)
     once, often = (
-        Posterior(encoding, Hyperparameters.prior(4), encoding([(0, 0, 0, 0)] * n), np.ones(n))
+        Posterior(encoding, Hyperparameters.prior(4), CONSTANT, encoding([(0, 0, 0, 0)] * n), np.ones(n))
         for n in (1, 10)
     )
     point = encoding([(0, 0, 0, 0)])
