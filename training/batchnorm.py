@@ -11,6 +11,8 @@ from torch import distributed, nn
 
 from training.processes import Processes
 
+_DIMENSIONS = (0, 2, 3)  # of (B, C, h, w), all but the channels
+
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d`` whose training statistics are those of all processes' images together.
@@ -28,38 +30,63 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         if self.running_mean is None or self.running_var is None or self.momentum is None:
             raise ValueError("SyncedBatchNorm2d needs running statistics with a momentum")
-        count = input.new_tensor([input.numel() / input.shape[1]])
-        total = _Sum.apply(torch.cat([input.sum((0, 2, 3)), count]))
-        size = total[-1].detach()
-        mean = total[:-1] / size
-        centred = input - mean[:, None, None]
-        # A second exchange, as the mean of the squares less the square of the mean would lose digits.
-        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / size
+        output, mean, variance, size = _Normalised.apply(input, self.weight, self.bias, self.eps)
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * size / (size - 1), self.momentum)
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            unbiased = variance * size / (size - 1)
+            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
-        scale = (variance + self.eps).rsqrt()
-        if self.affine:
-            return centred * (scale * self.weight)[:, None, None] + self.bias[:, None, None]
-        return centred * scale[:, None, None]
+        return output  # type: ignore[no-any-return]
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over the processes; so is its gradient, as every process's loss depends on the sum."""
+class _Normalised(torch.autograd.Function):
+    """Ioffe & Szegedy 2015, algorithm 1 and the gradients of section 3, with sums over all processes.
 
-    @staticmethod
-    def forward(ctx: Any, part: torch.Tensor) -> torch.Tensor:
-        total = part.clone()
-        distributed.all_reduce(total)
-        return total
+    Sums are taken in float64, as torch does on the CPU: the gradients nearly cancel in them.
+    """
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        total = gradient.contiguous().clone()
-        distributed.all_reduce(total)
-        return total
+    def forward(
+        ctx: Any,
+        input: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        eps: float,
+    ) -> tuple[torch.Tensor, ...]:
+        var, mean = (each.double() for each in torch.var_mean(input, _DIMENSIONS, correction=0))
+        count = mean.new_tensor([input.numel() / input.shape[1]])
+        totals = torch.cat([count * mean, count * (var + mean.square()), count])
+        distributed.all_reduce(totals)
+        size = totals[-1]
+        mean, square = totals[:-1].view(2, -1) / size
+        var = square - mean.square()
+        scale = (var + eps).rsqrt()
+        normal = (input - _channels(mean, input)) * _channels(scale, input)
+        ctx.save_for_backward(normal, weight, scale, size)
+        ctx.mark_non_differentiable(mean, var, size)
+        output = normal if weight is None else normal * _channels(weight, input)
+        return output if bias is None else output + _channels(bias, input), mean, var, size
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        gradient = gradients[0]
+        normal, weight, scale, size = ctx.saved_tensors
+        plain = gradient.sum(_DIMENSIONS, dtype=torch.float64)
+        along = (gradient * normal).sum(_DIMENSIONS, dtype=torch.float64)
+        totals = torch.stack([plain, along])
+        distributed.all_reduce(totals)
+        means = [_channels(each, normal) for each in totals / size]
+        factor = _channels(scale if weight is None else scale * weight, normal)
+        to_input = factor * (gradient - means[0] - normal * means[1])
+        if weight is None:
+            return to_input, None, None, None
+        return to_input, along.to(weight), plain.to(weight), None
+
+
+def _channels(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """``(C,)`` as ``(C, 1, 1)`` of the dtype of ``like``."""
+    return values.to(like.dtype)[:, None, None]
 
 
 @contextmanager
