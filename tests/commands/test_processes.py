@@ -23,6 +23,15 @@ CLI = Path(__file__).parents[2] / "cli.py"
 SGD = "--optimizer sgd --learning-rate 0.02"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """How sums are cut into threads is rounding too, which can flip a choice between epochs that are close."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def two(together, tmp_path):
     """``two("train ...")``: exit codes, and what each process said on both streams."""
