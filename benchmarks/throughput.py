@@ -35,6 +35,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from distill.objective import objective
 from nas.config import DataConfig, LossConfig, SearchConfig, TrainConfig
 from nas.evaluators import TrainEvaluator
 from nas.objectives import Objectives
@@ -79,8 +80,6 @@ class Bench:
         outputs = fill_outputs(self.teacher, self.data, Augmentation(), 1) if taught else None
         batches = self.batches(outputs)
         if taught:
-            from distill.objective import objective
-
             loss = objective(LossConfig(), 0.1, model, batches)
         else:
             loss = cross_entropy(0.1)

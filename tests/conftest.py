@@ -39,6 +39,28 @@ def tiny() -> Architecture:
 
 
 @pytest.fixture
+def diverging(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``diverging(module, name, 5)``: the loss that ``module.name`` makes is NaN at its 5th call, from 1."""
+
+    def spoil(module: Any, name: str, *calls: int) -> None:
+        real, count = getattr(module, name), 0
+
+        def make(*arguments: Any, **options: Any):
+            loss = real(*arguments, **options)
+
+            def spoiled(model, batch):
+                nonlocal count
+                count += 1
+                return loss(model, batch) * (float("nan") if count in calls else 1.0)
+
+            return spoiled
+
+        monkeypatch.setattr(module, name, make)
+
+    return spoil
+
+
+@pytest.fixture
 def together() -> Callable[..., list[Any]]:
     """Run ``work(processes)`` in processes connected as a launcher would; gives what each returned."""
     context = multiprocessing.get_context("fork")  # a new interpreter would import torch for seconds

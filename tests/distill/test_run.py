@@ -208,27 +208,8 @@ def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path
     assert "\n" not in str(error.value)
 
 
-def diverging(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
-    """The student's loss is NaN when it is called for the ``calls``-th time, from 1."""
-    real, count = distill.run.objective, 0
-
-    def make(*arguments: Any, **options: Any):
-        loss = real(*arguments, **options)
-
-        def spoiled(model, batch):
-            nonlocal count
-            count += 1
-            return loss(model, batch) * (float("nan") if count in calls else 1.0)
-
-        return spoiled
-
-    monkeypatch.setattr(distill.run, "objective", make)
-
-
-def test_a_training_that_diverges_once_goes_on_slower_and_says_so(
-    some_digits, tiny, tmp_path, monkeypatch
-):
-    diverging(monkeypatch, 5)  # three steps an epoch
+def test_a_training_that_diverges_once_goes_on_slower_and_says_so(some_digits, tiny, tmp_path, diverging):
+    diverging(distill.run, "objective", 5)  # three steps an epoch
     with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate") as said:
         metrics = train(some_digits, tiny, tmp_path / "out")
     assert len(said) == 1
@@ -240,8 +221,8 @@ def test_a_training_that_diverges_once_goes_on_slower_and_says_so(
 
 
 @pytest.mark.filterwarnings("ignore:the loss became")
-def test_a_training_that_diverges_twice_says_what_to_change(some_digits, tiny, tmp_path, monkeypatch):
-    diverging(monkeypatch, 5, 7)
+def test_a_training_that_diverges_twice_says_what_to_change(some_digits, tiny, tmp_path, diverging):
+    diverging(distill.run, "objective", 5, 7)
     with pytest.raises(UserError, match=r"epoch 2, step 2.*halved.*lower train\.learning_rate") as error:
         train(some_digits, tiny, tmp_path / "out")
     assert "\n" not in str(error.value)

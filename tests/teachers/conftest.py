@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from teachers.base import Pretrained
+from nas.architecture import Architecture
+from nas.networks import build
+from teachers.base import Pretrained, weights_digest
+from teachers.finetune import Teacher
 from teachers.wheels import WheelSource, wheel_file
-from training.preprocess import prepare
+from training.metrics import Metrics
+from training.preprocess import IMAGENET, prepare
+
+
+@pytest.fixture(scope="session")
+def teacher_of() -> Callable[..., Teacher]:
+    """``teacher_of(architecture, seed)``: a network of random weights, called ``t0`` and so on, at 32 px."""
+
+    def make(architecture: Architecture, seed: int = 0) -> Teacher:
+        torch.manual_seed(seed)
+        model = build(architecture, 10)
+        with torch.no_grad():
+            model.train()(torch.randn(16, 3, 32, 32))
+        model.eval().requires_grad_(False)
+        digest = weights_digest("tiny", model)
+        val = Metrics(0.5, 0.5, 0.5, (), ())
+        return Teacher(f"t{seed}", model, 32, IMAGENET, digest, val, "a seed", False, 1.0)
+
+    return make
 
 
 @pytest.fixture(scope="session", params=[0, 1, 2])

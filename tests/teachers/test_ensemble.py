@@ -10,14 +10,10 @@ import pytest
 import torch
 
 from nas.errors import UserError
-from nas.networks import build
-from teachers.base import weights_digest
 from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
-from teachers.finetune import Teacher
 from teachers.outputs import fill_outputs
 from training.augment import Augmentation
 from training.evaluate import logits_of, score
-from training.metrics import Metrics
 from training.preprocess import IMAGENET
 from training.signals import Signals
 
@@ -28,17 +24,6 @@ HOW = {"resolution": 32, "normalization": IMAGENET}
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path))
-
-
-def teacher_of(architecture, seed: int) -> Teacher:
-    torch.manual_seed(seed)
-    model = build(architecture, 10)
-    with torch.no_grad():
-        model.train()(torch.randn(16, 3, 32, 32))
-    model.eval().requires_grad_(False)
-    digest = weights_digest("tiny", model)
-    val = Metrics(0.5, 0.5, 0.5, (), ())
-    return Teacher(f"t{seed}", model, 32, IMAGENET, digest, val, "a seed", False, 1.0)
 
 
 def test_specs_and_weights() -> None:
@@ -77,7 +62,7 @@ def test_attention_is_averaged_over_the_levels_that_all_have() -> None:
     torch.testing.assert_close(together, 0.5 * unit[0] + 0.5 * unit[1])
 
 
-def test_two_of_the_same_are_like_one(tiny, some_digits) -> None:
+def test_two_of_the_same_are_like_one(teacher_of, tiny, some_digits) -> None:
     teacher = teacher_of(tiny, 0)
     alone = Teachers((teacher,), (1.0,))
     twice = Teachers((teacher, teacher), (0.5, 0.5))
@@ -88,7 +73,7 @@ def test_two_of_the_same_are_like_one(tiny, some_digits) -> None:
     assert twice.name == "t0*0.5,t0*0.5"
 
 
-def test_the_digest_holds_members_and_weights(tiny) -> None:
+def test_the_digest_holds_members_and_weights(teacher_of, tiny) -> None:
     one, other = teacher_of(tiny, 0), teacher_of(tiny, 1)
     teams = [
         Teachers((one, other), (0.5, 0.5)),
@@ -98,7 +83,7 @@ def test_the_digest_holds_members_and_weights(tiny) -> None:
     assert len({team.digest for team in teams}) == 3
 
 
-def test_disagreement_is_the_share_of_images_in_other_classes(tiny, some_digits) -> None:
+def test_disagreement_is_the_share_of_images_in_other_classes(teacher_of, tiny, some_digits) -> None:
     train = some_digits.splits["train"]
     stored = [fill_outputs(teacher_of(tiny, seed), some_digits, AUGMENTATION, 1) for seed in (0, 1)]
     classes = [outputs.rows(0, "logits")[train].argmax(axis=1) for outputs in stored]

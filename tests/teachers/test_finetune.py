@@ -195,25 +195,8 @@ def test_an_interrupted_fine_tuning_goes_on(some_digits, own_cache):
     assert make(some_digits).digest == resumed.digest
 
 
-def diverging(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
-    """The loss of fine-tuning is NaN when it is called for the ``calls``-th time, from 1."""
-    real, count = teachers.finetune.cross_entropy, 0
-
-    def make(smoothing: float):
-        loss = real(smoothing)
-
-        def spoiled(model, batch):
-            nonlocal count
-            count += 1
-            return loss(model, batch) * (float("nan") if count in calls else 1.0)
-
-        return spoiled
-
-    monkeypatch.setattr(teachers.finetune, "cross_entropy", make)
-
-
-def test_a_fine_tuning_that_diverges_once_goes_on_slower(some_digits, own_cache, monkeypatch):
-    diverging(monkeypatch, 5)  # three steps an epoch
+def test_a_fine_tuning_that_diverges_once_goes_on_slower(some_digits, own_cache, diverging):
+    diverging(teachers.finetune, "cross_entropy", 5)  # three steps an epoch
     with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate"):
         first = make(some_digits)
     (rollback,) = first.rollbacks
@@ -222,8 +205,8 @@ def test_a_fine_tuning_that_diverges_once_goes_on_slower(some_digits, own_cache,
 
 
 @pytest.mark.filterwarnings("ignore:the loss became")
-def test_a_fine_tuning_that_diverges_twice_is_one_line(some_digits, own_cache, monkeypatch):
-    diverging(monkeypatch, 5, 7)
+def test_a_fine_tuning_that_diverges_twice_is_one_line(some_digits, own_cache, diverging):
+    diverging(teachers.finetune, "cross_entropy", 5, 7)
     with pytest.raises(
         UserError, match=r"epoch 2, step 2.*halved.*lower teacher\.learning_rate"
     ) as error:

@@ -11,13 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from nas.networks import build
-from teachers.base import weights_digest
 from teachers.finetune import Teacher
 from teachers.outputs import LiveOutputs, StoredOutputs, fill_outputs
 from training.augment import Augmentation
 from training.batches import Batches, augmented
-from training.metrics import Metrics
 from training.preprocess import IMAGENET, Normalization, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -32,20 +29,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def teacher_of(tiny, seed: int = 0, resolution: int = 40) -> Teacher:
-    torch.manual_seed(seed)
-    model = build(tiny, 10)
-    with torch.no_grad():
-        model.train()(torch.randn(16, 3, 32, 32))
-    model.eval().requires_grad_(False)
-    digest = weights_digest("tiny", model)
-    val = Metrics(0.5, 0.5, 0.5, (), ())
-    return Teacher("tiny", model, resolution, NORMALIZATION, digest, val, "a seed", False, 1.0)
+def at_40(teacher: Teacher) -> Teacher:
+    return replace(teacher, resolution=40, normalization=NORMALIZATION)
 
 
 @pytest.fixture(scope="module")
-def teacher(tiny) -> Teacher:
-    return teacher_of(tiny)
+def teacher(teacher_of, tiny) -> Teacher:
+    return at_40(teacher_of(tiny))
 
 
 def test_they_are_those_of_a_direct_forward_pass(teacher, some_digits):
@@ -138,10 +128,10 @@ def test_a_damaged_view_is_computed_again(teacher, some_digits, damage):
 
 
 @pytest.mark.parametrize("change", ["teacher", "resolution", "data", "augmentation", "normalisation"])
-def test_whatever_changes_the_logits_changes_the_folder(teacher, tiny, some_digits, change):
+def test_whatever_changes_the_logits_changes_the_folder(teacher, teacher_of, tiny, some_digits, change):
     fill_outputs(teacher, some_digits, AUGMENTATION, 1)
     taught, data, augmentation = {
-        "teacher": (teacher_of(tiny, seed=1), some_digits, AUGMENTATION),
+        "teacher": (at_40(teacher_of(tiny, seed=1)), some_digits, AUGMENTATION),
         "resolution": (replace(teacher, resolution=32), some_digits, AUGMENTATION),
         "data": (teacher, replace(some_digits, digest="other"), AUGMENTATION),
         "augmentation": (teacher, some_digits, Augmentation(magnitude=3, flip=False)),
