@@ -44,9 +44,12 @@ class Cost:
 
 def cost(architecture: Architecture, num_classes: int) -> Cost:
     """Exact cost of ``build(architecture, num_classes)``."""
-    layers = zip(architecture.layers, architecture.shapes, strict=True)
-    costs = [layer_cost(layer, shape, num_classes) for layer, shape in layers]
-    return Cost(sum(each.params for each in costs), sum(each.macs for each in costs))
+    params = macs = 0
+    for layer, shape in zip(architecture.layers, architecture.shapes, strict=True):
+        each = layer_cost(layer, shape, num_classes)
+        params += each.params
+        macs += each.macs
+    return Cost(params, macs)
 
 
 @lru_cache(1 << 15)  # a search asks for the same few thousand again and again

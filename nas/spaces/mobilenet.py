@@ -66,10 +66,8 @@ class MobileNet(SearchSpace):
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Where rounding to 8 makes two channel factors equal, the first stands for both."""
         point = [int(choice) for choice in choices]
-        for number in range(len(_STAGES)):
-            place = 2 + len(_GENES) * number + _GENES.index("channels")
-            widths = _widths(number, point[1])
-            point[place] = widths.index(widths[point[place]])
+        for place, first in _first_factors(point[1]):
+            point[place] = first[point[place]]
         return tuple(point)
 
     def decode(self, choices: Sequence[int]) -> Architecture:
@@ -83,6 +81,17 @@ class MobileNet(SearchSpace):
             blocks += _blocks(number, width, tuple(genes))
         head = Conv(_HEAD * blocks[-1].out, 1, activation="Hardswish")
         return classifier(resolution, (stem, *blocks, head))
+
+
+@cache
+def _first_factors(width: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Per stage the place of its channel factor, and for each factor the first with as many channels."""
+    found = []
+    for number in range(len(_STAGES)):
+        place = 2 + len(_GENES) * number + _GENES.index("channels")
+        widths = _widths(number, width)
+        found.append((place, tuple(widths.index(channels) for channels in widths)))
+    return tuple(found)
 
 
 @cache

@@ -54,7 +54,7 @@ class Gp(Strategy):
         objectives: Objectives,
         *,
         startup: int = 10,
-        trend: bool = False,
+        trend: bool = True,
         **given: Unpack[Given],
     ) -> None:
         super().__init__(space, objectives, **given)

@@ -99,12 +99,13 @@ def test_a_believed_point_keeps_the_mean() -> None:
     assert posterior.believing(point).mean(point) == pytest.approx(posterior.mean(point))
 
 
+@pytest.mark.parametrize("trend", [True, False])
 @pytest.mark.parametrize("space", ["macro", "mobilenet"])
-def test_a_resumed_search_goes_on_as_it_would_have(space: str) -> None:
+def test_a_resumed_search_goes_on_as_it_would_have(space: str, trend: bool) -> None:
     objectives = Objectives.parse(["f1:max"], ["params<=200k"] if space == "mobilenet" else [])
 
     def made() -> Gp:
-        return Gp(nas.spaces.load(space)(), objectives, num_classes=10, startup=4, trend=True)
+        return Gp(nas.spaces.load(space)(), objectives, num_classes=10, startup=4, trend=trend)
 
     first, again = made(), made()
     for _ in range(8):
