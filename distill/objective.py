@@ -94,7 +94,7 @@ class Objective(nn.Module):
         student = signals_of(model, batch.images, () if self.kind is None else (self.kind,))
         weight = self.config.weight
         soft = self.logit_loss(student.logits, teacher.logits, batch.labels)
-        hard = adjusted_cross_entropy(student.logits, batch.labels, self.offsets)
+        hard = adjusted_cross_entropy(student.logits, batch.targets, self.offsets)
         total = weight * soft + (1 - weight) * hard
         if self.kind is None:
             return total

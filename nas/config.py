@@ -40,12 +40,22 @@ class AugmentConfig(_Model):
         magnitude: RandAugment magnitude, 0 to 30.
         flip: horizontal flip; ``None``: wherever the data set allows it.
         cutout: side of the erased square as a share of the image's; 0 turns it off.
+        cutmix: share of the images that carry a patch of another training image; 0 turns it off.
+        mixup: share of the images that are blended with another training image; 0 turns it off.
     """
 
     operations: Annotated[int, Field(ge=0, le=8)] = 2
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
     flip: bool | None = None
     cutout: Annotated[float, Field(ge=0, le=1)] = 0.25
+    cutmix: Annotated[float, Field(ge=0, le=1)] = 0.0
+    mixup: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> AugmentConfig:
+        if self.cutmix + self.mixup > 1:
+            raise ValueError("cutmix and mixup are shares of the images: together at most 1")
+        return self
 
 
 class TrainConfig(_Model):

@@ -83,6 +83,7 @@ def prepare_teacher(
 
     A network that Minnow trained on the same classes is taken as it is. Anything else gets a new head
     and is fine-tuned; the result is cached, and an interrupted fine-tuning goes on where it stopped.
+    It is fine-tuned on whole images, so that students with and without mixtures share it.
 
     Raises:
         UserError: no such teacher, one trained for other classes, or a fine-tuning that diverged twice.
@@ -93,6 +94,7 @@ def prepare_teacher(
     resolution = config.resolution or default_resolution(pretrained.resolution, data.size)
     recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
     recipe = decided(recipe, len(data.splits["train"]), TEACHER)
+    augment = augment.model_copy(update={"cutmix": 0.0, "mixup": 0.0})
     key = _key(pretrained, data, resolution, recipe, augment)
     folder = cache_dir() / "teachers" / key
     model = pretrained.model

@@ -53,6 +53,8 @@ class Augmentation:
         magnitude: their strength, 0..30 (the 31 bins of torchvision's RandAugment).
         flip: mirror every second image.
         cutout: side of the grey CutOut square as a share of the image side, 0..1; 0 for none.
+        cutmix: share of the images that carry a patch of another one, 0..1.
+        mixup: share of the images that are blended with another one, 0..1.
 
     Raises:
         UserError: a value out of range.
@@ -62,6 +64,8 @@ class Augmentation:
     magnitude: int = 9
     flip: bool = True
     cutout: float = 0.25
+    cutmix: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         if self.operations < 0:
@@ -70,11 +74,22 @@ class Augmentation:
             raise UserError(f"augmentation magnitude is {self.magnitude}: choose 0 to {MAX_MAGNITUDE}")
         if not 0 <= self.cutout <= 1:
             raise UserError(f"augmentation cutout is {self.cutout}: choose a share from 0 to 1")
+        if min(self.cutmix, self.mixup) < 0 or self.cutmix + self.mixup > 1:
+            raise UserError(
+                f"augmentation cutmix is {self.cutmix} and mixup {self.mixup}: they are shares of the "
+                f"images, 0 or more and together at most 1"
+            )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether some images carry part of another one."""
+        return self.cutmix + self.mixup > 0
 
     @property
     def key(self) -> str:
         """Digest of the settings: equal keys make equal pixels."""
-        settings = repr((_VERSION, *astuple(self)))
+        *alone, cutmix, mixup = astuple(self)
+        settings = repr((_VERSION, *alone, *((cutmix, mixup) if self.mixes else ())))
         return hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
 
 
@@ -141,7 +156,7 @@ def augment(
         _apply_round(batch, operation[indices], negative[indices], settings.magnitude)
     if settings.cutout > 0:
         side = round(settings.cutout * batch.shape[-1])
-        hole = cutout_mask(draws.centre[:, indices], batch.shape[-1], side)
+        hole = square_mask(draws.centre[:, indices], batch.shape[-1], side)
         batch.masked_fill_(hole.to(batch.device), _GREY)
     return batch
 
@@ -211,15 +226,16 @@ def _translate(images: torch.Tensor, name: str, pixels: int) -> torch.Tensor:
     return moved
 
 
-def cutout_mask(centre: np.ndarray, size: int, side: int) -> torch.Tensor:
+def square_mask(centre: np.ndarray, size: int, side: int | np.ndarray) -> torch.Tensor:
     """Squares of ``side`` pixels around ``centre``, cut off at the border: (B, 1, S, S) bool.
 
     Args:
         centre: (2, B) row and column as a share of the image side, in 0..1.
         size: image side S, pixels.
-        side: of the square, pixels.
+        side: of the squares, pixels; one for all or (B,).
     """
-    first = np.floor(centre * size).astype(np.int64)[..., None] - side // 2
-    inside = (np.arange(size) >= first) & (np.arange(size) < first + side)
+    sides = np.asarray(side)[..., None]
+    first = np.floor(centre * size).astype(np.int64)[..., None] - sides // 2
+    inside = (np.arange(size) >= first) & (np.arange(size) < first + sides)
     rows, columns = torch.from_numpy(inside[0]), torch.from_numpy(inside[1])
     return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -82,7 +82,7 @@ def loss_offsets(config: BalanceConfig, data: ImageSet) -> torch.Tensor | None:
 
 def adjusted_cross_entropy(
     logits: torch.Tensor,
-    labels: torch.Tensor,
+    targets: torch.Tensor,
     offsets: torch.Tensor | None,
     smoothing: float = 0.0,
 ) -> torch.Tensor:
@@ -98,16 +98,16 @@ def adjusted_cross_entropy(
 
     Args:
         logits: ``(B, C)``.
-        labels: ``(B,)`` int64.
+        targets: ``(B,)`` int64 labels, or ``(B, C)`` class shares.
         offsets: ``(C,)``, tau log pi; ``None``: the usual cross-entropy.
         smoothing: in 0..1.
     """
     if offsets is None:
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
     offsets = offsets.to(logits)
-    target = F.one_hot(labels, len(offsets)).to(logits)
-    target = torch.lerp(target, offsets.softmax(0).expand_as(target), smoothing)
-    return F.cross_entropy(logits + offsets, target)
+    shares = targets if targets.ndim == 2 else F.one_hot(targets, len(offsets)).to(logits)
+    shares = torch.lerp(shares, offsets.softmax(0).expand_as(shares), smoothing)
+    return F.cross_entropy(logits + offsets, shares)
 
 
 def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from training.augment import Augmentation, augment
 from training.balance import balanced_order
 from training.images import ImageSet
 from training.length import steps_per_epoch
+from training.mixing import Mixture, mixture
 from training.preprocess import Normalization, prepare
 from training.processes import ALONE, Processes
 from training.signals import Signals
@@ -45,12 +46,19 @@ class Batch:
         labels: ``(B,)`` int64.
         teacher: what the teacher says about the same pixels, if there is one.
         others: images of the step that other processes have.
+        mixed: ``(B, C)`` float32, class shares where images carry part of another one.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     teacher: Signals | None
     others: int = 0
+    mixed: torch.Tensor | None = None
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """What cross-entropy takes: the class shares of mixtures, else the labels."""
+        return self.labels if self.mixed is None else self.mixed
 
     @property
     def step_size(self) -> int:
@@ -129,7 +137,15 @@ class Batches:
                 labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
                 teacher=None if self.outputs is None else self.outputs(view, indices, pixels),
                 others=len(whole) - len(indices),
+                mixed=self._mixed(indices, view),
             )
+
+    def _mixed(self, indices: np.ndarray, view: int) -> torch.Tensor | None:
+        if not self.augmentation.mixes:
+            return None
+        data = self.data
+        found = _mixture(data, indices, view, self.augmentation)
+        return found.targets(data.labels, indices, data.num_classes).to(self.device)
 
 
 def stored(data: ImageSet, indices: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -140,11 +156,31 @@ def stored(data: ImageSet, indices: np.ndarray, device: torch.device) -> torch.T
 def augmented(
     data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation, device: torch.device
 ) -> torch.Tensor:
-    """View ``view`` of images, ``(B, 3, S, S)`` uint8: the same pixels for whoever asks."""
-    return augment(
+    """View ``view`` of images, ``(B, 3, S, S)`` uint8: the same pixels for whoever asks.
+
+    What an image is mixed with is an image of the training split as it is stored, so that mixing costs
+    hardly more than copying.
+    """
+    pixels = augment(
         stored(data, indices, device),
         indices,
         total=len(data.images),
+        view=view,
+        seed=DATA_SEED,
+        settings=augmentation,
+    )
+    if not augmentation.mixes:
+        return pixels
+    found = _mixture(data, indices, view, augmentation)
+    return found.apply(pixels, stored(data, found.partners, device))
+
+
+def _mixture(data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation) -> Mixture:
+    return mixture(
+        indices,
+        data.splits["train"],
+        total=len(data.images),
+        size=data.size,
         view=view,
         seed=DATA_SEED,
         settings=augmentation,
@@ -154,4 +190,6 @@ def augmented(
 def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:
     """The configured augmentation; images are only mirrored where that keeps their meaning."""
     flip = data.flip if config.flip is None else config.flip
-    return Augmentation(config.operations, config.magnitude, flip, config.cutout)
+    return Augmentation(
+        config.operations, config.magnitude, flip, config.cutout, config.cutmix, config.mixup
+    )

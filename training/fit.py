@@ -86,7 +86,7 @@ def cross_entropy(smoothing: float, offsets: torch.Tensor | None = None) -> Loss
     """
 
     def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return adjusted_cross_entropy(model(batch.images), batch.labels, offsets, smoothing)
+        return adjusted_cross_entropy(model(batch.images), batch.targets, offsets, smoothing)
 
     return loss
 

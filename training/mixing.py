@@ -1,0 +1,127 @@
+"""CutMix and mixup: an image carries part of another one, and its label says how much.
+
+Every choice depends only on (seed, image index, view), as in :mod:`training.augment`. So a teacher looks
+at a mixture once, and a student learns what the teacher said about exactly that mixture.
+
+Sources: CutMix, Yun et al. 2019, https://arxiv.org/abs/1905.04899; mixup, Zhang et al. 2018,
+https://arxiv.org/abs/1710.09412; both with alpha = 1, so shares are uniform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from training.augment import Augmentation, square_mask
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random choices of one view for every image of a set, each ``(total,)`` in 0..1.
+
+    Attributes:
+        kind: below cutmix: CutMix; above that, below cutmix + mixup: mixup.
+        partner: which image it is mixed with, as a share of the way through the training split.
+        other: the partner's share.
+        centre: ``(2, total)``, row and column of the patch.
+    """
+
+    kind: np.ndarray
+    partner: np.ndarray
+    other: np.ndarray
+    centre: np.ndarray
+
+
+@lru_cache(maxsize=4)
+def draw(total: int, view: int, seed: int) -> Draws:
+    """Draw view ``view`` of ``total`` images; each kind of choice has its own stream."""
+    kinds = [np.random.default_rng([seed, view, 100 + kind]) for kind in range(4)]
+    kind, partner, other = (rng.random(total) for rng in kinds[:3])
+    draws = Draws(kind, partner, other, kinds[3].random((2, total)))
+    for array in (draws.kind, draws.partner, draws.other, draws.centre):
+        array.flags.writeable = False  # shared by every caller of this cached function
+    return draws
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a view of some images is mixed from.
+
+    Attributes:
+        partners: ``(B,)`` index of the other image; the image itself where nothing is mixed.
+        patches: ``(B, 1, S, S)`` bool, which pixels are the partner's.
+        blends: ``(B,)`` float32, the partner's weight in all pixels.
+        own: ``(B,)`` float32, the image's own share of the result, in 0..1.
+    """
+
+    partners: np.ndarray
+    patches: torch.Tensor
+    blends: torch.Tensor
+    own: torch.Tensor
+
+    def apply(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        """The mixtures, ``(B, 3, S, S)`` uint8.
+
+        Args:
+            images: ``(B, 3, S, S)`` uint8.
+            others: of the same shape, the partners.
+        """
+        mixed = torch.where(self.patches.to(images.device), others, images)
+        rows = self.blends.nonzero()[:, 0].to(images.device)
+        if len(rows):
+            weights = self.blends.to(images.device)[rows, None, None, None]
+            blended = torch.lerp(images[rows].float(), others[rows].float(), weights)
+            mixed[rows] = blended.round_().to(torch.uint8)
+        return mixed
+
+    def targets(self, labels: np.ndarray, indices: np.ndarray, classes: int) -> torch.Tensor:
+        """Class shares of the mixtures, ``(B, classes)`` float32.
+
+        Args:
+            labels: ``(N,)`` of the whole set.
+            indices: ``(B,)`` of the images.
+            classes: how many there are.
+        """
+        found = torch.zeros(len(indices), classes)
+        rows = torch.arange(len(indices))
+        found[rows, torch.from_numpy(labels[indices])] = self.own
+        found[rows, torch.from_numpy(labels[self.partners])] += 1 - self.own
+        return found
+
+
+def mixture(
+    indices: np.ndarray,
+    train: np.ndarray,
+    *,
+    total: int,
+    size: int,
+    view: int,
+    seed: int,
+    settings: Augmentation,
+) -> Mixture:
+    """What view ``view`` of the images ``indices`` is mixed from.
+
+    Args:
+        indices: ``(B,)`` in 0..total-1.
+        train: the training split, where partners come from.
+        total: images in the set.
+        size: image side, pixels.
+        view: of the augmentation.
+        seed: of the augmentation.
+        settings: how many images are mixed.
+    """
+    draws = draw(total, view, seed)
+    kind, other = draws.kind[indices], draws.other[indices]
+    cut = kind < settings.cutmix
+    blended = ~cut & (kind < settings.cutmix + settings.mixup)
+    partners = train[(draws.partner[indices] * len(train)).astype(np.int64)]
+    sides = np.where(cut, np.round(np.sqrt(other) * size), 0).astype(np.int64)
+    patches = square_mask(draws.centre[:, indices], size, sides)
+    blends = np.where(blended, other, 0)
+    own = 1 - patches.float().mean(dim=(1, 2, 3)) - torch.from_numpy(blends).float()
+    return Mixture(
+        np.where(cut | blended, partners, indices), patches, torch.from_numpy(blends).float(), own
+    )
