@@ -17,6 +17,7 @@ from commands.options import (
     Balance,
     Batch,
     Clip,
+    CutMix,
     Data,
     FeatureOption,
     Features,
@@ -25,6 +26,7 @@ from commands.options import (
     LossName,
     LossOption,
     LossWeight,
+    MixUp,
     Optimizer,
     Patience,
     Rate,
@@ -270,6 +272,8 @@ def distill(
     clip_grad: Clip = None,
     patience: Patience = None,
     views: Views = None,
+    cutmix: CutMix = None,
+    mixup: MixUp = None,
     live_teacher: Annotated[
         bool,
         Option(
@@ -311,6 +315,8 @@ def distill(
             "train.clip_grad": clip_grad,
             "train.patience": patience,
             "train.views": views,
+            "augment.cutmix": cutmix,
+            "augment.mixup": mixup,
             "seed": seed,
         },
         student=student,
@@ -349,6 +355,8 @@ def train(
     clip_grad: Clip = None,
     patience: Patience = None,
     views: Views = None,
+    cutmix: CutMix = None,
+    mixup: MixUp = None,
     config: Settings = None,
 ) -> None:
     """Train a network without a teacher: what it can do alone.
@@ -370,6 +378,8 @@ def train(
             "train.clip_grad": clip_grad,
             "train.patience": patience,
             "train.views": views,
+            "augment.cutmix": cutmix,
+            "augment.mixup": mixup,
             "seed": seed,
         },
         student=model,

@@ -85,6 +85,21 @@ Views = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+CutMix = Annotated[
+    float | None,
+    Option(
+        help="Share of the images, 0 to 1, that carry a patch of another one; labels and teacher answer for "
+        "both. For long trainings. (default: 0.0)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+MixUp = Annotated[
+    float | None,
+    Option(
+        help="Share of the images, 0 to 1, that are blended with another one. (default: 0.0)",
+        rich_help_panel=_TRAINING,
+    ),
+]
 TeacherSide = Annotated[
     int | None,
     Option(

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from nas.errors import UserError
 from teachers.finetune import Teacher
 from teachers.outputs import StoredOutputs
-from training.batches import Outputs
+from training.batches import Look, Outputs
 from training.evaluate import logits_of, score
 from training.images import ImageSet
 from training.metrics import Metrics
@@ -103,9 +103,9 @@ class Ensemble:
     members: tuple[Outputs, ...]
     weights: tuple[float, ...]
 
-    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+    def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
         """What they say together."""
-        said = [member(view, indices, pixels) for member in self.members]
+        said = [member(view, indices, look) for member in self.members]
         attention = [each.attention for each in said if each.attention is not None]
         pooled = [each.pooled for each in said if each.pooled is not None]
         return Signals(

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import torch
 from nas.files import write_bytes
 from teachers.finetune import Teacher
 from training.augment import Augmentation
-from training.batches import DATA_SEED, augmented
+from training.batches import Look
 from training.cache import cache_dir, explained
 from training.images import ImageSet
 from training.preprocess import prepare
 from training.signals import Kind, Signals, signals_of
+from training.views import DATA_SEED, augmented
 
 _BATCH = 128
 
@@ -39,14 +41,14 @@ class StoredOutputs:
     images: int
     kinds: tuple[Kind, ...] = ("logits",)
 
-    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
-        """What the teacher said about these images under a view.
+    def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
+        """What the teacher said about these images under a view, on the CPU.
 
         Raises:
             FileNotFoundError: the view was never filled, or is damaged.
         """
         found = {kind: self.rows(view, kind)[indices].astype(np.float32) for kind in self.kinds}
-        return Signals(**{kind: torch.from_numpy(rows).to(pixels.device) for kind, rows in found.items()})
+        return Signals(**{kind: torch.from_numpy(rows) for kind, rows in found.items()})
 
     def path(self, view: int, kind: Kind) -> Path:
         """File of a view."""
@@ -88,9 +90,9 @@ class LiveOutputs:
     teacher: Teacher
     kinds: tuple[Kind, ...] = ("logits",)
 
-    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+    def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
         """What the teacher says about these pixels."""
-        images = prepare(pixels, self.teacher.resolution, self.teacher.normalization)
+        images = prepare(look(), self.teacher.resolution, self.teacher.normalization)
         with torch.no_grad():
             return signals_of(self.teacher.model, images, self.kinds)
 
@@ -157,7 +159,7 @@ def _compute(
     stored: dict[Kind, np.ndarray] = {}
     for start in range(0, len(indices), _BATCH):
         part = indices[start : start + _BATCH]
-        signals = live(view, part, augmented(data, part, view, augmentation, device))
+        signals = live(view, part, partial(augmented, data, part, view, augmentation, device))
         for kind in live.kinds:
             rows = signals.get(kind).float().cpu().numpy()
             if kind not in stored:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,29 +12,29 @@ import torch
 
 from nas.config import AugmentConfig
 from nas.errors import UserError
-from training.augment import Augmentation, augment
+from training.augment import Augmentation
 from training.balance import balanced_order
 from training.images import ImageSet
 from training.length import steps_per_epoch
-from training.mixing import Mixture, mixture
 from training.preprocess import Normalization, prepare
 from training.processes import ALONE, Processes
 from training.signals import Signals
+from training.views import augmented, mixture_of, seen
 
-#: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
-DATA_SEED = 0
+#: Gives ``(B, 3, S, S)`` uint8.
+Look = Callable[[], torch.Tensor]
 
 
 class Outputs(Protocol):
     """What a teacher says about views of training images."""
 
-    def __call__(self, view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
-        """Its signals, float32, on the device of the pixels.
+    def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
+        """Its signals, float32, on any device.
 
         Args:
             view: of the augmentation.
             indices: ``(B,)`` of the images in the whole set.
-            pixels: ``(B, 3, S, S)`` uint8, that view of them.
+            look: gives that view of them; need not be called where they were looked at before.
         """
 
 
@@ -131,60 +132,27 @@ class Batches:
             order = rng.permutation(train)
         for whole in np.array_split(order, len(self)):
             indices = self.processes.part(whole)
-            pixels = augmented(self.data, indices, view, self.augmentation, self.device)
+            pixels = seen(self.data, indices, view, self.augmentation, self.resolution, self.device)
             yield Batch(
                 images=prepare(pixels, self.resolution, self.normalization),
                 labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
-                teacher=None if self.outputs is None else self.outputs(view, indices, pixels),
+                teacher=self._said(indices, view),
                 others=len(whole) - len(indices),
                 mixed=self._mixed(indices, view),
             )
+
+    def _said(self, indices: np.ndarray, view: int) -> Signals | None:
+        if self.outputs is None:
+            return None
+        look = partial(augmented, self.data, indices, view, self.augmentation, self.device)
+        return self.outputs(view, indices, look).to(self.device)
 
     def _mixed(self, indices: np.ndarray, view: int) -> torch.Tensor | None:
         if not self.augmentation.mixes:
             return None
         data = self.data
-        found = _mixture(data, indices, view, self.augmentation)
-        return found.targets(data.labels, indices, data.num_classes).to(self.device)
-
-
-def stored(data: ImageSet, indices: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Images ``(B, 3, S, S)`` uint8 as they are stored."""
-    return torch.from_numpy(data.images[indices]).permute(0, 3, 1, 2).to(device)
-
-
-def augmented(
-    data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation, device: torch.device
-) -> torch.Tensor:
-    """View ``view`` of images, ``(B, 3, S, S)`` uint8: the same pixels for whoever asks.
-
-    What an image is mixed with is an image of the training split as it is stored, so that mixing costs
-    hardly more than copying.
-    """
-    pixels = augment(
-        stored(data, indices, device),
-        indices,
-        total=len(data.images),
-        view=view,
-        seed=DATA_SEED,
-        settings=augmentation,
-    )
-    if not augmentation.mixes:
-        return pixels
-    found = _mixture(data, indices, view, augmentation)
-    return found.apply(pixels, stored(data, found.partners, device))
-
-
-def _mixture(data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation) -> Mixture:
-    return mixture(
-        indices,
-        data.splits["train"],
-        total=len(data.images),
-        size=data.size,
-        view=view,
-        seed=DATA_SEED,
-        settings=augmentation,
-    )
+        mixture = mixture_of(data, indices, view, self.augmentation)
+        return mixture.targets(data.labels, indices, data.num_classes).to(self.device)
 
 
 def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.batches import stored
 from training.images import ImageSet
 from training.metrics import Metrics, compute_metrics
 from training.preprocess import Normalization, prepare
+from training.views import stored
 
 
 def logits_of(

@@ -44,6 +44,11 @@ class Signals:
             raise ValueError(f"these signals hold no {kind}")
         return value
 
+    def to(self, device: torch.device) -> Signals:
+        """The same on ``device``."""
+        moved = (None if each is None else each.to(device) for each in (self.pooled, self.attention))
+        return Signals(self.logits.to(device), *moved)
+
 
 def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) -> Signals:
     """One forward pass.

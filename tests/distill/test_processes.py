@@ -10,7 +10,7 @@ from distill.objective import objective
 from nas.config import LossConfig, TrainConfig
 from nas.networks import build
 from training.augment import Augmentation
-from training.batches import Batches
+from training.batches import Batches, Look
 from training.fit import fit
 from training.preprocess import IMAGENET
 from training.processes import ALONE, Processes
@@ -41,7 +41,7 @@ def test_losses_and_adapters_are_those_of_one_process(together, some_digits, tin
     rng = np.random.default_rng(0)
     logits, pooled = (torch.from_numpy(rng.normal(size=(len(some_digits.images), d))) for d in (10, 7))
 
-    def outputs(view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+    def outputs(view: int, indices: np.ndarray, look: Look) -> Signals:
         return Signals(logits[indices] + view, pooled[indices])
 
     recipe = TrainConfig(epochs=2, batch_size=50, views=2)

@@ -16,6 +16,7 @@ from nas.objectives import METRICS
 from nas.search import EvaluationError
 from nas.spaces.toy import Toy
 from nas.trial import Proposal
+from training.batches import Look
 from training.signals import Signals
 
 RECIPE = TrainConfig(epochs=5, batch_size=20, learning_rate=0.01, views=2, average=0.8)
@@ -62,7 +63,7 @@ def test_a_proposal_may_say_how_long(some_digits, proposal):
 
 
 def test_a_teacher_changes_the_result(some_digits, proposal):
-    def outputs(view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+    def outputs(view: int, indices: np.ndarray, look: Look) -> Signals:
         wrong = (some_digits.labels[indices] + 1) % 10
         return Signals(torch.from_numpy(np.eye(10, dtype=np.float32)[wrong] * 20))
 

@@ -18,10 +18,10 @@ from nas.errors import UserError
 from nas.networks import build
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.finetune import Teacher, default_resolution, prepare_teacher
-from training.batches import stored
 from training.bundle import save_bundle
 from training.evaluate import evaluate, logits_of
 from training.preprocess import IMAGENET, Normalization, prepare
+from training.views import stored
 
 NORMALIZATION = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 AUGMENT = AugmentConfig()

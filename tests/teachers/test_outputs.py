@@ -14,8 +14,9 @@ import torch
 from teachers.finetune import Teacher
 from teachers.outputs import LiveOutputs, StoredOutputs, fill_outputs
 from training.augment import Augmentation
-from training.batches import Batches, augmented
+from training.batches import Batches
 from training.preprocess import IMAGENET, Normalization, prepare
+from training.views import augmented
 
 ROOT = Path(__file__).parents[2]
 NORMALIZATION = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -69,7 +70,7 @@ def test_stored_and_live_say_the_same(teacher, some_digits, kinds):
     live = LiveOutputs(teacher, kinds)
     train = some_digits.splits["train"][:70]
     pixels = augmented(some_digits, train, 1, AUGMENTATION, CPU)
-    one, other = (outputs(1, train, pixels) for outputs in (stored, live))
+    one, other = (outputs(1, train, lambda: pixels) for outputs in (stored, live))
     for kind in ("logits", *kinds):
         torch.testing.assert_close(one.get(kind), other.get(kind), rtol=2**-9, atol=1e-4)
 

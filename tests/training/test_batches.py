@@ -10,9 +10,10 @@ import torch
 
 from nas.config import AugmentConfig
 from training.augment import Augmentation
-from training.batches import Batches, augmentation_of, augmented, stored
+from training.batches import Batches, Look, augmentation_of
 from training.preprocess import IMAGENET, prepare
 from training.signals import Signals
+from training.views import augmented, stored
 
 PLAIN = Augmentation(operations=0, flip=False, cutout=0.0)
 CPU = torch.device("cpu")
@@ -25,7 +26,7 @@ def make(data, *, augmentation=PLAIN, batch_size=64, views=4, seed=0, outputs=No
 def marks(data):
     """Teacher logits that name the image (first column) and the view (second)."""
 
-    def outputs(view: int, indices: np.ndarray, pixels: torch.Tensor) -> Signals:
+    def outputs(view: int, indices: np.ndarray, look: Look) -> Signals:
         rows = torch.zeros(len(indices), data.num_classes)
         rows[:, 0], rows[:, 1] = torch.from_numpy(indices), view
         return Signals(rows)

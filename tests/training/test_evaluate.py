@@ -9,9 +9,9 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from nas.networks import build
-from training.batches import stored
 from training.evaluate import evaluate, logits_of
 from training.preprocess import IMAGENET, prepare
+from training.views import stored
 
 HOW = {"resolution": 32, "normalization": IMAGENET}
 
