@@ -23,7 +23,6 @@ import hashlib
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +137,7 @@ def long_tailed(data: ImageSet, ratio: float) -> ImageSet:
         size = round(counts.max() * ratio ** (-rank / (data.num_classes - 1)))
         members = train[data.labels[train] == label]
         kept.append(np.random.default_rng([0, label]).permutation(members)[: max(1, size)])
-    splits = {**data.splits, "train": np.sort(np.concatenate(kept))}
-    digest = hashlib.sha256(data.digest.encode() + splits["train"].tobytes()).hexdigest()[:32]
-    return replace(data, splits=splits, digest=digest)
+    return data.resplit(train=np.sort(np.concatenate(kept)))
 
 
 def network(model: Path | None, point: str, resolution: int) -> Architecture:

@@ -88,8 +88,8 @@ Views = Annotated[
 CutMix = Annotated[
     float | None,
     Option(
-        help="Share of the images, 0 to 1, that carry a patch of another one; labels and teacher answer for "
-        "both. For long trainings. (default: 0.0)",
+        help="Share of the images, 0 to 1, that carry a patch of another one; labels and teacher answer "
+        "for both. For long trainings. (default: 0.0)",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -7,7 +7,6 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ def some_digits(digits):
     """200 of them to train on, 60 to validate, 80 to test; a content key of its own."""
     counts = {"train": 200, "val": 60, "test": 80}
     splits = {part: indices[: counts[part]] for part, indices in digits.splits.items()}
-    return replace(digits, splits=splits, digest=f"some-{digits.digest}")
+    return digits.resplit(**splits)
 
 
 @pytest.fixture(scope="session")

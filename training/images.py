@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,17 @@ class ImageSet:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    def resplit(self, **parts: np.ndarray) -> ImageSet:
+        """The same images with other splits, and a digest of its own.
+
+        Args:
+            parts: ascending (n,) int64 indices for "train", "val" or "test"; the others stay.
+        """
+        splits = {**self.splits, **parts}
+        content = [self.digest.encode(), *(indices.tobytes() for indices in splits.values())]
+        digest = hashlib.sha256(b"".join(content)).hexdigest()[:32]
+        return replace(self, splits=splits, digest=digest)
 
 
 def open_images(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,7 @@ def uneven(digits):
     train = digits.splits["train"][:300]
     rare = digits.labels[train] >= 5
     kept = np.sort(np.concatenate([train[~rare], train[rare][:15]]))
-    splits = {"train": kept, "val": digits.splits["val"], "test": digits.splits["test"][:80]}
-    return replace(digits, splits=splits, digest=f"uneven-{digits.digest}")
+    return digits.resplit(train=kept, test=digits.splits["test"][:80])
 
 
 def train(data, out: Path, mode: str, tau: float | None = None, report=None) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -41,7 +39,7 @@ def test_priors_are_the_shares_of_the_training_split_alone(digits):
     assert class_priors(LABELS, 4).tolist() == [60 / 88, 20 / 88, 6 / 88, 2 / 88]
     zeros = digits.splits["train"][digits.labels[digits.splits["train"]] == 0]
     rest = digits.splits["train"][digits.labels[digits.splits["train"]] != 0]
-    cut = replace(digits, splits={**digits.splits, "train": np.sort(np.append(rest, zeros[:3]))})
+    cut = digits.resplit(train=np.sort(np.append(rest, zeros[:3])))
     assert np.exp(log_priors(cut))[0] == pytest.approx(3 / (len(rest) + 3))
     assert np.exp(log_priors(cut)).sum() == pytest.approx(1)
 
@@ -103,7 +101,7 @@ def uneven(digits):
     train = digits.splits["train"]
     sevens = digits.labels[train] == 7
     kept = np.sort(np.append(train[~sevens], train[sevens][:8]))
-    return replace(digits, splits={**digits.splits, "train": kept})
+    return digits.resplit(train=kept)
 
 
 def test_balanced_batches_bring_the_teachers_rows_of_what_they_show(uneven):

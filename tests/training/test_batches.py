@@ -95,8 +95,8 @@ def test_another_seed_shows_the_same_pixels_of_an_image(digits):
 @pytest.mark.parametrize("images", [*range(2, 14), 63, 65, 97, 200])
 def test_no_batch_of_one(digits, images: int, batch_size: int):
     """Batch normalisation cannot train on one image."""
-    split = {**digits.splits, "train": digits.splits["train"][:images]}
-    batches = make(replace(digits, splits=split), batch_size=batch_size)
+    few = digits.resplit(train=digits.splits["train"][:images])
+    batches = make(few, batch_size=batch_size)
     sizes = [len(batch.labels) for batch in batches.epoch(0)]
     assert sum(sizes) == images and len(sizes) == len(batches)
     assert min(sizes) >= 2

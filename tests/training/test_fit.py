@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,6 @@ def test_a_finished_training_is_not_trained_again(some_digits, tmp_path):
 
 _SERVER = """
 import os, sys
-from dataclasses import replace
 from pathlib import Path
 import torch
 from nas.config import TrainConfig
@@ -159,7 +157,7 @@ from training.preprocess import IMAGENET
 torch.set_num_threads(1)  # before any work, so that a fork inherits no threads
 folder = Path(sys.argv[1])
 data = open_images("digits", cache=folder)
-data = replace(data, splits={part: indices[:300] for part, indices in data.splits.items()})
+data = data.resplit(**{part: indices[:300] for part, indices in data.splits.items()})
 
 def run(name):
     recipe = TrainConfig(epochs=8)
@@ -261,7 +259,7 @@ def test_a_training_that_spoils_itself_keeps_its_early_weights(some_digits):
 
 def test_of_equal_epochs_the_last_is_kept(some_digits):
     recipe = RECIPE.model_copy(update={"learning_rate": 1e-12})
-    data = replace(some_digits, splits={**some_digits.splits, "val": some_digits.splits["val"][:1]})
+    data = some_digits.resplit(val=some_digits.splits["val"][:1])
     fitted = train(data, recipe=recipe)
     assert len({epoch["val_f1"] for epoch in fitted.history}) == 1
     assert fitted.best_epoch == recipe.epochs

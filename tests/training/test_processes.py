@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,7 +89,7 @@ def test_layers_are_plain_again_after_an_error_too():
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_gradient_is_that_of_one_process(together, some_digits, count):
     """Steps of 7 images: 4 and 3, or 3, 2 and 2."""
-    few = replace(some_digits, splits={**some_digits.splits, "train": some_digits.splits["train"][:7]})
+    few = some_digits.resplit(train=some_digits.splits["train"][:7])
 
     def run(processes: Processes) -> tuple[float, list[np.ndarray]]:
         batches = batches_of(few, processes, 7)
