@@ -34,8 +34,9 @@ from scipy.stats import ttest_rel
 from commands.teaching import teach
 from distill.run import train_student
 from nas.architecture import Architecture
-from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig, merged
+from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
 from nas.files import write_text
+from nas.settings import merged
 from nas.spaces.mobilenet import MobileNet
 from training.images import ImageSet, open_images, options_of
 

@@ -85,6 +85,29 @@ Views = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    Option(
+        help="How the learning rate falls, by timm's name: cosine, tanh, poly (a straight line), step, "
+        "wsd (in the last fifth) or constant. (default: cosine)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    Option(
+        help="Of training: float32, bfloat16, or auto: bfloat16 on a GPU that has it. (default: auto)",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Compile = Annotated[
+    bool | None,
+    Option(
+        "--compile",
+        help="Have torch.compile make the network faster first; pays off in long trainings.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 CutMix = Annotated[
     float | None,
     Option(

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import Architecture
-from nas.config import SearchConfig, StudentConfig, parse_config, read_config
+from nas.config import SearchConfig, StudentConfig
 from nas.errors import UserError
 from nas.files import write_text
 from nas.objectives import Objectives
+from nas.settings import parse_config, read_config
 from nas.spaces.base import SearchSpace
 from nas.trial import Trial
 

@@ -23,7 +23,7 @@ from deploy.latency_cache import measure_architecture
 from distill.objective import Objective
 from distill.run import Taught
 from nas.architecture import Architecture
-from nas.config import SearchConfig, StrategyConfig, TrainConfig, to_yaml
+from nas.config import SearchConfig, StrategyConfig, TrainConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
@@ -32,6 +32,7 @@ from nas.files import write_text
 from nas.halving import Halving
 from nas.objectives import Objectives
 from nas.search import Executor, search
+from nas.settings import to_yaml
 from nas.spaces.base import SearchSpace
 from nas.store import Store, locked, open_storage
 from nas.strategies.base import Strategy

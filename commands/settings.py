@@ -8,14 +8,9 @@ from typing import Any
 
 from commands import runs
 from commands.console import say
-from nas.config import (
-    DataConfig,
-    SearchConfig,
-    StudentConfig,
-    merged,
-    read_config,
-)
+from nas.config import DataConfig, SearchConfig, StudentConfig
 from nas.errors import UserError
+from nas.settings import merged, read_config
 
 _WHERE = "command line"
 _OPTIONS = {

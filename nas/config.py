@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from nas.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Model(BaseModel):
@@ -65,7 +61,9 @@ class TrainConfig(_Model):
         epochs: passes over the training split; 0: enough for its size (see ``training.length``).
         batch_size: images per step.
         optimizer: any of timm's, by its name there; the learning rate's default suits ``adamw``.
-        learning_rate: peak of the one-cycle cosine, for a batch of 64.
+        learning_rate: its peak, for a batch of 64.
+        scheduler: how it falls after the warm-up, by timm's name: along a half cosine, a tanh or a
+            straight line (``poly``), in three steps, only in the last fifth (``wsd``), or not at all.
         weight_decay: the optimiser's; not applied to biases and norms.
         clip_grad: largest norm of the gradient, larger ones are scaled down to it; 0 turns it off.
         warmup: share of all steps in which the learning rate rises.
@@ -75,12 +73,16 @@ class TrainConfig(_Model):
         average: EMA decay of the weights that are validated and kept, per step; 0 turns it off.
         norm_momentum: of batch norm's running statistics. Small data sets have few steps per epoch, and
             torch's 0.1 leaves the statistics behind the weights; the EMA smooths what 0.3 adds in noise.
+        precision: of the forward pass and its gradients while training. ``auto``: bfloat16 on a GPU that
+            computes with it, else float32. Weights, losses and everything after training are float32.
+        compile: whether ``torch.compile`` makes the network faster, after minutes of compiling.
     """
 
     epochs: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=2)] = 64
     optimizer: str = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 6e-3
+    scheduler: Literal["cosine", "tanh", "poly", "step", "wsd", "constant"] = "cosine"
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     clip_grad: Annotated[float, Field(ge=0)] = 0.0
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -89,6 +91,8 @@ class TrainConfig(_Model):
     views: Annotated[int, Field(ge=1)] = 4
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.3
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
 
 
 class TeacherConfig(_Model):
@@ -189,6 +193,10 @@ class SearchConfig(_Model):
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = None
 
+    @model_validator(mode="after")
+    def _compiles_what_it_calls(self) -> SearchConfig:
+        return _checked(self)
+
     @property
     def confirmations(self) -> int:
         """How many of the trials re-train known networks: with one goal a fifth, unless given."""
@@ -213,83 +221,15 @@ class StudentConfig(_Model):
     balance: BalanceConfig = BalanceConfig()
     seed: Annotated[int, Field(ge=0)] = 0
 
-
-M = TypeVar("M", bound=_Model)
-
-
-def read_config(kind: type[M], path: Path) -> M:
-    """Read a YAML file.
-
-    Raises:
-        UserError: missing, not YAML, an unknown key (lists the valid ones) or a value out of range.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"config file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"config file {path} cannot be read: {' '.join(str(error).split())}") from None
-    return parse_config(kind, content or {}, str(path))
+    @model_validator(mode="after")
+    def _compiles_what_it_calls(self) -> StudentConfig:
+        return _checked(self)
 
 
-def parse_config(kind: type[M], content: object, where: str) -> M:
-    """Validate nested dictionaries.
-
-    Args:
-        kind: the model.
-        content: what to validate.
-        where: named in the error.
-
-    Raises:
-        UserError: names the key, and the valid ones where it is unknown.
-    """
-    if not isinstance(content, Mapping):
-        raise UserError(f"{where}: expected a mapping of settings")
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{where}: {_explain(kind, error)}") from None
+T = TypeVar("T", SearchConfig, StudentConfig)
 
 
-def merged(kind: type[M], config: M, changes: Mapping[str, Any], where: str) -> M:
-    """``config`` with dotted ``changes`` (``{"train.epochs": 3}``); ``None`` values change nothing."""
-    content = config.model_dump()
-    for path, value in changes.items():
-        if value is None:
-            continue
-        *parents, name = path.split(".")
-        place = content
-        for parent in parents:
-            if place.get(parent) is None:
-                place[parent] = {}
-            place = place[parent]
-        place[name] = value
-    return parse_config(kind, content, where)
-
-
-def to_yaml(config: _Model) -> str:
-    """The text of ``config.yaml``."""
-    import yaml
-
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-
-
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _fields(kind, first["loc"][:-1])
-        return f"unknown setting {path!r}; known here: {', '.join(known)}"
-    return f"{path}: {first['msg'].lower().removeprefix('value error, ')}, got {first['input']!r}"
-
-
-def _fields(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the model at ``path`` below ``kind``."""
-    model: type[BaseModel] = kind
-    for part in path:
-        annotation: Any = model.model_fields[str(part)].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(model.model_fields)
+def _checked(config: T) -> T:
+    if config.train.compile and config.teacher is not None and config.loss.features is not None:
+        raise ValueError("train.compile does not reach losses on features; leave out one of both")
+    return config

@@ -23,7 +23,7 @@ from training.divergence import DivergedError, OnDivergence, stop
 from training.evaluate import logits_of, score
 from training.metrics import Metrics
 from training.plateau import plateaued
-from training.schedule import Schedule, one_cycle
+from training.schedule import Schedule, by_recipe
 from training.state import TrainingState
 from training.step import Loss, train_step
 
@@ -86,7 +86,7 @@ def cross_entropy(smoothing: float, offsets: torch.Tensor | None = None) -> Loss
     """
 
     def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return adjusted_cross_entropy(model(batch.images), batch.targets, offsets, smoothing)
+        return adjusted_cross_entropy(model(batch.images).float(), batch.targets, offsets, smoothing)
 
     return loss
 
@@ -97,7 +97,7 @@ def fit(
     loss: Loss,
     recipe: TrainConfig,
     *,
-    schedule: Schedule = one_cycle,
+    schedule: Schedule = by_recipe,
     checkpoint: Path | None = None,
     identity: str = "",
     on_divergence: OnDivergence = stop,

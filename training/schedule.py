@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler
+from timm.scheduler import MultiStepLRScheduler, create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch.optim import Optimizer
 
@@ -14,20 +14,26 @@ from nas.config import TrainConfig
 Schedule = Callable[[Optimizer, TrainConfig, int], Scheduler]
 
 _WARMUP_START = 0.1  # of the learning rate
+_END = 0.01  # of the learning rate, where the schedule decays to an end
+_DROPS = 3  # parts of a step schedule, each with a tenth of the rate before
 
 
-def one_cycle(optimizer: Optimizer, recipe: TrainConfig, steps: int) -> Scheduler:
-    """Up in the first ``recipe.warmup`` of all steps, down along a cosine until the last."""
+def by_recipe(optimizer: Optimizer, recipe: TrainConfig, steps: int) -> Scheduler:
+    """Up in the first ``recipe.warmup`` of all steps, then as timm's ``recipe.scheduler`` goes."""
     total = recipe.epochs * steps
-    return CosineLRScheduler(
+    scheduler, _ = create_scheduler_v2(
         optimizer,
-        t_initial=total,
-        lr_min=recipe.learning_rate * 0.01,
-        warmup_t=round(recipe.warmup * total),
-        warmup_lr_init=recipe.learning_rate * _WARMUP_START,
-        warmup_prefix=False,
-        t_in_epochs=False,
+        sched=recipe.scheduler,
+        num_epochs=total,  # timm counts the updates of an epoch; here all epochs are one count of updates
+        updates_per_epoch=1,
+        step_on_epochs=False,
+        decay_epochs=0.2 if recipe.scheduler == "wsd" else max(1, round(total / _DROPS)),
+        decay_rate=1.0 if recipe.scheduler == "poly" else 0.1,  # of poly it is the power
+        min_lr=recipe.learning_rate * _END,
+        warmup_epochs=round(recipe.warmup * total),
+        warmup_lr=recipe.learning_rate * _WARMUP_START,
     )
+    return scheduler
 
 
 def flat(optimizer: Optimizer, recipe: TrainConfig, steps: int) -> Scheduler:

@@ -63,7 +63,7 @@ def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) 
         UserError: the model has no such methods.
     """
     if not set(kinds) - {"logits"}:
-        return Signals(model(images))
+        return Signals(model(images).float())
     network = cast(Any, model)
     for name in _METHODS:
         if not hasattr(network, name):
@@ -77,8 +77,8 @@ def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) 
         attention = attention_of(maps)
     else:
         final = network.forward_features(images)
-    pooled = network.forward_head(final, pre_logits=True) if "pooled" in kinds else None
-    return Signals(network.forward_head(final), pooled, attention)
+    pooled = network.forward_head(final, pre_logits=True).float() if "pooled" in kinds else None
+    return Signals(network.forward_head(final).float(), pooled, attention)
 
 
 def attention_of(maps: list[torch.Tensor]) -> torch.Tensor:
@@ -93,5 +93,5 @@ def attention_of(maps: list[torch.Tensor]) -> torch.Tensor:
     """
     last_of_size = {tuple(each.shape[2:]): each for each in maps}
     chosen = list(last_of_size.values())[-_LEVELS:]
-    looks = [each.square().mean(dim=1, keepdim=True) for each in chosen]
+    looks = [each.float().square().mean(dim=1, keepdim=True) for each in chosen]
     return torch.cat([F.adaptive_avg_pool2d(look, _GRID) for look in looks], dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.utils import ModelEmaV3
@@ -45,6 +45,8 @@ class TrainingState:
             slower = {"learning_rate": self.rollbacks[-1]["learning_rate"]}
             recipe = recipe.model_copy(update=slower)
         self.learning_rate = recipe.learning_rate
+        #: The network as a training step calls it.
+        self.forward = cast(nn.Module, torch.compile(model)) if recipe.compile else model
         trained = model if adapters is None else nn.ModuleList([model, adapters])
         self.trained = list(trained.parameters())
         self.optimizer = make_optimizer(trained, recipe)

@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 
 from nas.config import TrainConfig
 from training.batches import Batch
+from training.device import forward_dtype
 from training.divergence import DivergedError
 from training.processes import Processes
 from training.state import TrainingState
@@ -46,7 +47,9 @@ def train_step(
         DivergedError: the loss or the gradient is not finite; in all processes.
     """
     state.scheduler.step_update(update)
-    value = loss(state.model, batch) * batch.share
+    dtype, device = forward_dtype(recipe.precision, batch.images.device), batch.images.device.type
+    with torch.autocast(device, dtype, enabled=dtype != torch.float32):
+        value = loss(state.forward, batch) * batch.share
     state.optimizer.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     mean = value.detach()

@@ -22,7 +22,7 @@ from training.divergence import DivergedError
 from training.fit import Fitted, Progress, fit
 from training.images import ImageSet, open_images, options_of
 from training.preprocess import IMAGENET
-from training.schedule import flat, one_cycle
+from training.schedule import by_recipe, flat
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TrainEvaluator:
                 batches,
                 loss,
                 train,
-                schedule=one_cycle if checkpoint is None else flat,
+                schedule=by_recipe if checkpoint is None else flat,
                 checkpoint=checkpoint,
                 identity=identity_of(proposal),
                 report=self.report,

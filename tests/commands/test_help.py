@@ -55,6 +55,10 @@ SETTINGS = {
     "clip_grad": "train.clip_grad",
     "patience": "train.patience",
     "views": "train.views",
+    "cutmix": "augment.cutmix",
+    "mixup": "augment.mixup",
+    "scheduler": "train.scheduler",
+    "precision": "train.precision",
 }
 
 

@@ -14,12 +14,9 @@ from nas.config import (
     StudentConfig,
     TeacherConfig,
     TrainConfig,
-    merged,
-    parse_config,
-    read_config,
-    to_yaml,
 )
 from nas.errors import UserError
+from nas.settings import merged, parse_config, read_config, to_yaml
 
 
 def test_nothing_gives_the_defaults(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from training.fit import cross_entropy, fit
 from training.launch import check_alone, is_main, process_count
 from training.preprocess import IMAGENET
 from training.processes import ALONE, Processes
-from training.schedule import one_cycle
+from training.schedule import by_recipe
 from training.state import TrainingState
 from training.step import train_step
 
@@ -93,7 +93,7 @@ def test_the_gradient_is_that_of_one_process(together, some_digits, count):
 
     def run(processes: Processes) -> tuple[float, list[np.ndarray]]:
         batches = batches_of(few, processes, 7)
-        state = TrainingState(network(), None, RECIPE, len(batches), one_cycle)
+        state = TrainingState(network(), None, RECIPE, len(batches), by_recipe)
         with synced(state.model, processes):
             batch = next(batches.epoch(0))
             loss = train_step(state, batch, cross_entropy(0.1), RECIPE, 0, processes)
