@@ -41,8 +41,8 @@ class Gp(Strategy):
 
     Args:
         startup: trials before the process takes over, spread over the space.
-        trend: expect metrics to change linearly with the logarithms of params and macs, by slopes that
-            are learned; choices then explain what is left. Finds good networks in fewer trials.
+        trend: expect metrics to follow a parabola in the logarithms of params and macs, which is learned
+            with the rest; choices then explain what is left. Finds good networks in fewer trials.
 
     Raises:
         UserError: ``startup`` is less than 1, or ``trend`` neither true nor false.

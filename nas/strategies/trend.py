@@ -1,4 +1,4 @@
-"""The mean of a Gaussian process: a line in features of the points, its slopes unknown."""
+"""The mean of a Gaussian process: a parabola in features of the points, its coefficients unknown."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_VARIANCE = 1.0  # of the constant and of each slope; targets are standardised
+_SLOPE = 1.0  # prior variance of the constant and of each slope; targets are standardised
+_CURVATURE = 0.25  # of each coefficient of second order
 
 
 @dataclass(frozen=True)
 class Trend:
-    """A constant and a slope per standardised feature, all of them normal around 0.
+    """A polynomial of second order in the standardised features, its coefficients normal around 0.
 
-    Without features the mean is a constant.
+    Curved, because more of a network is not always better: a line fitted to the whole range of sizes
+    promises too much at its ends. Without features the mean is a constant.
 
     Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section 2.7.
 
@@ -34,9 +36,19 @@ class Trend:
     def variance(self, features: np.ndarray) -> np.ndarray:
         """Of the mean at each point, ``(points,)``."""
         scaled = (features - self.centre) / self.spread
-        return np.asarray(_VARIANCE * (1 + np.sum(scaled * scaled, axis=1)))
+        return _polynomial(np.sum(scaled * scaled, axis=1))
 
     def covariance(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Of the mean between points, ``(ones, others)`` (eq. 2.40, with the slopes' variance for B)."""
+        """Of the mean between points, ``(ones, others)`` (eq. 2.40, with the coefficients' variances for B).
+
+        Args:
+            ones: ``(ones, features)``.
+            others: ``(others, features)``.
+        """
         left, right = ((features - self.centre) / self.spread for features in (ones, others))
-        return np.asarray(_VARIANCE * (1 + left @ right.T))
+        return _polynomial(left @ right.T)
+
+
+def _polynomial(product: np.ndarray) -> np.ndarray:
+    """The covariance as a function of the features' inner product: a square holds every term of degree 2."""
+    return np.asarray(_SLOPE * (1 + product) + _CURVATURE * product * product)

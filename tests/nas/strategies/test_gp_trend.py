@@ -1,4 +1,4 @@
-"""The linear mean of the Gaussian process against scikit-learn's, and what it changes for a search."""
+"""The curved mean of the Gaussian process against scikit-learn's, and what it changes for a search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def product(point: Sequence[int]) -> float:
 
 
 def test_agrees_with_scikit_learn() -> None:
-    """Unknown slopes are its dot product of standardised features, and an unknown constant is its sigma.
+    """Unknown slopes are its dot product of standardised features, an unknown constant is its sigma, and
+    terms of second order are the dot product's square.
 
     One-hot codes and length scales shrink together, so that only features count in the dot product.
     """
@@ -46,6 +47,7 @@ def test_agrees_with_scikit_learn() -> None:
 
     lengths = np.array([1e-5 * np.sqrt(2.0)] * 12 + [1e9] * 2)
     kernel = ConstantKernel(1.7) * RBF(lengths) + DotProduct(1.0)
+    kernel += ConstantKernel(0.25) * DotProduct(1e-9) ** 2
     oracle = GaussianProcessRegressor(kernel, alpha=0.09 + 1e-8, optimizer=None)
     expected = oracle.fit(inputs(codes), targets).predict(inputs(everything), return_std=True)
     hyperparameters = Hyperparameters(np.full(4, 0.5), 1.7, 0.09)
@@ -74,6 +76,18 @@ def test_goes_on_beyond_what_was_observed() -> None:
     (seen, unseen), (trend_seen, trend_unseen) = means
     assert seen > unseen
     assert trend_unseen > trend_seen
+
+
+def test_bends_with_the_scores() -> None:
+    """The best are of middling size; what is larger than any observed is expected to be worse yet."""
+    encoding = Encoding.of(DECISIONS, (total,))
+    learner = Learner(encoding, maximize=True)
+    for point in np.ndindex(3, 3, 3, 1):
+        learner.add(point, -((total(point) - 13.0) ** 2))
+    best, large, beyond = learner.posterior()[0].mean(
+        encoding([(1, 1, 1, 0), (2, 2, 2, 0), (2, 2, 2, 2)])
+    )
+    assert best > large > beyond + 0.1
 
 
 def test_a_feature_that_never_changes_says_nothing() -> None:
