@@ -39,7 +39,7 @@ class Trend:
         return _polynomial(np.sum(scaled * scaled, axis=1))
 
     def covariance(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Of the mean between points, ``(ones, others)`` (eq. 2.40, with the coefficients' variances for B).
+        """Of the mean between points, ``(ones, others)`` (eq. 2.40, B being the variances).
 
         Args:
             ones: ``(ones, features)``.
@@ -50,5 +50,5 @@ class Trend:
 
 
 def _polynomial(product: np.ndarray) -> np.ndarray:
-    """The covariance as a function of the features' inner product: a square holds every term of degree 2."""
+    """Covariance as a function of the inner product, whose square has every second-order term."""
     return np.asarray(_SLOPE * (1 + product) + _CURVATURE * product * product)
