@@ -1,0 +1,142 @@
+"""Whether trials that are distilled rank networks better than trials alone.
+
+Usage: python benchmarks/ranking.py DATA --out FILE.jsonl --teacher SPEC [--networks 20]
+       [--limit 'macs<=4M'] [--short 3] [--long 30] [--image-size S] [--resolution R]
+
+Random networks of the mobilenet space are trained for --short and for --long epochs, with the teacher
+and alone, with other seeds. The table has Kendall's tau between the validation F1 of the short
+trainings, which is what a search sees, and the test F1 of the long ones, which is what it is for; in
+parentheses a 90 % bootstrap interval over networks, and for the difference the share of resamples in
+which it is not positive. A line goes into FILE.jsonl as each training ends; trainings that have theirs
+are skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+from students import finished
+
+from commands.teaching import teach
+from distill.run import train_student
+from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
+from nas.files import write_text
+from nas.objectives import Objectives
+from nas.spaces.mobilenet import MobileNet
+from nas.strategies.random import RandomSearch
+from nas.trial import Proposal
+from training.images import open_images, options_of
+
+ARMS = ("alone", "distilled")
+_RESAMPLES = 5_000
+
+Rows = Mapping[tuple[int, str, int], Mapping[str, float]]
+
+
+def main() -> None:
+    """Train what has no line yet, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="as of --data")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
+    parser.add_argument("--teacher", required=True, help="as of distill --teacher")
+    parser.add_argument("--teacher-epochs", type=int, default=0)
+    parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--limit", action="append", help="as of search --limit (macs<=4M)")
+    parser.add_argument("--short", type=int, default=3, help="epochs")
+    parser.add_argument("--long", type=int, default=30, help="epochs")
+    parser.add_argument("--image-size", type=int, help="stored side (from the images)")
+    parser.add_argument("--resolution", type=int, help="of the networks (the stored side, at most 96)")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    source = DataConfig(spec=given.data, size=given.image_size)
+    data = open_images(source.spec, options_of(source))
+    teacher = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
+    base = StudentConfig(data=source, teacher=teacher)
+    taught = teach(teacher, base.loss, data, base.augment, min(base.train.views, given.long))
+    rows = finished(given.out)
+    known = {(row["network"], row["arm"], row["epochs"]) for row in rows}
+    space = MobileNet((given.resolution or min(96, data.size),))
+    for proposal in networks(space, given.limit or ["macs<=4M"], given.networks, data.num_classes):
+        for arm in ARMS:
+            for seed, epochs in enumerate((given.short, given.long)):
+                name = (proposal.number, arm, epochs)
+                if name in known:
+                    continue
+                config = base.model_copy(update={"train": TrainConfig(epochs=epochs), "seed": seed})
+                work = given.out.with_suffix("") / "-".join(map(str, name))
+                said = taught if arm == "distilled" else None
+                config = config if said else config.model_copy(update={"teacher": None})
+                metrics = train_student(
+                    proposal.architecture, data, config, work, taught=said, latency=lambda _: {}
+                )
+                rows.append(row(name, metrics))
+                write_text(given.out, "".join(json.dumps(each) + "\n" for each in rows))
+                print(*name, f"{metrics['val']['f1']:.3f} {metrics['test']['f1']:.3f}", flush=True)
+    print(f"\n{table(rows, given.short, given.long)}")
+
+
+def networks(space: MobileNet, limits: Sequence[str], count: int, classes: int) -> list[Proposal]:
+    """Random networks within the limits."""
+    objectives = Objectives.parse(["f1:max"], limits)
+    strategy = RandomSearch(space, objectives, seed=0, num_classes=classes)
+    return [strategy.ask() for _ in range(count)]
+
+
+def row(name: tuple[int, str, int], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the file."""
+    number, arm, epochs = name
+    return {
+        "network": number,
+        "arm": arm,
+        "epochs": epochs,
+        "val_f1": metrics["val"]["f1"],
+        "test_f1": metrics["test"]["f1"],
+        **{key: metrics[key] for key in ("params", "macs", "seconds", "versions")},
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]], short: int, long: int) -> str:
+    """Markdown: rank correlations, and what the teacher adds to them."""
+    by_name = {(each["network"], each["arm"], each["epochs"]): each for each in rows}
+    numbers = sorted({number for number, *_ in by_name})
+    whole = [n for n in numbers if all((n, arm, e) in by_name for arm in ARMS for e in (short, long))]
+    short_f1 = {arm: np.array([by_name[n, arm, short]["val_f1"] for n in whole]) for arm in ARMS}
+    long_f1 = {arm: np.array([by_name[n, arm, long]["test_f1"] for n in whole]) for arm in ARMS}
+    lines = [
+        f"| tau with the test F1 after {long} epochs, {len(whole)} networks | of {short} epochs alone "
+        "| of as many, distilled | difference |",
+        "|---|---|---|---|",
+    ]
+    for target in ARMS:
+        truth = long_f1[target]
+
+        def tau(arm: str, at: np.ndarray, truth: np.ndarray = truth) -> float:
+            return float(kendalltau(short_f1[arm][at], truth[at]).statistic)
+
+        def difference(at: np.ndarray, tau: Callable[[str, np.ndarray], float] = tau) -> float:
+            return tau("distilled", at) - tau("alone", at)
+
+        columns = [interval(lambda at, arm=arm: tau(arm, at), len(whole)) for arm in ARMS]
+        lines.append(f"| {target} | {' | '.join(columns)} | {interval(difference, len(whole), '+')} |")
+    return "\n".join(lines)
+
+
+def interval(value: Callable[[np.ndarray], float], count: int, sign: str = "") -> str:
+    """A statistic of all networks, with the 5 % and 95 % quantiles of its resamples."""
+    rng = np.random.default_rng(0)
+    resampled = np.array([value(rng.integers(count, size=count)) for _ in range(_RESAMPLES)])
+    low, high = np.nanquantile(resampled, (0.05, 0.95))
+    p = f", p = {np.mean(resampled <= 0):.2g}" if sign else ""
+    return f"{value(np.arange(count)):{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f}{p})"
+
+
+if __name__ == "__main__":
+    main()
