@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from distillation import finished
 from scipy.stats import kendalltau
-from students import finished
 
 from commands.teaching import teach
 from distill.run import train_student

@@ -1,6 +1,6 @@
 """Ways to train one student, on the same seeds: with a teacher or alone, by loss, views or balance.
 
-Usage: python benchmarks/students.py DATA --out FILE.jsonl --arm NAME [alone] [SETTING=VALUE ...]
+Usage: python benchmarks/distillation.py DATA --out FILE.jsonl --arm NAME [alone] [SETTING=VALUE ...]
        [--arm ...] [--teacher SPEC] [--model MODEL.yaml | --point '0 1 ...'] [--seeds 5] [--epochs 30]
 
     --arm alone alone --arm kd --arm hint loss.features=hint --arm even alone balance.mode=sampler
