@@ -256,7 +256,10 @@ def distill(
     balance: Balance = None,
     epochs: Annotated[
         int | None,
-        Option(help=f"{EPOCHS_HELP} (default: 20, or 400 steps where folders are small)", min=1),
+        Option(
+            help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs)",
+            min=1,
+        ),
     ] = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
@@ -347,7 +350,10 @@ def train(
     balance: Balance = None,
     epochs: Annotated[
         int | None,
-        Option(help=f"{EPOCHS_HELP} (default: 20, or 400 steps where folders are small)", min=1),
+        Option(
+            help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs)",
+            min=1,
+        ),
     ] = None,
     seed: Seed = None,
     seeds: Seeds = 1,

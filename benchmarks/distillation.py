@@ -79,7 +79,7 @@ def main() -> None:
     taught = {
         name: config.teacher
         and teach(
-            config.teacher, config.loss, data, config.augment, min(config.train.views, given.epochs)
+            config.teacher, config.loss, data, config.augment, min(config.train.walked, given.epochs)
         )
         for name, config in arms.items()
     }

@@ -60,7 +60,9 @@ def main() -> None:
     data = open_images(source.spec, options_of(source))
     teacher = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     base = StudentConfig(data=source, teacher=teacher)
-    taught = teach(teacher, base.loss, data, base.augment, min(base.train.views, given.long))
+    taught = teach(
+        teacher, base.loss, data, base.augment, min(TrainConfig(epochs=given.long).walked, given.long)
+    )
     rows = finished(given.out)
     known = {(row["network"], row["arm"], row["epochs"]) for row in rows}
     space = MobileNet((given.resolution or min(96, data.size),))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from torch import nn
 
 import nas.spaces
@@ -23,7 +24,7 @@ from deploy.latency_cache import measure_architecture
 from distill.objective import Objective
 from distill.run import Taught
 from nas.architecture import Architecture
-from nas.config import SearchConfig, StrategyConfig, TrainConfig
+from nas.config import SearchConfig, StrategyConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
@@ -43,7 +44,8 @@ from training.images import ImageSet
 from training.length import HALVED_TRIAL, TRIAL, decided
 from training.optimizer import make_optimizer
 
-_LATER = ("optimizer", "clip_grad", "patience")  # settings that studies of 0.1.0 cannot name
+#: Settings that studies of 0.1.0 cannot name.
+_LATER = {"optimizer", "clip_grad", "patience", "scheduler", "precision", "compile", "cutmix", "mixup"}
 _NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
 
 
@@ -90,7 +92,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 write_text(out / runs.CONFIG, to_yaml(config))
             taught = None
             if config.teacher is not None:
-                views = min(config.train.views, config.train.epochs)
+                views = min(config.train.walked, config.train.epochs)
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = _identity(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)
@@ -197,19 +199,25 @@ def _identity(
 ) -> dict[str, Any]:
     """What trials must share to be comparable; limits, strategy and seed may change."""
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
-    train = config.train.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
     return {
         "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
         "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
         "objectives": list(config.objectives),
-        "train": {k: v for k, v in train.items() if k not in _LATER or v != getattr(TrainConfig(), k)},
-        "augment": config.augment.model_dump(mode="json"),
+        "train": _named(config.train),
+        "augment": _named(config.augment),
         "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
         **({} if config.balance.mode == "none" else {"balance": config.balance.model_dump()}),
         **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
     }
+
+
+def _named(config: BaseModel) -> dict[str, Any]:
+    """Settings, without later ones that have their defaults."""
+    usual = type(config)().model_dump(mode="json")
+    content = config.model_dump(mode="json")
+    return {k: v for k, v in content.items() if k not in _LATER or v != usual[k]}
 
 
 def _plan(

@@ -37,7 +37,7 @@ from nas.store import locked
 from training.bundle import WEIGHTS
 from training.images import ImageSet
 from training.length import STUDENT as LENGTH
-from training.length import decided
+from training.length import decided, mixed
 from training.optimizer import make_optimizer
 from training.processes import Processes, current
 
@@ -69,13 +69,14 @@ def run_student(
     make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = processes.main_first(lambda: open_data(config.data))
     train = decided(config.train, len(data.splits["train"]), LENGTH)
-    config = config.model_copy(update={"train": train})
+    augment = mixed(config.augment, train, len(data.splits["train"]), taught=config.teacher is not None)
+    config = config.model_copy(update={"train": train, "augment": augment})
     work = out / (STUDENT if seeds == 1 else SEEDS)
     with interruptible(_resumed(sys.argv)), contextlib.ExitStack() as held:
         made = processes.on_main(lambda: _claimed(work, held))
         taught = None
         if (teacher := config.teacher) is not None:
-            views = min(config.train.views, config.train.epochs)
+            views = min(config.train.walked, config.train.epochs)
             new = processes.main and not resume
             with runs.taken_back(work, made) if new else contextlib.nullcontext():
                 taught = processes.main_first(

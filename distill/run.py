@@ -102,7 +102,7 @@ def train_student(
         normalization=IMAGENET,
         augmentation=augmentation_of(config.augment, data),
         batch_size=config.train.batch_size,
-        views=config.train.views,
+        views=config.train.walked,
         seed=config.seed,
         outputs=None if taught is None else taught.outputs,
         balanced=config.balance.mode == "sampler",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Model(BaseModel):
@@ -37,6 +37,7 @@ class AugmentConfig(_Model):
         flip: horizontal flip; ``None``: wherever the data set allows it.
         cutout: side of the erased square as a share of the image's; 0 turns it off.
         cutmix: share of the images that carry a patch of another training image; 0 turns it off.
+            ``None``: what suits the training, see ``training.length``.
         mixup: share of the images that are blended with another training image; 0 turns it off.
     """
 
@@ -44,12 +45,12 @@ class AugmentConfig(_Model):
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
     flip: bool | None = None
     cutout: Annotated[float, Field(ge=0, le=1)] = 0.25
-    cutmix: Annotated[float, Field(ge=0, le=1)] = 0.0
+    cutmix: Annotated[float | None, Field(ge=0, le=1)] = None
     mixup: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
     def _one_of_both(self) -> AugmentConfig:
-        if self.cutmix + self.mixup > 1:
+        if (self.cutmix or 0) + self.mixup > 1:
             raise ValueError("cutmix and mixup are shares of the images: together at most 1")
         return self
 
@@ -69,7 +70,8 @@ class TrainConfig(_Model):
         warmup: share of all steps in which the learning rate rises.
         label_smoothing: of the cross-entropy.
         patience: epochs in a row without a better validation F1 that end the training early; 0: none do.
-        views: different augmentations of each image that the epochs walk through.
+        views: different augmentations of each image that the epochs walk through; 0: an eighth of the
+            epochs, 4 to 32, so that a teacher is done with them before the training would be.
         average: EMA decay of the weights that are validated and kept, per step; 0 turns it off.
         norm_momentum: of batch norm's running statistics. Small data sets have few steps per epoch, and
             torch's 0.1 leaves the statistics behind the weights; the EMA smooths what 0.3 adds in noise.
@@ -88,11 +90,16 @@ class TrainConfig(_Model):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=0)] = 0
-    views: Annotated[int, Field(ge=1)] = 4
+    views: Annotated[int, Field(ge=0)] = 0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.99
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.3
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
+
+    @property
+    def walked(self) -> int:
+        """Views that the epochs walk through."""
+        return self.views or max(4, min(32, self.epochs // 8))
 
 
 class TeacherConfig(_Model):
@@ -144,6 +151,11 @@ class LossConfig(_Model):
     features: str | None = None
     feature_options: dict[str, Any] = {}
     feature_weight: Annotated[float, Field(ge=0)] = 1.0
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _may_be_none(cls, value: Any) -> Any:
+        return None if value == "none" else value  # as the command line says it
 
 
 class BalanceConfig(_Model):
@@ -208,6 +220,8 @@ class SearchConfig(_Model):
 class StudentConfig(_Model):
     """A final training, with or without a teacher: ``config.yaml`` of a student.
 
+    A trial of a search is too short for the teacher's features to help; a student is not.
+
     Attributes:
         live_teacher: have the teacher look at every batch, instead of at every view beforehand.
     """
@@ -215,7 +229,7 @@ class StudentConfig(_Model):
     data: DataConfig = DataConfig()
     teacher: TeacherConfig | None = None
     live_teacher: bool = False
-    loss: LossConfig = LossConfig()
+    loss: LossConfig = LossConfig(features="hint", feature_weight=10.0)
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     balance: BalanceConfig = BalanceConfig()

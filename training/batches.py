@@ -159,5 +159,5 @@ def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:
     """The configured augmentation; images are only mirrored where that keeps their meaning."""
     flip = data.flip if config.flip is None else config.flip
     return Augmentation(
-        config.operations, config.magnitude, flip, config.cutout, config.cutmix, config.mixup
+        config.operations, config.magnitude, flip, config.cutout, config.cutmix or 0.0, config.mixup
     )

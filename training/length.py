@@ -1,17 +1,41 @@
-"""How long to train where nobody said: a number of epochs, and of steps where these are few."""
+"""How long to train, and on how many views, where nobody said."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from nas.config import TrainConfig
+from nas.config import AugmentConfig, TrainConfig
 
-#: Usual epochs, and the least number of steps, of a search's trial, of one that successive halving trains
-#: to the end (a ninth of it must tell networks apart), of a teacher and of a final student.
-TRIAL = (5, 100)
-HALVED_TRIAL = (9, 450)
-TEACHER = (6, 100)
-STUDENT = (20, 400)
+
+@dataclass(frozen=True)
+class Length:
+    """A usual length.
+
+    Attributes:
+        epochs: passes over the training split, at least.
+        steps: at least, where the split is small; but not beyond ``most``.
+        most: epochs that small splits get.
+    """
+
+    epochs: int
+    steps: int
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        most = "" if self.most == math.inf else f" but at most {self.most} epochs"
+        return f"{self.epochs}, or {self.steps:,} steps{most}"
+
+
+TRIAL = Length(5, 100)
+#: Of a trial that successive halving trains to the end: a ninth of it must tell networks apart.
+HALVED_TRIAL = Length(9, 450)
+TEACHER = Length(6, 100)
+#: Networks from scratch go on improving for thousands of steps, and the more so with a teacher.
+STUDENT = Length(30, 6_000, most=300)
+
+_PATIENT = 2_000  # steps from which on mixtures help a student
+_CUTMIX = 0.5
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -19,19 +43,36 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return max(1, min(round(images / batch_size), images // 2))
 
 
-def decided(recipe: TrainConfig, images: int, usual: tuple[int, int]) -> TrainConfig:
-    """``recipe`` with its epochs decided; those that were given stay.
+def decided(recipe: TrainConfig, images: int, usual: Length) -> TrainConfig:
+    """``recipe`` with its epochs and views decided; what was given stays.
 
     A folder of 200 images has three steps per epoch, so that five epochs would leave every network
     at chance and a search would pick on noise.
 
     Args:
-        recipe: with ``epochs`` 0 where nobody said.
+        recipe: with ``epochs`` or ``views`` 0 where nobody said.
         images: in the training split.
-        usual: (epochs, least number of steps).
+        usual: how long otherwise.
     """
-    if recipe.epochs:
-        return recipe
-    epochs, steps = usual
-    least = math.ceil(steps / steps_per_epoch(images, recipe.batch_size))
-    return recipe.model_copy(update={"epochs": max(epochs, least)})
+    least = math.ceil(usual.steps / steps_per_epoch(images, recipe.batch_size))
+    epochs = recipe.epochs or max(usual.epochs, int(min(least, usual.most)))
+    recipe = recipe.model_copy(update={"epochs": epochs})
+    return recipe.model_copy(update={"views": recipe.walked})
+
+
+def mixed(augment: AugmentConfig, recipe: TrainConfig, images: int, *, taught: bool) -> AugmentConfig:
+    """``augment`` with the mixtures of a student's training decided; what was given stays.
+
+    Half of the images carry a patch of another one where a teacher says what the mixture is and the
+    training is long enough.
+
+    Args:
+        augment: with ``cutmix`` ``None`` where nobody said.
+        recipe: decided.
+        images: in the training split.
+        taught: whether there is a teacher.
+    """
+    steps = recipe.epochs * steps_per_epoch(images, recipe.batch_size)
+    if augment.cutmix is not None or augment.mixup or not taught or steps < _PATIENT:
+        return augment
+    return augment.model_copy(update={"cutmix": _CUTMIX})

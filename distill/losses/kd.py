@@ -45,7 +45,7 @@ class KD(DistillationLoss):
 
     name: ClassVar[str] = "kd"
 
-    def __init__(self, *, temperature: float = 4.0) -> None:
+    def __init__(self, *, temperature: float = 1.0) -> None:
         self.temperature = option(self.name, "temperature", temperature, positive=True)
 
     def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:

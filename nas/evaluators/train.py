@@ -82,7 +82,7 @@ class TrainEvaluator:
             normalization=IMAGENET,
             augmentation=augmentation_of(self.config.augment, self.data),
             batch_size=train.batch_size,
-            views=train.views,
+            views=train.walked,
             seed=proposal.seed,
             outputs=self.outputs,
             balanced=self.config.balance.mode == "sampler",

@@ -29,7 +29,7 @@ from training.preprocess import IMAGENET
 from training.signals import Kind
 
 LATENCY = {"median": 1.5, "iqr": 0.1, "n": 100, "runtime": "a stopwatch"}
-SHORT = StudentConfig(train=TrainConfig(epochs=3, views=2), seed=3)
+SHORT = StudentConfig(train=TrainConfig(epochs=3, views=2), loss=LossConfig(), seed=3)
 HOW = {"resolution": 32, "normalization": IMAGENET}
 
 

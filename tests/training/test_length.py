@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nas.config import TrainConfig
-from training.length import decided, steps_per_epoch
+from nas.config import AugmentConfig, TrainConfig
+from training.length import Length, decided, mixed, steps_per_epoch
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,38 @@ def test_no_step_has_a_single_image(images, batch, steps):
     [(6400, 5), (1280, 5), (640, 10), (168, 34), (3, 100)],
 )
 def test_a_small_folder_gets_the_least_number_of_steps(images, epochs):
-    recipe = decided(TrainConfig(), images, (5, 100))
+    recipe = decided(TrainConfig(), images, Length(5, 100))
     assert recipe.epochs == epochs
     assert recipe.epochs * steps_per_epoch(images, recipe.batch_size) >= 100
 
 
 def test_epochs_that_were_given_stay():
-    assert decided(TrainConfig(epochs=2), 3, (5, 100)).epochs == 2
+    assert decided(TrainConfig(epochs=2), 3, Length(5, 100)).epochs == 2
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(64_000, 5), (640, 10), (168, 20), (3, 20)])
+def test_a_tiny_folder_is_not_walked_through_forever(images, epochs):
+    assert decided(TrainConfig(), images, Length(5, 100, most=20)).epochs == epochs
+
+
+@pytest.mark.parametrize(("epochs", "views"), [(1, 4), (30, 4), (48, 6), (300, 32)])
+def test_views_are_an_eighth_of_the_epochs(epochs, views):
+    assert TrainConfig(epochs=epochs).walked == views
+    assert decided(TrainConfig(epochs=epochs), 640, Length(5, 100)).views == views
+    assert decided(TrainConfig(epochs=epochs, views=3), 640, Length(5, 100)).views == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "taught", "cutmix"),
+    [
+        (AugmentConfig(), 200, True, 0.5),
+        (AugmentConfig(), 199, True, None),
+        (AugmentConfig(), 200, False, None),
+        (AugmentConfig(cutmix=0.0), 200, True, 0.0),
+        (AugmentConfig(cutmix=0.2), 10, False, 0.2),
+        (AugmentConfig(mixup=0.2), 200, True, None),
+    ],
+)
+def test_mixtures_are_for_long_trainings_with_a_teacher(given, epochs, taught, cutmix):
+    """640 images are 10 steps."""
+    assert mixed(given, TrainConfig(epochs=epochs), 640, taught=taught).cutmix == cutmix
