@@ -39,6 +39,7 @@ from nas.files import write_text
 from nas.settings import merged
 from nas.spaces.mobilenet import MobileNet
 from training.images import ImageSet, open_images, options_of
+from training.length import settled
 
 #: 245 k parameters with 6 classes; 3.8 M MACs at 32 and 64 pixels, 8.5 M at 96.
 POINT = "0 1 1 0 0 0 0 0 1 0 2 0 0 0 1 0 2 1 0 1 1 0 2 1 1 1 1 0 2 1 1 1"
@@ -54,7 +55,7 @@ def main() -> None:
         "--long-tail", type=float, default=1.0, metavar="R", help="imbalance (1: as it is)"
     )
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--views", type=int, default=TrainConfig().views)
+    parser.add_argument("--views", type=int, default=0, help="as of --views (an eighth of the epochs)")
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
     parser.add_argument("--model", type=Path, help="model YAML")
     parser.add_argument("--point", default=POINT, help="choices in the mobilenet space at --resolution")
@@ -70,16 +71,16 @@ def main() -> None:
     data = long_tailed(open_images(source.spec, options_of(source)), given.long_tail)
     architecture = network(given.model, given.point, given.resolution or min(96, data.size))
     teacher = given.teacher and TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    base = StudentConfig(
-        data=source, teacher=teacher, train=TrainConfig(epochs=given.epochs, views=given.views)
-    )
-    arms = {name: arm(base, words) for name, *words in given.arm}
+    train = TrainConfig(epochs=given.epochs, views=given.views)
+    base = StudentConfig(data=source, teacher=teacher, train=train)
+    images = len(data.splits["train"])
+    arms = {name: settled(arm(base, words), images) for name, *words in given.arm}
     counts = np.bincount(data.labels[data.splits["train"]]).tolist()
     print(f"{data.name}: {dict(zip(data.classes, counts, strict=True))} to train on")
     taught = {
         name: config.teacher
         and teach(
-            config.teacher, config.loss, data, config.augment, min(config.train.walked, given.epochs)
+            config.teacher, config.loss, data, config.augment, min(config.train.views, given.epochs)
         )
         for name, config in arms.items()
     }

@@ -36,8 +36,7 @@ from nas.errors import UserError
 from nas.store import locked
 from training.bundle import WEIGHTS
 from training.images import ImageSet
-from training.length import STUDENT as LENGTH
-from training.length import decided, mixed
+from training.length import settled
 from training.optimizer import make_optimizer
 from training.processes import Processes, current
 
@@ -68,9 +67,8 @@ def run_student(
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = processes.main_first(lambda: open_data(config.data))
-    train = decided(config.train, len(data.splits["train"]), LENGTH)
-    augment = mixed(config.augment, train, len(data.splits["train"]), taught=config.teacher is not None)
-    config = config.model_copy(update={"train": train, "augment": augment})
+    config = settled(config, len(data.splits["train"]))
+    train = config.train
     work = out / (STUDENT if seeds == 1 else SEEDS)
     with interruptible(_resumed(sys.argv)), contextlib.ExitStack() as held:
         made = processes.on_main(lambda: _claimed(work, held))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nas.config import AugmentConfig, TrainConfig
+from nas.config import StudentConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,18 @@ def decided(recipe: TrainConfig, images: int, usual: Length) -> TrainConfig:
     return recipe.model_copy(update={"views": recipe.walked})
 
 
-def mixed(augment: AugmentConfig, recipe: TrainConfig, images: int, *, taught: bool) -> AugmentConfig:
-    """``augment`` with the mixtures of a student's training decided; what was given stays.
+def settled(config: StudentConfig, images: int) -> StudentConfig:
+    """A student's settings with epochs, views and mixtures decided; what was given stays.
 
     Half of the images carry a patch of another one where a teacher says what the mixture is and the
     training is long enough.
 
     Args:
-        augment: with ``cutmix`` ``None`` where nobody said.
-        recipe: decided.
+        config: of the training.
         images: in the training split.
-        taught: whether there is a teacher.
     """
-    steps = recipe.epochs * steps_per_epoch(images, recipe.batch_size)
-    if augment.cutmix is not None or augment.mixup or not taught or steps < _PATIENT:
-        return augment
-    return augment.model_copy(update={"cutmix": _CUTMIX})
+    train, augment = decided(config.train, images, STUDENT), config.augment
+    steps = train.epochs * steps_per_epoch(images, train.batch_size)
+    if augment.cutmix is None and not augment.mixup and config.teacher and steps >= _PATIENT:
+        augment = augment.model_copy(update={"cutmix": _CUTMIX})
+    return config.model_copy(update={"train": train, "augment": augment})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nas.config import AugmentConfig, TrainConfig
-from training.length import Length, decided, mixed, steps_per_epoch
+from nas.config import AugmentConfig, StudentConfig, TeacherConfig, TrainConfig
+from training.length import STUDENT, Length, decided, settled, steps_per_epoch
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,7 @@ def test_views_are_an_eighth_of_the_epochs(epochs, views):
 )
 def test_mixtures_are_for_long_trainings_with_a_teacher(given, epochs, taught, cutmix):
     """640 images are 10 steps."""
-    assert mixed(given, TrainConfig(epochs=epochs), 640, taught=taught).cutmix == cutmix
+    teacher = TeacherConfig(spec="any") if taught else None
+    config = StudentConfig(teacher=teacher, augment=given, train=TrainConfig(epochs=epochs))
+    assert settled(config, 640).augment.cutmix == cutmix
+    assert settled(config, 640).train == decided(config.train, 640, STUDENT)
