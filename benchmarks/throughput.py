@@ -9,7 +9,8 @@ with the quartiles of the ratio, which a busy machine disturbs less than the rat
   first    a training epoch (RandAugment, flip, CutOut; validation excluded) that sees its view for the
            first time, against forward, backward and optimiser step on one resident batch
   epoch    one that comes back to a view, as all but the first --views epochs do, against the same
-  distil   an epoch with cached teacher outputs, against one without a teacher; both come back
+  distil   an epoch with cached teacher outputs and a student's usual loss, against one without a
+           teacher; both come back
   fill     computing a view of teacher outputs, against the teacher's inference on resident batches
   read     decoding, resizing and storing all images, against decoding and resizing them alone
   open     opening the stored images again, seconds
@@ -36,8 +37,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from distill.objective import objective
-from nas.config import DataConfig, LossConfig, SearchConfig, TrainConfig
+from distill.objective import feature_kind, objective
+from nas.config import DataConfig, SearchConfig, StudentConfig, TrainConfig
 from nas.evaluators import TrainEvaluator
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
@@ -83,10 +84,15 @@ class Bench:
         """Images per second of an epoch, the view having been seen ``repeats`` times."""
         torch.manual_seed(0)
         model = timm.create_model(self.name, num_classes=self.data.num_classes)
-        outputs = fill_outputs(self.teacher, self.data, Augmentation(), 1) if taught else None
+        usual = StudentConfig().loss
+        kind = feature_kind(usual)
+        kinds = () if kind is None else (kind,)
+        outputs = (
+            fill_outputs(self.teacher, self.data, Augmentation(), 1, kinds=kinds) if taught else None
+        )
         batches = self.batches(outputs)
         if taught:
-            loss = objective(LossConfig(), 0.1, model, batches)
+            loss = objective(usual, 0.1, model, batches)
         else:
             loss = cross_entropy(0.1)
         recipe = RECIPE.model_copy(update={"epochs": 1 + repeats})
