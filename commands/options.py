@@ -105,7 +105,7 @@ Compile = Annotated[
     bool | None,
     Option(
         "--compile",
-        help="Have torch.compile make the network faster first; pays off in long trainings.",
+        help="Have torch.compile make the network faster first; for logits, so with --features none.",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -245,5 +245,7 @@ T = TypeVar("T", SearchConfig, StudentConfig)
 
 def _checked(config: T) -> T:
     if config.train.compile and config.teacher is not None and config.loss.features is not None:
-        raise ValueError("train.compile does not reach losses on features; leave out one of both")
+        raise ValueError(
+            "train.compile does not reach losses on features: leave it out, or say --features none"
+        )
     return config

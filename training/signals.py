@@ -69,7 +69,7 @@ def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) 
         if not hasattr(network, name):
             raise UserError(
                 f"{type(model).__name__} has no {name}(), so there are no features to learn from; "
-                f"choose a teacher of timm, or a loss on logits"
+                f"choose a teacher of timm, or --features none"
             )
     attention = None
     if "attention" in kinds:
