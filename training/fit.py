@@ -24,7 +24,7 @@ from training.evaluate import logits_of, score
 from training.metrics import Metrics
 from training.plateau import plateaued
 from training.schedule import Schedule, by_recipe
-from training.signals import widened
+from training.signals import at_least_fp32
 from training.state import TrainingState
 from training.step import Loss, train_step
 
@@ -87,7 +87,9 @@ def cross_entropy(smoothing: float, offsets: torch.Tensor | None = None) -> Loss
     """
 
     def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return adjusted_cross_entropy(widened(model(batch.images)), batch.targets, offsets, smoothing)
+        return adjusted_cross_entropy(
+            at_least_fp32(model(batch.images)), batch.targets, offsets, smoothing
+        )
 
     return loss
 

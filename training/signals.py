@@ -63,7 +63,7 @@ def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) 
         UserError: the model has no such methods.
     """
     if not set(kinds) - {"logits"}:
-        return Signals(widened(model(images)))
+        return Signals(at_least_fp32(model(images)))
     network = cast(Any, model)
     for name in _METHODS:
         if not hasattr(network, name):
@@ -77,12 +77,12 @@ def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) 
         attention = attention_of(maps)
     else:
         final = network.forward_features(images)
-    pooled = widened(network.forward_head(final, pre_logits=True)) if "pooled" in kinds else None
-    return Signals(widened(network.forward_head(final)), pooled, attention)
+    pooled = at_least_fp32(network.forward_head(final, pre_logits=True)) if "pooled" in kinds else None
+    return Signals(at_least_fp32(network.forward_head(final)), pooled, attention)
 
 
-def widened(values: torch.Tensor) -> torch.Tensor:
-    """Half precision as float32, as losses are computed; others as they are."""
+def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
+    """Widen half precision to float32, as losses are computed; leave float32 and float64 as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -98,5 +98,5 @@ def attention_of(maps: list[torch.Tensor]) -> torch.Tensor:
     """
     last_of_size = {tuple(each.shape[2:]): each for each in maps}
     chosen = list(last_of_size.values())[-_LEVELS:]
-    looks = [widened(each).square().mean(dim=1, keepdim=True) for each in chosen]
+    looks = [at_least_fp32(each).square().mean(dim=1, keepdim=True) for each in chosen]
     return torch.cat([F.adaptive_avg_pool2d(look, _GRID) for look in looks], dim=1)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.base import FeatureLoss, at_least_fp32
+from distill.losses.base import FeatureLoss
+from training.signals import at_least_fp32
 
 
 def at(student: Tensor, teacher: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from nas.errors import UserError
@@ -82,11 +81,6 @@ def check_inputs(student_logits: Tensor, teacher_logits: Tensor, temperature: fl
         )
     if len(shape) != 2 or shape[0] < 1 or shape[1] < 2:
         raise ValueError(f"logits must be (B, C) with B >= 1 and C >= 2, got {shape}")
-
-
-def at_least_fp32(logits: Tensor) -> Tensor:
-    """Widen half-precision logits to float32; leave float32 and float64 as they are."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def option(loss: str, name: str, value: float, *, positive: bool) -> float:

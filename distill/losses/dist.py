@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distill.losses.base import DistillationLoss, at_least_fp32, check_inputs, option
+from distill.losses.base import DistillationLoss, check_inputs, option
+from training.signals import at_least_fp32
 
 _EPSILON = 1e-12
 

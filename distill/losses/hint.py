@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distill.losses.base import FeatureLoss, at_least_fp32, check_features
+from distill.losses.base import FeatureLoss, check_features
+from training.signals import at_least_fp32
 
 
 def hint(student: Tensor, teacher: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.base import DistillationLoss, at_least_fp32, check_inputs, option
+from distill.losses.base import DistillationLoss, check_inputs, option
+from training.signals import at_least_fp32
 
 
 def kd(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, *, temperature: float) -> Tensor:

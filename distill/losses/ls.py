@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from distill.losses.base import DistillationLoss, at_least_fp32
+from distill.losses.base import DistillationLoss
 from nas.errors import UserError
+from training.signals import at_least_fp32
 
 _EPSILON = 1e-7
 

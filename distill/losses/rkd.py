@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.base import FeatureLoss, at_least_fp32, check_features, option
+from distill.losses.base import FeatureLoss, check_features, option
+from training.signals import at_least_fp32
 
 
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
