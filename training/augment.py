@@ -156,7 +156,7 @@ def augment(
         _apply_round(batch, operation[indices], negative[indices], settings.magnitude)
     if settings.cutout > 0:
         side = round(settings.cutout * batch.shape[-1])
-        hole = square_mask(draws.centre[:, indices], batch.shape[-1], side)
+        hole = mask_of(square_sides(draws.centre[:, indices], batch.shape[-1], side))
         batch.masked_fill_(hole.to(batch.device), _GREY)
     return batch
 
@@ -226,8 +226,8 @@ def _translate(images: torch.Tensor, name: str, pixels: int) -> torch.Tensor:
     return moved
 
 
-def square_mask(centre: np.ndarray, size: int, side: int | np.ndarray) -> torch.Tensor:
-    """Squares of ``side`` pixels around ``centre``, cut off at the border: (B, 1, S, S) bool.
+def square_sides(centre: np.ndarray, size: int, side: int | np.ndarray) -> np.ndarray:
+    """Rows and columns inside squares around ``centre``, cut off at the border: (2, B, S) bool.
 
     Args:
         centre: (2, B) row and column as a share of the image side, in 0..1.
@@ -236,6 +236,10 @@ def square_mask(centre: np.ndarray, size: int, side: int | np.ndarray) -> torch.
     """
     sides = np.asarray(side)[..., None]
     first = np.floor(centre * size).astype(np.int64)[..., None] - sides // 2
-    inside = (np.arange(size) >= first) & (np.arange(size) < first + sides)
-    rows, columns = torch.from_numpy(inside[0]), torch.from_numpy(inside[1])
+    return np.asarray((np.arange(size) >= first) & (np.arange(size) < first + sides))
+
+
+def mask_of(sides: np.ndarray) -> torch.Tensor:
+    """Pixels whose row and column are both in ``sides``, (2, B, S): (B, 1, S, S) bool."""
+    rows, columns = torch.from_numpy(sides)
     return (rows[:, :, None] & columns[:, None, :])[:, None]

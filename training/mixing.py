@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from training.augment import Augmentation, square_mask
+from training.augment import Augmentation, mask_of, square_sides
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,20 @@ class Mixture:
 
     Attributes:
         partners: ``(B,)`` index of the other image; the image itself where nothing is mixed.
-        patches: ``(B, 1, S, S)`` bool, which pixels are the partner's.
+        sides: ``(2, B, S)`` bool, rows and columns of the patch, whose pixels are the partner's.
         blends: ``(B,)`` float32, the partner's weight in all pixels.
         own: ``(B,)`` float32, the image's own share of the result, in 0..1.
     """
 
     partners: np.ndarray
-    patches: torch.Tensor
+    sides: np.ndarray
     blends: torch.Tensor
     own: torch.Tensor
+
+    @property
+    def patches(self) -> torch.Tensor:
+        """Which pixels are the partner's, ``(B, 1, S, S)`` bool; labels need only how many."""
+        return mask_of(self.sides)
 
     def apply(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """The mixtures, ``(B, 3, S, S)`` uint8.
@@ -118,10 +123,8 @@ def mixture(
     cut = kind < settings.cutmix
     blended = ~cut & (kind < settings.cutmix + settings.mixup)
     partners = train[(draws.partner[indices] * len(train)).astype(np.int64)]
-    sides = np.where(cut, np.round(np.sqrt(other) * size), 0).astype(np.int64)
-    patches = square_mask(draws.centre[:, indices], size, sides)
-    blends = np.where(blended, other, 0)
-    own = 1 - patches.float().mean(dim=(1, 2, 3)) - torch.from_numpy(blends).float()
-    return Mixture(
-        np.where(cut | blended, partners, indices), patches, torch.from_numpy(blends).float(), own
-    )
+    side = np.where(cut, np.round(np.sqrt(other) * size), 0).astype(np.int64)
+    sides = square_sides(draws.centre[:, indices], size, side)
+    area = torch.from_numpy(sides.sum(axis=2).prod(axis=0)).float() / size**2
+    blends = torch.from_numpy(np.where(blended, other, 0)).float()
+    return Mixture(np.where(cut | blended, partners, indices), sides, blends, 1 - area - blends)
