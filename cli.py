@@ -37,6 +37,7 @@ from commands.options import (
     Seeds,
     Settings,
     Size,
+    StudentEpochs,
     TeacherEpochs,
     TeacherSide,
     Views,
@@ -254,13 +255,7 @@ def distill(
     feature_weight: FeatureWeight = None,
     feature_option: FeatureOption = None,
     balance: Balance = None,
-    epochs: Annotated[
-        int | None,
-        Option(
-            help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs)",
-            min=1,
-        ),
-    ] = None,
+    epochs: StudentEpochs = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
     seed: Seed = None,
@@ -348,13 +343,7 @@ def train(
     pick: Annotated[str, Option(help="Which trial of a search: best, knee or a number.")] = "best",
     data: Data = None,
     balance: Balance = None,
-    epochs: Annotated[
-        int | None,
-        Option(
-            help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs)",
-            min=1,
-        ),
-    ] = None,
+    epochs: StudentEpochs = None,
     seed: Seed = None,
     seeds: Seeds = 1,
     out: Annotated[

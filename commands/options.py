@@ -38,6 +38,10 @@ Fit = Annotated[
         help="How images become square: squash, crop or pad. (default: squash)", rich_help_panel=_IMAGES
     ),
 ]
+StudentEpochs = Annotated[
+    int | None,
+    Option(help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs)", min=1),
+]
 Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
 Seeds = Annotated[
     int,
