@@ -92,7 +92,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 write_text(out / runs.CONFIG, to_yaml(config))
             taught = None
             if config.teacher is not None:
-                views = min(config.train.walked, config.train.epochs)
+                views = min(config.train.views, config.train.epochs)
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = _identity(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)

@@ -74,7 +74,7 @@ def run_student(
         made = processes.on_main(lambda: _claimed(work, held))
         taught = None
         if (teacher := config.teacher) is not None:
-            views = min(config.train.walked, config.train.epochs)
+            views = min(config.train.views, config.train.epochs)
             new = processes.main and not resume
             with runs.taken_back(work, made) if new else contextlib.nullcontext():
                 taught = processes.main_first(

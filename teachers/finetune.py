@@ -109,7 +109,7 @@ def prepare_teacher(
             normalization=pretrained.normalization,
             augmentation=augmentation_of(augment, data),
             batch_size=recipe.batch_size,
-            views=recipe.walked,
+            views=recipe.views,
             seed=0,
             device=device,
         )
