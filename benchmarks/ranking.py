@@ -3,12 +3,12 @@
 Usage: python benchmarks/ranking.py DATA --out FILE.jsonl --teacher SPEC [--networks 20]
        [--limit 'macs<=4M'] [--short 3] [--long 30] [--image-size S] [--resolution R]
 
-Random networks of the mobilenet space are trained for --short and for --long epochs, with the teacher
-and alone, with other seeds. The table has Kendall's tau between the validation F1 of the short
-trainings, which is what a search sees, and the test F1 of the long ones, which is what it is for; in
-parentheses a 90 % bootstrap interval over networks, and for the difference the share of resamples in
-which it is not positive. A line goes into FILE.jsonl as each training ends; trainings that have theirs
-are skipped.
+Random networks of the mobilenet space are trained for --short epochs as trials are and for --long ones
+as students are, with the teacher and alone, with other seeds. The table has Kendall's tau between the
+validation F1 of the short trainings, which is what a search sees, and the test F1 of the long ones,
+which is what it is for; in parentheses a 90 % bootstrap interval over networks, and for the difference
+the share of resamples in which it is not positive. A line goes into FILE.jsonl as each training ends;
+trainings that have theirs are skipped.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from scipy.stats import kendalltau
 
 from commands.teaching import teach
 from distill.run import train_student
-from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
+from nas.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
 from nas.files import write_text
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
 from training.images import open_images, options_of
+from training.length import settled
 
 ARMS = ("alone", "distilled")
 _RESAMPLES = 5_000
-
-Rows = Mapping[tuple[int, str, int], Mapping[str, float]]
 
 
 def main() -> None:
@@ -59,10 +58,19 @@ def main() -> None:
     source = DataConfig(spec=given.data, size=given.image_size)
     data = open_images(source.spec, options_of(source))
     teacher = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    base = StudentConfig(data=source, teacher=teacher)
-    taught = teach(
-        teacher, base.loss, data, base.augment, min(TrainConfig(epochs=given.long).walked, given.long)
-    )
+    images = len(data.splits["train"])
+    usual = {given.short: SearchConfig().loss, given.long: StudentConfig().loss}
+    configs = {
+        epochs: settled(
+            StudentConfig(data=source, teacher=teacher, loss=loss, train=TrainConfig(epochs=epochs)),
+            images,
+        )
+        for epochs, loss in usual.items()
+    }
+    taught = {
+        epochs: teach(teacher, each.loss, data, each.augment, min(each.train.views, epochs))
+        for epochs, each in configs.items()
+    }
     rows = finished(given.out)
     known = {(row["network"], row["arm"], row["epochs"]) for row in rows}
     space = MobileNet((given.resolution or min(96, data.size),))
@@ -72,10 +80,10 @@ def main() -> None:
                 name = (proposal.number, arm, epochs)
                 if name in known:
                     continue
-                config = base.model_copy(update={"train": TrainConfig(epochs=epochs), "seed": seed})
+                changes = {"seed": seed, **({} if arm == "distilled" else {"teacher": None})}
+                config = configs[epochs].model_copy(update=changes)
                 work = given.out.with_suffix("") / "-".join(map(str, name))
-                said = taught if arm == "distilled" else None
-                config = config if said else config.model_copy(update={"teacher": None})
+                said = taught[epochs] if arm == "distilled" else None
                 metrics = train_student(
                     proposal.architecture, data, config, work, taught=said, latency=lambda _: {}
                 )
