@@ -11,19 +11,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nas.activations import weights_of
 from nas.architecture import Architecture
 from nas.layers import (
+    AvgPool,
+    Bottleneck,
     Conv,
+    ConvClassifier,
+    Dense,
+    Fire,
     Flatten,
     GlobalAvgPool,
     InvertedResidualv2,
     InvertedResidualv3,
     Layer,
     Linear,
-    Shape,
-    make_divisible,
-    output_shape,
+    MaxPool,
+    MBConv,
 )
+from nas.shapes import Shape, output_shape
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Cost:
         return Cost(self.params + other.params, self.macs + other.macs)
 
 
+NOTHING = Cost(0, 0)
+
+
 def cost(architecture: Architecture, num_classes: int) -> Cost:
     """Exact cost of ``build(architecture, num_classes)``."""
     params = macs = 0
@@ -55,43 +64,64 @@ def cost(architecture: Architecture, num_classes: int) -> Cost:
 @lru_cache(1 << 15)  # a search asks for the same few thousand again and again
 def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
     """Cost of one layer that takes ``shape`` (channels, height, width)."""
-    channels = shape[0]
+    channels, *incoming = shape
     out, height, width = output_shape(layer, shape)
+    before, after = incoming[0] * incoming[1], height * width
     match layer:
         case Conv():
-            return _conv(channels, out, layer.kernel, layer.groups, height * width)
+            return _conv(channels, out, layer.kernel, layer.groups, after, layer.activation)
         case InvertedResidualv2():
-            hidden = layer.hidden(channels)
-            expansion = _expansion(channels, hidden, shape, needed=layer.expand != 1)
-            return expansion + _depthwise_projection(hidden, out, layer.kernel, height * width)
+            hidden, activation = layer.hidden(channels), layer.activation
+            needed = layer.expand != 1
+            expansion = _conv(channels, hidden, 1, 1, before, activation) if needed else NOTHING
+            return expansion + _depthwise_projection(hidden, out, layer.kernel, after, activation)
         case InvertedResidualv3():
             hidden = layer.hidden(channels)
-            expansion = _expansion(channels, hidden, shape, needed=hidden != channels)
-            gate = _squeeze_excite(hidden) if layer.squeeze_excite else Cost(0, 0)
-            body = _depthwise_projection(hidden, out, layer.kernel, height * width)
-            return expansion + body + gate
+            gate = _gate(hidden, layer.squeezed(channels)) if layer.squeeze_excite else NOTHING
+            expansion = _conv(channels, hidden, 1, 1, before) if hidden != channels else NOTHING
+            return expansion + gate + _depthwise_projection(hidden, out, layer.kernel, after)
+        case MBConv():
+            hidden = layer.hidden(channels)
+            expansion = _conv(channels, hidden, 1, 1, before) if hidden != channels else NOTHING
+            gate = _gate(hidden, layer.squeezed(channels))
+            return expansion + gate + _depthwise_projection(hidden, out, layer.kernel, after)
+        case Bottleneck():
+            first = _conv(channels, layer.hidden, 1, 1, before, layer.activation)
+            return first + _conv(layer.hidden, out, 3, layer.groups, after)
+        case Fire():
+            squeezed = _biased(channels, layer.squeeze, 1, before)
+            wide = _biased(layer.squeeze, layer.expand3x3, 3, after)
+            return squeezed + _biased(layer.squeeze, layer.expand1x1, 1, after) + wide
+        case Dense():
+            return _biased(channels, out, 1, 1) + Cost(weights_of(layer.activation), 0)
         case Linear():
-            return Cost((channels + 1) * num_classes, channels * num_classes)
-        case GlobalAvgPool() | Flatten():
-            return Cost(0, 0)
+            return _biased(channels, num_classes, 1, 1)
+        case ConvClassifier():
+            return _conv(channels, num_classes, layer.kernel, 1, after, layer.activation)
+        case GlobalAvgPool() | Flatten() | MaxPool() | AvgPool():
+            return NOTHING
 
 
-def _conv(channels: int, out: int, kernel: int, groups: int, positions: int) -> Cost:
+def _conv(
+    channels: int, out: int, kernel: int, groups: int, positions: int, activation: str | None = None
+) -> Cost:
     weights = channels // groups * out * kernel * kernel
-    return Cost(weights + 2 * out, weights * positions)
+    return Cost(weights + 2 * out + weights_of(activation), weights * positions)
 
 
-def _expansion(channels: int, hidden: int, shape: Shape, *, needed: bool) -> Cost:
-    return _conv(channels, hidden, 1, 1, shape[1] * shape[2]) if needed else Cost(0, 0)
-
-
-def _depthwise_projection(hidden: int, out: int, kernel: int, positions: int) -> Cost:
-    depthwise = _conv(hidden, hidden, kernel, hidden, positions)
+def _depthwise_projection(
+    hidden: int, out: int, kernel: int, positions: int, activation: str | None = None
+) -> Cost:
+    depthwise = _conv(hidden, hidden, kernel, hidden, positions, activation)
     return depthwise + _conv(hidden, out, 1, 1, positions)
 
 
-def _squeeze_excite(hidden: int) -> Cost:
-    """Two 1x1 convolutions with bias on the pooled features."""
-    squeezed = make_divisible(hidden // 4, 8)
-    weights = 2 * hidden * squeezed
-    return Cost(weights + squeezed + hidden, weights)
+def _gate(hidden: int, squeezed: int) -> Cost:
+    """Squeeze-excite: two 1x1 convolutions with bias on the pooled features."""
+    return _biased(hidden, squeezed, 1, 1) + _biased(squeezed, hidden, 1, 1)
+
+
+def _biased(channels: int, out: int, kernel: int, positions: int) -> Cost:
+    """A convolution or linear layer with bias and without batch norm."""
+    weights = channels * out * kernel * kernel
+    return Cost(weights + out, weights * positions)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import torch
 from timm.layers import SqueezeExcite
 from torch import nn
-
-from nas.layers import make_divisible
 
 
 def activation_of(name: str | None) -> nn.Module:
@@ -14,7 +14,7 @@ def activation_of(name: str | None) -> nn.Module:
     if name is None:
         return nn.Identity()
     kind: type[nn.Module] = getattr(nn, name)
-    return kind() if name in ("GELU", "Sigmoid", "Identity") else kind(inplace=True)
+    return kind(inplace=True) if "inplace" in signature(kind).parameters else kind()
 
 
 class ConvBnAct(nn.Sequential):
@@ -39,6 +39,24 @@ class ConvBnAct(nn.Sequential):
         )
 
 
+class Gate(SqueezeExcite):
+    """Squeeze-excite (Hu et al. 2018, fig. 2): ``(B, C, h, w)`` times a number per image and channel.
+
+    Args:
+        channels: C.
+        squeezed: channels between its two 1x1 convolutions.
+        swish: Swish and sigmoid as in EfficientNet; else ReLU and hard sigmoid as in MobileNetV3.
+    """
+
+    def __init__(self, channels: int, squeezed: int, *, swish: bool = False) -> None:
+        super().__init__(
+            channels,
+            rd_channels=squeezed,
+            act_layer=nn.SiLU if swish else nn.ReLU,
+            gate_layer="sigmoid" if swish else "hard_sigmoid",
+        )
+
+
 class InvertedResidual(nn.Module):
     """Expand (1x1), filter (depthwise), optionally gate (squeeze-excite), project (1x1, linear).
 
@@ -52,7 +70,8 @@ class InvertedResidual(nn.Module):
         kernel: of the depthwise convolution.
         stride: of the depthwise convolution.
         activation: after expansion and depthwise convolution; ``None``: linear.
-        squeeze_excite: gate the hidden channels.
+        gate: of the hidden channels.
+        pads: zero padding before and after height and width; ``None``: kernel // 2 on every side.
     """
 
     def __init__(
@@ -64,22 +83,66 @@ class InvertedResidual(nn.Module):
         stride: int,
         *,
         activation: str | None,
-        squeeze_excite: bool = False,
+        gate: nn.Module | None = None,
+        pads: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         width = channels if hidden is None else hidden
+        before, after = pads or (kernel // 2, kernel // 2)
+        padding = before if before == after else 0
         parts: list[nn.Module] = []
         if hidden is not None:
             parts.append(ConvBnAct(channels, width, 1, activation=activation))
-        parts.append(ConvBnAct(width, width, kernel, stride, groups=width, activation=activation))
-        if squeeze_excite:
-            squeezed = make_divisible(width // 4, 8)
-            parts.append(SqueezeExcite(width, rd_channels=squeezed, gate_layer="hard_sigmoid"))
+        if before != after:
+            parts.append(nn.ZeroPad2d((before, after, before, after)))
+        parts.append(
+            ConvBnAct(width, width, kernel, stride, padding=padding, groups=width, activation=activation)
+        )
+        if gate is not None:
+            parts.append(gate)
         parts.append(ConvBnAct(width, out, 1, activation=None))
         self.body = nn.Sequential(*parts)
         self.residual = stride == 1 and channels == out
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, h, w)`` to ``(B, out, h / stride, w / stride)``."""
+        """``(B, channels, h, w)`` to ``(B, out, h', w')``."""
         result = self.body(features)
         return features + result if self.residual else result
+
+
+class Bottleneck(nn.Module):
+    """1x1, then 3x3 convolution with ReLU, added to the input where wanted: ``(B, channels, h, w)`` to
+    ``(B, out, h, w)``."""
+
+    def __init__(
+        self, channels: int, hidden: int, out: int, *, shortcut: bool, groups: int, activation: str | None
+    ) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            ConvBnAct(channels, hidden, 1, activation=activation),
+            ConvBnAct(hidden, out, 3, groups=groups),
+        )
+        self.residual = shortcut and channels == out
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """One block."""
+        result = self.body(features)
+        return features + result if self.residual else result
+
+
+class Fire(nn.Module):
+    """Squeeze to few channels, expand to many by 1x1 and 3x3 side by side (Iandola et al. 2016, fig. 1).
+
+    ``(B, channels, h, w)`` to ``(B, expand1x1 + expand3x3, h, w)``.
+    """
+
+    def __init__(self, channels: int, squeeze: int, expand1x1: int, expand3x3: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Sequential(nn.Conv2d(channels, squeeze, 1), nn.ReLU(inplace=True))
+        self.expand1x1 = nn.Sequential(nn.Conv2d(squeeze, expand1x1, 1), nn.ReLU(inplace=True))
+        self.expand3x3 = nn.Sequential(nn.Conv2d(squeeze, expand3x3, 3, padding=1), nn.ReLU(inplace=True))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """One block."""
+        squeezed = self.squeeze(features)
+        return torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1)

@@ -7,15 +7,26 @@ from torch import nn
 
 from nas.architecture import Architecture
 from nas.layers import (
+    CLASSIFIERS,
+    AvgPool,
+    Bottleneck,
     Conv,
+    ConvClassifier,
+    Dense,
+    Fire,
     Flatten,
     GlobalAvgPool,
     InvertedResidualv2,
     InvertedResidualv3,
     Layer,
     Linear,
+    MaxPool,
+    MBConv,
 )
-from nas.networks.blocks import ConvBnAct, InvertedResidual
+from nas.networks import blocks
+from nas.networks.blocks import ConvBnAct, Gate, InvertedResidual
+
+_HEAD = (GlobalAvgPool, Flatten, Dense, *CLASSIFIERS)
 
 
 class Network(nn.Module):
@@ -32,9 +43,13 @@ class Network(nn.Module):
             _module(layer, shape[0], num_classes)
             for layer, shape in zip(architecture.layers, architecture.shapes, strict=True)
         ]
-        pool = next(i for i, layer in enumerate(architecture.layers) if isinstance(layer, GlobalAvgPool))
-        self.body = nn.Sequential(*modules[:pool])
-        self.head = nn.Sequential(*modules[pool:])
+        layers = architecture.layers
+        head = next(i for i, layer in enumerate(layers) if isinstance(layer, _HEAD))
+        self.body = nn.Sequential(*modules[:head])
+        self.head = nn.Sequential(*modules[head:])
+        self.classifier = next(
+            i for i, layer in enumerate(layers[head:]) if isinstance(layer, CLASSIFIERS)
+        )
         _initialise(self)
 
     def forward_features(self, images: torch.Tensor) -> torch.Tensor:
@@ -64,19 +79,25 @@ class Network(nn.Module):
 
         Args:
             features: ``(B, C, h, w)``.
-            pre_logits: stop before the classifier, at ``(B, D)``.
+            pre_logits: stop before the classifier, at ``(B, D)``; maps are averaged.
         """
-        head = self.head[:-1] if pre_logits else self.head
-        return head(features)  # type: ignore[no-any-return]
+        if pre_logits:
+            return _flat(self.head[: self.classifier](features))
+        return _flat(self.head(features))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits ``(B, num_classes)`` of ``(B, 3, r, r)`` images."""
-        return self.head(self.body(images))  # type: ignore[no-any-return]
+        return self.forward_head(self.body(images))
 
 
 def build(architecture: Architecture, num_classes: int) -> Network:
     """The untrained network of ``architecture``; weights come from torch's global generator."""
     return Network(architecture, num_classes)
+
+
+def _flat(features: torch.Tensor) -> torch.Tensor:
+    """``(B, D)``: maps ``(B, D, h, w)`` are averaged."""
+    return features if features.ndim == 2 else features.mean(dim=(2, 3))
 
 
 def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
@@ -109,24 +130,82 @@ def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
                 layer.kernel,
                 layer.stride,
                 activation="Hardswish" if layer.hard_swish else "ReLU",
-                squeeze_excite=layer.squeeze_excite,
+                gate=Gate(hidden, layer.squeezed(channels)) if layer.squeeze_excite else None,
+            )
+        case MBConv():
+            hidden = layer.hidden(channels)
+            return InvertedResidual(
+                channels,
+                hidden if hidden != channels else None,
+                layer.out,
+                layer.kernel,
+                layer.stride,
+                activation="SiLU",
+                gate=Gate(hidden, layer.squeezed(channels), swish=True),
+                pads=layer.pads,
+            )
+        case Bottleneck():
+            return blocks.Bottleneck(
+                channels,
+                layer.hidden,
+                layer.out,
+                shortcut=layer.shortcut,
+                groups=layer.groups,
+                activation=layer.activation,
+            )
+        case Fire():
+            return blocks.Fire(channels, layer.squeeze, layer.expand1x1, layer.expand3x3)
+        case _:
+            return _plain(layer, channels, num_classes)
+
+
+def _plain(layer: Layer, channels: int, num_classes: int) -> nn.Module:
+    """Pooling, linear layers and classifiers."""
+    match layer:
+        case MaxPool():
+            return nn.MaxPool2d(
+                layer.kernel, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode
+            )
+        case AvgPool():
+            return nn.AvgPool2d(
+                layer.kernel,
+                layer.stride,
+                layer.padding,
+                ceil_mode=layer.ceil_mode,
+                count_include_pad=layer.count_padding,
             )
         case GlobalAvgPool():
             return nn.AdaptiveAvgPool2d(1)
         case Flatten():
             return nn.Flatten()
+        case Dense():
+            return nn.Sequential(nn.Linear(channels, layer.out), blocks.activation_of(layer.activation))
         case Linear():
             return nn.Linear(channels, num_classes)
+        case ConvClassifier():
+            return ConvBnAct(
+                channels,
+                num_classes,
+                layer.kernel,
+                layer.stride,
+                padding=layer.padding,
+                activation=layer.activation,
+            )
+        case _:
+            raise TypeError(f"{type(layer).__name__} has no module")
 
 
-def _initialise(module: nn.Module) -> None:
-    """He et al. 2015 by fan out, per group; a small normal for the classifier."""
-    for part in module.modules():
+def _initialise(network: Network) -> None:
+    """He et al. 2015: convolutions by fan out, per group, linear layers by fan in; a small normal for a
+    linear classifier."""
+    classifier = network.head[network.classifier]
+    for part in network.modules():
         if isinstance(part, nn.Conv2d):
             fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels // part.groups
             nn.init.normal_(part.weight, 0.0, (2.0 / fan_out) ** 0.5)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, 0.0, 0.01)
+            deviation = 0.01 if part is classifier else (2.0 / part.in_features) ** 0.5
+            nn.init.normal_(part.weight, 0.0, deviation)
             nn.init.zeros_(part.bias)

@@ -13,6 +13,7 @@ from nas.cost import Cost, cost
 from nas.errors import UserError
 from nas.layers import (
     Conv,
+    ConvClassifier,
     Flatten,
     GlobalAvgPool,
     InvertedResidualv2,
@@ -81,14 +82,12 @@ def test_the_key_is_the_same_in_another_process() -> None:
 @pytest.mark.parametrize(
     ("layers", "complaint"),
     [
-        ((), "last layer must be Linear"),
-        ((Conv(8, 3), GlobalAvgPool(), Flatten()), "last layer must be Linear"),
-        ((Conv(8, 3), GlobalAvgPool(), Flatten(), Linear(), Linear()), "only the last layer"),
-        ((Conv(8, 3), Flatten(), Linear()), "exactly one GlobalAvgPool"),
-        (
-            (Conv(8, 3), GlobalAvgPool(), GlobalAvgPool(), Flatten(), Linear()),
-            "exactly one GlobalAvgPool",
-        ),
+        ((), "exactly one layer must be the classifier, found 0"),
+        ((Conv(8, 3), GlobalAvgPool(), Flatten()), "exactly one layer must be the classifier, found 0"),
+        ((Conv(8, 3), GlobalAvgPool(), Flatten(), Linear(), Linear()), "the classifier, found 2"),
+        ((Conv(8, 3), Linear()), "needs a flat input, got 32x32"),
+        ((Conv(8, 3), ConvClassifier()), "ends with 32x32 logits per class; add GlobalAvgPool"),
+        ((*HEAD, Conv(8, 1)), "Conv after the classifier: only pooling and Flatten may"),
         ((Conv(8, 3, groups=2), *HEAD), r"layer 0 \(Conv\): 3 input and 8 output channels"),
         ((Conv(8, 40, padding=0), *HEAD), r"layer 0 \(Conv\): a 32x32 input is too small for kernel 40"),
         ((Conv(8, 3, activation="Swoosh"), *HEAD), "unknown activation 'Swoosh'"),
@@ -169,8 +168,12 @@ def test_cost_by_hand() -> None:
         (GOOD, "- 1", "expected a mapping"),
         (GOOD, "a: [", "is not valid YAML"),
         (GOOD, "", "expected a mapping"),
-        ("  - [1, Linear, [6]]\n", "", "the last layer must be Linear"),
-        ("  - [1, GlobalAvgPool, []]\n", "", "exactly one GlobalAvgPool"),
+        (
+            "[1, Linear, [6]]",
+            "[1, Fire, [6, 6, 6]]",
+            "the last layer with weights must be Linear or Conv",
+        ),
+        ("  - [1, GlobalAvgPool, []]\n  - [1, Flatten, []]\n", "", "needs a flat input, got 32x32"),
     ],
 )
 def test_a_malformed_file_is_one_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:

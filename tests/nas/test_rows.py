@@ -14,15 +14,21 @@ from nas.architecture import Architecture
 from nas.cost import cost
 from nas.errors import UserError
 from nas.layers import (
+    AvgPool,
+    Bottleneck,
     Conv,
+    Dense,
+    Fire,
+    GlobalAvgPool,
     InvertedResidualv2,
     InvertedResidualv3,
     Layer,
-    layer_from_row,
+    MaxPool,
+    MBConv,
     make_divisible,
-    row_of_layer,
 )
 from nas.networks import build
+from nas.rows import layer_from_row, row_of_layer
 
 HEAD = "  - [1, GlobalAvgPool, []]\n  - [1, Flatten, []]\n  - [1, Linear, [6]]\n"
 
@@ -103,6 +109,30 @@ ROWS: list[tuple[list[Any], float, float, list[Layer]]] = [
     ([3, "Conv", [16, 3]], 0.5, 1, [Conv(16, 3)] * 2),  # 1.5 rounds to even
     ([2, "Conv", [16, 3, 2]], 0.1, 1, [Conv(16, 3, 2)]),
     ([4, "Conv", [16, 3]], 0.75, 1, [Conv(16, 3)] * 3),
+    # groups are the greatest common divisor of what comes in and goes out, at every repeat
+    ([1, "DWConv", [24, 3, 2]], 1, 1, [Conv(24, 3, 2, groups=8)]),
+    (
+        [2, "DWConv", [24, 5, 2, 1, "Swish"]],
+        1,
+        1,
+        [Conv(24, 5, 1, 1, 8, "SiLU"), Conv(24, 5, 2, 1, 24, "SiLU")],
+    ),
+    ([1, "DWConv", [48, 3]], 1, 0.5, [Conv(24, 3, groups=8)]),
+    ([2, "MBConv", [6, 20, 2, 5]], 1, 1, [MBConv(6, 24, 2, 5), MBConv(6, 24, 1, 5)]),
+    # all but the last keep what comes in
+    ([3, "Bottleneck", [64]], 1, 0.5, [Bottleneck(16), Bottleneck(16), Bottleneck(32)]),
+    (
+        [1, "Bottleneck", [64, False, 4, 0.25, "HardSwish"]],
+        1,
+        1,
+        [Bottleneck(64, False, 4, 0.25, "Hardswish")],
+    ),
+    ([2, "Fire", [12, 20, 30]], 1, 0.5, [Fire(12, 20, 30)] * 2),
+    ([1, "MaxPool", [3]], 1, 1, [MaxPool(3, 3)]),
+    ([2, "MaxPool", [3, 2, 1, 1, False, True]], 1, 1, [MaxPool(3, 2, 1, 1, True)] * 2),
+    ([1, "AvgPool", [2, None, 1, True, False]], 1, 1, [AvgPool(2, 2, 1, True, False)]),
+    ([1, "GlobalAvgPool", []], 1, 1, [GlobalAvgPool()]),
+    ([3, "Linear", [120, "ReLU"]], 1, 0.5, [Dense(120, "ReLU")]),
 ]
 
 
@@ -119,6 +149,12 @@ def test_rows(row: list[Any], depth: float, width: float, layers: list[Layer]) -
         InvertedResidualv2(16, 2.5, 1, 5, None),
         InvertedResidualv2(16, 1, 2),
         InvertedResidualv3(7, 1.5, 16, True, True, 2),
+        MBConv(4, 24, 2, 5),
+        Bottleneck(24, False, 2, 0.5, None),
+        Fire(3, 5, 7),
+        MaxPool(3, 2, 1, 2, True),
+        AvgPool(3, 1, 1, True, False),
+        Dense(10, "Tanh"),
     ],
 )
 def test_a_row_written_is_read_back(layer: Layer) -> None:
@@ -161,6 +197,12 @@ def test_every_row_builds_and_costs_what_torch_counts(tmp_path: Path) -> None:
             "[2, InvertedResidualv2, [24, 1, 1, 5, null]]",
             "[3, InvertedResidualv3, [5, 2.5, 40, 1, 1, 2]]",
             "[1, InvertedResidualv3, [3, 1, 40, 0, 0, 1]]",
+            "[2, DWConv, [36, 3, 1, null, PReLU]]",
+            "[2, MBConv, [3, 40, 2, 5]]",
+            "[1, MaxPool, [3, 1, 1, 1, false, true]]",
+            "[2, Bottleneck, [48, true, 2, 0.5, PReLU]]",
+            "[2, Fire, [7, 20, 30]]",
+            "[1, AvgPool, [2, 1, 1]]",
             "[1, Conv, [96, 1, 1, null, 1, HardSigmoid]]",
         )
     )
@@ -178,7 +220,7 @@ def test_every_row_builds_and_costs_what_torch_counts(tmp_path: Path) -> None:
 
 
 MALFORMED = [
-    ("[1, Konv, [16, 3]]", "unknown module 'Konv'; known: Conv, FixedConv"),
+    ("[1, Konv, [16, 3]]", "unknown module 'Konv'; known: AvgPool, Bottleneck, Conv, DWConv"),
     ("[1, [Conv], [16, 3]]", "unknown module ['Conv']"),
     ("[1, Conv]", "expected [repeat, module, [args]]"),
     ("[1, Conv, 16]", "expected [repeat, module, [args]]"),
@@ -194,7 +236,7 @@ MALFORMED = [
     ("[1, Conv, [16, 3, 1, -1]]", "padding must be a whole number of at least 0 or null, got -1"),
     ("[1, Conv, [16, 3, 1, 0.5]]", "padding must be"),
     ("[1, Conv, [16, 3, 1, null, 5]]", "cannot be cut into 5 groups"),
-    ("[1, Conv, [16, 3, 1, null, 1, Bogus]]", "unknown activation 'Bogus'; known: ReLU, ReLU6"),
+    ("[1, Conv, [16, 3, 1, null, 1, Bogus]]", "unknown activation 'Bogus'; known: CELU, ELU"),
     ("[1, Conv, [16, 3, 1, null, 1, [ReLU]]]", "unknown activation ['ReLU']"),
     ("[1, Conv, [16, 33, 1, 0]]", "too small for kernel 33"),
     ("[1, InvertedResidualv2, [16, 6]]", "InvertedResidualv2 takes [out, expand, stride"),
@@ -210,7 +252,25 @@ MALFORMED = [
     ),
     ("[1, InvertedResidualv3, [3, 4, 24, 'no', 0, 1]]", "SE must be 0 or 1, got 'no'"),
     ("[1, InvertedResidualv3, [3, 4, 24, 0, RE, 1]]", "HS must be 0 or 1, got 'RE'"),
-    ("[1, GlobalAvgPool, [1]]", "GlobalAvgPool takes []"),
+    ("[1, GlobalAvgPool, [2]]", "pools to 1x1, got output size 2"),
+    ("[1, GlobalAvgPool, [1, 1]]", "GlobalAvgPool takes [output size=1], got 2 arguments"),
+    ("[1, DWConv, [16]]", "DWConv takes [out, kernel, stride=1, padding=null, activation='ReLU']"),
+    ("[1, DWConv, [16, 3, 1, null, 1, ReLU]]", "got 6 arguments"),
+    ("[1, MBConv, [6, 16, 1]]", "MBConv takes [expand, out, stride, kernel], got 3"),
+    ("[1, MBConv, [1.5, 16, 1, 3]]", "expand 1.5 of 3 channels gives 4.5, not whole"),
+    ("[1, Bottleneck, []]", "Bottleneck takes [out, shortcut=true, groups=1"),
+    ("[1, Bottleneck, [16, maybe]]", "shortcut must be 0 or 1, got 'maybe'"),
+    ("[1, Bottleneck, [16, true, 3]]", "8 input and 16 output channels cannot be cut into 3 groups"),
+    ("[1, Bottleneck, [16, true, 1, 0.01]]", "expansion 0.01 leaves nothing of 16 channels"),
+    ("[1, Bottleneck, [16, true, 1, 0.5, Relu]]", "unknown activation 'Relu'"),
+    ("[1, Fire, [16, 64]]", "Fire takes [squeeze, expand1x1, expand3x3], got 2"),
+    ("[1, Fire, [16, 64, 0]]", "expand3x3 must be a whole number of at least 1, got 0"),
+    ("[1, MaxPool, []]", "MaxPool takes [kernel, stride=kernel, padding=0"),
+    ("[1, MaxPool, [3, 2, 2]]", "padding 2 is more than half of kernel 3"),
+    ("[1, MaxPool, [3, 2, 1, 1, true]]", "return_indices must be false"),
+    ("[1, AvgPool, [40]]", "a 32x32 input is too small for kernel 40"),
+    ("[1, AvgPool, [2, 2, 0, 2]]", "ceil_mode must be 0 or 1, got 2"),
+    ("[1, Linear, [16, ReLU]]", "needs a flat input, got 32x32; put Flatten before it"),
 ]
 
 
@@ -230,7 +290,7 @@ def test_a_malformed_row_is_one_line(tmp_path: Path, row: str, complaint: str) -
     [
         ("[1, Linear, [6, Softmax]]", "its activation must be null, got 'Softmax'"),
         ("[1, Linear, [none]]", "classes must be a whole number of at least 1, got 'none'"),
-        ("[1, Linear, [6, null, 2]]", "Linear takes [classes, activation=null]"),
+        ("[1, Linear, [6, null, 2]]", "Linear takes [out, activation=null]"),
     ],
 )
 def test_a_malformed_classifier(tmp_path: Path, last: str, complaint: str) -> None:

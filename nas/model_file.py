@@ -1,0 +1,146 @@
+"""The model file: one YAML schema for every architecture, that of the model-compression competitions."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.architecture import AFTER_CLASSIFIER, Architecture
+from nas.errors import UserError
+from nas.layers import CLASSIFIERS, Layer
+from nas.rows import classifier_from_row, layer_from_row, row_of_layer
+from nas.shapes import Shape, output_shape
+
+_POOLS = {kind.__name__ for kind in AFTER_CLASSIFIER}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file says.
+
+    Attributes:
+        architecture: the network, for any number of classes.
+        classes: the width that the file gives its classifier, if any.
+        states_resolution: whether the resolution is the file's own.
+    """
+
+    architecture: Architecture
+    classes: int | None
+    states_resolution: bool
+
+
+def read_model(
+    path: str | Path, *, resolution: int | None = None, default_resolution: int | None = None
+) -> ModelFile:
+    """Read a model file.
+
+    Args:
+        path: a YAML file with ``input_channel``, ``depth_multiple``, ``width_multiple`` and
+            ``backbone: [[repeat, module, args], ...]``; ``resolution`` (or ``INPUT_SIZE``) and
+            ``base`` are optional, other keys are left alone.
+        resolution: overrides the file's, pixels.
+        default_resolution: where the file gives none.
+
+    Raises:
+        UserError: the file is missing or malformed; names file, row and what was expected.
+    """
+    path = Path(path)
+    content = _read(path)
+    own = content.get("resolution", content.get("INPUT_SIZE"))
+    side = resolution or _side(path, default_resolution if own is None else own)
+    depth, width = _number(path, content, "depth_multiple"), _number(path, content, "width_multiple")
+    channels = content.get("input_channel", 3)
+    if type(channels) is not int or channels < 1:
+        raise UserError(f"{path}: 'input_channel' must be a positive number, got {channels!r}")
+    base = content.get("base")
+    if base is not None and not isinstance(base, str):
+        raise UserError(f"{path}: 'base' must be the name of a pretrained network, got {base!r}")
+    rows = content.get("backbone")
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{path}: 'backbone' must be a list of [repeat, module, args] rows")
+    last = max((index for index, row in enumerate(rows) if not _is_pool(row)), default=-1)
+    layers: list[Layer] = []
+    classes: int | None = None
+    shape: Shape = (channels, side, side)
+    for index, row in enumerate(rows):
+        try:
+            if index == last:
+                classifier, classes = classifier_from_row(row)
+                made = [classifier]
+            else:
+                made = layer_from_row(row, shape[0], depth, width)
+            for layer in made:
+                shape = output_shape(layer, shape)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}, backbone row {index + 1} {row}: {error}") from None
+        layers.extend(made)
+    try:
+        architecture = Architecture(side, channels, tuple(layers), base)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    return ModelFile(architecture, classes, own is not None)
+
+
+def model_text(architecture: Architecture, num_classes: int | None = None) -> str:
+    """A model file of ``architecture``, which :func:`read_model` reads back to an equal one.
+
+    Args:
+        architecture: what to write.
+        num_classes: width of the classifier, for readers that need the number.
+    """
+    lines = [
+        f"resolution: {architecture.resolution}",
+        f"input_channel: {architecture.input_channels}",
+        "depth_multiple: 1.0",
+        "width_multiple: 1.0",
+    ]
+    if architecture.base is not None:
+        lines.append(f"base: {json.dumps(architecture.base)}")
+    lines.append("backbone:  # [repeat, module, args]")
+    for layer in architecture.layers:
+        module, args = row_of_layer(layer)
+        if isinstance(layer, CLASSIFIERS):
+            args[0] = num_classes
+        lines.append(f"  - [1, {module}, {json.dumps(args)}]")
+    return "\n".join(lines) + "\n"
+
+
+def _is_pool(row: Any) -> bool:
+    return isinstance(row, list) and len(row) > 1 and isinstance(row[1], str) and row[1] in _POOLS
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"model file {path} does not exist; give the path of a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"model file {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"model file {path} is not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"model file {path}: expected a mapping with 'backbone', see docs")
+    return content
+
+
+def _side(path: Path, value: Any) -> int:
+    if isinstance(value, list) and value:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(
+            f"{path}: 'resolution' must be the side of the input image in pixels, got {value!r}"
+        )
+    return value
+
+
+def _number(path: Path, content: dict[str, Any], name: str) -> float:
+    value = content.get(name, 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UserError(f"{path}: '{name}' must be a positive number, got {value!r}")
+    return float(value)

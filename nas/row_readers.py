@@ -1,0 +1,201 @@
+"""How each module of the model file reads its arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nas.activations import activation_named
+from nas.layers import (
+    AvgPool,
+    Bottleneck,
+    Conv,
+    Dense,
+    Fire,
+    Flatten,
+    GlobalAvgPool,
+    InvertedResidualv2,
+    InvertedResidualv3,
+    Layer,
+    MaxPool,
+    MBConv,
+    make_divisible,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The arguments of a row, and what is needed to make sense of them."""
+
+    args: Sequence[Any]
+    repeat: int
+    channels: int  # that come in
+    width: float
+
+    def get(self, index: int, default: Any) -> Any:
+        return self.args[index] if index < len(self.args) else default
+
+    def whole(self, index: int, name: str, default: Any = None, least: int = 1) -> int:
+        return whole(self.get(index, default), name, least)
+
+    def positive(self, index: int, name: str, default: Any = None) -> float:
+        value = self.get(index, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a positive number, got {value!r}")
+        return float(value)
+
+    def flag(self, index: int, name: str, default: Any = None) -> bool:
+        value = self.get(index, default)
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            raise ValueError(f"{name} must be 0 or 1, got {value!r}")
+        return bool(value)
+
+    def activation(self, index: int, default: str | None) -> str | None:
+        return activation_named(self.get(index, default))
+
+    def padding(self, index: int) -> int | None:
+        value = self.get(index, None)
+        if value is not None and (type(value) is not int or value < 0):
+            raise ValueError(f"padding must be a whole number of at least 0 or null, got {value!r}")
+        return value
+
+    def scaled(self, index: int) -> int:
+        return make_divisible(self.whole(index, "out") * self.width)
+
+    def strides(self, index: int, *, last: bool, default: Any = None) -> list[int]:
+        """The stride of each repeat: that of the row at the last or first of them, 1 at the others."""
+        ones, stride = [1] * (self.repeat - 1), self.whole(index, "stride", default)
+        return [*ones, stride] if last else [stride, *ones]
+
+
+def _convs(row: Row, out: int) -> list[Layer]:
+    kernel, padding = row.whole(1, "kernel"), row.padding(3)
+    strides, activation = row.strides(2, last=True, default=1), row.activation(5, "ReLU")
+    groups = row.whole(4, "groups", 1)
+    return [Conv(out, kernel, each, padding, groups, activation) for each in strides]
+
+
+def _conv(row: Row) -> list[Layer]:
+    return _convs(row, row.scaled(0))
+
+
+def _fixed_conv(row: Row) -> list[Layer]:
+    return _convs(row, row.whole(0, "out"))
+
+
+def _depthwise(row: Row) -> list[Layer]:
+    out, kernel, padding = row.scaled(0), row.whole(1, "kernel"), row.padding(3)
+    activation = row.activation(4, "ReLU")
+    incoming = [row.channels] + [out] * (row.repeat - 1)
+    return [
+        Conv(out, kernel, stride, padding, math.gcd(channels, out), activation)
+        for channels, stride in zip(incoming, row.strides(2, last=True, default=1), strict=True)
+    ]
+
+
+def _inverted_v2(row: Row) -> list[Layer]:
+    out, expand, kernel = row.scaled(0), row.positive(1, "expand"), row.whole(3, "kernel", 3)
+    activation = row.activation(4, "ReLU6")
+    strides = row.strides(2, last=False)
+    return [InvertedResidualv2(out, expand, each, kernel, activation) for each in strides]
+
+
+def _inverted_v3(row: Row) -> list[Layer]:
+    kernel, expand, out = row.whole(0, "kernel"), row.positive(1, "expand"), row.scaled(2)
+    squeeze, hard = row.flag(3, "SE"), row.flag(4, "HS")
+    strides = row.strides(5, last=False)
+    return [InvertedResidualv3(kernel, expand, out, squeeze, hard, each) for each in strides]
+
+
+def _mbconv(row: Row) -> list[Layer]:
+    expand, out, kernel = row.positive(0, "expand"), row.scaled(1), row.whole(3, "kernel")
+    return [MBConv(expand, out, each, kernel) for each in row.strides(2, last=False)]
+
+
+def _bottleneck(row: Row) -> list[Layer]:
+    """All but the last keep the channels that come in."""
+    outs = [row.channels] * (row.repeat - 1) + [row.scaled(0)]
+    shortcut, groups = row.flag(1, "shortcut", True), row.whole(2, "groups", 1)
+    expansion, activation = row.positive(3, "expansion", 0.5), row.activation(4, "ReLU")
+    return [Bottleneck(out, shortcut, groups, expansion, activation) for out in outs]
+
+
+def _fire(row: Row) -> list[Layer]:
+    """Its channels are not scaled: the files in use are of width 1 or count on it."""
+    names = ("squeeze", "expand1x1", "expand3x3")
+    squeeze, one, three = (row.whole(index, name) for index, name in enumerate(names))
+    return [Fire(squeeze, one, three)] * row.repeat
+
+
+def _max_pool(row: Row) -> list[Layer]:
+    kernel = row.whole(0, "kernel")
+    stride = kernel if row.get(1, None) is None else row.whole(1, "stride")
+    padding, dilation = row.whole(2, "padding", 0, 0), row.whole(3, "dilation", 1)
+    if row.flag(4, "return_indices", False):
+        raise ValueError("return_indices must be false: a network hands on the values alone")
+    return [MaxPool(kernel, stride, padding, dilation, row.flag(5, "ceil_mode", False))] * row.repeat
+
+
+def _avg_pool(row: Row) -> list[Layer]:
+    kernel = row.whole(0, "kernel")
+    stride = kernel if row.get(1, None) is None else row.whole(1, "stride")
+    padding, ceil_mode = row.whole(2, "padding", 0, 0), row.flag(3, "ceil_mode", False)
+    counted = row.flag(4, "count_include_pad", True)
+    return [AvgPool(kernel, stride, padding, ceil_mode, counted)] * row.repeat
+
+
+def _global_pool(row: Row) -> list[Layer]:
+    if row.whole(0, "output size", 1) != 1:
+        raise ValueError(f"pools to 1x1, got output size {row.args[0]!r}")
+    return [GlobalAvgPool()]
+
+
+def _flatten(row: Row) -> list[Layer]:
+    return [Flatten()]
+
+
+def _linear(row: Row) -> list[Layer]:
+    return [Dense(row.whole(0, "out"), row.activation(1, None))]
+
+
+_Reader = Callable[[Row], list[Layer]]
+_CONV_USAGE = "[out, kernel, stride=1, padding=null, groups=1, activation='ReLU']"
+#: Module name to its reader, least and most arguments, and usage.
+READERS: dict[str, tuple[_Reader, int, int, str]] = {
+    "Conv": (_conv, 2, 6, _CONV_USAGE),
+    "FixedConv": (_fixed_conv, 2, 6, _CONV_USAGE),
+    "DWConv": (_depthwise, 2, 5, "[out, kernel, stride=1, padding=null, activation='ReLU']"),
+    "InvertedResidualv2": (
+        _inverted_v2, 3, 5, "[out, expand, stride, kernel=3, activation='ReLU6']"
+    ),
+    "InvertedResidualv3": (_inverted_v3, 6, 6, "[kernel, expand, out, SE, HS, stride]"),
+    "MBConv": (_mbconv, 4, 4, "[expand, out, stride, kernel]"),
+    "Bottleneck": (
+        _bottleneck, 1, 5, "[out, shortcut=true, groups=1, expansion=0.5, activation='ReLU']"
+    ),
+    "Fire": (_fire, 3, 3, "[squeeze, expand1x1, expand3x3]"),
+    "MaxPool": (
+        _max_pool, 1, 6,
+        "[kernel, stride=kernel, padding=0, dilation=1, return_indices=false, ceil_mode=false]",
+    ),
+    "AvgPool": (
+        _avg_pool, 1, 5,
+        "[kernel, stride=kernel, padding=0, ceil_mode=false, count_include_pad=true]",
+    ),
+    "GlobalAvgPool": (_global_pool, 0, 1, "[output size=1]"),
+    "Flatten": (_flatten, 0, 0, "[]"),
+    "Linear": (_linear, 0, 2, "[out, activation=null]"),
+}  # fmt: skip
+
+
+def whole(value: Any, name: str, least: int = 1) -> int:
+    """``value``, if it is a whole number.
+
+    Raises:
+        ValueError: it is not, or is less than ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return value

@@ -1,0 +1,114 @@
+"""What shape a layer makes of what it is given, and what it cannot take."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from nas.activations import check_activation
+from nas.layers import (
+    AvgPool,
+    Bottleneck,
+    Conv,
+    ConvClassifier,
+    Dense,
+    Fire,
+    Flatten,
+    GlobalAvgPool,
+    InvertedResidualv2,
+    InvertedResidualv3,
+    Layer,
+    Linear,
+    MaxPool,
+    MBConv,
+)
+
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+@lru_cache(1 << 15)  # a search asks for the same few thousand again and again
+def output_shape(layer: Layer, shape: Shape) -> Shape:
+    """Shape after ``layer``; of a classifier one channel stands for all classes.
+
+    Raises:
+        ValueError: the layer cannot take ``shape``; says what was expected.
+    """
+    channels, height, width = shape
+    match layer:
+        case Conv():
+            check_activation(layer.activation)
+            _check_groups(channels, layer.out, layer.groups)
+            return _convolved(layer.out, shape, layer.kernel, layer.stride, 2 * layer.pad)
+        case InvertedResidualv2() | InvertedResidualv3():
+            if isinstance(layer, InvertedResidualv2):
+                check_activation(layer.activation)
+            if layer.kernel % 2 == 0:
+                raise ValueError(f"kernel must be odd, got {layer.kernel}")
+            if layer.hidden(channels) < 1:
+                raise ValueError(f"expand {layer.expand} leaves nothing of {channels} channels")
+            return _convolved(layer.out, shape, layer.kernel, layer.stride, 2 * (layer.kernel // 2))
+        case MBConv():
+            layer.hidden(channels)
+            return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads))
+        case Bottleneck():
+            check_activation(layer.activation)
+            if layer.hidden < 1:
+                raise ValueError(f"expansion {layer.expansion:g} leaves nothing of {layer.out} channels")
+            _check_groups(layer.hidden, layer.out, layer.groups)
+            return layer.out, height, width
+        case Fire():
+            return layer.out, height, width
+        case MaxPool():
+            return _pooled(layer, shape, layer.dilation * (layer.kernel - 1) + 1)
+        case AvgPool():
+            return _pooled(layer, shape, layer.kernel)
+        case GlobalAvgPool():
+            return channels, 1, 1
+        case Flatten():
+            return channels * height * width, 1, 1
+        case Dense():
+            check_activation(layer.activation)
+            _check_flat(shape)
+            return layer.out, 1, 1
+        case Linear():
+            _check_flat(shape)
+            return 1, 1, 1
+        case ConvClassifier():
+            check_activation(layer.activation)
+            return _convolved(1, shape, layer.kernel, layer.stride, 2 * layer.padding)
+
+
+def _check_groups(channels: int, out: int, groups: int) -> None:
+    if channels % groups or out % groups:
+        raise ValueError(f"{channels} input and {out} output channels cannot be cut into {groups} groups")
+
+
+def _check_flat(shape: Shape) -> None:
+    _, height, width = shape
+    if (height, width) != (1, 1):
+        raise ValueError(f"needs a flat input, got {height}x{width}; put Flatten before it")
+
+
+def _convolved(out: int, shape: Shape, kernel: int, stride: int, padding: int) -> Shape:
+    """``padding`` is that of both sides together."""
+    _, height, width = shape
+    sides = [(side + padding - kernel) // stride + 1 for side in (height, width)]
+    if min(sides) < 1:
+        raise ValueError(f"a {height}x{width} input is too small for kernel {kernel}")
+    return out, sides[0], sides[1]
+
+
+def _pooled(layer: MaxPool | AvgPool, shape: Shape, window: int) -> Shape:
+    """As torch: in ceil mode a window may hang over, unless it starts in the padding behind."""
+    channels, height, width = shape
+    if 2 * layer.padding > layer.kernel:
+        raise ValueError(f"padding {layer.padding} is more than half of kernel {layer.kernel}")
+    sides = []
+    for side in (height, width):
+        room = side + 2 * layer.padding - window
+        steps = -(-room // layer.stride) if layer.ceil_mode else room // layer.stride
+        if layer.ceil_mode and steps * layer.stride >= side + layer.padding:
+            steps -= 1
+        sides.append(steps + 1)
+    if min(sides) < 1 or min(height, width) + 2 * layer.padding < window:
+        raise ValueError(f"a {height}x{width} input is too small for kernel {window}")
+    return channels, sides[0], sides[1]
