@@ -10,6 +10,7 @@ REGISTRY = Registry(
     builtins={
         "mobilenet": "nas.spaces.mobilenet:MobileNet",
         "macro": "nas.spaces.macro:Macro",
+        "stages7": "nas.spaces.stages7:Stages7",
         "toy": "nas.spaces.toy:Toy",
     },
 )
