@@ -59,6 +59,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 app.add_typer(data_app, name="data")
+model_app = typer.Typer(no_args_is_help=True, help="Look at a network, or write it as a model file.")
+app.add_typer(model_app, name="model")
 bench_app = typer.Typer(no_args_is_help=True, help="Measure search strategies without training anything.")
 app.add_typer(bench_app, name="bench")
 
@@ -334,7 +336,14 @@ def distill(
     )
     from commands.student import run_student
 
-    run_student(chosen.architecture, settings, run, resume=resume, seeds=seeds)
+    run_student(
+        chosen.architecture,
+        settings,
+        run,
+        resume=resume,
+        seeds=seeds,
+        file_classes=chosen.classes,
+    )
 
 
 @app.command()
@@ -400,7 +409,14 @@ def train(
     )
     from commands.student import run_student
 
-    run_student(chosen.architecture, settings, run, resume=resume, seeds=seeds)
+    run_student(
+        chosen.architecture,
+        settings,
+        run,
+        resume=resume,
+        seeds=seeds,
+        file_classes=chosen.classes,
+    )
 
 
 Run = Annotated[Path, Argument(help="Run directory with a trained student, or the student itself.")]
@@ -513,6 +529,55 @@ def data_check(
 
     if not check(data_settings({"spec": spec, "size": image_size, "fit": fit})):
         raise typer.Exit(1)
+
+
+Network = Annotated[
+    str, Argument(help="A model YAML, the run directory of a search, or that of a trained student.")
+]
+Picked = Annotated[str, Option("--pick", help="Which trial of a search: best, knee or a number.")]
+Classes = Annotated[
+    int | None,
+    Option(help="Width of the classifier. (default: the run's, or what the file says)", min=1),
+]
+
+
+@model_app.command("show")
+def model_show(
+    network: Network,
+    pick: Picked = "best",
+    classes: Classes = None,
+    image_size: Annotated[
+        int | None, Option(help="Input side, for a file that says none, pixels.", min=8)
+    ] = None,
+    time: Annotated[bool, Option("--latency/--no-latency", help="Measure it on this machine.")] = True,
+    as_json: Annotated[bool, Option("--json", help="Print JSON to standard output.")] = False,
+) -> None:
+    """Print layers, shapes, parameters, multiply-adds and latency.
+
+    Example: model show mobilenetv3.yaml --image-size 96
+    """
+    from commands.model import show
+
+    show(network, pick, classes, image_size, time=time, as_json=as_json)
+
+
+@model_app.command("convert")
+def model_convert(
+    network: Network,
+    out: Annotated[Path, Argument(help="Model YAML to write.")],
+    pick: Picked = "best",
+    classes: Classes = None,
+    image_size: Annotated[
+        int | None, Option(help="Input side, for a file that says none, pixels.", min=8)
+    ] = None,
+) -> None:
+    """Write a network as a model file: one row per layer, every multiple resolved.
+
+    Example: model convert runs/photos --pick 12 found.yaml
+    """
+    from commands.model import convert
+
+    convert(network, out, pick, classes, image_size)
 
 
 @bench_app.command("strategies")

@@ -112,7 +112,7 @@ def latency(given: Path, num_classes: int) -> None:
     if given.is_file() or (
         (given / runs.SUMMARY).exists() and not (given / "student" / WEIGHTS).exists()
     ):
-        chosen = runs.find_student(str(given), "best")
+        chosen = runs.find_student(str(given), "best").at(None)
         if chosen.run is not None:
             num_classes = len(runs.read_summary(chosen.run).classes)
         architecture, what = chosen.architecture, f"{chosen.name}, {num_classes} classes"

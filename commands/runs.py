@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nas.architecture import Architecture
 from nas.config import SearchConfig, StudentConfig
 from nas.errors import UserError
 from nas.files import write_text
+from nas.model_file import read_model
 from nas.objectives import Objectives
 from nas.settings import parse_config, read_config
 from nas.spaces.base import SearchSpace
@@ -26,6 +27,7 @@ CONFIG = "config.yaml"
 ARCHITECTURE = "architecture.yaml"
 SUMMARY = "summary.json"
 LATEST = ROOT / "latest"
+_USUAL_SIDE = 224  # to read a file with that leaves the resolution to the images
 
 
 def new_run(name: str) -> Path:
@@ -192,12 +194,33 @@ class Student:
         name: what to call it.
         run: the search it comes from, or ``None`` for a model file.
         search: that search's settings.
+        file: the model file it comes from, where that is not part of a run.
+        classes: the width of the classifier in that file, if it says one.
+        sized: whether the resolution is decided; a model file may leave it to the images.
     """
 
     architecture: Architecture
     name: str
     run: Path | None
     search: SearchConfig | None
+    file: Path | None = None
+    classes: int | None = None
+    sized: bool = True
+
+    def at(self, side: int | None) -> Student:
+        """The same at ``side`` pixels, where its file leaves that open.
+
+        Raises:
+            UserError: it does, and ``side`` is not known either.
+        """
+        if self.sized or self.file is None:
+            return self
+        if side is None:
+            raise UserError(
+                f"{self.file} says no resolution: give --image-size, which is then the side of the "
+                "stored images and the network's input, or write 'resolution: 96' into the file"
+            )
+        return replace(self, architecture=Architecture.from_yaml(self.file, resolution=side), sized=True)
 
 
 def find_student(given: str, pick: str) -> Student:
@@ -212,7 +235,10 @@ def find_student(given: str, pick: str) -> Student:
     """
     path = Path(given)
     if path.is_file():
-        return Student(Architecture.from_yaml(path), path.stem, None, None)
+        model = read_model(path, default_resolution=_USUAL_SIDE)
+        return Student(
+            model.architecture, path.stem, None, None, path, model.classes, model.states_resolution
+        )
     if not path.is_dir():
         raise UserError(f"{given} does not exist; give a run directory or a model YAML")
     if (path / CONFIG).exists() and (path / SUMMARY).exists():

@@ -85,6 +85,7 @@ def student_settings(
         origin = "the search's" if chosen.search is not None else "the embedded"
         say(f"no --data given: using {origin} data, {base.data.spec}")
     config = merged(StudentConfig, base, _parsed(changes), _WHERE)
+    chosen = chosen.at(config.data.size)
     say(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:
         beside = chosen.run if prefix == "distill" else None

@@ -33,6 +33,7 @@ from distill.seeds import (
 from nas.architecture import Architecture
 from nas.config import StudentConfig
 from nas.errors import UserError
+from nas.layers import CLASSIFIERS
 from nas.store import locked
 from training.bundle import WEIGHTS
 from training.images import ImageSet
@@ -42,7 +43,13 @@ from training.processes import Processes, current
 
 
 def run_student(
-    architecture: Architecture, config: StudentConfig, out: Path, *, resume: bool, seeds: int = 1
+    architecture: Architecture,
+    config: StudentConfig,
+    out: Path,
+    *,
+    resume: bool,
+    seeds: int = 1,
+    file_classes: int | None = None,
 ) -> dict[str, Any]:
     """Train a network and leave ``out/student``.
 
@@ -54,6 +61,7 @@ def run_student(
         out: run directory.
         resume: go on from its checkpoint, with the seeds that are not finished.
         seeds: how many students, from ``config.seed`` on; the best on validation is left.
+        file_classes: what a model file says of the classifier's width; the data set decides.
 
     Returns:
         The content of ``metrics.json``.
@@ -64,9 +72,15 @@ def run_student(
     wanted, processes = range(config.seed, config.seed + seeds), current()
     out = processes.on_main(lambda: _checked_place(out, wanted, resume))
     check_balance(config)
+    _check_head(architecture, config)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = processes.main_first(lambda: open_data(config.data))
+    if file_classes not in (None, data.num_classes):
+        say(
+            f"the model file's last layer is for {file_classes} classes; "
+            f"here it gets the {data.num_classes} of the data"
+        )
     config = settled(config, len(data.splits["train"]))
     train = config.train
     work = out / (STUDENT if seeds == 1 else SEEDS)
@@ -148,6 +162,16 @@ def _train(
             warn=warn,
             report=display,
             processes=processes,
+        )
+
+
+def _check_head(architecture: Architecture, config: StudentConfig) -> None:
+    head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
+    activation = getattr(head, "activation", None)
+    if config.balance.mode == "post-hoc" and activation is not None:
+        raise UserError(
+            f"--balance post-hoc changes the biases of the logits, but the network ends in {activation}; "
+            "choose --balance logit-adjust, or null as the last layer's activation"
         )
 
 

@@ -110,6 +110,10 @@ def adjusted_cross_entropy(
     return F.cross_entropy(logits + offsets, shares)
 
 
+#: A constant per channel passes through them.
+_TRANSPARENT = (nn.Identity, nn.Flatten, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.Dropout)
+
+
 def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> float:
     """The tau of :data:`TAUS` whose ``logits - tau log pi`` have the best macro-F1; of equals the least.
 
@@ -127,20 +131,21 @@ def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> f
 
 
 def subtract_from_bias(model: nn.Module, offsets: np.ndarray) -> None:
-    """Let ``model`` give ``logits - offsets`` from now on, by its last linear layer's bias.
+    """Let ``model`` give ``logits - offsets`` from now on, by the last bias it has.
 
     What is stored, exported or predicted with afterwards needs to know nothing of it.
 
     Args:
-        model: ends in a linear layer with a bias; changed in place.
+        model: ends in a linear layer or a batch norm, pooled at most; changed in place.
         offsets: ``(C,)``.
 
     Raises:
-        ValueError: the last linear layer has no bias of that size.
+        ValueError: its last bias is not of that size, or something follows that is not pooling.
     """
-    linear = [part for part in model.modules() if isinstance(part, nn.Linear)]
-    bias = linear[-1].bias if linear else None
+    leaves = [part for part in model.modules() if not any(True for _ in part.children())]
+    last = next((part for part in reversed(leaves) if not isinstance(part, _TRANSPARENT)), None)
+    bias = last.bias if isinstance(last, nn.Linear | nn.BatchNorm2d) else None
     if bias is None or tuple(bias.shape) != offsets.shape:
-        raise ValueError(f"the model does not end in a linear layer with {len(offsets)} biases")
+        raise ValueError(f"the model does not end in a layer with {len(offsets)} biases")
     with torch.no_grad():
         bias.sub_(torch.from_numpy(offsets).to(bias))

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from nas.architecture import Architecture
 from nas.config import BalanceConfig
+from nas.layers import Conv, ConvClassifier, Flatten, GlobalAvgPool
 from nas.networks import build
 from training.augment import Augmentation
 from training.balance import (
@@ -250,6 +252,19 @@ def test_the_bias_of_a_network_of_the_search_carries_it(tiny):
     before = model(images)
     subtract_from_bias(model, offsets)
     torch.testing.assert_close(model(images), before - torch.from_numpy(offsets).float())
+
+
+def test_the_batch_norm_of_a_convolutional_classifier_carries_it():
+    torch.manual_seed(0)
+    layers = (Conv(8, 3, 2), ConvClassifier(), GlobalAvgPool(), Flatten())
+    model = build(Architecture(32, 3, layers), 10).eval()
+    images, offsets = torch.randn(4, 3, 32, 32), np.linspace(-3, 1, 10)
+    before = model(images)
+    subtract_from_bias(model, offsets)
+    torch.testing.assert_close(model(images), before - torch.from_numpy(offsets).float())
+    layers = (Conv(8, 3, 2), ConvClassifier(activation="ReLU"), GlobalAvgPool(), Flatten())
+    with pytest.raises(ValueError, match="10 biases"):
+        subtract_from_bias(build(Architecture(32, 3, layers), 10), offsets)
 
 
 def test_tau_0_changes_not_a_bit(tiny, uneven):
