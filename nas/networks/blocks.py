@@ -7,6 +7,7 @@ from inspect import signature
 import torch
 from timm.layers import SqueezeExcite
 from torch import nn
+from torch.nn import functional as F
 
 
 def activation_of(name: str | None) -> nn.Module:
@@ -15,6 +16,23 @@ def activation_of(name: str | None) -> nn.Module:
         return nn.Identity()
     kind: type[nn.Module] = getattr(nn, name)
     return kind(inplace=True) if "inplace" in signature(kind).parameters else kind()
+
+
+class StridedPointwise(nn.Conv2d):
+    """A 1x1 convolution with stride, as one without on every ``stride``-th pixel: the same numbers.
+
+    The gradient of a strided one with fewer input channels than a vector register holds writes outside
+    its memory in oneDNN up to 3.12, in channels-last order on CPU: it crashes or never returns.
+    Source: https://github.com/uxlfoundation/oneDNN/issues/6035
+    """
+
+    FEWEST = 16  # channels that are safe
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """``(B, C, h, w)`` to ``(B, out, h / stride, w / stride)``, rounded up."""
+        stride, padding = self.stride[0], int(self.padding[0])
+        padded = F.pad(features, [padding] * 4) if padding else features
+        return F.conv2d(padded[:, :, ::stride, ::stride], self.weight, self.bias, groups=self.groups)
 
 
 class ConvBnAct(nn.Sequential):
@@ -32,8 +50,10 @@ class ConvBnAct(nn.Sequential):
         activation: str | None = "ReLU",
     ) -> None:
         pad = kernel // 2 if padding is None else padding
+        unsafe = kernel == 1 and stride > 1 and channels < StridedPointwise.FEWEST
+        convolution = StridedPointwise if unsafe else nn.Conv2d
         super().__init__(
-            nn.Conv2d(channels, out, kernel, stride, pad, groups=groups, bias=False),
+            convolution(channels, out, kernel, stride, pad, groups=groups, bias=False),
             nn.BatchNorm2d(out),
             activation_of(activation),
         )

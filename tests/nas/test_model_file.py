@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +283,39 @@ def test_a_bottleneck_adds_its_input_only_where_channels_agree_and_it_is_wanted(
         difference = block(images) - block.body(images)
         expected = images if added else torch.zeros_like(difference)
         torch.testing.assert_close(difference, expected)
+
+
+@pytest.mark.parametrize(("padding", "side"), [(0, 8), (0, 9), (1, 8)])
+@pytest.mark.parametrize("stride", [2, 3])
+def test_strided_pointwise_is_the_convolution_of_torch(padding: int, side: int, stride: int) -> None:
+    from nas.networks.blocks import StridedPointwise
+
+    torch.manual_seed(0)
+    ours = StridedPointwise(5, 7, 1, stride, padding, bias=False)
+    images = torch.randn(2, 5, side, side, requires_grad=True)
+    theirs = nn.functional.conv2d(images, ours.weight, None, stride, padding)
+    torch.testing.assert_close(ours(images), theirs)
+    assert sum(count_macs(module, 16) for module in (nn.Sequential(StridedPointwise(3, 7, 1, 2)),)) == (
+        3 * 7 * 8 * 8
+    )
+
+
+def test_a_first_layer_of_strided_1x1_convolutions_trains() -> None:
+    """In a process of its own: where the convolution is torch's own, it dies or hangs."""
+    code = (
+        "import torch; from nas.architecture import classifier; from nas.layers import Conv;"
+        "from nas.networks import build;"
+        "m = build(classifier(32, (Conv(16, 1, 2), Conv(4, 1), Conv(8, 1, 2))), 3);"
+        "m = m.to(memory_format=torch.channels_last);"
+        "x = torch.randn(64, 3, 32, 32).to(memory_format=torch.channels_last);"
+        "[m(x).sum().backward() for _ in range(3)]; print('trained')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "trained", done.stderr
