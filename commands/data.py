@@ -19,6 +19,8 @@ def open_data(config: DataConfig) -> ImageSet:
     sizes = ", ".join(f"{len(indices):,} {part}" for part, indices in data.splits.items())
     broken = f", {len(data.broken)} broken files left out" if data.broken else ""
     say(f"data: {data.name}, {data.num_classes} classes, {sizes}, stored at {data.size} px{broken}")
+    for line in data.notes:
+        say(f"data: {line}")
     return data
 
 
@@ -48,6 +50,8 @@ def check(config: DataConfig) -> bool:
         )
         files = ", ".join(group.files)
         console.print(f"duplicate  across {places}: {files}", highlight=False, markup=False)
+    for line in report.notes:
+        console.print(f"note: {line}", highlight=False, markup=False)
     for line in report.problems:
         console.print(f"problem: {line}", style="red", highlight=False, markup=False)
     for line in report.warnings:

@@ -20,12 +20,15 @@ class DataConfig(_Model):
         size: side of the stored square images, pixels; ``None``: from the images.
         fit: how an image becomes square.
         split_seed: of the 70/10/20 split, apart from the training seed.
+        val_share: share of the images that are not tested which validate, where the data set has no
+            val/ of its own; ``None``: an eighth.
     """
 
     spec: str = "digits"
     size: Annotated[int | None, Field(ge=8, le=1024)] = None
     fit: Literal["squash", "crop", "pad"] = "squash"
     split_seed: Annotated[int, Field(ge=0)] = 0
+    val_share: Annotated[float | None, Field(gt=0, lt=1)] = None
 
 
 class AugmentConfig(_Model):

@@ -16,7 +16,7 @@ from training.decode import BrokenImageError, quiet_pillow, upright
 from training.findings import describe
 from training.fingerprint import digest_bytes
 from training.folders import FolderSource
-from training.images import DEFAULT_OPTIONS, DataOptions
+from training.images import DEFAULT_OPTIONS, DataOptions, split_notes
 from training.pixels import default_size
 from training.sources import Listing, Source, find_source
 from training.split import PARTS, make_splits
@@ -71,6 +71,7 @@ class Report:
             0 where there are no images at all.
         problems: what stops training, one line each.
         warnings: what may spoil it, one line each.
+        notes: how the splits were made where the data set does not say all, one line each.
     """
 
     spec: str
@@ -87,6 +88,7 @@ class Report:
     imbalance: float
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -140,7 +142,7 @@ def check_images(
 
     kept = sorted(seen)
     labels = np.array([listing.labels[index] for index in kept], dtype=np.int64)
-    parts, split_problem = _parts(listing, kept, labels, options.split_seed)
+    parts, split_problem = _parts(listing, kept, labels, options)
     counts = {
         part: tuple(np.bincount(labels[parts == part], minlength=len(listing.classes)).tolist())
         for part in (*PARTS, "all")
@@ -168,6 +170,7 @@ def check_images(
         imbalance=imbalance,
         problems=problems,
         warnings=warnings,
+        notes=split_notes(listing.note, listing.parts, options),
     )
 
 
@@ -182,12 +185,12 @@ def _look(source: Source, index: int) -> _Seen | str:
 
 
 def _parts(
-    listing: Listing, kept: Sequence[int], labels: np.ndarray, seed: int
+    listing: Listing, kept: Sequence[int], labels: np.ndarray, options: DataOptions
 ) -> tuple[np.ndarray, str]:
     """The split of each readable image, and why there is none where there is none."""
     given = [listing.parts[index] for index in kept]
     try:
-        splits = make_splits(labels, given, listing.classes, seed)
+        splits = make_splits(labels, given, listing.classes, options.split_seed, options.val_share)
     except UserError as error:
         return np.array([part or "all" for part in given], dtype=object), str(error)
     parts = np.empty(len(kept), dtype=object)

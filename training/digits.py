@@ -21,6 +21,7 @@ class DigitsSource:
     name = "digits"
     flip = False
     parallel = True
+    note = ""
 
     def content(self, cache: Path) -> str:
         return "sklearn-digits-1"

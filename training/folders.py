@@ -60,6 +60,10 @@ class FolderSource:
     def listing(self) -> Listing:
         return self._listing
 
+    @property
+    def note(self) -> str:
+        return self._listing.note
+
     @cached_property
     def _listing(self) -> Listing:
         return scan(self.root)
@@ -100,6 +104,15 @@ def scan(root: Path) -> Listing:
     """
     top = _folders(root)
     parts = _parts(root, top)
+    note = ""
+    if {"train", "val"} == set(parts):
+        parts = {"train": parts["train"], "test": parts["val"]}
+        note = (
+            f"there is no test/: {parts['test']}/ is what is tested at the end, and a part of "
+            f"{parts['train']}/ validates"
+        )
+    elif {"train", "test"} == set(parts):
+        note = f"there is no val/: a part of {parts['train']}/ validates"
     problems: list[str] = []
     if parts:
         missing = [part for part in ("train", "test") if part not in parts]
@@ -131,7 +144,7 @@ def scan(root: Path) -> Listing:
     if not classes:
         problems.append("there are no class folders: put the images of each class into a folder")
     elif not problems or files:
-        problems += class_problems(classes, labels, assigned, tuple(parts))
+        problems += class_problems(classes, labels, assigned, parts)
     else:
         problems.append("there are no images")
     return Listing(
@@ -142,6 +155,7 @@ def scan(root: Path) -> Listing:
         tuple(parts),
         tuple(problems),
         tuple(ignored.most_common()),
+        note,
     )
 
 
@@ -149,14 +163,14 @@ def _parts(root: Path, top: Sequence[str]) -> dict[str, str]:
     """Part → folder name, or nothing where the folders are classes.
 
     A folder called "train" may hold pictures of trains: it is a part only where every folder is
-    one, or where train/ and test/ both hold folders and no images of their own.
+    one, or where train/ and test/ or val/ hold folders and no images of their own.
     """
     known = [name for name in top if name.lower() in _PART_NAMES]
     if not known:
         return {}
     others = len(known) < len(top)
     kinds = {_PART_NAMES[name.lower()] for name in known}
-    if others and not {"train", "test"} <= kinds:
+    if others and not ("train" in kinds and kinds & {"val", "test"}):
         return {}
     if any(_holds_images(root / name) for name in known):
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class DataOptions:
             the images, rounded up to a multiple of 32, between 32 and 256.
         fit: "squash" ignores the aspect ratio, "crop" keeps the centre, "pad" adds grey bars.
         split_seed: seed of the split, where the data set does not bring its own.
+        val_share: share of the images that are not tested which validate, where the data set does not
+            bring its own; None: an eighth.
 
     Raises:
         UserError: a value out of range.
@@ -39,6 +41,7 @@ class DataOptions:
     size: int | None = None
     fit: Fit = "squash"
     split_seed: int = 0
+    val_share: float | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not 8 <= self.size <= MAX_SIZE:
@@ -47,6 +50,8 @@ class DataOptions:
             raise UserError(f"no fit {self.fit!r}: choose one of {', '.join(FITS)}")
         if self.split_seed < 0:
             raise UserError(f"split_seed is {self.split_seed}: choose 0 or more")
+        if self.val_share is not None and not 0 < self.val_share < 1:
+            raise UserError(f"val_share is {self.val_share}: choose a share between 0 and 1")
 
 
 DEFAULT_OPTIONS = DataOptions()
@@ -54,7 +59,7 @@ DEFAULT_OPTIONS = DataOptions()
 
 def options_of(config: DataConfig) -> DataOptions:
     """Storage options of the settings."""
-    return DataOptions(config.size, config.fit, config.split_seed)
+    return DataOptions(config.size, config.fit, config.split_seed, config.val_share)
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class ImageSet:
         files: relative name of each image.
         broken: names of the files that could not be read and were left out.
         flip: whether a mirrored image still means the same.
+        notes: how the splits were made where the data set does not say all, one line each.
     """
 
     spec: str
@@ -86,6 +92,7 @@ class ImageSet:
     files: tuple[str, ...] = field(repr=False, compare=False)
     broken: tuple[str, ...] = field(repr=False)
     flip: bool = True
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def num_classes(self) -> int:
@@ -134,7 +141,9 @@ def open_images(
         if len(pixels.broken) > _WARNED:
             warn(f"skipped {len(pixels.broken) - _WARNED} more broken files")
     try:
-        splits = make_splits(pixels.labels, pixels.parts, pixels.classes, options.split_seed)
+        splits = make_splits(
+            pixels.labels, pixels.parts, pixels.classes, options.split_seed, options.val_share
+        )
     except UserError as error:
         raise UserError(f"data set {spec!r}: {error}") from error
     for indices in splits.values():
@@ -151,7 +160,15 @@ def open_images(
         files=pixels.files,
         broken=tuple(name for name, _ in pixels.broken),
         flip=source.flip,
+        notes=split_notes(source.note, pixels.parts, options),
     )
+
+
+def split_notes(note: str, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:
+    """What is to be said about the splits: the source's own note, and options without effect."""
+    unused = options.val_share is not None and "val" in parts
+    more = "val_share changes nothing: the data set has images to validate of its own" if unused else ""
+    return tuple(filter(None, (note, more)))
 
 
 def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray]) -> str:

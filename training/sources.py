@@ -7,7 +7,7 @@ A source tells three things apart by cost: ``content`` (a digest, cheap enough f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +31,7 @@ class Listing:
         folders: the parts that the source itself has; () where Minnow splits.
         problems: what makes the source unusable, one line each; empty when all is well.
         ignored: (ending, count) of files in class folders that are of no known image kind.
+        note: how the parts were taken where the folders do not say all; "" where they do.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +41,7 @@ class Listing:
     folders: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     ignored: tuple[tuple[str, int], ...] = ()
+    note: str = ""
 
 
 class Source(Protocol):
@@ -48,6 +50,10 @@ class Source(Protocol):
     name: str
     flip: bool  # whether a mirrored image still means the same
     parallel: bool  # whether load() may run in several threads
+
+    @property
+    def note(self) -> str:
+        """As in ``Listing``, without the cost of listing where there is nothing to say."""
 
     def content(self, cache: Path) -> str:
         """Digest of everything that is read: names, classes, parts, file contents."""
@@ -88,9 +94,14 @@ def find_source(spec: str) -> Source:
 
 
 def class_problems(
-    classes: Sequence[str], labels: Sequence[int], parts: Sequence[str], folders: Sequence[str]
+    classes: Sequence[str], labels: Sequence[int], parts: Sequence[str], folders: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """What is wrong with the classes of a listing, one line each."""
+    """What is wrong with the classes of a listing, one line each.
+
+    Args:
+        classes, labels, parts: as in ``Listing``.
+        folders: part → what it is called where the images are; empty where Minnow splits.
+    """
     if not labels:
         return ("there are no images",)
     found = []
@@ -102,8 +113,8 @@ def class_problems(
         if not name.isprintable()  # it becomes a line of labels.txt
     ]
     counts = Counter(zip(parts, labels, strict=True))
-    for part in folders or ("",):
-        where = f" in {part}/" if part else ""
+    for part, folder in (folders or {"": ""}).items():
+        where = f" in {folder}/" if part else ""
         found += [
             f"class {name!r} has no images{where}: add some or remove the class"
             for label, name in enumerate(classes)

@@ -19,7 +19,11 @@ _VAL_SHARE_OF_TRAIN = 1 / 8
 
 
 def make_splits(
-    labels: np.ndarray, parts: Sequence[str], classes: Sequence[str], seed: int
+    labels: np.ndarray,
+    parts: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+    val_share: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Ascending image indices of "train", "val" and "test".
 
@@ -30,17 +34,19 @@ def make_splits(
         classes: class names.
         seed: of the shuffle. Each class has its own stream, so that new images in one class
             leave the split of the others as it was.
+        val_share: share of the images that are not tested which becomes "val", instead of an eighth;
+            without effect where ``parts`` has a "val".
 
     Raises:
         UserError: a class has too few images to be in every part; names it.
     """
     given = np.asarray(parts, dtype=object)
     if not np.any(given != ""):
-        assigned = _cut(labels, np.ones(len(labels), bool), classes, seed)
+        assigned = _cut(labels, np.ones(len(labels), bool), classes, seed, val_share)
     else:
         assigned = given.copy()
         if not np.any(given == "val"):
-            cut = _cut(labels, given == "train", classes, seed, from_train=True)
+            cut = _cut(labels, given == "train", classes, seed, val_share, from_train=True)
             assigned[given == "train"] = cut[given == "train"]
         _check_every_class(labels, assigned, classes)
     return {part: np.flatnonzero(assigned == part).astype(np.int64) for part in PARTS}
@@ -51,6 +57,7 @@ def _cut(
     among: np.ndarray,
     classes: Sequence[str],
     seed: int,
+    val_share: float | None,
     from_train: bool = False,
 ) -> np.ndarray:
     assigned = np.full(len(labels), "train", dtype=object)
@@ -69,6 +76,9 @@ def _cut(
         else:
             tests = max(1, round(len(members) * _TEST_SHARE))
             vals = max(1, round(len(members) * _VAL_SHARE))
+        if val_share is not None:
+            rest = len(members) - tests
+            vals = min(rest - 1, max(1, round(rest * val_share)))
         assigned[shuffled[:tests]] = "test"
         assigned[shuffled[tests : tests + vals]] = "val"
     return assigned

@@ -65,6 +65,7 @@ class TorchvisionSource:
     """
 
     parallel = True
+    note = ""
 
     def __init__(self, name: str) -> None:
         if name not in DATASETS:
@@ -97,9 +98,11 @@ class TorchvisionSource:
             parts += [part] * len(own)
             files += [f"{part or 'all'}/{index:06d}" for index in range(len(own))]
         classes = _classes(next(iter(self._open().values())), labels)
-        folders = tuple(part for part in DATASETS[self.name] if part)
+        folders = {part: part for part in DATASETS[self.name] if part}
         problems = class_problems(classes, labels, parts, folders)
-        return Listing(classes, tuple(files), tuple(labels), tuple(parts), folders, tuple(problems))
+        return Listing(
+            classes, tuple(files), tuple(labels), tuple(parts), tuple(folders), tuple(problems)
+        )
 
     def load(self, index: int) -> Image.Image:
         for dataset in self._open().values():

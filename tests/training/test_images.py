@@ -68,6 +68,39 @@ def test_val_is_cut_from_train(tmp_path: Path, write_images: WriteImages) -> Non
     assert {images.files[index].split("/")[0] for index in images.splits["test"]} == {"test"}
 
 
+def test_val_is_tested_where_there_is_no_test(tmp_path: Path, write_images: WriteImages) -> None:
+    counts = {"train/a": 16, "train/b": 24, "valid/a": 4, "valid/b": 5}
+    (tmp_path / "boxes").mkdir()  # a folder of something else
+    images = open_images(str(write_images(tmp_path, counts)))
+    assert {images.files[index].split("/")[0] for index in images.splits["test"]} == {"valid"}
+    assert len(images.splits["test"]) == 9
+    assert np.bincount(images.labels[images.splits["val"]]).tolist() == [2, 3]
+    assert images.notes == (
+        "there is no test/: valid/ is what is tested at the end, and a part of train/ validates",
+    )
+
+
+def test_the_share_that_validates(tmp_path: Path, write_images: WriteImages) -> None:
+    for name, counts, sizes in (
+        ("whole", {"a": 50, "b": 100}, {"train": 90, "val": 30, "test": 30}),
+        (
+            "cut",
+            {"train/a": 40, "train/b": 40, "test/a": 9, "test/b": 9},
+            {"train": 60, "val": 20, "test": 18},
+        ),
+        (
+            "own",
+            {f"{part}/{c}": 8 for part in ("train", "val", "test") for c in "ab"},
+            dict.fromkeys(("train", "val", "test"), 16),
+        ),
+    ):
+        images = open_images(str(write_images(tmp_path / name, counts)), DataOptions(val_share=0.25))
+        assert {part: len(of) for part, of in images.splits.items()} == sizes
+        assert any("val_share changes nothing" in note for note in images.notes) == (name == "own")
+    with pytest.raises(UserError, match="val_share is 1"):
+        DataOptions(val_share=1.0)
+
+
 def test_pictures_of_trains_are_a_class(tmp_path: Path, write_images: WriteImages) -> None:
     images = open_images(str(write_images(tmp_path, {"train": 5, "bus": 5, "test": 5})))
     assert images.classes == ("bus", "test", "train")
@@ -176,8 +209,13 @@ def _small_class(root: Path, write: WriteImages) -> None:
     write(root, {"a": 5, "rare": 2})
 
 
-def _no_test(root: Path, write: WriteImages) -> None:
-    write(root, {"train/a": 5, "train/b": 5, "val/a": 5, "val/b": 5})
+def _no_train(root: Path, write: WriteImages) -> None:
+    write(root, {"test/a": 5, "test/b": 5, "val/a": 5, "val/b": 5})
+
+
+def _empty_in_val(root: Path, write: WriteImages) -> None:
+    write(root, {"train/a": 5, "train/b": 5, "val/a": 5})
+    (root / "val/b").mkdir()
 
 
 def _differing(root: Path, write: WriteImages) -> None:
@@ -211,7 +249,8 @@ def _many_broken(root: Path, write: WriteImages) -> None:
         (_empty_class, "class 'void' has no images"),
         (_all_empty, "there are no images"),
         (_small_class, "class 'rare' has 2 usable images"),
-        (_no_test, "there is no test/ beside train/, val/"),
+        (_no_train, "there is no train/ beside test/, val/"),
+        (_empty_in_val, "class 'b' has no images in val/"),
         (_differing, "train/ has no folder for class 'z'"),
         (_empty_in_test, "class 'b' has no images in test/"),
         (_two_vals, "both val/ and valid/"),

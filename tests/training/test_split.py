@@ -64,3 +64,14 @@ def test_given_parts_are_kept() -> None:
 def test_too_few(labels: list[int], parts: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_splits(np.array(labels), parts, ("a", "b"), 0)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_any_share_leaves_every_class_in_every_part(share: float) -> None:
+    for parts in ([""] * 143, ["train"] * 143 + ["test"] * 3):
+        labels = LABELS if len(parts) == 143 else np.concatenate([LABELS, [0, 1, 2]])
+        splits = make_splits(labels, parts, CLASSES, 0, share)
+        counts = _counts(splits, labels)
+        assert min(map(min, counts.values())) >= 1
+        rest = counts["train"][0] + counts["val"][0]
+        assert counts["val"][0] == max(1, round(rest * share))
