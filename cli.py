@@ -580,6 +580,48 @@ def model_convert(
     convert(network, out, pick, classes, image_size)
 
 
+@data_app.command("crop")
+def data_crop(
+    coco: Annotated[Path, Option(help="JSON file with boxes in COCO's format.")],
+    images: Annotated[Path, Option(help="Folder that the file names in it start from.")],
+    out: Annotated[Path, Option(help="Folder for the crops; must be empty or missing.")],
+    map_name: Annotated[
+        str | None,
+        Option(
+            "--map",
+            help="YAML file that merges categories, in lines like 'Metal: [Drink can, Food Can]'; others "
+            "are left out unless '*' names a class for them. taco6 ships: TACO's 60 categories as Metal, "
+            "Paper, Paperpack, Plastic, Plasticbag, Styrofoam. (default: every category is a class)",
+        ),
+    ] = None,
+    margin: Annotated[
+        float, Option(help="Share of a box's longer side that is added on every side.")
+    ] = 0.1,
+    min_side: Annotated[
+        float, Option(help="Leave out boxes whose shorter side has fewer pixels than this.")
+    ] = 20,
+    split: Annotated[
+        str | None,
+        Option(
+            help="70/10/20 for train/val/test or 80/20 for train/val: in proportion for every class, all "
+            "crops of a photo in one part. (default: class folders alone; search splits them, but does "
+            "not know which crops are of one photo, so that its parts share photos)"
+        ),
+    ] = None,
+    seed: Annotated[int, Option(help="Of the split.", min=0)] = 0,
+) -> None:
+    """Cut the boxes of annotated photos out: one image per box, in a folder per class.
+
+    Example: data crop --coco annotations.json --images photos/ --out crops/ --map taco6 --split 70/10/20
+
+    Photos with an EXIF orientation are turned. Width and height in the file tell whether its boxes are
+    for the turned photo; where they fit both, they are: programs show photos turned to who draws boxes.
+    """
+    from commands.crop import crop
+
+    crop(coco, images, out, map_name=map_name, margin=margin, min_side=min_side, split=split, seed=seed)
+
+
 @bench_app.command("strategies")
 def bench_strategies(
     table: Annotated[

@@ -127,6 +127,18 @@ def upright(image: Image.Image) -> Image.Image:
         raise BrokenImageError(_reason(error)) from error
 
 
+def orientation(image: Image.Image) -> int:
+    """How EXIF says that the photo is to be turned, 1 to 8; 1 where it says nothing.
+
+    Pillow turns a TIFF when it loads it: afterwards there is nothing left to turn, and this is 1.
+    """
+    try:
+        found = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged EXIF block does not spoil the picture
+        return 1
+    return found if found in _TURNS else 1
+
+
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
     Image.init()
@@ -135,7 +147,7 @@ def _formats() -> tuple[str, ...]:
 
 def _rgb(image: Image.Image) -> Image.Image:
     image.load()
-    turn = _TURNS.get(_orientation(image))  # after load(), which turns a TIFF by itself
+    turn = _TURNS.get(orientation(image))  # after load(), which turns a TIFF by itself
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
     if image.has_transparency_data:
@@ -154,13 +166,6 @@ def _to_8_bits(grey: np.ndarray, mode: str) -> np.ndarray:
     if white is None:
         values, white = values - low, (high - low) or 1.0
     return np.rint(values * (255.0 / white)).astype(np.uint8)
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged EXIF block does not spoil the picture
-        return 1
 
 
 def _fitted(image: Image.Image, size: int, fit: Fit) -> Image.Image:

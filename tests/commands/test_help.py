@@ -15,7 +15,7 @@ from training.length import HALVED_TRIAL, STUDENT, TEACHER, TRIAL
 GROUP = typer.main.get_command(cli.app)
 COMMANDS = {
     **{name: command for name, command in GROUP.commands.items() if name not in ("data", "bench")},
-    "data check": GROUP.commands["data"].commands["check"],
+    **{f"data {name}": command for name, command in GROUP.commands["data"].commands.items()},
     "bench strategies": GROUP.commands["bench"].commands["strategies"],
 }
 OPTIONS = [
