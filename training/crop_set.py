@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import UserError
+from training.atomic_folder import check_free, made_whole
 from training.categories import CategoryMap, check_folders
 from training.coco import Coco, Photo
 from training.crops import OtherSizeError, Wanted, crop_stem, cut, locate, wanted_of
@@ -19,7 +20,6 @@ from training.decode import BrokenImageError, quiet_pillow
 from training.files import csv_bytes
 from training.grouped import split_groups
 from training.threads import ordered_map
-from training.workplace import check_free, made_whole
 
 MISSING = "photo missing"
 BROKEN = "photo broken"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import UserError
-from training.workplace import check_free, made_whole
+from training.atomic_folder import check_free, made_whole
 
 
 def test_it_appears_at_the_end(tmp_path: Path) -> None:
