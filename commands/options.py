@@ -181,7 +181,7 @@ Balance = Annotated[
         help="Against classes of unequal size. sampler: draw every class equally often. logit-adjust: "
         "add the log shares of the classes to the logits in the cross-entropy (and only there: beside a "
         "teacher, a --loss-weight near 1 leaves little of it). post-hoc: train as usual, then lower the "
-        "biases of frequent classes by what validates best. (default: none)",
+        "biases of frequent classes by what validates best, or not at all. (default: post-hoc)",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -65,7 +65,7 @@ def student_settings(
 ) -> tuple[runs.Student, StudentConfig, Path]:
     """Network, settings and run directory of a final training.
 
-    The data, its storage, the augmentation and the balance come from the search where there is one.
+    The data, its storage, the augmentation and a balance come from the search where there is one.
 
     Raises:
         UserError: no such student or trial, unreadable file, wrong value.
@@ -77,9 +77,10 @@ def student_settings(
     base = StudentConfig() if file is None else read_config(StudentConfig, file)
     given = base.model_fields_set
     if chosen.search is not None:
-        inherited = {
-            name: getattr(chosen.search, name) for name in ("data", "augment", "balance", "seed")
-        }
+        names = ["data", "augment", "seed"]
+        if chosen.search.balance.mode != "none":  # a network that was searched so is trained so
+            names.append("balance")
+        inherited = {name: getattr(chosen.search, name) for name in names}
         base = base.model_copy(update={k: v for k, v in inherited.items() if k not in given})
     if changes["data.spec"] is None and "data" not in given:
         origin = "the search's" if chosen.search is not None else "the embedded"

@@ -31,7 +31,7 @@ from distill.seeds import (
     unfinished,
 )
 from nas.architecture import Architecture
-from nas.config import StudentConfig
+from nas.config import BalanceConfig, StudentConfig
 from nas.errors import UserError
 from nas.layers import CLASSIFIERS
 from nas.store import locked
@@ -72,7 +72,7 @@ def run_student(
     wanted, processes = range(config.seed, config.seed + seeds), current()
     out = processes.on_main(lambda: _checked_place(out, wanted, resume))
     check_balance(config)
-    _check_head(architecture, config)
+    config = _fitting(architecture, config)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = processes.main_first(lambda: open_data(config.data))
@@ -111,7 +111,7 @@ def run_student(
     if seeds > 1:
         output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
     tau = metrics["balance"]["tau"]
-    ending = "" if tau is None else f", {config.balance.mode} with tau {tau:g}"
+    ending = f", {config.balance.mode} with tau {tau:g}" if tau else ""
     if metrics["stopped_early"]:
         ending += f"; stopped after {len(metrics['history'])}, the last {train.patience} were no better"
     say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {train.epochs}{ending})")
@@ -165,14 +165,17 @@ def _train(
         )
 
 
-def _check_head(architecture: Architecture, config: StudentConfig) -> None:
+def _fitting(architecture: Architecture, config: StudentConfig) -> StudentConfig:
+    """The settings, without a balance that the network has no bias for."""
     head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
     activation = getattr(head, "activation", None)
-    if config.balance.mode == "post-hoc" and activation is not None:
-        raise UserError(
-            f"--balance post-hoc changes the biases of the logits, but the network ends in {activation}; "
-            "choose --balance logit-adjust, or null as the last layer's activation"
-        )
+    if config.balance.mode != "post-hoc" or activation is None:
+        return config
+    warn(
+        f"balance post-hoc changes the biases of the logits, but this network ends in {activation}: left "
+        "out; choose --balance logit-adjust, or null as the last layer's activation"
+    )
+    return config.model_copy(update={"balance": BalanceConfig()})
 
 
 def _resumed(arguments: list[str]) -> str:

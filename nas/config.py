@@ -235,7 +235,7 @@ class StudentConfig(_Model):
     loss: LossConfig = LossConfig(features="hint", feature_weight=10.0)
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
-    balance: BalanceConfig = BalanceConfig()
+    balance: BalanceConfig = BalanceConfig(mode="post-hoc")
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

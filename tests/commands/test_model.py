@@ -103,10 +103,12 @@ def test_their_file_is_trained_for_the_classes_of_the_data(
     assert "output logits (N, 10)" in capsys.readouterr().err
 
 
-def test_post_hoc_needs_plain_logits(
+def test_post_hoc_is_left_out_where_logits_are_not_plain(
     theirs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs.write_text(THEIRS.replace("[9, 1, 1, null, 1, null]", "[9, 1, 1]"), encoding="utf-8")
-    job = ("train", "--model", theirs, "--data", "digits", "--image-size", 32)
-    assert run(*job, "--balance", "post-hoc", "--out", tmp_path / "run") == 2
-    assert "but the network ends in ReLU; choose --balance logit-adjust" in capsys.readouterr().err
+    job = ("train", "--model", theirs, "--data", "digits", "--image-size", 32, "--epochs", 1)
+    assert run(*job, "--out", tmp_path / "run") == 0
+    assert "but this network ends in ReLU: left out" in capsys.readouterr().err
+    metrics = json.loads((tmp_path / "run" / "student" / "metrics.json").read_text())
+    assert metrics["balance"] == {"mode": "none", "tau": None}
