@@ -12,6 +12,7 @@ import numpy as np
 from commands import runs
 from commands.console import next_step, output, program, say, warn
 from commands.data import open_data
+from commands.data_file import images_of
 from commands.format import metric_text
 from commands.tables import scores_table
 from deploy.classifier import Classifier
@@ -31,7 +32,8 @@ def evaluate(run: Path, spec: str | None, split: str, *, as_json: bool) -> dict[
     config = runs.student_config(bundle.path)
     if spec is None:
         say(f"no --data given: using {config.data.spec}, which it was trained on")
-    data = open_data(config.data.model_copy(update={"spec": spec or config.data.spec}))
+    place = config.data.spec if spec is None else images_of(spec)
+    data = open_data(config.data.model_copy(update={"spec": place}))
     if data.classes != bundle.classes:
         raise UserError(
             f"{bundle.path} knows the classes {', '.join(bundle.classes)}, "

@@ -13,7 +13,7 @@ TEACHING = "Teacher and loss"
 
 DATA_HELP = (
     "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
-    "'digits', or torchvision:NAME."
+    "'digits', torchvision:NAME, or a YAML file with DATA_PATH, IMG_SIZE, BATCH_SIZE and so on."
 )
 TEACHER_HELP = (
     "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE. "

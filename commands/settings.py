@@ -8,6 +8,7 @@ from typing import Any
 
 from commands import runs
 from commands.console import say
+from commands.data_file import with_data_file
 from nas.config import DataConfig, SearchConfig, StudentConfig
 from nas.errors import UserError
 from nas.settings import merged, read_config
@@ -34,7 +35,9 @@ def search_settings(
     Raises:
         UserError: unreadable file, wrong value, nothing to resume.
     """
-    parsed = _parsed(changes)
+    parsed, theirs = with_data_file(_parsed(changes))
+    if theirs:
+        parsed["shared"] = tuple(name for name in theirs if name.startswith("train."))
     if resume:
         run = out or runs.latest()
         if out is None:
@@ -82,10 +85,13 @@ def student_settings(
             names.append("balance")
         inherited = {name: getattr(chosen.search, name) for name in names}
         base = base.model_copy(update={k: v for k, v in inherited.items() if k not in given})
+        if chosen.search.shared and "train" not in given:
+            base = _shared(base, chosen.search)
     if changes["data.spec"] is None and "data" not in given:
         origin = "the search's" if chosen.search is not None else "the embedded"
         say(f"no --data given: using {origin} data, {base.data.spec}")
-    config = merged(StudentConfig, base, _parsed(changes), _WHERE)
+    parsed, _ = with_data_file(_parsed(changes))
+    config = merged(StudentConfig, base, parsed, _WHERE)
     chosen = chosen.at(config.data.size)
     say(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:
@@ -96,7 +102,17 @@ def student_settings(
 
 def data_settings(changes: Mapping[str, Any]) -> DataConfig:
     """Settings of ``data check``."""
-    return merged(DataConfig, DataConfig(), changes, _WHERE)
+    dotted, _ = with_data_file({f"data.{name}": value for name, value in changes.items()}, only="data.")
+    own = {name.removeprefix("data."): value for name, value in dotted.items()}
+    return merged(DataConfig, DataConfig(), own, _WHERE)
+
+
+def _shared(config: StudentConfig, search: SearchConfig) -> StudentConfig:
+    """A student's settings with what the search's data file says about training."""
+    values = {f"train.{name}": value for name, value in search.train.model_dump().items()}
+    theirs = {name: values[name] for name in search.shared if name in values}
+    say(f"as in the search's data file: {', '.join(f'{name} {v}' for name, v in theirs.items())}")
+    return merged(StudentConfig, config, theirs, str(runs.CONFIG))
 
 
 def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,7 +188,11 @@ class BalanceConfig(_Model):
 
 
 class SearchConfig(_Model):
-    """A search: ``config.yaml`` of a search run."""
+    """A search: ``config.yaml`` of a search run.
+
+    Attributes:
+        shared: names of ``train`` settings that its students take over too: a data file said them.
+    """
 
     data: DataConfig = DataConfig()
     space: SpaceConfig = SpaceConfig()
@@ -207,6 +211,7 @@ class SearchConfig(_Model):
     workers: Annotated[int, Field(ge=1)] = 1
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = None
+    shared: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _compiles_what_it_calls(self) -> SearchConfig:
