@@ -459,13 +459,29 @@ def predict(
     run: Run,
     images: Annotated[Path, Argument(help="An image, or a directory of them (searched recursively).")],
     out: Annotated[
-        Path | None, Option(help="CSV file: file, label, probability, and one column per class.")
+        Path | None,
+        Option(help="CSV file: file, label, probability, error, and one column per class."),
+    ] = None,
+    submission: Annotated[
+        Path | None,
+        Option(
+            help="CSV file of two columns, file (its path below IMAGES) and class. Every image has a "
+            "row; one that cannot be read gets the class that most others have, with a warning."
+        ),
+    ] = None,
+    timing: Annotated[
+        Path | None, Option(help="JSON file: median and IQR per image in ms, and the total in s.")
     ] = None,
 ) -> None:
-    """Classify images."""
-    from commands.inspect import predict as run_predict
+    """Classify images one by one, and say how long it took.
 
-    run_predict(run, images, out)
+    Example: predict runs/photos test/ --submission submission.csv
+
+    Timed is everything from the file to the class: reading, decoding, resizing, network (PyTorch).
+    """
+    from commands.predict import predict_images
+
+    predict_images(run, images, out=out, submission=submission, timing=timing)
 
 
 @app.command()

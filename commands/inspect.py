@@ -1,25 +1,22 @@
-"""``evaluate``, ``predict``, ``export`` and ``latency``: what a trained network does and costs."""
+"""``evaluate``, ``export`` and ``latency``: what a trained network does and costs."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from commands import runs
-from commands.console import next_step, output, program, say, warn
+from commands.console import next_step, output, program, say
 from commands.data import open_data
 from commands.data_file import images_of
 from commands.format import metric_text
 from commands.tables import scores_table
-from deploy.classifier import Classifier
 from deploy.export import export_onnx
 from deploy.latency import measure_module
 from deploy.latency_cache import measure_architecture
-from deploy.predict import find_images, predict_files, write_csv
 from nas.cost import cost
 from nas.errors import UserError
 from training.bundle import WEIGHTS, load_bundle
@@ -59,31 +56,6 @@ def evaluate(run: Path, spec: str | None, split: str, *, as_json: bool) -> dict[
     else:
         output().print(scores_table(result, bundle.classes, len(indices)))
     return result
-
-
-def predict(run: Path, images: Path, out: Path | None) -> None:
-    """Classify an image or a directory of them."""
-    classifier = Classifier(load_bundle(run))
-    total = len(find_images(images))
-    rows = []
-    counts: Counter[str] = Counter()
-    for row in predict_files(classifier, images):
-        rows.append(row)
-        if row.error is not None:
-            warn(row.error)
-            continue
-        counts[row.label] += 1
-        if out is None:
-            line = f"{row.file}\t{row.label}\t{row.probability:.4f}"
-            output().print(line, highlight=False, markup=False, soft_wrap=True)
-    if not counts:
-        raise UserError(f"{images}: none of its images can be read; see the warnings above")
-    seconds = sum(row.seconds for row in rows)
-    if out is not None:
-        write_csv(rows, out)
-        say(f"{total} images in {out}")
-    shares = ", ".join(f"{label} {count}" for label, count in counts.most_common())
-    say(f"{sum(counts.values())} of {total} images in {seconds:.2f} s: {shares}")
 
 
 def export(run: Path, out: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 SEARCH = "search --space toy --trials 2 --epochs 1"
 WRONG = [
@@ -119,6 +120,8 @@ WRONG = [
     ("latency FOUND --classes 1", "--classes"),
     ("data check nowhere", "nowhere"),
     ("data check digits --fit zoom", "squash"),
+    ("predict ALONE dark.png --submission empty", "empty", "directory"),
+    ("predict ALONE dark.png --timing file.txt/timing.json", "file.txt"),
     ("serach", "serach", "search"),
 ]
 
@@ -135,6 +138,7 @@ def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_c
     (here / "sgd.yaml").write_text(settings)
     (here / "broken.yaml").write_text("a: [\n")
     (here / "list.yaml").write_text("- 1\n")
+    Image.new("L", (8, 8)).save(here / "dark.png")
     if "two" in command.split():
         write_classes(here / "two")
     places = {"FOUND": str(finished / "runs/found"), "ALONE": str(finished / "runs/alone")}

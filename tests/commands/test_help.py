@@ -36,7 +36,7 @@ OPTIONAL = {
         "json_file",
         "html_file",
     ),
-    *(("search", "teacher"), ("predict", "out")),
+    *(("search", "teacher"), ("predict", "out"), ("predict", "submission"), ("predict", "timing")),
 }
 SETTINGS = {
     "space": "space.name",

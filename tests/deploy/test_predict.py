@@ -6,6 +6,8 @@ import csv
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from PIL import Image
 
 import deploy
 from deploy.classifier import decode
-from deploy.predict import predict_files, write_csv
+from deploy.predict import Row, Timing, other_files, predict_files, write_csv, write_submission
 from nas.errors import UserError
 from training.decode import Fit
 from training.images import DataOptions, open_images
@@ -203,3 +205,47 @@ def test_one_file_and_nothing(bundle_dir: Path, photos: Path, tmp_path: Path) ->
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, deploy; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_submission_has_a_row_for_every_file(bundle_dir: Path, photos: Path, tmp_path: Path) -> None:
+    rows = list(predict_files(deploy.load(bundle_dir), photos))
+    assert write_submission(rows, tmp_path / "out" / "a.csv", photos) is None
+    (photos / "métal" / "cut, short.jpg").write_bytes(b"\xff\xd8 not a photo")
+    rows = list(predict_files(deploy.load(bundle_dir), photos))
+    counts = Counter(row.label for row in rows if row.prediction)
+    guessed = write_submission(rows, tmp_path / "b.csv", photos)
+    assert guessed is not None and counts[guessed] == max(counts.values())
+    content = (tmp_path / "b.csv").read_bytes()
+    assert content.startswith(b"file,class\r\n"), "no mark that a grader would take for a name"
+    with (tmp_path / "b.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file))[1:]
+    assert [line[0] for line in lines] == [f.relative_to(photos).as_posix() for f in files_in(photos)]
+    expected = {Path(row.file).relative_to(photos).as_posix(): row.label for row in rows}
+    expected["métal/cut, short.jpg"] = guessed
+    assert dict(lines) == expected
+    assert all(len(line) == 2 for line in lines)
+
+
+def test_a_submission_of_one_file(bundle_dir: Path, photos: Path, tmp_path: Path) -> None:
+    file = files_in(photos)[0]
+    write_submission(predict_files(deploy.load(bundle_dir), file), tmp_path / "a.csv", file)
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()[1].startswith(f"{file.name},")
+
+
+def test_timing_is_of_the_readable_and_its_total_of_all(bundle_dir: Path, photos: Path) -> None:
+    (one, *_) = predict_files(deploy.load(bundle_dir), files_in(photos)[0])
+    rows = [replace(one, seconds=ms / 1000) for ms in (1, 2, 3, 4, 5)]
+    rows.append(Row("broken.jpg", None, "broken", 7.0))
+    timing = Timing.of(rows)
+    assert (timing.images, timing.unreadable) == (5, 1)
+    assert (timing.median_ms, timing.iqr_ms) == (pytest.approx(3), pytest.approx(2))
+    assert timing.total_seconds == pytest.approx(7.015)
+    assert "decoding" in timing.included and "PyTorch" in timing.included
+
+
+def test_what_has_no_row_is_found(photos: Path) -> None:
+    (photos / "notes.txt").write_text("")
+    (photos / "glass" / "photo").write_text("")
+    (photos / ".hidden.txt").write_text("")
+    assert other_files(photos) == [photos / "glass" / "photo", photos / "notes.txt"]
+    assert other_files(files_in(photos)[0]) == []
