@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -73,6 +74,17 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
         threads: threads inside one operator.
         budget_s: stop after this many seconds (once there are ``MIN_RUNS`` runs).
     """
+    session = open_session(model, threads=threads)
+    _, *shape = session.get_inputs()[0].shape
+    image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    clock = thread_clock() if threads == 1 else time.perf_counter
+    times = time_runs(partial(session.run, None, {INPUT: image}), clock=clock, budget_s=budget_s)
+    low, median, high = np.percentile(times * 1000.0, [25, 50, 75])
+    return Latency(float(median), float(high - low), len(times), runtime_name(threads))
+
+
+def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
+    """An ONNX Runtime session on the CPU that computes in the calling thread, or in ``threads``."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -81,13 +93,7 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    _, *shape = session.get_inputs()[0].shape
-    image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
-    clock = thread_clock() if threads == 1 else time.perf_counter
-    times = time_runs(partial(session.run, None, {INPUT: image}), clock=clock, budget_s=budget_s)
-    low, median, high = np.percentile(times * 1000.0, [25, 50, 75])
-    return Latency(float(median), float(high - low), len(times), runtime_name(threads))
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def measure_module(

@@ -187,6 +187,18 @@ class BalanceConfig(_Model):
         return 1.0 if self.tau is None else self.tau
 
 
+class ScoreConfig(_Model):
+    """The model that the metric ``score`` compares with, see :mod:`nas.score`.
+
+    Attributes:
+        f1: its macro-F1.
+        time: what it takes for all images, seconds; the default is that of the competition's test set.
+    """
+
+    f1: Annotated[float, Field(ge=0, le=1)] = 0.7
+    time: Annotated[float, Field(gt=0)] = 86.3
+
+
 class SearchConfig(_Model):
     """A search: ``config.yaml`` of a search run.
 
@@ -199,6 +211,7 @@ class SearchConfig(_Model):
     strategy: StrategyConfig = StrategyConfig()
     objectives: tuple[str, ...] = ("f1:max",)
     limits: tuple[str, ...] = ()
+    score: ScoreConfig = ScoreConfig()
     fidelity: Literal["full", "asha"] = "full"
     trials: Annotated[int, Field(ge=1)] = 20
     confirm: Annotated[int | None, Field(ge=0)] = None

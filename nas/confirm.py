@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import UserError
+from nas.pace import Pace
 from nas.search import Reserver
 from nas.strategies.base import SpaceExhausted
-from nas.trial import Proposal
+from nas.trial import Proposal, Trial
 from nas.wrapper import Wrapper
 
 _TAIL = 0.25  # share of the networks, the best ones, whose results shape the prior
@@ -36,26 +37,36 @@ class Confirmed(Wrapper[Reserver]):
     several goals it is the network of the front that was trained least. Where nothing can be confirmed
     yet, the search goes on; where the space is exhausted, confirmation begins early. Where trainings
     have several lengths, networks that were trained in full are trained again, from scratch and in full.
+    Where a timeout would end the study before, the last part of the time goes to confirmations, as
+    :class:`nas.pace.Pace` finds it; that takes two networks to choose from.
 
     Args:
         strategy: a strategy, or a wrapper of one; new, with nothing told.
         trials: of the whole study, confirmations included.
         confirm: how many of them, the last, re-train known networks.
         epochs: of a full training; ``None``: all are.
+        pace: knows when the search has to end; ``None``: it need not.
 
     Raises:
         UserError: nothing would be left to confirm.
     """
 
     def __init__(
-        self, strategy: Reserver, *, trials: int, confirm: int, epochs: int | None = None
+        self,
+        strategy: Reserver,
+        *,
+        trials: int,
+        confirm: int,
+        epochs: int | None = None,
+        pace: Pace | None = None,
     ) -> None:
         if not 0 <= confirm < trials:
             raise UserError(
                 f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
             )
         super().__init__(strategy)
-        self._confirm, self._new, self._epochs = confirm, trials - confirm, epochs
+        self._trials, self._confirm, self._epochs = trials, confirm, epochs
+        self._pace = Pace(None) if pace is None else pace
         self.repeats: set[int] = set()  # numbers of the confirmations asked for here
 
     def ask(self) -> Proposal:
@@ -64,7 +75,24 @@ class Confirmed(Wrapper[Reserver]):
         Raises:
             SpaceExhausted: there is no new network, and the confirmations are over or impossible.
         """
-        if self.begun >= self._new and (known := self._candidate()) is not None:
+        self._pace.start()
+        proposal = self._next()
+        self._pace.asked(proposal.number)
+        return proposal
+
+    def tell(self, trial: Trial) -> None:
+        """Take the outcome of a trial, and how long it took."""
+        self._pace.start()
+        self._pace.told(trial.number, self._part(trial.proposal) if trial.completed else None)
+        super().tell(trial)
+
+    def resume(self, proposal: Proposal) -> None:
+        """Take up a proposal that was asked for before an interruption and has not been told."""
+        self._pace.start()
+        super().resume(proposal)
+
+    def _next(self) -> Proposal:
+        if self._ending() and (known := self._candidate()) is not None:
             return self._repeat(known)
         try:
             return self._inner.ask()
@@ -73,6 +101,23 @@ class Confirmed(Wrapper[Reserver]):
             if known is None or self._repeated() >= self._confirm:
                 raise
             return self._repeat(known)
+
+    def _ending(self) -> bool:
+        """Whether what is left, of the trials or of the time, is for confirmations."""
+        if self.begun - len(self.repeats) >= self._trials - self._confirm:
+            return True
+        if len(self.repeats) >= self._confirm or not self._pace.ends_with(self._confirm, self._trials):
+            return False
+        full = [trial for trial in self.trials if trial.proposal.epochs == self._epochs]
+        return len(self.objectives.compared(full)) > 1
+
+    def _part(self, proposal: Proposal) -> float:
+        """Of a full training: the epochs beyond those of the parent."""
+        if proposal.epochs is None or self._epochs is None:
+            return 1.0
+        parent = next((p for p in self.trained if p.number == proposal.parent), None)
+        before = 0 if parent is None else parent.epochs or 0
+        return (proposal.epochs - before) / self._epochs
 
     def _repeat(self, known: Proposal) -> Proposal:
         proposal = self.reserve(known, epochs=self._epochs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +21,13 @@ METRICS: dict[str, bool] = {
     "macs": False,
     "latency_ms": False,
     "train_seconds": False,
+    "total_seconds": False,
+    "score": False,
 }
 #: Metrics in closed form, known without training or measuring anything.
 COSTS = ("params", "macs")
+#: Metrics that only a study measures whose goals or limits name one of them.
+TIMED = ("total_seconds", "score")
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
 _LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg%]?)\s*", re.I)
 
@@ -89,12 +93,22 @@ class Objectives:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"--objective {name} is given twice; give each metric once")
-        return cls(parsed, tuple(_parse_limit(limit) for limit in limits))
+        return cls(parsed, tuple(parse_limit(limit) for limit in limits))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Metrics of the goals, in order."""
         return tuple(goal.metric for goal in self.goals)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Metrics of the goals, then those of the limits, each once."""
+        return tuple(dict.fromkeys([*self.names, *(limit.metric for limit in self.limits)]))
+
+    @property
+    def timed(self) -> bool:
+        """Whether trials must be timed on all validation images, see :data:`TIMED`."""
+        return any(name in TIMED for name in self.named)
 
     def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The goals' metrics, in order.
@@ -186,15 +200,25 @@ def _parse_goal(text: str) -> Objective:
     return Objective(metric, METRICS[metric] if not direction else direction == "max")
 
 
-def _parse_limit(text: str) -> Limit:
+def parse_limit(text: str, *, option: str = "--limit", known: Collection[str] = tuple(METRICS)) -> Limit:
+    """A limit from text, as in ``params<=300k``.
+
+    Args:
+        text: as typed.
+        option: where it was given, for messages.
+        known: metrics that can be limited.
+
+    Raises:
+        UserError: malformed, or an unknown metric.
+    """
     match = _LIMIT.fullmatch(text)
     if match is None:
-        raise UserError(f"--limit {text!r} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
+        raise UserError(f"{option} {text!r} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
     metric, operator, number, suffix = match.groups()
-    if metric not in METRICS:
-        raise UserError(f"--limit {text!r}: unknown metric {metric!r}; known: {', '.join(METRICS)}")
+    if metric not in known:
+        raise UserError(f"{option} {text!r}: unknown metric {metric!r}; known: {', '.join(known)}")
     try:
         value = float(number) * _SUFFIX[suffix.lower()]
     except ValueError:
-        raise UserError(f"--limit {text!r}: {number!r} is not a number") from None
+        raise UserError(f"{option} {text!r}: {number!r} is not a number") from None
     return Limit(metric, operator == "<=", value)

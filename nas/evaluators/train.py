@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from deploy.latency_cache import measure_architecture
+from deploy.total_time import total_seconds
 from distill.objective import objective
 from nas.config import SearchConfig
 from nas.cost import cost
 from nas.evaluators.checkpoints import Checkpoints, identity_of
 from nas.networks import build
+from nas.objectives import Objectives
+from nas.score import score
 from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.balance import loss_offsets
@@ -46,7 +49,7 @@ class TrainEvaluator:
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms, train_seconds and
-        images_per_second.
+        images_per_second; total_seconds and score where a goal or limit names one of them.
 
         Raises:
             EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
@@ -63,6 +66,22 @@ class TrainEvaluator:
             "latency_ms": latency.median_ms,
             "train_seconds": fitted.seconds,
             "images_per_second": fitted.history[-1]["images_per_second"],
+            **self._timed(proposal, fitted),
+        }
+
+    def _timed(self, proposal: Proposal, fitted: Fitted) -> dict[str, float]:
+        """total_seconds of the validation images, and the score that follows."""
+        if not Objectives.parse(self.config.objectives, self.config.limits).timed:
+            return {}
+        seconds = total_seconds(
+            fitted.model,
+            self.data,
+            self.data.splits["val"],
+            resolution=proposal.architecture.resolution,
+        )
+        return {
+            "total_seconds": seconds,
+            "score": score(fitted.val.f1, seconds, self.config.score),
         }
 
     def trained(self, proposal: Proposal) -> Fitted:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from nas.config import BalanceConfig, DataConfig, SearchConfig, TrainConfig
+from nas.config import BalanceConfig, DataConfig, ScoreConfig, SearchConfig, TrainConfig
 from nas.cost import cost
-from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory
-from nas.objectives import METRICS
+from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory, train
+from nas.objectives import METRICS, TIMED
+from nas.score import score
 from nas.search import EvaluationError
 from nas.spaces.toy import Toy
 from nas.trial import Proposal
@@ -39,12 +40,32 @@ def scores(metrics) -> dict[str, float]:
 
 def test_it_returns_every_metric_that_can_be_a_goal(some_digits, proposal):
     metrics = TrainEvaluator(some_digits, CONFIG)(proposal)
-    assert set(METRICS) <= set(metrics)
+    assert set(METRICS) - set(TIMED) <= set(metrics)
     total = cost(proposal.architecture, 10)
     assert (metrics["params"], metrics["macs"]) == (total.params, total.macs)
     assert 0 < metrics["f1"] <= metrics["accuracy"] <= 1
     assert metrics["latency_ms"] > 0 and metrics["train_seconds"] > 0
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize(
+    "wish", [{"objectives": ("score:min",)}, {"limits": ("total_seconds<=9",)}, {}], ids=str
+)
+def test_all_images_are_timed_only_where_a_goal_or_limit_says_so(
+    some_digits, proposal, wish, monkeypatch
+):
+    timed = []
+    real = train.total_seconds
+    monkeypatch.setattr(train, "total_seconds", lambda *a, **k: timed.append(a[2]) or real(*a, **k))
+    config = CONFIG.model_copy(
+        update={"score": ScoreConfig(f1=0.3, time=2), "train": TrainConfig(epochs=1), **wish}
+    )
+    metrics = TrainEvaluator(some_digits, config)(proposal)
+    assert ({*TIMED} <= metrics.keys()) == bool(wish) == bool(timed)
+    if wish:
+        assert np.array_equal(timed[0], some_digits.splits["val"])
+        assert 0 < metrics["total_seconds"] < 30
+        assert metrics["score"] == score(metrics["f1"], metrics["total_seconds"], config.score)
 
 
 def test_its_scores_depend_on_the_seed_of_the_proposal_alone(some_digits, proposal):
@@ -96,6 +117,8 @@ def test_a_training_that_diverges_fails_its_trial(some_digits, proposal):
 
 
 def test_a_worker_makes_the_same_evaluator(digits, proposal):
-    short = CONFIG.model_copy(update={"train": TrainConfig(epochs=1)})
+    short = CONFIG.model_copy(update={"train": TrainConfig(epochs=1), "limits": ("total_seconds<=9",)})
     factory = pickle.loads(pickle.dumps(TrainEvaluatorFactory(short)))
-    assert scores(factory()(proposal)) == scores(TrainEvaluator(digits, short)(proposal))
+    metrics = factory()(proposal)
+    assert scores(metrics) == scores(TrainEvaluator(digits, short)(proposal))
+    assert {*TIMED} <= metrics.keys()
