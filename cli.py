@@ -30,9 +30,11 @@ from commands.options import (
     MixUp,
     Optimizer,
     Patience,
+    Pick,
     Precision,
     Rate,
     Scheduler,
+    ScoreReference,
     Seed,
     Seeds,
     Settings,
@@ -112,7 +114,8 @@ def search(
         int | None,
         Option(
             help="The last so many trials train the best networks again, with new seeds, where that may "
-            "change the pick; a network counts with its mean. After a --timeout there is none. "
+            "change the pick; a network counts with its mean. Where a --timeout comes first, the last "
+            "part of the time is kept for them: what they take, at most that share or a fifth of it. "
             "(default: a fifth of the trials with one objective, else 0)"
         ),
     ] = None,
@@ -131,7 +134,9 @@ def search(
         list[str] | None,
         Option(
             help="Goal, as in f1:max or latency_ms:min; repeat for a Pareto front. "
-            "Metrics: f1, accuracy, balanced_accuracy, params, macs, latency_ms, train_seconds. "
+            "Metrics: f1, accuracy, balanced_accuracy, params, macs, latency_ms, train_seconds, "
+            "total_seconds (to classify all validation images one by one) and score (of total_seconds "
+            "and f1, less is better), see --score-reference. "
             "(default: f1:max)"
         ),
     ] = None,
@@ -139,9 +144,11 @@ def search(
         list[str] | None,
         Option(
             help="Bound, as in 'params<=300k', 'macs<=20M' or 'latency_ms<=2'. Repeatable. "
-            "Networks beyond it are never trained."
+            "Networks beyond it are never trained, unless only training or timing them tells: f1, "
+            "total_seconds, score."
         ),
     ] = None,
+    score_reference: ScoreReference = None,
     teacher: Annotated[
         str | None, Option(help=f"Train every trial by distillation. {TEACHER_HELP}")
     ] = None,
@@ -212,6 +219,7 @@ def search(
             "train.views": views,
             "objectives": objective,
             "limits": limit,
+            "score": score_reference,
             "teacher.spec": teacher,
             "teacher.resolution": teacher_resolution,
             "teacher.epochs": teacher_epochs,
@@ -244,9 +252,7 @@ def distill(
             help="Run directory of a search, or a model YAML. (default: the last search, runs/latest)"
         ),
     ] = None,
-    pick: Annotated[
-        str, Option(help="Which trial of the search: best, knee (of the Pareto front) or a number.")
-    ] = "best",
+    pick: Pick = "best",
     data: Annotated[
         str | None, Option(help=f"{DATA_HELP} (default: the search's)", show_default=False)
     ] = None,
@@ -349,7 +355,7 @@ def distill(
 @app.command()
 def train(
     model: Annotated[str, Option(help="Model YAML, or the run directory of a search.")],
-    pick: Annotated[str, Option(help="Which trial of a search: best, knee or a number.")] = "best",
+    pick: Pick = "best",
     data: Data = None,
     balance: Balance = None,
     epochs: StudentEpochs = None,
@@ -550,7 +556,6 @@ def data_check(
 Network = Annotated[
     str, Argument(help="A model YAML, the run directory of a search, or that of a trained student.")
 ]
-Picked = Annotated[str, Option("--pick", help="Which trial of a search: best, knee or a number.")]
 Classes = Annotated[
     int | None,
     Option(help="Width of the classifier. (default: the run's, or what the file says)", min=1),
@@ -560,7 +565,7 @@ Classes = Annotated[
 @model_app.command("show")
 def model_show(
     network: Network,
-    pick: Picked = "best",
+    pick: Pick = "best",
     classes: Classes = None,
     image_size: Annotated[
         int | None, Option(help="Input side, for a file that says none, pixels.", min=8)
@@ -581,7 +586,7 @@ def model_show(
 def model_convert(
     network: Network,
     out: Annotated[Path, Argument(help="Model YAML to write.")],
-    pick: Picked = "best",
+    pick: Pick = "best",
     classes: Classes = None,
     image_size: Annotated[
         int | None, Option(help="Input side, for a file that says none, pixels.", min=8)

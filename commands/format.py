@@ -11,6 +11,10 @@ def metric_text(name: str, value: float) -> str:
         return f"{value / 1e6:.1f} M"
     if name == "latency_ms":
         return f"{value:.2f} ms"
+    if name == "total_seconds":
+        return f"{value:.3g} s"
+    if name == "score":
+        return f"{value:.4f}"
     if name == "train_seconds":
         return f"{value:.0f} s"
     return f"{value:.3f}"
@@ -30,4 +34,6 @@ TITLES = {
     "macs": "MACs",
     "latency_ms": "latency",
     "train_seconds": "training",
+    "total_seconds": "all images",
+    "score": "score",
 }

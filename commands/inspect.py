@@ -13,6 +13,7 @@ from commands.console import next_step, output, program, say
 from commands.data import open_data
 from commands.data_file import images_of
 from commands.format import metric_text
+from commands.picking import find_student
 from commands.tables import scores_table
 from deploy.export import export_onnx
 from deploy.latency import measure_module
@@ -86,7 +87,7 @@ def latency(given: Path, num_classes: int) -> None:
     if given.is_file() or (
         (given / runs.SUMMARY).exists() and not (given / "student" / WEIGHTS).exists()
     ):
-        chosen = runs.find_student(str(given), "best").at(None)
+        chosen = find_student(str(given), "best").at(None)
         if chosen.run is not None:
             num_classes = len(runs.read_summary(chosen.run).classes)
         architecture, what = chosen.architecture, f"{chosen.name}, {num_classes} classes"

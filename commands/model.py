@@ -12,6 +12,7 @@ from rich.table import Table
 from commands import runs
 from commands.console import output, say
 from commands.format import metric_text
+from commands.picking import find_student
 from deploy.latency_cache import measure_architecture
 from nas.architecture import Architecture
 from nas.cost import cost, layer_cost
@@ -86,7 +87,7 @@ def convert(given: str, out: Path, pick: str, classes: int | None, side: int | N
 
 def _found(given: str, pick: str, classes: int | None, side: int | None) -> tuple[str, Architecture, int]:
     """Name, network and number of classes."""
-    chosen = runs.find_student(given, pick).at(side)
+    chosen = find_student(given, pick).at(side)
     stated = chosen.classes
     if chosen.run is not None:
         stated = len(runs.read_summary(chosen.run).classes)

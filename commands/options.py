@@ -185,4 +185,22 @@ Balance = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+Pick = Annotated[
+    str,
+    Option(
+        help="Which trial of the search: best, knee (of the Pareto front), smallest (fewest params), "
+        "fastest (lowest latency_ms) or a number; all but a number also with conditions on any metric, "
+        "as in 'smallest:f1>=0.6' or 'best:params<=200k,latency_ms<=2'."
+    ),
+]
+ScoreReference = Annotated[
+    str | None,
+    Option(
+        help="What the metric score compares with: score = total_seconds / TIME + "
+        "sigmoid(20 * (F1 - f1)), for f1=F1,time=TIME. The default time is that of a waste-sorting "
+        "competition's reference for its own test images; total_seconds is that of your validation "
+        "images, so give the time of a reference for as many. "
+        "(default: f1=0.7,time=86.3)"
+    ),
+]
 Settings = Annotated[Path | None, Option("--config", help=SETTINGS_HELP)]

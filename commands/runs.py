@@ -8,17 +8,15 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.architecture import Architecture
-from nas.config import SearchConfig, StudentConfig
+from nas.config import StudentConfig
 from nas.errors import UserError
 from nas.files import write_text
-from nas.model_file import read_model
 from nas.objectives import Objectives
-from nas.settings import parse_config, read_config
+from nas.settings import parse_config
 from nas.spaces.base import SearchSpace
 from nas.trial import Trial
 
@@ -27,7 +25,6 @@ CONFIG = "config.yaml"
 ARCHITECTURE = "architecture.yaml"
 SUMMARY = "summary.json"
 LATEST = ROOT / "latest"
-_USUAL_SIDE = 224  # to read a file with that leaves the resolution to the images
 
 
 def new_run(name: str) -> Path:
@@ -183,90 +180,6 @@ def _length(trial: Trial) -> dict[str, int | None]:
 def architecture_path(run: Path, number: int) -> Path:
     """The model file of a trial."""
     return run / "architectures" / f"{number:04d}.yaml"
-
-
-@dataclass(frozen=True)
-class Student:
-    """The network to train.
-
-    Attributes:
-        architecture: the network.
-        name: what to call it.
-        run: the search it comes from, or ``None`` for a model file.
-        search: that search's settings.
-        file: the model file it comes from, where that is not part of a run.
-        classes: the width of the classifier in that file, if it says one.
-        sized: whether the resolution is decided; a model file may leave it to the images.
-    """
-
-    architecture: Architecture
-    name: str
-    run: Path | None
-    search: SearchConfig | None
-    file: Path | None = None
-    classes: int | None = None
-    sized: bool = True
-
-    def at(self, side: int | None) -> Student:
-        """The same at ``side`` pixels, where its file leaves that open.
-
-        Raises:
-            UserError: it does, and ``side`` is not known either.
-        """
-        if self.sized or self.file is None:
-            return self
-        if side is None:
-            raise UserError(
-                f"{self.file} says no resolution: give --image-size, which is then the side of the "
-                "stored images and the network's input, or write 'resolution: 96' into the file"
-            )
-        return replace(self, architecture=Architecture.from_yaml(self.file, resolution=side), sized=True)
-
-
-def find_student(given: str, pick: str) -> Student:
-    """The network that ``given`` and ``pick`` name.
-
-    Args:
-        given: a model YAML, or the directory of a search.
-        pick: ``best``, ``knee`` or a trial number, within a search.
-
-    Raises:
-        UserError: nothing there, or no such trial.
-    """
-    path = Path(given)
-    if path.is_file():
-        model = read_model(path, default_resolution=_USUAL_SIDE)
-        return Student(
-            model.architecture, path.stem, None, None, path, model.classes, model.states_resolution
-        )
-    if not path.is_dir():
-        raise UserError(f"{given} does not exist; give a run directory or a model YAML")
-    if (path / CONFIG).exists() and (path / SUMMARY).exists():
-        number = _picked(path, pick)
-        architecture = Architecture.from_yaml(architecture_path(path, number))
-        config = read_config(SearchConfig, path / CONFIG)
-        return Student(architecture, f"trial {number} of {path}", path, config)
-    for place in (path, path / "student"):
-        if (place / ARCHITECTURE).exists():
-            return Student(Architecture.from_yaml(place / ARCHITECTURE), str(path), None, None)
-    raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
-
-
-def _picked(run: Path, pick: str) -> int:
-    summary = read_summary(run)
-    known = {trial["number"]: trial for trial in summary.trials}
-    if pick in ("best", "knee"):
-        number = summary.best if pick == "best" else summary.knee
-        if number is None:
-            raise UserError(
-                f"no trial of {run} meets the limits; search on with --resume and more --trials"
-            )
-        return number
-    if not pick.isdigit():
-        raise UserError(f"--pick {pick!r}: give 'best', 'knee' or a trial number")
-    if int(pick) not in known:
-        raise UserError(f"--pick {pick}: {run} has the trials 0 to {max(known, default=0)}")
-    return int(pick)
 
 
 def student_config(path: Path) -> StudentConfig:

@@ -9,22 +9,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 from torch import nn
 
 import nas.spaces
 import nas.strategies
 from commands import runs
-from commands.console import interruptible, next_step, output, program, say, warn
+from commands.console import interruptible, say, warn
 from commands.data import open_data
 from commands.progress import SearchDisplay, whole
-from commands.tables import front_table
-from commands.teaching import check_balance, compare_with_teacher, teach
+from commands.search_report import check_timed, report, timing
+from commands.teaching import check_balance, teach
 from deploy.latency_cache import measure_architecture
 from distill.objective import Objective
 from distill.run import Taught
 from nas.architecture import Architecture
-from nas.config import SearchConfig, StrategyConfig
+from nas.config import ScoreConfig, SearchConfig, StrategyConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
@@ -32,6 +33,7 @@ from nas.executors import ProcessExecutor, SerialExecutor
 from nas.files import write_text
 from nas.halving import Halving
 from nas.objectives import Objectives
+from nas.pace import Pace
 from nas.search import Executor, search
 from nas.settings import to_yaml
 from nas.spaces.base import SearchSpace
@@ -46,7 +48,6 @@ from training.optimizer import make_optimizer
 
 #: Settings that studies of 0.1.0 cannot name.
 _LATER = {"optimizer", "clip_grad", "patience", "scheduler", "precision", "compile", "cutmix", "mixup"}
-_NEAR_CHANCE = 1.5  # times 1 / classes: a macro-F1 below it tells networks apart by luck
 
 
 def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary:
@@ -82,7 +83,11 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     halving = Halving(strategy, epochs=train.epochs) if halved else None
     full = train.epochs if halved else None
     asker = Confirmed(
-        halving or strategy, trials=config.trials, confirm=config.confirmations, epochs=full
+        halving or strategy,
+        trials=config.trials,
+        confirm=config.confirmations,
+        epochs=full,
+        pace=Pace(config.timeout),
     )
     made = runs.make_run(out)
     with interruptible(f"search --resume --out {out}"), locked(out):
@@ -96,11 +101,14 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = _identity(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)
+        known = store.trials()
+        check_timed(known, objectives, out)
         if resume:  # only once the study has taken them
             write_text(out / runs.CONFIG, to_yaml(config))
         runs.mark_latest(out)
-        known = store.trials()
         say(_plan(config, space, objectives, out, len(known), halving))
+        if objectives.timed:
+            say(timing(config, len(data.splits["val"])))
         share = whole if halving is None else halving.share
         display = SearchDisplay(objectives, known, config.trials, share)
         checkpoints = None if halving is None else Checkpoints(out / "checkpoints", warn)
@@ -130,7 +138,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     if reason != "trials":
         why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
         say(f"stopped after {len(trials)} trials: {why[reason]}")
-    _report(trials, objectives, space, out, config, taught, data.num_classes)
+    validation = np.bincount(data.labels[data.splits["val"]], minlength=data.num_classes)
+    report(trials, objectives, space, out, config, taught, validation.tolist())
     return summary
 
 
@@ -210,6 +219,7 @@ def _identity(
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
         **({} if config.balance.mode == "none" else {"balance": config.balance.model_dump()}),
         **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
+        **({} if config.score == ScoreConfig() else {"score": config.score.model_dump()}),
     }
 
 
@@ -232,6 +242,8 @@ def _plan(
     sides = ", ".join(map(str, space.resolutions))
     confirm = config.confirmations
     ending = f", the last {confirm} to confirm the best" if confirm else ""
+    if confirm and config.timeout is not None:
+        ending += " (earlier where the time would be over)"
     at = f"{known} trials known, " if known else ""
     lengths = f"{config.train.epochs} epochs"
     if halving is not None:
@@ -241,33 +253,3 @@ def _plan(
         f"for {wants}; {at}{config.trials} trials of {lengths}{ending} on "
         f"{pick_device().type}; results in {out}"
     )
-
-
-def _report(
-    trials: list[Trial],
-    objectives: Objectives,
-    space: SearchSpace,
-    out: Path,
-    config: SearchConfig,
-    taught: Taught | None,
-    classes: int,
-) -> None:
-    failed = sum(not trial.completed for trial in trials)
-    if failed:
-        example = next(trial for trial in trials if not trial.completed)
-        warn(f"{failed} of {len(trials)} trials failed; trial {example.number}: {example.error}")
-    chosen = objectives.best(trials)
-    if chosen is None:
-        warn("no trial meets every limit; search on with --resume and more --trials")
-        return
-    chance = 1 / classes
-    if chosen.metrics is not None and chosen.metrics["f1"] < _NEAR_CHANCE * chance:
-        warn(
-            f"the best validation F1 is close to chance ({chance:.2f}), so the choice says little; "
-            f"give the trials more --epochs"
-        )
-    output().print(front_table(trials, chosen, objectives, space))
-    if taught is not None and chosen.metrics is not None:
-        compare_with_teacher(taught.val.f1, chosen.metrics["f1"], "the chosen trial")
-    teacher = config.teacher.spec if config.teacher else "tf_efficientnet_lite0"
-    next_step(f"{program()} distill --teacher {teacher} --student {out}")

@@ -9,6 +9,7 @@ from typing import Any
 from commands import runs
 from commands.console import say
 from commands.data_file import with_data_file
+from commands.picking import Student, find_student
 from nas.config import DataConfig, SearchConfig, StudentConfig
 from nas.errors import UserError
 from nas.settings import merged, read_config
@@ -65,7 +66,7 @@ def student_settings(
     file: Path | None,
     out: Path | None,
     prefix: str,
-) -> tuple[runs.Student, StudentConfig, Path]:
+) -> tuple[Student, StudentConfig, Path]:
     """Network, settings and run directory of a final training.
 
     The data, its storage, the augmentation and a balance come from the search where there is one.
@@ -76,7 +77,7 @@ def student_settings(
     if student is None:
         student = str(runs.latest())
         say(f"no --student given: using the last search, {student}")
-    chosen = runs.find_student(student, pick)
+    chosen = find_student(student, pick)
     base = StudentConfig() if file is None else read_config(StudentConfig, file)
     given = base.model_fields_set
     if chosen.search is not None:
@@ -125,6 +126,10 @@ def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
     for setting, flag in _OPTIONS.items():
         if parsed.get(setting) is not None:
             parsed[setting] = named_options(flag, parsed[setting])
+    if parsed.get("score") is not None:
+        parts = [part.strip() for part in parsed.pop("score").split(",")]
+        for name, value in named_options("--score-reference", parts).items():
+            parsed[f"score.{name}"] = value
     if parsed.get("balance") is not None:
         parsed["balance"] = {"mode": parsed["balance"]}
     return parsed

@@ -20,7 +20,7 @@ _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
 def front_table(
     trials: Sequence[Trial], chosen: Trial, objectives: Objectives, space: SearchSpace
 ) -> Table:
-    """The Pareto front of ``trials``, best in the first goal first, with the chosen one marked.
+    """The Pareto front of ``trials``, best in the first goal first; marks the chosen one and the knee.
 
     A network that was trained several times is shown with the means and the number of trainings.
     """
@@ -34,7 +34,9 @@ def front_table(
     halved = any(trial.proposal.epochs is not None for trial in front)
     if halved:
         table.add_column("epochs", justify="right")
-    columns = list(dict.fromkeys([*objectives.names, *_SHOWN]))
+    timed = ("total_seconds",) if objectives.timed else ()
+    columns = list(dict.fromkeys([*objectives.named, *timed, *_SHOWN]))
+    knee = objectives.knee(trials) if len(front) > 1 else None
     for name in columns:
         title = f"val {TITLES[name]}" if name in ("f1", "accuracy") else TITLES[name]
         table.add_column(title, justify="right", no_wrap=True)
@@ -43,8 +45,13 @@ def front_table(
         table.add_column("mean of", justify="right")
     for trial in front:
         metrics = trial.metrics or {}
+        marks = [
+            mark
+            for mark, marked in (("chosen", chosen), ("knee", knee))
+            if marked is not None and trial.number == marked.number
+        ]
         table.add_row(
-            "chosen" if trial.number == chosen.number else "",
+            ", ".join(marks),
             str(trial.number),
             *([str(trial.proposal.epochs)] if halved else []),
             *(metric_text(name, metrics[name]) if name in metrics else "-" for name in columns),

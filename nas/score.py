@@ -1,7 +1,7 @@
 """One number for speed and quality: the score of a waste-sorting competition.
 
 Source: "Model Optimization", boostcamp AI Tech (stages.ai, 2021), six classes of TACO crops. A model is
-scored by the time that it takes for all 5,217 test images and by its macro-F1, against a reference model
+scored by the time that it takes for all test images and by its macro-F1, against a reference model
 with an F1 of 0.7 in 86.3 s. Less is better, and every model as good as the reference is at 1.5.
 """
 

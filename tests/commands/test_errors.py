@@ -34,6 +34,9 @@ WRONG = [
     (f"{SEARCH} --limit params<=10", "smallest", "1,034"),
     (f"{SEARCH} --limit macs<=1", "smallest", "130,640"),
     (f"{SEARCH} --limit params>=10G", "params>="),
+    (f"{SEARCH} --score-reference f2=3", "score.f2", "f1, time"),
+    (f"{SEARCH} --score-reference f1", "--score-reference", "name=value"),
+    (f"{SEARCH} --score-reference time=0", "score.time", "greater than 0"),
     (f"{SEARCH} --objective foo:max", "'foo:max'", "f1, accuracy"),
     (f"{SEARCH} --objective f1:up", "'f1:up'", "max"),
     (f"{SEARCH} --objective f1 --objective f1", "twice"),
@@ -90,6 +93,11 @@ WRONG = [
     ("train --model FOUND --out new --clip-grad -1", "train.clip_grad"),
     ("train --model FOUND --out new --patience -1", "train.patience"),
     ("train --model FOUND --pick worst", "'worst'", "knee"),
+    ("train --model FOUND --pick smallest:f1>0.5", "f1>0.5", "malformed"),
+    ("train --model FOUND --pick smallest:", "--pick", "malformed"),
+    ("train --model FOUND --pick smallest:speed>=1", "'speed'", "images_per_second"),
+    ("train --model FOUND --pick tiny:f1>=0.5", "'tiny:f1>=0.5'", "smallest, fastest", "number"),
+    ("train --model FOUND --pick fastest:f1>=99%,params<=1G", "no trial", "nearest, trial", "f1 0."),
     ("train --model FOUND --pick 99", "99", "0 to 2"),
     ("train --model nothing.yaml", "nothing.yaml", "does not exist"),
     ("train --model list.yaml", "list.yaml"),
@@ -112,6 +120,8 @@ WRONG = [
     ("predict ALONE empty", "no images"),
     ("predict ALONE file.txt", "file.txt", "none"),
     ("predict ALONE", "images"),
+    ("predict ALONE dark.png --submission empty", "empty", "directory"),
+    ("predict ALONE dark.png --timing file.txt/timing.json", "file.txt"),
     ("export FOUND", "model.safetensors"),
     ("export ALONE --out empty", "directory"),
     ("export ALONE --out file.txt/model.onnx", "file.txt"),
@@ -120,8 +130,6 @@ WRONG = [
     ("latency FOUND --classes 1", "--classes"),
     ("data check nowhere", "nowhere"),
     ("data check digits --fit zoom", "squash"),
-    ("predict ALONE dark.png --submission empty", "empty", "directory"),
-    ("predict ALONE dark.png --timing file.txt/timing.json", "file.txt"),
     ("serach", "serach", "search"),
 ]
 
@@ -130,6 +138,7 @@ WRONG = [
 def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_classes, command, words):
     (here / "empty").mkdir()
     (here / "file.txt").write_text("text")
+    Image.new("L", (8, 8)).save(here / "dark.png")
     (here / "broken.py").write_text("1 / 0\n")
     (here / "other.py").write_text("class A: pass\n")
     (here / "unknown.yaml").write_text("train: {epoch: 3}\n")
@@ -138,7 +147,6 @@ def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_c
     (here / "sgd.yaml").write_text(settings)
     (here / "broken.yaml").write_text("a: [\n")
     (here / "list.yaml").write_text("- 1\n")
-    Image.new("L", (8, 8)).save(here / "dark.png")
     if "two" in command.split():
         write_classes(here / "two")
     places = {"FOUND": str(finished / "runs/found"), "ALONE": str(finished / "runs/alone")}

@@ -1,0 +1,127 @@
+"""The network to train: a model file, or a trial of a search and how it is picked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from commands.runs import ARCHITECTURE, CONFIG, SUMMARY, Summary, architecture_path, read_summary
+from nas.architecture import Architecture
+from nas.config import SearchConfig
+from nas.errors import UserError
+from nas.model_file import read_model
+from nas.objectives import Objectives
+from nas.picks import pick
+from nas.settings import read_config
+from nas.trial import Proposal, Trial
+
+_USUAL_SIDE = 224  # to read a file with that leaves the resolution to the images
+
+
+@dataclass(frozen=True)
+class Student:
+    """The network to train.
+
+    Attributes:
+        architecture: the network.
+        name: what to call it.
+        run: the search it comes from, or ``None`` for a model file.
+        search: that search's settings.
+        file: the model file it comes from, where that is not part of a run.
+        classes: the width of the classifier in that file, if it says one.
+        sized: whether the resolution is decided; a model file may leave it to the images.
+    """
+
+    architecture: Architecture
+    name: str
+    run: Path | None
+    search: SearchConfig | None
+    file: Path | None = None
+    classes: int | None = None
+    sized: bool = True
+
+    def at(self, side: int | None) -> Student:
+        """The same at ``side`` pixels, where its file leaves that open.
+
+        Raises:
+            UserError: it does, and ``side`` is not known either.
+        """
+        if self.sized or self.file is None:
+            return self
+        if side is None:
+            raise UserError(
+                f"{self.file} says no resolution: give --image-size, which is then the side of the "
+                "stored images and the network's input, or write 'resolution: 96' into the file"
+            )
+        return replace(self, architecture=Architecture.from_yaml(self.file, resolution=side), sized=True)
+
+
+def find_student(given: str, which: str) -> Student:
+    """The network that ``given`` and ``which`` name.
+
+    Args:
+        given: a model YAML, or the directory of a search.
+        which: a trial number or what :func:`nas.picks.pick` takes, within a search.
+
+    Raises:
+        UserError: nothing there, or no such trial.
+    """
+    path = Path(given)
+    if path.is_file():
+        model = read_model(path, default_resolution=_USUAL_SIDE)
+        return Student(
+            model.architecture, path.stem, None, None, path, model.classes, model.states_resolution
+        )
+    if not path.is_dir():
+        raise UserError(f"{given} does not exist; give a run directory or a model YAML")
+    if (path / CONFIG).exists() and (path / SUMMARY).exists():
+        config = read_config(SearchConfig, path / CONFIG)
+        number = _picked(path, which, Objectives.parse(config.objectives, config.limits))
+        architecture = Architecture.from_yaml(architecture_path(path, number))
+        return Student(architecture, f"trial {number} of {path}", path, config)
+    for place in (path, path / "student"):
+        if (place / ARCHITECTURE).exists():
+            return Student(Architecture.from_yaml(place / ARCHITECTURE), str(path), None, None)
+    raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
+
+
+def _picked(run: Path, text: str, objectives: Objectives) -> int:
+    summary = read_summary(run)
+    known = {trial["number"]: trial for trial in summary.trials}
+    if text in ("best", "knee"):
+        number = summary.best if text == "best" else summary.knee
+        if number is None:
+            raise UserError(
+                f"no trial of {run} meets the limits; search on with --resume and more --trials"
+            )
+        return number
+    if not text.isdigit():
+        return pick(read_trials(run, summary), objectives, text, str(run)).number
+    if int(text) not in known:
+        raise UserError(f"--pick {text}: {run} has the trials 0 to {max(known, default=0)}")
+    return int(text)
+
+
+def read_trials(run: Path, summary: Summary) -> list[Trial]:
+    """The trials of a summary, without their choices and seeds.
+
+    Raises:
+        UserError: a model file is missing or damaged.
+    """
+    networks: dict[str, Architecture] = {}
+    found = []
+    for trial in summary.trials:
+        point = json.dumps(trial["choices"])
+        if point not in networks:
+            networks[point] = Architecture.from_yaml(architecture_path(run, trial["number"]))
+        proposal = Proposal(
+            number=trial["number"],
+            choices=(),
+            architecture=networks[point],
+            seed=0,
+            epochs=trial.get("epochs"),
+            parent=trial.get("parent"),
+        )
+        found.append(Trial(proposal, trial["metrics"], trial["error"]))
+    return found
