@@ -75,6 +75,9 @@ def main() -> None:
     base = StudentConfig(data=source, teacher=teacher, train=train)
     images = len(data.splits["train"])
     arms = {name: settled(arm(base, words), images) for name, *words in given.arm}
+    for name, config in arms.items():
+        if (same := next(other for other, its in arms.items() if its == config)) != name:
+            raise SystemExit(f"--arm {name} is the same as --arm {same}")
     counts = np.bincount(data.labels[data.splits["train"]]).tolist()
     print(f"{data.name}: {dict(zip(data.classes, counts, strict=True))} to train on")
     taught = {
@@ -113,6 +116,8 @@ def arm(base: StudentConfig, words: Sequence[str]) -> StudentConfig:
         name, equals, value = word.partition("=")
         if equals:
             changes[name] = yaml.safe_load(value)
+            if changes[name] is None:  # which would leave the setting as it is
+                raise SystemExit(f"--arm {' '.join(words)}: {word} says nothing; is it {name}=none?")
     config = merged(StudentConfig, base, changes, f"--arm {' '.join(words)}")
     return config.model_copy(update={"teacher": None}) if "alone" in words else config
 
