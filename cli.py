@@ -461,6 +461,20 @@ def compare(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, Argument(help="Run directory of a search, of a trained student, or of both.")],
+    out: Annotated[Path | None, Option(help="HTML file. (default: report.html in RUN)")] = None,
+) -> None:
+    """Write a run's page anew: history, Pareto front, what good networks share, the student's scores.
+
+    Every search, distill and train leaves one. It opens in a browser, without a network.
+    """
+    from commands.report import report as run_report
+
+    run_report(run, out)
+
+
+@app.command()
 def predict(
     run: Run,
     images: Annotated[Path, Argument(help="An image, or a directory of them (searched recursively).")],
@@ -727,11 +741,13 @@ def _guarded(run: Callable[[], Any]) -> int:
     except UserError as error:
         _complain(str(error))
     except OSError as error:
-        from training.files import remedy
+        from training.cache import in_cache
+        from training.disk import complaint
 
-        if (advice := remedy(error)) is None:
+        path = Path(error.filename2 or error.filename or "to the disk")
+        if (found := complaint(error, path, cached=in_cache(path))) is None:
             raise
-        _complain(f"cannot write {error.filename2 or error.filename or 'to the disk'}: {advice}")
+        _complain(found)
     except Exception as error:
         # A usage error. Newer versions of typer bundle click, so that its class has no fixed home.
         if not hasattr(error, "format_message"):

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
+from commands.page import page, plot, text
 from nas.bench.regret import Floats, Summary, Trajectory
 
 _LEAST = 1e-3  # regret that the logarithmic axis shows for 0, points
@@ -41,15 +42,9 @@ def regret_page(title: str, results: Mapping[str, Sequence[Trajectory]]) -> str:
         figure.update_xaxes(title_text="evaluations", rangemode="tozero", row=1, col=column)
         if measure != "hypervolume":
             figure.update_yaxes(type="log", dtick=1, row=1, col=column)
-    figure.update_layout(
-        title=f"{title}<br><sup>median over runs, quartile band; {_LEAST:g} stands for less</sup>",
-        template="plotly_white",
-        hovermode="x unified",
-        legend={"orientation": "h", "y": -0.15},
-        margin={"t": 110},
-        height=600,
-    )
-    return str(figure.to_html(include_plotlyjs=True, full_html=True))
+    figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": -0.15})
+    says = f"Median over runs, quartile band; {_LEAST:g} stands for less."
+    return page(title, [f"<h1>{text(title)}</h1>", f"<p>{text(says)}</p>", plot(figure, "regret", 600)])
 
 
 def _traces(name: str, summary: Summary, colour: str, least: float, *, legend: bool) -> list[Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,25 +38,42 @@ def warn(text: str) -> None:
     notices().print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
-def next_step(text: str) -> None:
-    """The command to type next, on a line of its own so that it can be copied."""
-    output().print(f"\nNext:\n  {text}", highlight=False, markup=False, soft_wrap=True)
+def next_step(*steps: Sequence[object]) -> None:
+    """The commands to type next, each on a line of its own so that it can be copied.
+
+    Args:
+        steps: the arguments of each.
+    """
+    lines = "".join(f"\n  {command(*arguments)}" for arguments in steps)
+    output().print(f"\nNext:{lines}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def interruptible(resume: str) -> Iterator[None]:
-    """Let Ctrl-C end long work with one line that says how to go on; exit code 130."""
+def interruptible(*resume: object) -> Iterator[None]:
+    """Let Ctrl-C end long work with one line that says how to go on; exit code 130.
+
+    Args:
+        resume: the arguments that do it.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        say(f"\nstopped; what is finished is stored. Go on with:\n  {program()} {resume}")
+        say(f"\nstopped; what is finished is stored. Go on with:\n  {command(*resume)}")
         raise SystemExit(130) from None
 
 
+def command(*arguments: object) -> str:
+    """What to type for a command of this program, quoted for the shell."""
+    return f"{program()} {shlex.join(map(str, arguments))}"
+
+
 def program() -> str:
-    """What to type to call this program: ``python cli.py``, ``.venv/bin/python cli.py``, ``minnow``."""
+    """What to type to call this program: ``python cli.py``, ``.venv/bin/python cli.py``, ``minnow``.
+
+    It is quoted for the shell, and right where the user is now.
+    """
     if sys.argv[0].endswith(".py"):
-        return f"{_typed(sys.executable)} {sys.argv[0]}"
+        return f"{_typed(sys.executable)} {shlex.quote(sys.argv[0])}"
     return _typed(sys.argv[0]) if sys.argv[0] else "minnow"
 
 
@@ -66,7 +84,10 @@ def _typed(executable: str) -> str:
         found = shutil.which(name)
         if found is not None and Path(os.path.abspath(found)).parent == path.parent:
             return name
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    if not path.is_relative_to(Path.cwd()):
+        return shlex.quote(str(path))
+    below = os.path.relpath(path)
+    return shlex.quote(below if os.sep in below else os.path.join(".", below))
 
 
 def _console(*, stderr: bool) -> Console:

@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from commands.console import next_step, output, program, say, warn
+from commands.console import next_step, output, say, warn
 from commands.progress import counting
 from nas.errors import UserError
 from training.categories import OWN_NAMES, load_map
@@ -64,7 +64,7 @@ def crop(
         warn(f"{reason} ({len(photos):,}): {named}{more}")
     _print(report, tuple(shares) or ("",))
     say(f"crops in {out}; crops.csv there says which annotation each is")
-    next_step(f"{program()} data check {out}\n  {program()} search --data {out}")
+    next_step(["data", "check", out], ["search", "--data", out])
 
 
 def _print(report: CropReport, parts: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from commands import runs
+from commands import places, runs
 from commands.console import output, program, say
 from commands.inspect import export
 from commands.search import run_search
@@ -33,7 +33,7 @@ def run_demo(out: Path, seed: int) -> None:
     Raises:
         UserError: ``out`` holds a demo already.
     """
-    runs.check_new(out)
+    places.check_new(out)
     os.environ["MINNOW_CACHE"] = str(out / "cache")
     data = DataConfig(spec="digits")
     _announce(

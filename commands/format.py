@@ -8,7 +8,7 @@ def metric_text(name: str, value: float) -> str:
     if name == "params":
         return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
     if name == "macs":
-        return f"{value / 1e6:.1f} M"
+        return f"{value / 1e9:.2f} G" if value >= 1e9 else f"{value / 1e6:.1f} M"
     if name == "latency_ms":
         return f"{value:.2f} ms"
     if name == "total_seconds":
@@ -37,3 +37,9 @@ TITLES = {
     "total_seconds": "all images",
     "score": "score",
 }
+
+
+def title_of(metric: str) -> str:
+    """Of a column of trials, whose scores are those of the validation images."""
+    title = TITLES.get(metric, metric)
+    return f"val {title}" if metric in ("f1", "accuracy", "balanced_accuracy") else title

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from commands import runs
-from commands.console import next_step, output, program, say
+from commands.console import next_step, output, say
 from commands.data import open_data
 from commands.data_file import images_of
 from commands.format import metric_text
@@ -78,7 +78,7 @@ def export(run: Path, out: Path | None) -> Path:
         f"and PyTorch differ by at most {exported.max_abs_difference:.1g} "
         f"on {exported.checked_images} images"
     )
-    next_step(f"{program()} latency {run}")
+    next_step(["latency", run])
     return path
 
 

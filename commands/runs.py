@@ -1,17 +1,14 @@
-"""Run directories: which one to use, what is in it, which was last."""
+"""Run directories: what is in them."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from commands.places import CONFIG
 from nas.config import StudentConfig
 from nas.errors import UserError
 from nas.files import write_text
@@ -20,86 +17,8 @@ from nas.settings import parse_config
 from nas.spaces.base import SearchSpace
 from nas.trial import Trial
 
-ROOT = Path("runs")
-CONFIG = "config.yaml"
 ARCHITECTURE = "architecture.yaml"
 SUMMARY = "summary.json"
-LATEST = ROOT / "latest"
-
-
-def new_run(name: str) -> Path:
-    """``runs/NAME``, or ``runs/NAME-2`` and so on where that exists; not made yet."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
-    number, path = 1, ROOT / name
-    while path.exists():
-        number += 1
-        path = ROOT / f"{name}-{number}"
-    return path
-
-
-def check_new(path: Path, what: str = CONFIG) -> None:
-    """Refuse to write into a run that exists.
-
-    Raises:
-        UserError: ``path`` holds ``what`` already, is no directory, or is ``runs/latest``.
-    """
-    if Path(os.path.abspath(path)) == Path(os.path.abspath(LATEST)):
-        raise UserError(f"{path} always points at the last search; choose another --out")
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; choose another --out")
-    if (path / what).exists():
-        raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
-
-
-def make_run(run: Path) -> list[Path]:
-    """Make a run directory; returns the directories that were missing, ``run`` first."""
-    missing = [path for path in (run, *run.parents) if not path.exists()]
-    run.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-@contextmanager
-def taken_back(run: Path, made: Sequence[Path]) -> Iterator[None]:
-    """Prepare a run that holds nothing yet: where a setting turns out wrong, nothing is left of it.
-
-    Args:
-        run: locked by this process.
-        made: what :func:`make_run` returned.
-    """
-    try:
-        yield
-    except UserError:
-        if run in made:
-            shutil.rmtree(run)
-        else:
-            (run / CONFIG).unlink(missing_ok=True)
-        with suppress(OSError):  # no longer empty: others have put something there
-            for path in made[1:]:
-                path.rmdir()
-        raise
-
-
-def mark_latest(run: Path) -> None:
-    """Let ``runs/latest`` point at ``run``."""
-    ROOT.mkdir(exist_ok=True)
-    link = LATEST.with_name(f".latest-{os.getpid()}")
-    link.unlink(missing_ok=True)
-    link.symlink_to(os.path.relpath(run.resolve(), ROOT.resolve()))
-    os.replace(link, LATEST)
-
-
-def latest() -> Path:
-    """The run of the last search.
-
-    Raises:
-        UserError: there is none.
-    """
-    if not LATEST.exists():
-        raise UserError(
-            "there is no earlier search (runs/latest is missing); run a search first, "
-            "or give --student a run directory or a model YAML"
-        )
-    return ROOT / os.readlink(LATEST) if LATEST.is_symlink() else LATEST
 
 
 @dataclass(frozen=True)
@@ -113,6 +32,7 @@ class Summary:
         front: numbers, best in the first goal first.
         trials: per trial ``number``, ``choices`` by name, ``metrics`` or ``error``; ``epochs`` and
             ``parent`` where trainings have several lengths.
+        made: with what: ``images`` by split, ``versions`` by package; empty in searches of 0.1.0.
     """
 
     classes: list[str]
@@ -120,6 +40,7 @@ class Summary:
     knee: int | None
     front: list[int]
     trials: list[dict[str, Any]]
+    made: dict[str, Any] = field(default_factory=dict)
 
 
 def write_summary(
@@ -128,8 +49,18 @@ def write_summary(
     objectives: Objectives,
     space: SearchSpace,
     classes: Sequence[str],
+    made: Mapping[str, Any],
 ) -> Summary:
-    """Write ``summary.json``, a model file per trial and the chosen one's ``architecture.yaml``."""
+    """Write ``summary.json``, a model file per trial and the chosen one's ``architecture.yaml``.
+
+    Args:
+        run: the directory.
+        trials: all that ended.
+        objectives: decide which is chosen.
+        space: names the choices.
+        classes: of the data.
+        made: see :class:`Summary`.
+    """
     best, knee = objectives.best(trials), objectives.knee(trials)
     summary = Summary(
         classes=list(classes),
@@ -146,6 +77,7 @@ def write_summary(
             }
             for trial in trials
         ],
+        made=dict(made),
     )
     for trial in trials:
         path = architecture_path(run, trial.number)

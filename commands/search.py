@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from torch import nn
 
 import nas.spaces
 import nas.strategies
-from commands import runs
+from commands import places, runs
 from commands.console import interruptible, say, warn
 from commands.data import open_data
 from commands.progress import SearchDisplay, whole
+from commands.report import leave_report
 from commands.search_report import check_timed, report, timing
 from commands.teaching import check_balance, teach
 from deploy.latency_cache import measure_architecture
 from distill.objective import Objective
-from distill.run import Taught
+from distill.run import Taught, versions
 from nas.architecture import Architecture
 from nas.config import ScoreConfig, SearchConfig, StrategyConfig
 from nas.confirm import Confirmed
@@ -70,8 +72,9 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
             "balance post-hoc would be tuned on the validation images that choose the network; "
             "give --balance post-hoc to distill or train, and sampler or logit-adjust to a search"
         )
+    places.check_latest()
     if not resume:
-        runs.check_new(out)
+        places.check_new(out)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)
     data = open_data(config.data)
@@ -89,9 +92,9 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         epochs=full,
         pace=Pace(config.timeout),
     )
-    made = runs.make_run(out)
-    with interruptible(f"search --resume --out {out}"), locked(out):
-        with contextlib.nullcontext() if resume else runs.taken_back(out, made):
+    made = places.make_run(out)
+    with interruptible("search", "--resume", "--out", out), locked(out):
+        with contextlib.nullcontext() if resume else places.taken_back(out, made):
             storage = open_storage(out / "study.journal", config.storage)
             if not resume:  # from here on there is something to resume
                 write_text(out / runs.CONFIG, to_yaml(config))
@@ -101,22 +104,35 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = _identity(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)
-        known = store.trials()
-        check_timed(known, objectives, out)
+            known = store.trials()
+            check_timed(known, objectives, out)
         if resume:  # only once the study has taken them
             write_text(out / runs.CONFIG, to_yaml(config))
-        runs.mark_latest(out)
+        places.mark_latest(out)
         say(_plan(config, space, objectives, out, len(known), halving))
         if objectives.timed:
             say(timing(config, len(data.splits["val"])))
         share = whole if halving is None else halving.share
         display = SearchDisplay(objectives, known, config.trials, share)
         checkpoints = None if halving is None else Checkpoints(out / "checkpoints", warn)
-        keeper = _Keeper(display, known, out, objectives, space, data.classes)
+        write = partial(
+            runs.write_summary,
+            out,
+            objectives=objectives,
+            space=space,
+            classes=data.classes,
+            made={"images": {part: len(of) for part, of in data.splits.items()}, "versions": versions()},
+        )
+        keeper = _Keeper(display, known, write)
         if halving is not None and checkpoints is not None:
             keeper.tidy = lambda: checkpoints.keep(halving.continuable(config.trials))
         outputs = None if taught is None else taught.outputs
         with contextlib.ExitStack() as stack:
+            if not resume:
+                stack.enter_context(
+                    places.taken_back(out, made, lambda: not keeper.trials, store.discard)
+                )
+            stack.callback(lambda: leave_report(out) if keeper.trials else None)
             executor: Executor
             if config.workers == 1:
                 evaluator = TrainEvaluator(data, config, outputs, checkpoints, display.training)
@@ -133,8 +149,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 timeout=config.timeout,
                 listener=keeper,
             )
-        trials = store.trials()
-        summary = runs.write_summary(out, trials, objectives, space, data.classes)
+            trials = store.trials()
+            summary = write(trials)
     if reason != "trials":
         why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
         say(f"stopped after {len(trials)} trials: {why[reason]}")
@@ -156,22 +172,17 @@ class _Keeper:
         self,
         display: SearchDisplay,
         known: list[Trial],
-        out: Path,
-        objectives: Objectives,
-        space: SearchSpace,
-        classes: tuple[str, ...],
+        write: Callable[[Sequence[Trial]], runs.Summary],
     ) -> None:
-        self._display, self._trials = display, list(known)
-        self._out, self._objectives = out, objectives
-        self._space, self._classes = space, classes
+        self._display, self.trials, self._write = display, list(known), write
         self.tidy: Callable[[], None] = lambda: None  # called when a trial has been stored
 
     def began(self, proposal: Proposal) -> None:
         self._display.began(proposal)
 
     def ended(self, trial: Trial) -> None:
-        self._trials.append(trial)
-        runs.write_summary(self._out, self._trials, self._objectives, self._space, self._classes)
+        self.trials.append(trial)
+        self._write(self.trials)
         self.tidy()
         self._display.ended(trial)
 

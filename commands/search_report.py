@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands.console import next_step, output, program, say, warn
+from commands.console import next_step, output, say, warn
 from commands.tables import front_table
 from commands.teaching import compare_with_teacher
 from deploy.latency import runtime_name
@@ -79,4 +79,4 @@ def report(
     if len(objectives.front(trials)) > 1:
         say("chosen is the best in the first goal; distill --pick knee, or --pick 'smallest:f1>=0.6' ...")
     teacher = config.teacher.spec if config.teacher else "tf_efficientnet_lite0"
-    next_step(f"{program()} distill --teacher {teacher} --student {out}")
+    next_step(["distill", "--teacher", teacher, "--student", out])

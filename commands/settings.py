@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from commands import runs
+from commands import places, runs
 from commands.console import say
 from commands.data_file import with_data_file
 from commands.picking import Student, find_student
@@ -40,7 +40,7 @@ def search_settings(
     if theirs:
         parsed["shared"] = tuple(name for name in theirs if name.startswith("train."))
     if resume:
-        run = out or runs.latest()
+        run = out or places.latest()
         if out is None:
             say(f"no --out given: resuming {run}")
         if not (run / runs.CONFIG).exists():
@@ -54,7 +54,7 @@ def search_settings(
     if out is None:
         strategy = Path(config.strategy.name.partition(":")[0]).stem
         name = Path(config.data.spec).resolve().name if "/" in config.data.spec else config.data.spec
-        out = runs.new_run(f"{name}-{config.space.name}-{strategy}")
+        out = places.new_run(f"{name}-{config.space.name}-{strategy}")
     return config, out
 
 
@@ -75,7 +75,7 @@ def student_settings(
         UserError: no such student or trial, unreadable file, wrong value.
     """
     if student is None:
-        student = str(runs.latest())
+        student = str(places.latest())
         say(f"no --student given: using the last search, {student}")
     chosen = find_student(student, pick)
     base = StudentConfig() if file is None else read_config(StudentConfig, file)
@@ -97,7 +97,7 @@ def student_settings(
     say(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:
         beside = chosen.run if prefix == "distill" else None
-        out = beside or runs.new_run(f"{prefix}-{Path(student).stem}")
+        out = beside or places.new_run(f"{prefix}-{Path(student).stem}")
     return chosen, config, out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from typing import Any
 from rich.markup import escape
 from torch import nn
 
-from commands import runs
-from commands.console import interruptible, next_step, output, program, say, warn
+from commands import places
+from commands.console import interruptible, next_step, output, say, warn
 from commands.data import open_data
 from commands.progress import TrainingDisplay
+from commands.report import leave_report
 from commands.tables import comparison_table, seeds_text, student_row
 from commands.teaching import check_balance, compare_with_teacher, teach
 from deploy.latency import measure_module
@@ -84,13 +84,13 @@ def run_student(
     config = settled(config, len(data.splits["train"]))
     train = config.train
     work = out / (STUDENT if seeds == 1 else SEEDS)
-    with interruptible(_resumed(sys.argv)), contextlib.ExitStack() as held:
+    with interruptible(*_resumed(sys.argv)), contextlib.ExitStack() as held:
         made = processes.on_main(lambda: _claimed(work, held))
         taught = None
         if (teacher := config.teacher) is not None:
             views = min(config.train.views, config.train.epochs)
             new = processes.main and not resume
-            with runs.taken_back(work, made) if new else contextlib.nullcontext():
+            with places.taken_back(work, made) if new else contextlib.nullcontext():
                 taught = processes.main_first(
                     lambda: teach(
                         teacher, config.loss, data, config.augment, views, live=config.live_teacher
@@ -102,12 +102,13 @@ def run_student(
         else:
             _train_seeds(architecture, config, data, out, taught, wanted, processes)
             metrics = processes.on_main(lambda: keep_best(out))
+        processes.on_main(lambda: leave_report(out))
     if taught is not None:
         compare_with_teacher(taught.val.f1, metrics["val"]["f1"], "the student")
     losses = " + ".join(filter(None, (config.loss.name, config.loss.features)))
-    how = "alone" if taught is None else f"distilled ({losses})"
+    how, with_what = ("alone", "") if taught is None else ("distilled", f", distilled with {losses}")
     rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
-    output().print(comparison_table(f"{escape(data.name)}: test split", rows))
+    output().print(comparison_table(f"{escape(data.name)}: test split{with_what}", rows))
     if seeds > 1:
         output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
     tau = metrics["balance"]["tau"]
@@ -115,7 +116,7 @@ def run_student(
     if metrics["stopped_early"]:
         ending += f"; stopped after {len(metrics['history'])}, the last {train.patience} were no better"
     say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {train.epochs}{ending})")
-    next_step(f"{program()} export {out}")
+    next_step(["export", out])
     return metrics
 
 
@@ -178,21 +179,22 @@ def _fitting(architecture: Architecture, config: StudentConfig) -> StudentConfig
     return config.model_copy(update={"balance": BalanceConfig()})
 
 
-def _resumed(arguments: list[str]) -> str:
+def _resumed(arguments: list[str]) -> list[str]:
     """The same command with ``--resume``."""
     given = [argument for argument in arguments[1:] if argument != "--resume"]
-    return shlex.join([*given, "--resume"])
+    return [*given, "--resume"]
 
 
-def _claimed(work: Path, held: contextlib.ExitStack) -> list[Path]:
-    """Make and lock the directory; returns what was missing."""
-    made = runs.make_run(work)
+def _claimed(work: Path, held: contextlib.ExitStack) -> places.Before:
+    """Make and lock the directory; returns what there was before."""
+    made = places.make_run(work)
     held.enter_context(locked(work))
     return made
 
 
 def _checked_place(out: Path, wanted: range, resume: bool) -> Path:
     """The run directory, if it can take these students."""
+    places.check_out(out)
     student = out / STUDENT
     if (student / WEIGHTS).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save

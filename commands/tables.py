@@ -9,11 +9,12 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from commands.format import TITLES, interval_text, metric_text
+from commands.format import interval_text, metric_text, title_of
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.trial import Trial
 
+_NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
 
 
@@ -28,7 +29,8 @@ def front_table(
     trainings = Counter(trial.proposal.group for trial in objectives.sound(trials))
     repeated = any(trainings[trial.proposal.group] > 1 for trial in front)
     wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
-    table = Table(title=f"Pareto front ({wants})", box=box.SIMPLE_HEAD, title_justify="left")
+    title = f"Pareto front ({wants})"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
     table.add_column("")
     table.add_column("trial", justify="right")
     halved = any(trial.proposal.epochs is not None for trial in front)
@@ -38,9 +40,8 @@ def front_table(
     columns = list(dict.fromkeys([*objectives.named, *timed, *_SHOWN]))
     knee = objectives.knee(trials) if len(front) > 1 else None
     for name in columns:
-        title = f"val {TITLES[name]}" if name in ("f1", "accuracy") else TITLES[name]
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("resolution", justify="right")
+        table.add_column(title_of(name), justify="right", no_wrap=True)
+    table.add_column("input", justify="right")
     if repeated:
         table.add_column("mean of", justify="right")
     for trial in front:
@@ -70,8 +71,8 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
         rows: name, and test metrics with ``f1``, ``f1_interval``, ``accuracy``, ``params``, ``macs``
             and ``latency_ms`` (as in ``metrics.json``); rows without metrics are left out.
     """
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
+    table.add_column("", no_wrap=True)
     for name in ("test F1", "95 % interval", "accuracy", "params", "MACs", "latency (IQR)", "training"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, metrics in rows:

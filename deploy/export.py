@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from nas.files import write_bytes
-from training.files import disk_errors
+from training.disk import disk_errors
 from training.preprocess import IMAGENET, Normalization
 
 OPSET = 18

@@ -19,7 +19,8 @@ from deploy.latency import Latency, measure_module, runtime_name
 from nas.architecture import Architecture
 from nas.files import write_text
 from nas.networks import build
-from training.cache import cache_dir, explained
+from training.cache import cache_dir
+from training.disk import disk_errors
 from training.files import json_text
 
 
@@ -62,7 +63,7 @@ def measure_architecture(
         threads=threads,
     )
     record = {**what, "latency_ms": latency.to_dict()}
-    with explained(directory):
+    with disk_errors(directory, cached=True):
         write_text(path, json_text(record))
     return latency
 

@@ -20,7 +20,8 @@ from deploy.latency_cache import machine_name
 from nas.errors import UserError
 from nas.files import write_bytes
 from training.decode import EXTENSIONS
-from training.files import csv_bytes, disk_errors
+from training.disk import disk_errors
+from training.files import csv_bytes
 
 _WARM_UP = 3
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from nas.difference import first_difference
 from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
@@ -54,6 +55,7 @@ class Store:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._objectives, self._storage = space, objectives, storage
         known = name in {study.study_name for study in storage.get_all_studies()}
+        self._new = not known
         if known:
             known = _check_identity(storage, name, identity)
         self._study = optuna.create_study(
@@ -139,6 +141,11 @@ class Store:
             else:
                 found.append(proposal.fail(stored.user_attrs.get("error", "unknown")))
         return sorted(found, key=lambda trial: trial.number)
+
+    def discard(self) -> None:
+        """Delete the study, if it was made here; for one that never got anywhere."""
+        if self._new:
+            self._storage.delete_study(self._study_id)
 
     def unfinished(self) -> list[Proposal]:
         """Proposals that began and never ended, by number."""
@@ -259,29 +266,13 @@ def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]
     stored = storage.get_study_user_attrs(study_id).get(_IDENTITY, {})
     if not stored and not storage.get_n_trials(study_id):
         return False
-    wanted = json.loads(json.dumps(identity))
-    for key in {**stored, **wanted}:
-        if stored.get(key) != wanted.get(key):
-            which, has, asked = _difference(key, stored.get(key), wanted.get(key))
-            raise UserError(
-                f"cannot resume study {name!r} with another {which}: it has {_short(has)}, "
-                f"asked for {_short(asked)}; leave it unchanged or choose another --out"
-            )
+    found = first_difference(stored, json.loads(json.dumps(identity)))
+    if found is not None:
+        raise UserError(
+            f"cannot resume study {name!r} with another {found.setting}: it has {found.has}, "
+            f"asked for {found.asked}; leave it unchanged or choose another --out"
+        )
     return True
-
-
-def _difference(key: str, stored: Any, wanted: Any) -> tuple[str, Any, Any]:
-    """The first setting below ``key`` that differs, by its dotted name, and both its values."""
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        for name in {**stored, **wanted}:
-            if stored.get(name) != wanted.get(name):
-                return _difference(f"{key}.{name}", stored.get(name), wanted.get(name))
-    return key, stored, wanted
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _plain(option: Any) -> Any:

@@ -19,7 +19,8 @@ from nas.files import write_bytes, write_text
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.pretrained import replace_head, resolve
 from training.batches import Batches, augmentation_of
-from training.cache import cache_dir, explained
+from training.cache import cache_dir
+from training.disk import disk_errors
 from training.divergence import DivergedError, halve_once
 from training.evaluate import evaluate
 from training.files import json_text
@@ -212,7 +213,7 @@ def _save(folder: Path, fitted: Fitted) -> None:
         "seconds": fitted.seconds,
         "rollbacks": fitted.rollbacks,
     }
-    with explained(folder):
+    with disk_errors(folder, cached=True):
         write_bytes(folder / "model.safetensors", weights)
         write_text(folder / "teacher.json", json_text(record))
 
@@ -221,7 +222,7 @@ def _remove_checkpoint(folder: Path) -> None:
     """Also on behalf of a process that was killed between saving the teacher and this."""
     path = folder / _CHECKPOINT
     if path.exists():  # else a cache that is read-only would complain
-        with explained(folder):
+        with disk_errors(folder, cached=True):
             path.unlink(missing_ok=True)
 
 

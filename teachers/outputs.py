@@ -17,7 +17,8 @@ from nas.files import write_bytes
 from teachers.finetune import Teacher
 from training.augment import Augmentation
 from training.batches import Look
-from training.cache import cache_dir, explained
+from training.cache import cache_dir
+from training.disk import disk_errors
 from training.images import ImageSet
 from training.preprocess import prepare
 from training.signals import Kind, Signals, signals_of
@@ -142,7 +143,7 @@ def fill_outputs(
         ).items():
             buffer = io.BytesIO()
             np.save(buffer, rows)
-            with explained(outputs.folder):
+            with disk_errors(outputs.folder, cached=True):
                 write_bytes(outputs.path(view, kind), buffer.getvalue())
     return outputs
 

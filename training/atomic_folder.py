@@ -11,7 +11,7 @@ from pathlib import Path
 from nas.errors import UserError
 from nas.files import flush_directory
 from nas.store import locked
-from training.files import disk_errors
+from training.disk import disk_errors
 
 
 def check_free(out: Path) -> None:

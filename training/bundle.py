@@ -27,7 +27,8 @@ from nas.architecture import Architecture
 from nas.errors import UserError
 from nas.files import flush_directory, write_bytes, write_text
 from training.bundle_text import read_labels, read_mapping, read_normalization
-from training.files import disk_errors, write_json
+from training.disk import disk_errors
+from training.files import write_json
 from training.preprocess import Normalization
 
 WEIGHTS = "model.safetensors"
@@ -168,7 +169,7 @@ def find_bundle(path: str | Path) -> Path:
         UserError: there is none; says what is missing and which command makes one.
     """
     path = Path(path)
-    make = "python cli.py distill --student RUN_OR_YAML"
+    make = "`distill --student RUN_OR_YAML`"
     if not path.exists():
         raise UserError(f"{path}: no such directory; give a trained model's, or make one: {make}")
     if not path.is_dir():
@@ -183,7 +184,7 @@ def find_bundle(path: str | Path) -> Path:
                 )
             return directory
     if (path / ARCHITECTURE).is_file():
-        make = f"python cli.py distill --student {path}"
+        make = f"`distill --student {path}`"
     raise UserError(f"{path}: no trained model in it ({WEIGHTS} is missing); make one: {make}")
 
 

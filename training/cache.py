@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
@@ -12,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nas.errors import UserError
+from training.disk import disk_errors
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STALE_SECONDS = 3600.0
 
 
@@ -29,6 +28,11 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "minnow"
 
 
+def in_cache(path: Path) -> bool:
+    """Whether a file belongs to the cache."""
+    return path.absolute().is_relative_to(cache_dir().absolute())
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     """Write a file beside ``path`` and move it there once it is whole and on disk.
@@ -40,13 +44,13 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     Raises:
         UserError: the disk is full or the directory cannot be written.
     """
-    with explained(path.parent):
+    with disk_errors(path.parent, cached=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
 
     def write(content: bytes) -> None:
-        with explained(path.parent):
+        with disk_errors(path.parent, cached=True):
             rest = memoryview(content)
             while rest:
                 rest = rest[os.write(handle, rest) :]
@@ -54,11 +58,11 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     try:
         try:
             yield write
-            with explained(path.parent):
+            with disk_errors(path.parent, cached=True):
                 os.fsync(handle)
         finally:
             os.close(handle)
-        with explained(path.parent):
+        with disk_errors(path.parent, cached=True):
             os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -72,7 +76,7 @@ def require_space(directory: Path, size: int) -> None:
     Raises:
         UserError: they do not, or the directory cannot be made.
     """
-    with explained(directory):
+    with disk_errors(directory, cached=True):
         directory.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(directory).free
     if free < size:
@@ -81,23 +85,6 @@ def require_space(directory: Path, size: int) -> None:
             "MB left: free some space, choose a smaller size, or set MINNOW_CACHE to a directory "
             "on a larger disk"
         )
-
-
-@contextlib.contextmanager
-def explained(directory: Path) -> Iterator[None]:
-    """Turn an OSError about ``directory`` into a UserError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise UserError(
-                f"no space left for the cache in {directory}: free some space, or set "
-                "MINNOW_CACHE to a directory on a larger disk"
-            ) from error
-        raise UserError(
-            f"the cache in {directory} cannot be used ({error.strerror or error}): set "
-            "MINNOW_CACHE to a directory that can be written"
-        ) from error
 
 
 def _remove_stale(directory: Path) -> None:

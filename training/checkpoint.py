@@ -11,7 +11,8 @@ import torch
 
 from nas.errors import UserError
 from nas.files import write_bytes
-from training.files import disk_errors
+from training.cache import in_cache
+from training.disk import disk_errors
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with disk_errors(path):
+    with disk_errors(path, cached=in_cache(path)):
         write_bytes(path, buffer.getvalue())
 
 

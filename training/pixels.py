@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import UserError
-from training.cache import atomic_file, explained, require_space
+from training.cache import atomic_file, require_space
 from training.decode import BrokenImageError, Fit, quiet_pillow, square
+from training.disk import disk_errors
 from training.sources import Listing, Source
 from training.threads import ordered_map
 
@@ -148,7 +149,7 @@ def _read(path: Path, content: str) -> Pixels | None:
     except (ValueError, KeyError, TypeError):
         return None
     except OSError:
-        with explained(path.parent):
+        with disk_errors(path.parent, cached=True):
             raise
     labels.flags.writeable = False
     return Pixels(

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -24,7 +25,7 @@ from nas.bench.table import Table, TableEvaluator
 from nas.bench.virtual import MemoryStudy, VirtualExecutor
 from nas.confirm import Confirmed
 from nas.errors import UserError
-from nas.executors.local import interrupts_held_back, threads_limited
+from nas.executors.processes import follow_parent, interrupts_held_back, threads_limited
 from nas.objectives import Objectives
 from nas.search import Asker, search
 from nas.strategies.base import Strategy
@@ -142,7 +143,7 @@ def run_all(
     context = multiprocessing.get_context("spawn")
     with (
         threads_limited(1),
-        ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_interrupts) as pool,
+        ProcessPoolExecutor(processes, mp_context=context, initializer=follow_parent) as pool,
     ):
         with interrupts_held_back():
             futures = {pool.submit(run, job, index): index for index in range(1, runs)}
@@ -150,6 +151,11 @@ def run_all(
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
                 progress(len(found), runs)
+        except BrokenProcessPool:
+            raise UserError(
+                f"one of {processes} worker processes died after {len(found)} of {runs} runs; is there "
+                "enough memory for them?"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -182,12 +188,6 @@ def _truth(path: Path, space: str, goals: tuple[str, ...], limits: tuple[str, ..
 @lru_cache(maxsize=4)
 def _table(path: Path, space: str) -> Table:
     return Table.read(path, nas.spaces.load(space)())
-
-
-def _ignore_interrupts() -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Watched:

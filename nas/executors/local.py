@@ -6,16 +6,15 @@ import contextlib
 import multiprocessing
 import os
 import pickle
-import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from nas.errors import UserError
+from nas.executors.processes import follow_parent, interrupts_held_back, threads_limited
 from nas.search import EvaluationError, Evaluator
 from nas.trial import Proposal, Trial
 
@@ -56,11 +55,16 @@ class _Worker:
 class ProcessExecutor:
     """Evaluations in spawned processes; a worker that dies fails its trial and is replaced.
 
+    One that dies before it can evaluate anything is replaced too, and its trial begins again.
+
     Args:
         factory: picklable; makes the evaluator inside each worker.
         workers: number of processes; each gets ``cores / workers`` threads.
 
     Use it as a context manager: leaving it ends the workers.
+
+    Raises:
+        UserError: the system starts no further process.
     """
 
     def __init__(self, factory: Callable[[], Evaluator], workers: int) -> None:
@@ -68,7 +72,13 @@ class ProcessExecutor:
         self._factory = factory
         self._stillborn = 0  # workers in a row that died before they were ready
         self._threads = max(1, (os.cpu_count() or 1) // workers)
-        self._workers = [self._spawn() for _ in range(workers)]
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(workers):
+                self._workers.append(self._spawn())
+        except UserError:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> ProcessExecutor:
         return self
@@ -108,7 +118,9 @@ class ProcessExecutor:
             try:
                 outcome = worker.connection.recv()
             except (EOFError, ConnectionError):  # reset, where it died before it read its proposal
-                return self._lost(worker)
+                if (trial := self._lost(worker)) is not None:
+                    return trial
+                continue
             if outcome != _READY:
                 break
             worker.ready, self._stillborn = True, 0
@@ -121,7 +133,8 @@ class ProcessExecutor:
             raise outcome
         return proposal.complete(outcome)
 
-    def _lost(self, worker: _Worker) -> Trial:
+    def _lost(self, worker: _Worker) -> Trial | None:
+        """The failed trial of a worker that died; ``None`` where another one has taken it up."""
         worker.process.join()
         proposal, code = worker.proposal, worker.process.exitcode
         if proposal is None:
@@ -133,7 +146,10 @@ class ProcessExecutor:
                 f"--workers {self.slots}? Give fewer"
             )
         self._replace(self._workers.index(worker))
-        return proposal.fail(f"the worker process died (exit code {code})")
+        if worker.ready:
+            return proposal.fail(f"the worker process died (exit code {code})")
+        self.submit(proposal)
+        return None
 
     def _replace(self, index: int) -> _Worker:
         self._end(self._workers[index])
@@ -148,19 +164,25 @@ class ProcessExecutor:
 
     def _spawn(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(self._factory, theirs), daemon=True, name="minnow-trial"
-        )
-        with threads_limited(self._threads), interrupts_held_back():
-            process.start()
+        try:
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_work, args=(self._factory, theirs), daemon=True, name="minnow-trial"
+            )
+            with threads_limited(self._threads), interrupts_held_back():
+                process.start()
+        except OSError as error:  # too many processes or open files, no memory
+            raise UserError(
+                f"worker processes cannot start ({error.strerror or error}); give fewer than "
+                f"--workers {self.slots}"
+            ) from error
         theirs.close()
         return _Worker(process, ours)
 
 
 def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
     """Evaluate proposals until the other end closes; Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_parent()
     evaluator: Evaluator | None = None
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -187,30 +209,3 @@ def _portable(error: Exception) -> Exception:
     except Exception:  # an exception class may do anything when it is copied
         return RuntimeError(f"{type(error).__name__} in a worker process:\n{where}")
     return error
-
-
-@contextlib.contextmanager
-def interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits, and never reaches a process started inside, whose imports would print a traceback."""
-    resource_tracker.ensure_running()  # started inside, it would lift the block again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-@contextlib.contextmanager
-def threads_limited(threads: int) -> Iterator[None]:
-    """Processes started inside use ``threads`` threads; the libraries read this when they load."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

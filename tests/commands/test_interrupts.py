@@ -129,6 +129,8 @@ def test_ctrl_c_in_a_search_keeps_what_is_finished(here):
     rest = rest_after(child, signal.SIGINT)
     assert child.returncode == 130
     assert "search --resume --out stopped" in rest
+    page = (here / "stopped/report.html").read_text()
+    assert "report stopped" in page and page.endswith("</html>\n")
     assert "Traceback" not in rest
     assert len(trials(here / "stopped")) >= 1
 

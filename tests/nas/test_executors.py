@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -197,15 +198,66 @@ def test_a_worker_killed_in_the_middle_of_a_trial(worker: ModuleType) -> None:
 
 def test_a_worker_that_dies_before_it_reads_its_proposal(worker: ModuleType, tmp_path: Path) -> None:
     with ProcessExecutor(worker.DiesWhenItArrives(str(tmp_path / "died")), 1) as executor:
-        assert one(executor, 0) == proposal(0).fail("the worker process died (exit code 5)")
+        assert one(executor, 0).completed
         assert one(executor, 1).completed
 
 
 def test_workers_that_always_die_at_the_start_end_the_search(worker: ModuleType, tmp_path: Path) -> None:
-    with ProcessExecutor(worker.dies_at_the_start, 1) as executor:
-        assert one(executor, 0) == proposal(0).fail("the worker process died (exit code 6)")
-        with pytest.raises(UserError, match=r"exit code 6.*--workers 1"):
-            one(executor, 1)
+    with (
+        ProcessExecutor(worker.dies_at_the_start, 1) as executor,
+        pytest.raises(UserError, match=r"exit code 6.*--workers 1"),
+    ):
+        one(executor, 0)
+
+
+def test_a_system_that_starts_no_further_process(worker: ModuleType) -> None:
+    """Too few open files are allowed, for some of the workers; those that run are ended."""
+    known, limits = children(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ProcessExecutor(worker.factory, 1) as executor:  # what multiprocessing opens once is open
+        one(executor, 0)
+    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 12, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot start \(Too many open files\).*--workers 99"):
+            ProcessExecutor(worker.factory, 99)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert not {pid for pid in children() - known if b"spawn_main" in cmdline(pid)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "worker_for_test.py").write_text(WORKER)
+    (tmp_path / "main.py").write_text(f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]
+from worker_for_test import factory
+from nas.executors import ProcessExecutor
+import nas.spaces
+from nas.trial import Proposal
+
+if __name__ == "__main__":
+    space = nas.spaces.load("toy")()
+    with ProcessExecutor(factory, 1) as executor:
+        point = (0, 0, 0, 0)
+        executor.submit(Proposal(0, point, space.decode(point), 0))
+        print(int(executor.collect().metrics["params"]), flush=True)
+        executor.submit(Proposal(1, point, space.decode(point), 7))  # which takes a minute
+        executor.collect()
+""")
+    with subprocess.Popen([sys.executable, tmp_path / "main.py"], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
+        child.send_signal(number)
+        deadline = time.monotonic() + 10
+        while not dead(pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert dead(pid)
+
+
+def dead(pid: int) -> bool:
+    """Gone, or a zombie that nobody has waited for."""
+    return gone(pid) or b") Z" in Path(f"/proc/{pid}/stat").read_bytes()
 
 
 @pytest.mark.parametrize(("seed", "error"), [(2, "no luck"), (3, "loss is nan")])
