@@ -65,7 +65,8 @@ def check_same(one: Path, other: Path) -> None:
     assert weights.keys() == found.keys()
     for name, value in weights.items():
         error, size = (np.sqrt(np.mean(np.square(each))) for each in (found[name] - value, value))
-        assert error <= 1e-2 * size + 1e-3, name  # biases begin at 0 and are still small
+        # rounding, which three epochs make more of; biases begin at 0 and are still small
+        assert error <= 5e-2 * size + 1e-3, name
 
 
 def test_a_distilled_student_is_that_of_one_process(here, finished, minnow, two, monkeypatch):
