@@ -11,6 +11,7 @@ from commands.page import text
 from commands.standing import Network
 
 _SHARE = 4  # the best: one network in so many
+_MOST = 7  # options that are shown of a decision
 _LEAST = 3  # networks, before they can have something in common
 
 
@@ -27,8 +28,8 @@ def common(ranked: Sequence[Network], chosen: Network | None) -> list[str]:
     parts = [
         "<h2>What the best networks share</h2>",
         f"<p>Per option: how many of the best {len(best)} networks have it, and of all {len(ranked)}; "
-        "the darker, the more of the best. What is frequent in both may only have been tried more often. "
-        "Frames mark the chosen network.</p>",
+        "the darker, the more of the best. What is frequent in both may only have been tried more often; "
+        "what a network leaves unused counts as its first option. Frames mark the chosen network.</p>",
     ]
     groups: dict[str, list[str]] = {}
     for name in ranked[0].choices:
@@ -45,18 +46,26 @@ def _decision(
 ) -> str:
     every, good = _counts(name, ranked), _counts(name, best)
     own = None if chosen is None else _key(chosen.choices, name)
-    options = sorted(every, key=lambda option: _order(json.loads(option)))
+    shown = list(every)
+    if len(shown) > _MOST:
+        shown = sorted(shown, key=lambda option: (option != own, -good[option], -every[option]))
+        shown = shown[: _MOST - 1]
     lines = []
-    for option in options:
-        share = good[option] / len(best)
-        frame = " chosen" if option == own else ""
-        lines.append(
-            f'<div class="option{frame}" style="background:rgba(31,119,180,{0.55 * share:.2f})">'
-            f"<span>{text(_plain(json.loads(option)))}</span>"
-            f"<span>{good[option]} / {every[option]}</span></div>"
-        )
-    label = name.removeprefix(f"{group}.")
-    return f'<div class="decision"><b>{text(label)}</b>{"".join(lines)}</div>'
+    for option in sorted(shown, key=lambda option: _order(json.loads(option))):
+        label, frame = _plain(json.loads(option)), " chosen" if option == own else ""
+        lines.append(_option(label, good[option], every[option], len(best), frame))
+    if len(shown) < len(every):
+        left, rest = ([counts[o] for o in every if o not in shown] for counts in (good, every))
+        lines.append(_option(f"{len(rest)} others", sum(left), sum(rest), len(best), ""))
+    title = name.removeprefix(f"{group}.")
+    return f'<div class="decision"><b>{text(title)}</b>{"".join(lines)}</div>'
+
+
+def _option(name: str, good: int, every: int, best: int, kind: str) -> str:
+    return (
+        f'<div class="option{kind}" style="background:rgba(31,119,180,{0.55 * good / best:.2f})">'
+        f"<span>{text(name)}</span><span>{good} / {every}</span></div>"
+    )
 
 
 def _counts(name: str, networks: Sequence[Network]) -> Counter[str]:

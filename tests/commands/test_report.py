@@ -11,6 +11,9 @@ import pytest
 
 import commands.report
 from commands.report import run_page
+from commands.report_decisions import common
+from commands.standing import course
+from nas.objectives import Objectives
 
 
 class Page(HTMLParser):
@@ -254,3 +257,25 @@ def test_a_defect_costs_a_warning_and_nothing_else(here, minnow, monkeypatch):
     assert warning.endswith("report new")
     with pytest.raises(ZeroDivisionError):
         minnow("report new")
+
+
+def test_what_the_best_networks_share():
+    """Eight networks, the best three of which have kernel 5; of many widths only some are named."""
+    objectives = Objectives.parse(["f1"])
+    trials = [
+        {
+            "number": n,
+            "choices": {"stage1.kernel": 5 if n < 3 else 3, "width": n, "se": True},
+            "metrics": {"f1": 0.9 - n / 10},
+            "error": None,
+        }
+        for n in range(8)
+    ]
+    now = course(trials, objectives)[-1][1]
+    parts = common(now.ranked(), now.best())
+    page = Page("\n".join(parts))
+    assert "kernel" + "3" + "0 / 5" + "5" + "3 / 3" in page.text
+    assert "yes" + "3 / 8" in page.text and "2 others" + "0 / 2" in page.text
+    framed = [given for _, given in page.tags if given.get("class") == "option chosen"]
+    assert len(framed) == 3
+    assert common(now.ranked()[:2], None) == []
