@@ -62,7 +62,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
     const key = row => row.cells[index].dataset.value ?? row.cells[index].textContent;
     const compared = (a, b) => {
-      if (a === "" || b === "") return (a === "") - (b === "");
+      const missing = [a, b].map(value => value === "-" || value === "");
+      if (missing[0] || missing[1]) return missing[0] - missing[1];
       const gap = Number(a) - Number(b);
       return sign * (Number.isNaN(gap) ? a.localeCompare(b) : gap);
     };
