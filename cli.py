@@ -342,14 +342,7 @@ def distill(
     )
     from commands.student import run_student
 
-    run_student(
-        chosen.architecture,
-        settings,
-        run,
-        resume=resume,
-        seeds=seeds,
-        file_classes=chosen.classes,
-    )
+    run_student(chosen, settings, run, resume=resume, seeds=seeds)
 
 
 @app.command()
@@ -415,14 +408,7 @@ def train(
     )
     from commands.student import run_student
 
-    run_student(
-        chosen.architecture,
-        settings,
-        run,
-        resume=resume,
-        seeds=seeds,
-        file_classes=chosen.classes,
-    )
+    run_student(chosen, settings, run, resume=resume, seeds=seeds)
 
 
 Run = Annotated[Path, Argument(help="Run directory with a trained student, or the student itself.")]

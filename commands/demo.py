@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from commands import places, runs
+from commands import places
 from commands.console import output, program, say
 from commands.inspect import export
+from commands.picking import find_student
 from commands.search import run_search
 from commands.student import run_student
 from commands.tables import comparison_table, student_row
-from nas.architecture import Architecture
 from nas.config import (
     DataConfig,
     SearchConfig,
@@ -49,17 +49,17 @@ def run_demo(out: Path, seed: int) -> None:
         seed=seed,
     )
     run_search(config, out, resume=False)
-    architecture = Architecture.from_yaml(out / runs.ARCHITECTURE)
+    chosen = find_student(str(out), "best")
     _announce(f"train --model {out} --epochs {_STUDENT_EPOCHS} --out {out}/alone")
     student = StudentConfig(data=data, train=TrainConfig(epochs=_STUDENT_EPOCHS), seed=seed)
-    alone = run_student(architecture, student, out / "alone", resume=False)
+    alone = run_student(chosen, student, out / "alone", resume=False)
     _announce(
         f"distill --teacher {_TEACHER} --teacher-epochs {_TEACHER_EPOCHS} "
         f"--student {out} --epochs {_STUDENT_EPOCHS}"
     )
     teacher = TeacherConfig(spec=_TEACHER, epochs=_TEACHER_EPOCHS)
     taught = student.model_copy(update={"teacher": teacher})
-    distilled = run_student(architecture, taught, out, resume=False)
+    distilled = run_student(chosen, taught, out, resume=False)
     _announce(f"export {out}")
     export(out, None)
     rows = [

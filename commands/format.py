@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from nas.architecture import Architecture
+from nas.cost import cost
+
 
 def metric_text(name: str, value: float) -> str:
     """A metric with the digits that mean something."""
@@ -18,6 +21,12 @@ def metric_text(name: str, value: float) -> str:
     if name == "train_seconds":
         return f"{value:.0f} s"
     return f"{value:.3f}"
+
+
+def costs_text(architecture: Architecture, num_classes: int) -> str:
+    """``49.8 k params, 1.8 M MACs`` of a network."""
+    total = cost(architecture, num_classes)
+    return f"{metric_text('params', total.params)} params, {metric_text('macs', total.macs)} MACs"
 
 
 def interval_text(low: float, high: float) -> str:

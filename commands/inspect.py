@@ -12,13 +12,12 @@ from commands import runs
 from commands.console import next_step, output, say
 from commands.data import open_data
 from commands.data_file import images_of
-from commands.format import metric_text
+from commands.format import costs_text
 from commands.picking import find_student
 from commands.tables import scores_table
 from deploy.export import export_onnx
 from deploy.latency import measure_module
 from deploy.latency_cache import measure_architecture
-from nas.cost import cost
 from nas.errors import UserError
 from training.bundle import WEIGHTS, load_bundle
 from training.evaluate import logits_of, score
@@ -97,11 +96,10 @@ def latency(given: Path, num_classes: int) -> None:
         architecture, num_classes = bundle.architecture, len(bundle.classes)
         measured = measure_module(bundle.model, architecture.resolution)
         what = str(bundle.path)
-    total = cost(architecture, num_classes)
     output().print(
         f"{what}: {measured.median_ms:.3f} ms median, {measured.iqr_ms:.3f} ms IQR, n={measured.n} "
         f"(batch 1, {architecture.resolution} px, {measured.runtime}); "
-        f"{metric_text('params', total.params)} params, {metric_text('macs', total.macs)} MACs",
+        f"{costs_text(architecture, num_classes)}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from commands import runs
 from commands.console import output, say
-from commands.format import metric_text
+from commands.format import costs_text
 from commands.picking import find_student
 from deploy.latency_cache import measure_architecture
 from nas.architecture import Architecture
@@ -58,7 +58,7 @@ def show(
         output().print_json(json.dumps(found))
         return found
     output().print(_table(found))
-    line = _costs(architecture, num_classes)
+    line = costs_text(architecture, num_classes)
     if time:
         latency = found["latency"]
         line += (
@@ -81,7 +81,7 @@ def convert(given: str, out: Path, pick: str, classes: int | None, side: int | N
     architecture.to_yaml(out, num_classes=num_classes)
     say(
         f"{name} in {out}: {len(architecture.layers)} layers, {architecture.resolution} px, "
-        f"{num_classes} classes, {_costs(architecture, num_classes)}"
+        f"{num_classes} classes, {costs_text(architecture, num_classes)}"
     )
 
 
@@ -94,11 +94,6 @@ def _found(given: str, pick: str, classes: int | None, side: int | None) -> tupl
     if classes is None and stated is None:
         say(f"no --classes given and none in the file: taking {_USUAL_CLASSES}")
     return chosen.name, chosen.architecture, classes or stated or _USUAL_CLASSES
-
-
-def _costs(architecture: Architecture, num_classes: int) -> str:
-    total = cost(architecture, num_classes)
-    return f"{metric_text('params', total.params)} params, {metric_text('macs', total.macs)} MACs"
 
 
 def _layer(architecture: Architecture, index: int, num_classes: int) -> dict[str, Any]:

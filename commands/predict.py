@@ -9,7 +9,6 @@ from commands.console import output, say, warn
 from deploy.classifier import Classifier
 from deploy.predict import (
     Timing,
-    find_images,
     other_files,
     predict_files,
     write_csv,
@@ -36,11 +35,11 @@ def predict_images(
         UserError: no trained network, no image, or none that can be read; a full or read-only disk.
     """
     classifier = Classifier(load_bundle(run))
-    total = len(find_images(images))
+    predicted = predict_files(classifier, images)
     _name_others(images)
     rows = []
     counts: Counter[str] = Counter()
-    for row in predict_files(classifier, images):
+    for row in predicted:
         rows.append(row)
         if row.error is not None:
             warn(row.error)
@@ -51,7 +50,7 @@ def predict_images(
             output().print(line, highlight=False, markup=False, soft_wrap=True)
     if not counts:
         raise UserError(f"{images}: none of its images can be read; see the warnings above")
-    measured = Timing.of(rows)
+    total, measured = len(rows), Timing.of(rows)
     if out is not None:
         write_csv(rows, out)
         say(f"{total} images in {out}")

@@ -109,9 +109,8 @@ def _lead(run: Path, searched: Searched | None, student: Path | None) -> str:
         config = searched.config
         trials = searched.summary.trials
         classes = f", {len(searched.summary.classes)} classes" if searched.summary.classes else ""
-        wants = ", ".join([*map(str, searched.objectives.goals), *map(str, searched.objectives.limits)])
         said.append(
-            f"Search of {config.space.name} by {config.strategy.name} for {wants} on "
+            f"Search of {config.space.name} by {config.strategy.name} for {searched.objectives} on "
             f"{config.data.spec}{classes}: {len(trials)} trials"
             f"{'' if len(trials) >= config.trials else f' of {config.trials}'}."
         )

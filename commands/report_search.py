@@ -124,7 +124,7 @@ def fronts(searched: Searched) -> list[str]:
     shown = {network.numbers: network for _, front in pairs for network in front}
     listed = sorted(shown.values(), key=lambda n: (n.losses, n.number))
     if len(objectives.goals) > 1:
-        says = f"Networks that no other beats in every goal ({_wants(objectives)})."
+        says = f"Networks that no other beats in every goal ({objectives})."
     else:
         what = " or ".join(TITLES[other.metric] for other in others)
         says = f"Networks that no other beats in both {title_of(goal.metric)} and {what}."
@@ -223,7 +223,3 @@ def _columns(objectives: Objectives) -> list[str]:
 
 def _metric(name: str, metrics: Mapping[str, float]) -> str:
     return cell(metric_text(name, metrics[name]), value=metrics[name]) if name in metrics else cell("-")
-
-
-def _wants(objectives: Objectives) -> str:
-    return ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])

@@ -249,7 +249,6 @@ def _plan(
     known: int,
     halving: Halving | None,
 ) -> str:
-    wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
     sides = ", ".join(map(str, space.resolutions))
     confirm = config.confirmations
     ending = f", the last {confirm} to confirm the best" if confirm else ""
@@ -261,6 +260,6 @@ def _plan(
         lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
     return (
         f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {wants}; {at}{config.trials} trials of {lengths}{ending} on "
+        f"for {objectives}; {at}{config.trials} trials of {lengths}{ending} on "
         f"{pick_device().type}; results in {out}"
     )

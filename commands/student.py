@@ -13,6 +13,7 @@ from torch import nn
 from commands import places
 from commands.console import interruptible, next_step, output, say, warn
 from commands.data import open_data
+from commands.picking import Student
 from commands.progress import TrainingDisplay
 from commands.report import leave_report
 from commands.tables import comparison_table, seeds_text, student_row
@@ -43,25 +44,18 @@ from training.processes import Processes, current
 
 
 def run_student(
-    architecture: Architecture,
-    config: StudentConfig,
-    out: Path,
-    *,
-    resume: bool,
-    seeds: int = 1,
-    file_classes: int | None = None,
+    chosen: Student, config: StudentConfig, out: Path, *, resume: bool, seeds: int = 1
 ) -> dict[str, Any]:
     """Train a network and leave ``out/student``.
 
     Where several processes were launched, all call this; the main one alone writes.
 
     Args:
-        architecture: what to train.
+        chosen: what to train.
         config: data, teacher, loss, recipe, seed.
         out: run directory.
         resume: go on from its checkpoint, with the seeds that are not finished.
         seeds: how many students, from ``config.seed`` on; the best on validation is left.
-        file_classes: what a model file says of the classifier's width; the data set decides.
 
     Returns:
         The content of ``metrics.json``.
@@ -69,16 +63,17 @@ def run_student(
     Raises:
         UserError: a student is there already, or a setting is wrong.
     """
-    wanted, processes = range(config.seed, config.seed + seeds), current()
+    architecture, wanted = chosen.architecture, range(config.seed, config.seed + seeds)
+    processes = current()
     out = processes.on_main(lambda: _checked_place(out, wanted, resume))
     check_balance(config)
     config = _fitting(architecture, config)
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
     data = processes.main_first(lambda: open_data(config.data))
-    if file_classes not in (None, data.num_classes):
+    if chosen.classes not in (None, data.num_classes):
         say(
-            f"the model file's last layer is for {file_classes} classes; "
+            f"the model file's last layer is for {chosen.classes} classes; "
             f"here it gets the {data.num_classes} of the data"
         )
     config = settled(config, len(data.splits["train"]))

@@ -28,8 +28,7 @@ def front_table(
     front = objectives.front(trials)
     trainings = Counter(trial.proposal.group for trial in objectives.sound(trials))
     repeated = any(trainings[trial.proposal.group] > 1 for trial in front)
-    wants = ", ".join([*map(str, objectives.goals), *map(str, objectives.limits)])
-    title = f"Pareto front ({wants})"
+    title = f"Pareto front ({objectives})"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
     table.add_column("")
     table.add_column("trial", justify="right")

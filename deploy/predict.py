@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
 from collections import Counter
@@ -21,7 +19,7 @@ from nas.errors import UserError
 from nas.files import write_bytes
 from training.decode import EXTENSIONS
 from training.disk import disk_errors
-from training.files import csv_bytes
+from training.files import csv_bytes, csv_text
 
 _WARM_UP = 3
 
@@ -66,18 +64,11 @@ def find_images(path: str | Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or directory; give an image or a directory of images")
-    found = []
-    for folder, subfolders, names in os.walk(path):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [
-            Path(folder, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
-        ]
+    found = [file for file in _files(path) if file.suffix.lower() in EXTENSIONS]
     if not found:
         known = " ".join(sorted(EXTENSIONS))
         raise UserError(f"{path}: no images in it; files are known by their ending: {known}")
-    return sorted(found)
+    return found
 
 
 def predict_files(classifier: Classifier, path: str | Path) -> Iterator[Row]:
@@ -138,13 +129,10 @@ def write_submission(rows: Iterable[Row], path: str | Path, root: str | Path) ->
     rows, path, root = list(rows), Path(path), Path(root)
     below = root if root.is_dir() else root.parent
     usual = Counter(row.label for row in rows if row.prediction).most_common(1)[0][0]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["file", "class"])
-    for row in rows:
-        writer.writerow([Path(row.file).relative_to(below).as_posix(), row.label or usual])
+    named = [(Path(row.file).relative_to(below).as_posix(), row.label or usual) for row in rows]
+    text = csv_text([("file", "class"), *named])
     with disk_errors(path):
-        write_bytes(path, text.getvalue().encode("utf-8", errors="surrogateescape"))
+        write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
     return usual if any(row.error for row in rows) else None
 
 
@@ -191,14 +179,15 @@ class Timing:
 
 def other_files(path: str | Path) -> list[Path]:
     """What :func:`find_images` leaves out under a directory, hidden files and folders aside."""
-    found = []
-    for folder, subfolders, names in os.walk(path):
+    return [file for file in _files(path) if file.suffix.lower() not in EXTENSIONS]
+
+
+def _files(directory: str | Path) -> list[Path]:
+    """Every file under a directory but hidden ones and those in hidden folders, sorted."""
+    found: list[Path] = []
+    for folder, subfolders, names in os.walk(directory):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [
-            Path(folder, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() not in EXTENSIONS
-        ]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
     return sorted(found)
 
 

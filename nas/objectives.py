@@ -95,6 +95,9 @@ class Objectives:
                 raise UserError(f"--objective {name} is given twice; give each metric once")
         return cls(parsed, tuple(parse_limit(limit) for limit in limits))
 
+    def __str__(self) -> str:
+        return ", ".join([*map(str, self.goals), *map(str, self.limits)])
+
     @property
     def names(self) -> tuple[str, ...]:
         """Metrics of the goals, in order."""

@@ -28,10 +28,15 @@ def write_json(path: Path, content: Any) -> None:
         write_text(path, json_text(content))
 
 
-def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
-    """A table that any spreadsheet opens: UTF-8, comma-separated, the header being the first row."""
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """A table, comma-separated, the header being the first row."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    content = text.getvalue()
+    return text.getvalue()
+
+
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    """The same as a file that any spreadsheet opens, in UTF-8."""
+    content = csv_text(rows)
     # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
     return content.encode("utf-8" if content.isascii() else "utf-8-sig", errors="replace")
