@@ -24,6 +24,7 @@ from commands.options import (
     Features,
     FeatureWeight,
     Fit,
+    FromScratch,
     LossName,
     LossOption,
     LossWeight,
@@ -110,6 +111,23 @@ def search(
             "...) of them, and of each three the best goes on for three times as long. (default: full)"
         ),
     ] = None,
+    evaluator: Annotated[
+        str | None,
+        Option(
+            help="How a network gets its validation F1. train: --epochs from random weights. For --space "
+            "elastic: supernet, with its part of a supernet that is made of the teacher first (saved in "
+            "the run), or inherit, with its part of the teacher itself, best with some --epochs. "
+            "(default: supernet in the space elastic, else train)",
+        ),
+    ] = None,
+    supernet_epochs: Annotated[
+        int | None,
+        Option(
+            help="Epochs of making the supernet; each costs two to three of the teacher's. "
+            "(default: 10, or 200 steps but at most 40)",
+            min=1,
+        ),
+    ] = None,
     confirm: Annotated[
         int | None,
         Option(
@@ -150,7 +168,11 @@ def search(
     ] = None,
     score_reference: ScoreReference = None,
     teacher: Annotated[
-        str | None, Option(help=f"Train every trial by distillation. {TEACHER_HELP}")
+        str | None,
+        Option(
+            help="Train every trial by distillation; with --space elastic, what networks are cut out of. "
+            f"{TEACHER_HELP}"
+        ),
     ] = None,
     teacher_resolution: TeacherSide = None,
     teacher_epochs: TeacherEpochs = None,
@@ -211,6 +233,8 @@ def search(
             "strategy.options": strategy_option,
             "trials": trials,
             "fidelity": fidelity,
+            "evaluator": evaluator,
+            "supernet.epochs": supernet_epochs,
             "confirm": confirm,
             "timeout": timeout,
             "train.epochs": epochs,
@@ -286,6 +310,7 @@ def distill(
     scheduler: Scheduler = None,
     precision: Precision = None,
     compiled: Compile = None,
+    from_scratch: FromScratch = False,
     live_teacher: Annotated[
         bool,
         Option(
@@ -332,6 +357,7 @@ def distill(
             "train.scheduler": scheduler,
             "train.precision": precision,
             "train.compile": compiled,
+            "from_scratch": from_scratch or None,
             "seed": seed,
         },
         student=student,
@@ -372,6 +398,7 @@ def train(
     scheduler: Scheduler = None,
     precision: Precision = None,
     compiled: Compile = None,
+    from_scratch: FromScratch = False,
     config: Settings = None,
 ) -> None:
     """Train a network without a teacher: what it can do alone.
@@ -398,6 +425,7 @@ def train(
             "train.scheduler": scheduler,
             "train.precision": precision,
             "train.compile": compiled,
+            "from_scratch": from_scratch or None,
             "seed": seed,
         },
         student=model,

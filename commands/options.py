@@ -40,7 +40,20 @@ Fit = Annotated[
 ]
 StudentEpochs = Annotated[
     int | None,
-    Option(help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs)", min=1),
+    Option(
+        help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs; with inherited weights "
+        "15, or 700 steps but at most 60 epochs)",
+        min=1,
+    ),
+]
+FromScratch = Annotated[
+    bool,
+    Option(
+        "--from-scratch",
+        help="Start from random weights. A network of the space elastic starts otherwise from its part "
+        "of the search's supernet, or of the teacher.",
+        rich_help_panel=_TRAINING,
+    ),
 ]
 Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
 Seeds = Annotated[
@@ -55,7 +68,11 @@ Batch = Annotated[
     int | None, Option(help="Images per training step. (default: 64)", rich_help_panel=_TRAINING)
 ]
 Rate = Annotated[
-    float | None, Option(help="Peak learning rate. (default: 0.006)", rich_help_panel=_TRAINING)
+    float | None,
+    Option(
+        help="Peak learning rate. (default: 0.006; with inherited weights 0.002)",
+        rich_help_panel=_TRAINING,
+    ),
 ]
 Optimizer = Annotated[
     str | None,

@@ -19,6 +19,7 @@ import nas.strategies
 from commands import places, runs
 from commands.console import interruptible, say, warn
 from commands.data import open_data
+from commands.inheriting import make_space, supernet_recipe, whole_network, with_evaluator
 from commands.progress import SearchDisplay, whole
 from commands.report import leave_report
 from commands.search_report import check_timed, report, timing
@@ -30,13 +31,19 @@ from nas.architecture import Architecture
 from nas.config import ScoreConfig, SearchConfig, StrategyConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError
-from nas.evaluators import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
+from nas.evaluators import (
+    Checkpoints,
+    InheritEvaluator,
+    InheritEvaluatorFactory,
+    TrainEvaluator,
+    TrainEvaluatorFactory,
+)
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.files import write_text
 from nas.halving import Halving
 from nas.objectives import Objectives
 from nas.pace import Pace
-from nas.search import Executor, search
+from nas.search import Evaluator, Executor, search
 from nas.settings import to_yaml
 from nas.spaces.base import SearchSpace
 from nas.store import Store, locked, open_storage
@@ -48,6 +55,7 @@ from training.images import ImageSet
 from training.length import HALVED_TRIAL, TRIAL, decided
 from training.optimizer import make_optimizer
 
+_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}
 #: Settings that studies of 0.1.0 cannot name.
 _LATER = {"optimizer", "clip_grad", "patience", "scheduler", "precision", "compile", "cutmix", "mixup"}
 
@@ -65,6 +73,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     """
     space_class = nas.spaces.load(config.space.name)
     strategy_class = nas.strategies.load(config.strategy.name)
+    config = with_evaluator(config, space_class)
     objectives = Objectives.parse(config.objectives, config.limits)
     check_balance(config)
     if config.balance.mode == "post-hoc":
@@ -79,9 +88,12 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     make_optimizer(nn.Linear(1, 1), config.train)
     data = open_data(config.data)
     halved = config.fidelity == "asha"
-    train = decided(config.train, len(data.splits["train"]), HALVED_TRIAL if halved else TRIAL)
-    config = config.model_copy(update={"train": train})
-    space = space_class(config.space.resolutions or default_resolutions(data.size))
+    images = len(data.splits["train"])
+    if config.evaluator == "train" or config.train.epochs:
+        train = decided(config.train, images, HALVED_TRIAL if halved else TRIAL)
+        config = config.model_copy(update={"train": train})
+    train = config.train
+    space = make_space(space_class, config, config.space.resolutions or default_resolutions(data.size))
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     halving = Halving(strategy, epochs=train.epochs) if halved else None
     full = train.epochs if halved else None
@@ -100,7 +112,10 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 write_text(out / runs.CONFIG, to_yaml(config))
             taught = None
             if config.teacher is not None:
-                views = min(config.train.views, config.train.epochs)
+                views = min(train.views, train.epochs)
+                if config.evaluator == "supernet":
+                    recipe = supernet_recipe(config, images)
+                    views = max(views, min(recipe.views, recipe.epochs))
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = _identity(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)
@@ -112,6 +127,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         say(_plan(config, space, objectives, out, len(known), halving))
         if objectives.timed:
             say(timing(config, len(data.splits["val"])))
+        inheritance = whole_network(config, space, data, taught, out)
         share = whole if halving is None else halving.share
         display = SearchDisplay(objectives, known, config.trials, share)
         checkpoints = None if halving is None else Checkpoints(out / "checkpoints", warn)
@@ -134,11 +150,17 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                 )
             stack.callback(lambda: leave_report(out) if keeper.trials else None)
             executor: Executor
-            if config.workers == 1:
+            evaluator: Evaluator
+            factory: Callable[[], Evaluator]
+            if inheritance is None:
                 evaluator = TrainEvaluator(data, config, outputs, checkpoints, display.training)
+                factory = TrainEvaluatorFactory(config, outputs, checkpoints)
+            else:
+                evaluator = InheritEvaluator(data, config, inheritance, outputs, display.training)
+                factory = InheritEvaluatorFactory(config, inheritance, outputs)
+            if config.workers == 1:
                 executor = SerialExecutor(evaluator)
             else:
-                factory = TrainEvaluatorFactory(config, outputs, checkpoints)
                 executor = stack.enter_context(ProcessExecutor(factory, config.workers))
             stack.enter_context(display)
             reason = search(
@@ -229,6 +251,11 @@ def _identity(
         "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
         **({} if config.balance.mode == "none" else {"balance": config.balance.model_dump()}),
+        **(
+            {"evaluator": config.evaluator, "supernet": config.supernet.model_dump(mode="json")}
+            if config.evaluator != "train"
+            else {}
+        ),
         **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
         **({} if config.score == ScoreConfig() else {"score": config.score.model_dump()}),
     }
@@ -256,10 +283,14 @@ def _plan(
         ending += " (earlier where the time would be over)"
     at = f"{known} trials known, " if known else ""
     lengths = f"{config.train.epochs} epochs"
+    if config.evaluator != "train":
+        training = f" and {lengths}" if config.train.epochs else ""
+        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
     if halving is not None:
         lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
     return (
         f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {objectives}; {at}{config.trials} trials of {lengths}{ending} on "
+        f"for {objectives}; {at}{config.trials} trials {'of' if config.evaluator == 'train' else 'with'} "
+        f"{lengths}{ending} on "
         f"{pick_device().type}; results in {out}"
     )

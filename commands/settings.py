@@ -9,8 +9,9 @@ from typing import Any
 from commands import places, runs
 from commands.console import say
 from commands.data_file import with_data_file
+from commands.inheriting import inherits
 from commands.picking import Student, find_student
-from nas.config import DataConfig, SearchConfig, StudentConfig
+from nas.config import INHERITED_RATE, DataConfig, SearchConfig, StudentConfig
 from nas.errors import UserError
 from nas.settings import merged, read_config
 
@@ -92,7 +93,10 @@ def student_settings(
         origin = "the search's" if chosen.search is not None else "the embedded"
         say(f"no --data given: using {origin} data, {base.data.spec}")
     parsed, _ = with_data_file(_parsed(changes))
+    rated = "learning_rate" in base.train.model_fields_set or parsed["train.learning_rate"] is not None
     config = merged(StudentConfig, base, parsed, _WHERE)
+    if inherits(chosen, config) and not rated:  # weights that know the images are not to be shaken up
+        config = merged(StudentConfig, config, {"train.learning_rate": INHERITED_RATE}, _WHERE)
     chosen = chosen.at(config.data.size)
     say(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:

@@ -13,12 +13,14 @@ from torch import nn
 from commands import places
 from commands.console import interruptible, next_step, output, say, warn
 from commands.data import open_data
+from commands.inheriting import first_weights, inherits
 from commands.picking import Student
 from commands.progress import TrainingDisplay
 from commands.report import leave_report
 from commands.tables import comparison_table, seeds_text, student_row
 from commands.teaching import check_balance, compare_with_teacher, teach
 from deploy.latency import measure_module
+from distill.inheritance import Inheritance
 from distill.objective import Objective
 from distill.run import CHECKPOINT, Taught, train_student, training_identity
 from distill.seeds import (
@@ -38,7 +40,7 @@ from nas.layers import CLASSIFIERS
 from nas.store import locked
 from training.bundle import WEIGHTS
 from training.images import ImageSet
-from training.length import settled
+from training.length import INHERITED, settled
 from training.optimizer import make_optimizer
 from training.processes import Processes, current
 
@@ -76,7 +78,8 @@ def run_student(
             f"the model file's last layer is for {chosen.classes} classes; "
             f"here it gets the {data.num_classes} of the data"
         )
-    config = settled(config, len(data.splits["train"]))
+    usual = {"usual": INHERITED} if inherits(chosen, config) else {}
+    config = settled(config, len(data.splits["train"]), **usual)
     train = config.train
     work = out / (STUDENT if seeds == 1 else SEEDS)
     with interruptible(*_resumed(sys.argv)), contextlib.ExitStack() as held:
@@ -91,11 +94,12 @@ def run_student(
                         teacher, config.loss, data, config.augment, views, live=config.live_teacher
                     )
                 )
+        start = first_weights(chosen, config, taught, data.num_classes)
         if seeds == 1:
             place = out / STUDENT
-            metrics = _train(architecture, config, data, place, taught, "the student", processes)
+            metrics = _train(architecture, config, data, place, taught, start, "the student", processes)
         else:
-            _train_seeds(architecture, config, data, out, taught, wanted, processes)
+            _train_seeds(architecture, config, data, out, taught, start, wanted, processes)
             metrics = processes.on_main(lambda: keep_best(out))
         processes.on_main(lambda: leave_report(out))
     if taught is not None:
@@ -121,6 +125,7 @@ def _train_seeds(
     data: ImageSet,
     out: Path,
     taught: Taught | None,
+    start: Inheritance | None,
     wanted: range,
     processes: Processes,
 ) -> None:
@@ -128,14 +133,14 @@ def _train_seeds(
     finished = students(out)
     for seed, place in finished.items():
         seeded = config.model_copy(update={"seed": seed})
-        check_alike(place, training_identity(architecture, data, seeded, taught))
+        check_alike(place, training_identity(architecture, data, seeded, taught, start))
     for turn, seed in enumerate(wanted, start=1):
         what = f"seed {seed} ({turn} of {len(wanted)})"
         if seed in finished:
             say(f"{what} is finished")
             continue
         seeded = config.model_copy(update={"seed": seed})
-        _train(architecture, seeded, data, seed_path(out, seed), taught, what, processes)
+        _train(architecture, seeded, data, seed_path(out, seed), taught, start, what, processes)
 
 
 def _train(
@@ -144,6 +149,7 @@ def _train(
     data: ImageSet,
     place: Path,
     taught: Taught | None,
+    start: Inheritance | None,
     what: str,
     processes: Processes,
 ) -> dict[str, Any]:
@@ -154,6 +160,7 @@ def _train(
             config,
             place,
             taught=taught,
+            inheritance=start,
             latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
             warn=warn,
             report=display,

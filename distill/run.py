@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from distill.inheritance import Inheritance
 from distill.objective import objective
 from nas.architecture import Architecture
 from nas.config import StudentConfig
@@ -32,7 +33,7 @@ from training.fit import Fitted, Progress, fit
 from training.images import ImageSet
 from training.metrics import Metrics
 from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
-from training.preprocess import IMAGENET
+from training.preprocess import IMAGENET, Normalization
 from training.processes import ALONE, Processes
 
 CHECKPOINT = "checkpoint.pt"
@@ -66,6 +67,7 @@ def train_student(
     *,
     taught: Taught | None,
     latency: Callable[[torch.nn.Module], Mapping[str, Any]],
+    inheritance: Inheritance | None = None,
     warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
     processes: Processes = ALONE,
@@ -82,6 +84,7 @@ def train_student(
         out: the bundle's directory. A checkpoint in it is gone on from, and removed at the end.
         taught: the teacher; ``None`` trains on labels alone.
         latency: measures the trained network, as ``metrics.json`` holds it.
+        inheritance: what the student is cut out of; ``None`` starts from random weights.
         warn: hears, in one line, of a divergence that the training went back from.
         report: hears of every training step.
         processes: that train together; the main one alone measures and writes.
@@ -93,13 +96,16 @@ def train_student(
         UserError: the training diverged twice; the optimiser is unknown; a checkpoint is damaged or
             belongs to another training.
     """
-    identity = training_identity(architecture, data, config, taught)
+    identity = training_identity(architecture, data, config, taught, inheritance)
     torch.manual_seed(config.seed)
-    network = build(architecture, data.num_classes)
+    if inheritance is None:
+        network, normalization = build(architecture, data.num_classes), IMAGENET
+    else:
+        network, normalization = inheritance.network(architecture), inheritance.normalization
     batches = Batches(
         data=data,
         resolution=architecture.resolution,
-        normalization=IMAGENET,
+        normalization=normalization,
         augmentation=augmentation_of(config.augment, data),
         batch_size=config.train.batch_size,
         views=config.train.walked,
@@ -125,7 +131,9 @@ def train_student(
     except DivergedError as error:
         raise UserError(f"training stopped: {error}; lower train.learning_rate") from None
     return processes.on_main(
-        lambda: _finish(fitted, architecture, data, config, out, taught, identity, latency)
+        lambda: _finish(
+            fitted, architecture, data, config, out, taught, identity, latency, normalization, inheritance
+        )
     )
 
 
@@ -138,15 +146,18 @@ def _finish(
     taught: Taught | None,
     identity: str,
     latency: Callable[[torch.nn.Module], Mapping[str, Any]],
+    normalization: Normalization,
+    inheritance: Inheritance | None,
 ) -> dict[str, Any]:
     """Measure the trained student and write its bundle; returns the content of ``metrics.json``."""
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
+    sees: dict[str, Any] = {"resolution": architecture.resolution, "normalization": normalization}
     if config.balance.mode == "post-hoc":
-        tau = _adjust(model, architecture, data, config.balance.tau)
-        val = evaluate(model, data, "val", resolution=architecture.resolution, normalization=IMAGENET)
+        tau = _adjust(model, data, config.balance.tau, sees)
+        val = evaluate(model, data, "val", **sees)
     balance = {"mode": config.balance.mode, "tau": tau}
     images = data.splits["test"]
-    logits = logits_of(model, data, images, resolution=architecture.resolution, normalization=IMAGENET)
+    logits = logits_of(model, data, images, **sees)
     total = cost(architecture, data.num_classes)
     metrics: dict[str, Any] = {
         "test": _scores(score(logits, data, images)),
@@ -156,6 +167,7 @@ def _finish(
         "macs": total.macs,
         "latency_ms": dict(latency(model)),
         "balance": balance,
+        "inherited": None if inheritance is None else inheritance.base.base,
         "seconds": fitted.seconds,
         "epoch": fitted.best_epoch,
         "history": fitted.history,
@@ -171,7 +183,7 @@ def _finish(
         model,
         architecture,
         data.classes,
-        config={**_record(config, data), "balance": balance},
+        config={**_record(config, data, normalization), "balance": balance},
         metrics=metrics,
         others={PREDICTIONS: predictions_csv(logits, data, images)},
     )
@@ -179,9 +191,7 @@ def _finish(
     return metrics
 
 
-def _adjust(
-    model: torch.nn.Module, architecture: Architecture, data: ImageSet, tau: float | None
-) -> float:
+def _adjust(model: torch.nn.Module, data: ImageSet, tau: float | None, sees: Mapping[str, Any]) -> float:
     """Fold the post-hoc adjustment into ``model``; returns its tau, tuned on validation unless given.
 
     The checkpoint keeps the weights as they were trained, so a resumed training adjusts them once.
@@ -189,9 +199,7 @@ def _adjust(
     prior = log_priors(data)
     if tau is None:
         indices = data.splits["val"]
-        logits = logits_of(
-            model, data, indices, resolution=architecture.resolution, normalization=IMAGENET
-        )
+        logits = logits_of(model, data, indices, **sees)
         tau = tune_tau(logits, data.labels[indices], prior)
     subtract_from_bias(model, tau * prior)
     return tau
@@ -238,22 +246,27 @@ def _teacher_metrics(taught: Taught, data: ImageSet) -> dict[str, Any]:
     }
 
 
-def _record(config: StudentConfig, data: ImageSet) -> dict[str, Any]:
+def _record(config: StudentConfig, data: ImageSet, normalization: Normalization) -> dict[str, Any]:
     """What the bundle's ``config.yaml`` says: the settings, with what the data decided filled in."""
     record = config.model_dump(mode="json")
     record["data"]["size"] = data.size
-    record["normalization"] = {"mean": list(IMAGENET.mean), "std": list(IMAGENET.std)}
+    record["normalization"] = {"mean": list(normalization.mean), "std": list(normalization.std)}
     return record
 
 
 def training_identity(
-    architecture: Architecture, data: ImageSet, config: StudentConfig, taught: Taught | None
+    architecture: Architecture,
+    data: ImageSet,
+    config: StudentConfig,
+    taught: Taught | None,
+    inheritance: Inheritance | None = None,
 ) -> str:
-    """Digest of all that decides the student: network, images, recipe, seed, teacher."""
+    """Digest of all that decides the student: network, images, recipe, seed, teacher, first weights."""
     content = [
         architecture.key,
         data.digest,
         config.model_dump(mode="json", exclude={"data", "teacher"}),
         None if taught is None else taught.teacher.digest,
+        None if inheritance is None else inheritance.digest,
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -105,6 +105,10 @@ class TrainConfig(_Model):
         return self.views or max(4, min(32, self.epochs // 8))
 
 
+#: Peak learning rate of students that inherit their weights, where nobody said.
+INHERITED_RATE = 2e-3
+
+
 class TeacherConfig(_Model):
     """A teacher and how it is fine-tuned.
 
@@ -127,6 +131,20 @@ class SpaceConfig(_Model):
 
     name: str = "mobilenet"
     resolutions: tuple[int, ...] | None = None
+
+
+class SupernetConfig(_Model):
+    """How the elastic space's supernet is adapted, see :mod:`distill.supernet`.
+
+    Attributes:
+        epochs: each costs about as much as two or three of the teacher; 0: enough for the training split.
+        learning_rate: peak, for a batch of 64.
+        views: as of :class:`TrainConfig`.
+    """
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    views: Annotated[int, Field(ge=0)] = 0
 
 
 class StrategyConfig(_Model):
@@ -203,6 +221,11 @@ class SearchConfig(_Model):
     """A search: ``config.yaml`` of a search run.
 
     Attributes:
+        evaluator: how a network gets its validation F1. ``train``: from random weights. ``inherit``:
+            from the teacher's weights, cut, with ``train.epochs`` of training or none. ``supernet``: from
+            those of a supernet. The latter two are for the space elastic. ``None``: ``supernet`` there,
+            else ``train``.
+        supernet: how that is made.
         shared: names of ``train`` settings that its students take over too: a data file said them.
     """
 
@@ -212,6 +235,8 @@ class SearchConfig(_Model):
     objectives: tuple[str, ...] = ("f1:max",)
     limits: tuple[str, ...] = ()
     score: ScoreConfig = ScoreConfig()
+    evaluator: Literal["train", "inherit", "supernet"] | None = None
+    supernet: SupernetConfig = SupernetConfig()
     fidelity: Literal["full", "asha"] = "full"
     trials: Annotated[int, Field(ge=1)] = 20
     confirm: Annotated[int | None, Field(ge=0)] = None
@@ -232,9 +257,14 @@ class SearchConfig(_Model):
 
     @property
     def confirmations(self) -> int:
-        """How many of the trials re-train known networks: with one goal a fifth, unless given."""
+        """How many of the trials re-train known networks: with one goal a fifth, unless given.
+
+        None where nothing is trained: the same network would get the same F1.
+        """
         if self.confirm is not None:
             return self.confirm
+        if self.evaluator in ("inherit", "supernet"):
+            return 0
         return self.trials // 5 if len(self.objectives) == 1 else 0
 
 
@@ -245,11 +275,13 @@ class StudentConfig(_Model):
 
     Attributes:
         live_teacher: have the teacher look at every batch, instead of at every view beforehand.
+        from_scratch: start from random weights, also where there are weights to inherit.
     """
 
     data: DataConfig = DataConfig()
     teacher: TeacherConfig | None = None
     live_teacher: bool = False
+    from_scratch: bool = False
     loss: LossConfig = LossConfig(features="hint", feature_weight=10.0)
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -30,6 +30,7 @@ from nas.layers import (
     MBConv,
 )
 from nas.shapes import Shape, output_shape
+from nas.timm_layers import ConvBn, InvertedResidual
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,13 @@ def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
             expansion = _conv(channels, hidden, 1, 1, before) if hidden != channels else NOTHING
             gate = _gate(hidden, layer.squeezed(channels))
             return expansion + gate + _depthwise_projection(hidden, out, layer.kernel, after)
+        case ConvBn():
+            return _conv(channels, out, layer.kernel, 1, after, layer.activation)
+        case InvertedResidual():
+            hidden, activation = layer.hidden or channels, layer.activation
+            expansion = _conv(channels, hidden, 1, 1, before, activation) if layer.hidden else NOTHING
+            gate = _gate(hidden, layer.squeezed) if layer.squeezed else NOTHING
+            return expansion + gate + _depthwise_projection(hidden, out, layer.kernel, after, activation)
         case Bottleneck():
             first = _conv(channels, layer.hidden, 1, 1, before, layer.activation)
             return first + _conv(layer.hidden, out, 3, layer.groups, after)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nas.timm_layers import ConvBn, InvertedResidual
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -205,6 +207,8 @@ Layer = (
     | MBConv
     | Bottleneck
     | Fire
+    | ConvBn
+    | InvertedResidual
     | MaxPool
     | AvgPool
     | GlobalAvgPool

@@ -23,6 +23,7 @@ from nas.layers import (
     MBConv,
     make_divisible,
 )
+from nas.timm_layers import EPS, ConvBn, InvertedResidual
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,29 @@ def _fire(row: Row) -> list[Layer]:
     return [Fire(squeeze, one, three)] * row.repeat
 
 
+def _conv_bn(row: Row) -> list[Layer]:
+    same, eps = row.flag(4, "same", False), row.positive(5, "eps", EPS)
+    out, kernel, stride = row.whole(0, "out"), row.whole(1, "kernel"), row.whole(2, "stride")
+    return [ConvBn(out, kernel, stride, row.activation(3, "ReLU"), same, eps)] * row.repeat
+
+
+def _inverted(row: Row) -> list[Layer]:
+    hidden = None if row.get(1, None) is None else row.whole(1, "hidden")
+    activation = row.activation(5, "ReLU6")
+    squeezed, squeeze = row.whole(6, "squeezed", 0, 0), row.activation(7, None)
+    gate = row.get(8, None)
+    if gate not in (("Sigmoid", "Hardsigmoid") if squeezed else (None,)):
+        raise ValueError(
+            f"gate must be Sigmoid or Hardsigmoid, or null where squeezed is 0, got {gate!r}"
+        )
+    block = InvertedResidual(
+        row.whole(0, "out"), hidden, row.whole(2, "kernel"), row.whole(3, "stride"),
+        row.flag(4, "residual"), activation, squeezed, squeeze, gate,
+        row.flag(9, "same", False), row.positive(10, "eps", EPS),
+    )  # fmt: skip
+    return [block] * row.repeat
+
+
 def _max_pool(row: Row) -> list[Layer]:
     kernel = row.whole(0, "kernel")
     stride = kernel if row.get(1, None) is None else row.whole(1, "stride")
@@ -176,6 +200,12 @@ READERS: dict[str, tuple[_Reader, int, int, str]] = {
         _bottleneck, 1, 5, "[out, shortcut=true, groups=1, expansion=0.5, activation='ReLU']"
     ),
     "Fire": (_fire, 3, 3, "[squeeze, expand1x1, expand3x3]"),
+    "ConvBn": (_conv_bn, 3, 6, "[out, kernel, stride, activation='ReLU', same=false, eps=0.00001]"),
+    "InvertedResidual": (
+        _inverted, 5, 11,
+        "[out, hidden, kernel, stride, residual, activation='ReLU6', squeezed=0, squeeze "
+        "activation=null, gate=null, same=false, eps=0.00001]",
+    ),
     "MaxPool": (
         _max_pool, 1, 6,
         "[kernel, stride=kernel, padding=0, dilation=1, return_indices=false, ceil_mode=false]",

@@ -21,6 +21,7 @@ from nas.layers import (
     MaxPool,
     MBConv,
 )
+from nas.timm_layers import ConvBn, InvertedResidual
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -49,6 +50,12 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         case MBConv():
             layer.hidden(channels)
             return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads))
+        case ConvBn():
+            check_activation(layer.activation)
+            return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads(height)))
+        case InvertedResidual():
+            _check_inverted(layer, shape)
+            return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads(height)))
         case Bottleneck():
             check_activation(layer.activation)
             if layer.hidden < 1:
@@ -75,6 +82,19 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         case ConvClassifier():
             check_activation(layer.activation)
             return _convolved(1, shape, layer.kernel, layer.stride, 2 * layer.padding)
+
+
+def _check_inverted(layer: InvertedResidual, shape: Shape) -> None:
+    channels, height, width = shape
+    for activation in (layer.activation, layer.squeeze_activation):
+        check_activation(activation)
+    if layer.residual and (layer.stride != 1 or layer.out != channels):
+        raise ValueError(
+            f"residual needs stride 1 and as many channels as come in: {channels} here, "
+            f"got stride {layer.stride} and {layer.out}"
+        )
+    if layer.same and height != width:
+        raise ValueError(f"SAME padding needs a square input, got {height}x{width}")
 
 
 def _check_groups(channels: int, out: int, groups: int) -> None:

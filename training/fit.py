@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from nas.config import TrainConfig
+from training.allocator import keep_freed_memory
 from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.batchnorm import synced
@@ -103,10 +104,11 @@ def fit(
     schedule: Schedule = by_recipe,
     checkpoint: Path | None = None,
     identity: str = "",
+    keep_last: bool = False,
     on_divergence: OnDivergence = stop,
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train; keep the epoch that validates best.
+    """Train; keep the epoch that validates best, or the last.
 
     Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
@@ -123,6 +125,7 @@ def fit(
         checkpoint: file that the main process saves to after every epoch, and that all go on from where
             it exists.
         identity: what the checkpoint must belong to.
+        keep_last: keep the last epoch instead of the one that validates best.
         on_divergence: what to do where the loss, the gradient or the outputs are not finite. A training
             that goes back is in the state that the last good epoch left, or in its first.
         report: hears of every step.
@@ -134,6 +137,7 @@ def fit(
     """
     if not recipe.epochs:
         raise ValueError("recipe.epochs is 0: decide it first, see training.length")
+    keep_freed_memory()
     model.to(batches.device).to(memory_format=torch.channels_last)
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -150,7 +154,7 @@ def fit(
     while len(state.history) < recipe.epochs and not plateaued(state.history, recipe.patience):
         good = copy.deepcopy(state.dump())
         try:
-            _run_epoch(state, batches, loss, recipe, report)
+            _run_epoch(state, batches, loss, recipe, report, keep_last)
         except DivergedError as error:
             slower = state.learning_rate * on_divergence(error, len(state.rollbacks))
             epoch = len(good["history"]) + 1
@@ -179,6 +183,7 @@ def _run_epoch(
     loss: Loss,
     recipe: TrainConfig,
     report: Callable[[Progress], None] | None,
+    keep_last: bool,
 ) -> None:
     """Train, validate and record the next epoch.
 
@@ -197,7 +202,7 @@ def _run_epoch(
         "seconds": time.perf_counter() - started,
         "images_per_second": rate,
     }
-    state.finish_epoch(val, record)
+    state.finish_epoch(val, record, keep=keep_last)
 
 
 def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: float) -> Metrics:

@@ -34,6 +34,11 @@ TEACHER = Length(6, 100)
 #: Networks from scratch go on improving for thousands of steps, and the more so with a teacher.
 STUDENT = Length(30, 6_000, most=300)
 
+#: Of the supernet: a sub-network needs several epochs beside all the others.
+SUPERNET = Length(10, 200, most=40)
+#: Of a student with inherited weights: it has little left to learn.
+INHERITED = Length(15, 700, most=60)
+
 _PATIENT = 2_000  # steps from which on mixtures help a student
 _CUTMIX = 0.5
 
@@ -60,7 +65,7 @@ def decided(recipe: TrainConfig, images: int, usual: Length) -> TrainConfig:
     return recipe.model_copy(update={"views": recipe.walked})
 
 
-def settled(config: StudentConfig, images: int) -> StudentConfig:
+def settled(config: StudentConfig, images: int, usual: Length = STUDENT) -> StudentConfig:
     """A student's settings with epochs, views and mixtures decided; what was given stays.
 
     Half of the images carry a patch of another one where a teacher says what the mixture is and the
@@ -69,8 +74,9 @@ def settled(config: StudentConfig, images: int) -> StudentConfig:
     Args:
         config: of the training.
         images: in the training split.
+        usual: how long, where nobody said.
     """
-    train, augment = decided(config.train, images, STUDENT), config.augment
+    train, augment = decided(config.train, images, usual), config.augment
     steps = train.epochs * steps_per_epoch(images, train.batch_size)
     if augment.cutmix is None and not augment.mixup and config.teacher and steps >= _PATIENT:
         augment = augment.model_copy(update={"cutmix": _CUTMIX})

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from deploy.latency_cache import measure_architecture
-from deploy.total_time import total_seconds
+from distill.inheritance import Inheritance
 from distill.objective import objective
 from nas.config import SearchConfig
-from nas.cost import cost
 from nas.evaluators.checkpoints import Checkpoints, identity_of
+from nas.evaluators.measured import measured
 from nas.networks import build
-from nas.objectives import Objectives
-from nas.score import score
 from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.balance import loss_offsets
@@ -24,7 +21,7 @@ from training.device import pick_device
 from training.divergence import DivergedError
 from training.fit import Fitted, Progress, fit
 from training.images import ImageSet, open_images, options_of
-from training.preprocess import IMAGENET
+from training.preprocess import IMAGENET, Normalization
 from training.schedule import by_recipe, flat
 
 
@@ -39,6 +36,7 @@ class TrainEvaluator:
         checkpoints: where trainings that may be continued are kept; with them the learning rate does not
             depend on the length of a training.
         report: hears of every training step.
+        inheritance: what proposals are cut out of; ``None``: random weights.
     """
 
     data: ImageSet
@@ -46,6 +44,7 @@ class TrainEvaluator:
     outputs: Outputs | None = None
     checkpoints: Checkpoints | None = None
     report: Callable[[Progress], None] | None = None
+    inheritance: Inheritance | None = None
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms, train_seconds and
@@ -55,34 +54,17 @@ class TrainEvaluator:
             EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
         """
         fitted = self.trained(proposal)
-        total = cost(proposal.architecture, self.data.num_classes)
-        latency = measure_architecture(proposal.architecture, self.data.num_classes)
+        found = measured(proposal, self.data, self.config, fitted.model, fitted.val, self.normalization)
         return {
-            "f1": fitted.val.f1,
-            "accuracy": fitted.val.accuracy,
-            "balanced_accuracy": fitted.val.balanced_accuracy,
-            "params": total.params,
-            "macs": total.macs,
-            "latency_ms": latency.median_ms,
+            **found,
             "train_seconds": fitted.seconds,
             "images_per_second": fitted.history[-1]["images_per_second"],
-            **self._timed(proposal, fitted),
         }
 
-    def _timed(self, proposal: Proposal, fitted: Fitted) -> dict[str, float]:
-        """total_seconds of the validation images, and the score that follows."""
-        if not Objectives.parse(self.config.objectives, self.config.limits).timed:
-            return {}
-        seconds = total_seconds(
-            fitted.model,
-            self.data,
-            self.data.splits["val"],
-            resolution=proposal.architecture.resolution,
-        )
-        return {
-            "total_seconds": seconds,
-            "score": score(fitted.val.f1, seconds, self.config.score),
-        }
+    @property
+    def normalization(self) -> Normalization:
+        """Of the networks' input."""
+        return IMAGENET if self.inheritance is None else self.inheritance.normalization
 
     def trained(self, proposal: Proposal) -> Fitted:
         """The training itself.
@@ -94,11 +76,14 @@ class TrainEvaluator:
         if proposal.epochs is not None:
             train = train.model_copy(update={"epochs": proposal.epochs})
         torch.manual_seed(proposal.seed)
-        network = build(proposal.architecture, self.data.num_classes)
+        if self.inheritance is None:
+            network = build(proposal.architecture, self.data.num_classes)
+        else:
+            network = self.inheritance.network(proposal.architecture)
         batches = Batches(
             data=self.data,
             resolution=proposal.architecture.resolution,
-            normalization=IMAGENET,
+            normalization=self.normalization,
             augmentation=augmentation_of(self.config.augment, self.data),
             batch_size=train.batch_size,
             views=train.walked,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from inspect import signature
+from typing import Any
 
 import torch
 from timm.layers import SqueezeExcite
 from torch import nn
 from torch.nn import functional as F
+
+from nas.timm_layers import EPS
 
 
 def activation_of(name: str | None) -> nn.Module:
@@ -35,8 +38,25 @@ class StridedPointwise(nn.Conv2d):
         return F.conv2d(padded[:, :, ::stride, ::stride], self.weight, self.bias, groups=self.groups)
 
 
+class UnevenConv(nn.Conv2d):
+    """A convolution whose input gets zeros of another width behind than before, as TensorFlow pads."""
+
+    def __init__(
+        self, channels: int, out: int, kernel: int, stride: int, *, pads: tuple[int, int], **options: Any
+    ) -> None:
+        super().__init__(channels, out, kernel, stride, **options)
+        self.pads = (*pads, *pads)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """``(B, C, h, w)`` to ``(B, out, h', w')``."""
+        return super().forward(F.pad(features, self.pads))
+
+
 class ConvBnAct(nn.Sequential):
-    """Convolution without bias, batch norm, activation: ``(B, C, h, w)`` to ``(B, out, h', w')``."""
+    """Convolution without bias, batch norm, activation: ``(B, C, h, w)`` to ``(B, out, h', w')``.
+
+    ``padding`` is that of every side, or before and after; ``None``: kernel // 2.
+    """
 
     def __init__(
         self,
@@ -45,16 +65,24 @@ class ConvBnAct(nn.Sequential):
         kernel: int,
         stride: int = 1,
         *,
-        padding: int | None = None,
+        padding: int | tuple[int, int] | None = None,
         groups: int = 1,
         activation: str | None = "ReLU",
+        eps: float = EPS,
     ) -> None:
         pad = kernel // 2 if padding is None else padding
-        unsafe = kernel == 1 and stride > 1 and channels < StridedPointwise.FEWEST
-        convolution = StridedPointwise if unsafe else nn.Conv2d
+        before, after = (pad, pad) if isinstance(pad, int) else pad
+        options: dict[str, Any] = {"groups": groups, "bias": False}
+        convolution: type[nn.Conv2d] = nn.Conv2d
+        if before != after:
+            convolution, options["pads"] = UnevenConv, (before, after)
+        else:
+            options["padding"] = before
+            if kernel == 1 and stride > 1 and channels < StridedPointwise.FEWEST:
+                convolution = StridedPointwise
         super().__init__(
-            convolution(channels, out, kernel, stride, pad, groups=groups, bias=False),
-            nn.BatchNorm2d(out),
+            convolution(channels, out, kernel, stride, **options),
+            nn.BatchNorm2d(out, eps),
             activation_of(activation),
         )
 
@@ -65,15 +93,18 @@ class Gate(SqueezeExcite):
     Args:
         channels: C.
         squeezed: channels between its two 1x1 convolutions.
-        swish: Swish and sigmoid as in EfficientNet; else ReLU and hard sigmoid as in MobileNetV3.
+        activation: between them, by its name in torch; ReLU in MobileNetV3, SiLU in EfficientNet.
+        gate: ``Hardsigmoid`` in MobileNetV3, ``Sigmoid`` in EfficientNet.
     """
 
-    def __init__(self, channels: int, squeezed: int, *, swish: bool = False) -> None:
+    def __init__(
+        self, channels: int, squeezed: int, *, activation: str | None = "ReLU", gate: str = "Hardsigmoid"
+    ) -> None:
         super().__init__(
             channels,
             rd_channels=squeezed,
-            act_layer=nn.SiLU if swish else nn.ReLU,
-            gate_layer="sigmoid" if swish else "hard_sigmoid",
+            act_layer=nn.Identity if activation is None else getattr(nn, activation),
+            gate_layer={"Sigmoid": "sigmoid", "Hardsigmoid": "hard_sigmoid"}[gate],
         )
 
 
@@ -92,6 +123,8 @@ class InvertedResidual(nn.Module):
         activation: after expansion and depthwise convolution; ``None``: linear.
         gate: of the hidden channels.
         pads: zero padding before and after height and width; ``None``: kernel // 2 on every side.
+        residual: whether the input is added; ``None``: where stride and channels allow.
+        eps: of the batch norms.
     """
 
     def __init__(
@@ -105,24 +138,32 @@ class InvertedResidual(nn.Module):
         activation: str | None,
         gate: nn.Module | None = None,
         pads: tuple[int, int] | None = None,
+        residual: bool | None = None,
+        eps: float = EPS,
     ) -> None:
         super().__init__()
         width = channels if hidden is None else hidden
-        before, after = pads or (kernel // 2, kernel // 2)
-        padding = before if before == after else 0
         parts: list[nn.Module] = []
         if hidden is not None:
-            parts.append(ConvBnAct(channels, width, 1, activation=activation))
-        if before != after:
-            parts.append(nn.ZeroPad2d((before, after, before, after)))
+            parts.append(ConvBnAct(channels, width, 1, activation=activation, eps=eps))
         parts.append(
-            ConvBnAct(width, width, kernel, stride, padding=padding, groups=width, activation=activation)
+            ConvBnAct(
+                width,
+                width,
+                kernel,
+                stride,
+                padding=pads,
+                groups=width,
+                activation=activation,
+                eps=eps,
+            )
         )
         if gate is not None:
             parts.append(gate)
-        parts.append(ConvBnAct(width, out, 1, activation=None))
+        parts.append(ConvBnAct(width, out, 1, activation=None, eps=eps))
         self.body = nn.Sequential(*parts)
-        self.residual = stride == 1 and channels == out
+        fits = stride == 1 and channels == out
+        self.residual = fits if residual is None else residual
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """``(B, channels, h, w)`` to ``(B, out, h', w')``."""

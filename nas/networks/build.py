@@ -25,6 +25,9 @@ from nas.layers import (
 )
 from nas.networks import blocks
 from nas.networks.blocks import ConvBnAct, Gate, InvertedResidual
+from nas.shapes import Shape
+from nas.timm_layers import ConvBn
+from nas.timm_layers import InvertedResidual as TimmBlock
 
 _HEAD = (GlobalAvgPool, Flatten, Dense, *CLASSIFIERS)
 
@@ -40,7 +43,7 @@ class Network(nn.Module):
     def __init__(self, architecture: Architecture, num_classes: int) -> None:
         super().__init__()
         modules = [
-            _module(layer, shape[0], num_classes)
+            _module(layer, shape, num_classes)
             for layer, shape in zip(architecture.layers, architecture.shapes, strict=True)
         ]
         layers = architecture.layers
@@ -100,7 +103,8 @@ def _flat(features: torch.Tensor) -> torch.Tensor:
     return features if features.ndim == 2 else features.mean(dim=(2, 3))
 
 
-def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
+def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
+    channels = shape[0]
     match layer:
         case Conv():
             return ConvBnAct(
@@ -141,9 +145,11 @@ def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
                 layer.kernel,
                 layer.stride,
                 activation="SiLU",
-                gate=Gate(hidden, layer.squeezed(channels), swish=True),
+                gate=Gate(hidden, layer.squeezed(channels), activation="SiLU", gate="Sigmoid"),
                 pads=layer.pads,
             )
+        case ConvBn() | TimmBlock():
+            return _timm(layer, channels, layer.pads(shape[1]))
         case Bottleneck():
             return blocks.Bottleneck(
                 channels,
@@ -157,6 +163,36 @@ def _module(layer: Layer, channels: int, num_classes: int) -> nn.Module:
             return blocks.Fire(channels, layer.squeeze, layer.expand1x1, layer.expand3x3)
         case _:
             return _plain(layer, channels, num_classes)
+
+
+def _timm(layer: ConvBn | TimmBlock, channels: int, pads: tuple[int, int]) -> nn.Module:
+    """Layers that say all their numbers."""
+    if isinstance(layer, TimmBlock):
+        gate = None
+        if layer.gate is not None:
+            width, activation = layer.hidden or channels, layer.squeeze_activation
+            gate = Gate(width, layer.squeezed, activation=activation, gate=layer.gate)
+        return InvertedResidual(
+            channels,
+            layer.hidden,
+            layer.out,
+            layer.kernel,
+            layer.stride,
+            activation=layer.activation,
+            gate=gate,
+            pads=pads,
+            residual=layer.residual,
+            eps=layer.eps,
+        )
+    return ConvBnAct(
+        channels,
+        layer.out,
+        layer.kernel,
+        layer.stride,
+        padding=pads,
+        activation=layer.activation,
+        eps=layer.eps,
+    )
 
 
 def _plain(layer: Layer, channels: int, num_classes: int) -> nn.Module:

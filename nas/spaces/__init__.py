@@ -11,6 +11,7 @@ REGISTRY = Registry(
         "mobilenet": "nas.spaces.mobilenet:MobileNet",
         "macro": "nas.spaces.macro:Macro",
         "stages7": "nas.spaces.stages7:Stages7",
+        "elastic": "nas.spaces.elastic:Elastic",
         "toy": "nas.spaces.toy:Toy",
     },
 )

@@ -1,0 +1,140 @@
+"""Whole networks that students are cut out of: teachers as bases, and their supernets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from commands.console import say, warn
+from commands.picking import Student
+from commands.progress import TrainingDisplay
+from distill.inheritance import Inheritance, from_teacher
+from distill.run import Taught
+from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
+from nas.config import SearchConfig, StudentConfig, TrainConfig
+from nas.errors import UserError
+from nas.networks.describe import describe
+from nas.spaces import SearchSpace
+from nas.spaces.elastic import Elastic
+from teachers.ensemble import parse_spec
+from teachers.pretrained import resolve
+from training.images import ImageSet
+from training.length import SUPERNET, decided
+
+
+def with_evaluator(config: SearchConfig, kind: type[SearchSpace]) -> SearchConfig:
+    """The settings with their evaluator decided.
+
+    Raises:
+        UserError: the evaluator does not go with the space, the fidelity or the missing teacher.
+    """
+    elastic = issubclass(kind, Elastic)
+    evaluator = config.evaluator or ("supernet" if elastic else "train")
+    if evaluator != "train":
+        if not elastic:
+            raise UserError(
+                f"evaluator {evaluator} needs weights to inherit, which {config.space.name} has not; "
+                "choose --space elastic, or --evaluator train"
+            )
+        if config.teacher is None:
+            raise UserError(
+                "space elastic cuts its networks out of a teacher: give --teacher, "
+                "for instance tf_efficientnet_lite0"
+            )
+        if config.fidelity != "full":
+            raise UserError(f"--fidelity {config.fidelity} needs --evaluator train: {evaluator} is short")
+    return config.model_copy(update={"evaluator": evaluator})
+
+
+def make_space(
+    kind: type[SearchSpace], config: SearchConfig, resolutions: tuple[int, ...]
+) -> SearchSpace:
+    """The search space; an elastic one is that of the teacher.
+
+    Raises:
+        UserError: there are several teachers, no such one, or it is no base for sub-networks.
+    """
+    if not issubclass(kind, Elastic) or config.teacher is None:
+        return kind(resolutions)
+    if len(named := parse_spec(config.teacher.spec)) > 1:
+        raise UserError(f"space elastic takes one teacher to cut networks out of, got {len(named)}")
+    found = resolve(named[0][0])
+    return kind(resolutions, base=describe(found.model, found.name, found.resolution))
+
+
+def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
+    """How the supernet is trained on so many images."""
+    given = config.supernet.model_dump()
+    return decided(config.train.model_copy(update=given), images, SUPERNET)
+
+
+def whole_network(
+    config: SearchConfig, space: SearchSpace, data: ImageSet, taught: Taught | None, out: Path
+) -> Inheritance | None:
+    """What the proposals of a search are cut out of; adapts the supernet, or goes on with it.
+
+    Raises:
+        UserError: the supernet in ``out`` is another one or damaged; its training diverged twice.
+    """
+    if config.evaluator == "train" or taught is None or not isinstance(space, Elastic):
+        return None
+    teacher = from_teacher(taught.teacher, data.num_classes)
+    if config.evaluator == "inherit":
+        return teacher
+    recipe = supernet_recipe(config, len(data.splits["train"]))
+    with TrainingDisplay("adapting the supernet") as display:
+        supernet = adapt(
+            Elastic(space.resolutions, base=teacher.base),
+            teacher,
+            taught,
+            data,
+            recipe,
+            config.loss,
+            config.augment,
+            out / FOLDER,
+            seed=config.seed,
+            warn=warn,
+            report=display,
+        )
+    say(f"supernet of {teacher.base.base} in {out / FOLDER}")
+    return supernet
+
+
+def inherits(chosen: Student, config: StudentConfig) -> bool:
+    """Whether a student has weights to start from."""
+    if chosen.architecture.base is None or config.from_scratch:
+        return False
+    return config.teacher is not None or (chosen.run is not None and has_supernet(chosen.run))
+
+
+def first_weights(
+    chosen: Student, config: StudentConfig, taught: Taught | None, num_classes: int
+) -> Inheritance | None:
+    """What a student starts from: the supernet of its search, else its teacher; ``None``: random weights.
+
+    Raises:
+        UserError: its teacher is not what it was cut out of; the supernet is damaged or of other classes.
+    """
+    base = chosen.architecture.base
+    if not inherits(chosen, config):
+        if base is not None and not config.from_scratch:
+            warn(f"the network is cut out of {base}, but without a teacher it starts from random weights")
+        return None
+    supernet = None if chosen.run is None else find_supernet(chosen.run)
+    if supernet is not None:
+        if supernet.classes != num_classes:
+            raise UserError(
+                f"the supernet of {chosen.run} knows {supernet.classes} classes, the data has "
+                f"{num_classes}; give --from-scratch, or search on this data"
+            )
+        say(f"starts from its weights in the supernet of {chosen.run}")
+        return supernet
+    if taught is None:
+        raise ValueError("a student that inherits needs a supernet or a teacher")
+    names = [member.name for member in taught.teacher.members]
+    if names != [base]:
+        raise UserError(
+            f"the network is cut out of {base}, so it cannot inherit from {' and '.join(names)}; "
+            f"give --teacher {base}, or --from-scratch"
+        )
+    say(f"starts from its weights in {base}")
+    return from_teacher(taught.teacher, num_classes)

@@ -1,0 +1,87 @@
+"""Judge a proposal by weights that it inherits, without training it or after a short training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from distill.inheritance import Inheritance
+from nas.config import SearchConfig
+from nas.evaluators.measured import measured
+from nas.evaluators.train import TrainEvaluator
+from nas.trial import Proposal
+from training.batches import Outputs
+from training.device import pick_device
+from training.evaluate import evaluate
+from training.fit import Progress
+from training.images import ImageSet, open_images, options_of
+from training.recalibrate import recalibrate
+
+
+@dataclass(frozen=True)
+class InheritEvaluator:
+    """Cuts a proposal out of a whole network, recalibrates its batch norm, validates it.
+
+    With a supernet's weights that is all it takes. With a teacher's, ``config.train.epochs`` of
+    distillation make it comparable.
+
+    Attributes:
+        data: the images.
+        config: of the search.
+        inheritance: the whole network.
+        outputs: the teacher's, for trainings.
+        report: hears of every training step.
+    """
+
+    data: ImageSet
+    config: SearchConfig
+    inheritance: Inheritance
+    outputs: Outputs | None = None
+    report: Callable[[Progress], None] | None = None
+
+    def __call__(self, proposal: Proposal) -> Mapping[str, float]:
+        """As :meth:`TrainEvaluator.__call__`; ``train_seconds`` is what cutting and validating took, and
+        ``images_per_second`` is missing without training.
+
+        Raises:
+            EvaluationError: a training diverged.
+        """
+        if self.config.train.epochs:
+            trainer = TrainEvaluator(self.data, self.config, self.outputs, None, self.report)
+            return replace(trainer, inheritance=self.inheritance)(proposal)
+        started = time.perf_counter()
+        architecture, whole = proposal.architecture, self.inheritance
+        sees: dict[str, Any] = {
+            "resolution": architecture.resolution,
+            "normalization": whole.normalization,
+        }
+        network = whole.network(architecture).to(pick_device()).to(memory_format=torch.channels_last)
+        network.eval().requires_grad_(False)
+        recalibrate(network, self.data, **sees)
+        val = evaluate(network, self.data, "val", **sees)
+        took = {"train_seconds": time.perf_counter() - started}
+        return {**measured(proposal, self.data, self.config, network, val, whole.normalization), **took}
+
+
+@dataclass(frozen=True)
+class InheritEvaluatorFactory:
+    """Makes the same evaluator in a worker process, where images are opened from the cache.
+
+    Attributes:
+        config: of the search.
+        inheritance: the whole network.
+        outputs: the teacher's, already filled.
+    """
+
+    config: SearchConfig
+    inheritance: Inheritance
+    outputs: Outputs | None = None
+
+    def __call__(self) -> InheritEvaluator:
+        """The evaluator, without progress reports."""
+        data = open_images(self.config.data.spec, options_of(self.config.data))
+        return InheritEvaluator(data, self.config, self.inheritance, self.outputs)

@@ -1,0 +1,249 @@
+"""Weights of a cut network, taken from those of the whole one that it was cut out of.
+
+The residual streams, the insides of the blocks and the head are *groups* of channels. A cut network
+keeps the first channels of each group in an order of importance, so that smaller networks lie inside
+larger ones, and its tensors are parts of the whole one's: differentiable where that is wanted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from nas.architecture import Architecture
+from nas.layers import Dense, Linear
+from nas.networks.build import Network, build
+from nas.timm_layers import ConvBn, InvertedResidual, stages_of
+
+#: Per group its channels in the whole network, the most important first.
+Orders = Mapping[str, torch.Tensor]
+
+_NORM = ("weight", "bias", "running_mean", "running_var")
+_BLOCK = re.compile(r"blocks\.\d+\.\d+")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tensor of a cut network and where it comes from.
+
+    Attributes:
+        name: of the tensor in the cut network.
+        source: of the tensor in the whole network, as timm names it.
+        rows: group of its first axis; ``None``: all of it is kept.
+        columns: group of its second axis.
+    """
+
+    name: str
+    source: str
+    rows: str | None = None
+    columns: str | None = None
+
+
+def origins(architecture: Architecture, base: Architecture) -> list[int]:
+    """Per layer of ``architecture`` the layer of ``base`` that it was cut out of.
+
+    Blocks are kept from the start of each stage; every other layer is kept.
+
+    Raises:
+        ValueError: it is not cut out of ``base``; says where they differ.
+    """
+    if architecture.base != base.base:
+        raise ValueError(f"its base is {architecture.base}, not {base.base}")
+    ours, theirs = stages_of(architecture.layers), stages_of(base.layers)
+    if len(ours) != len(theirs):
+        raise ValueError(f"it has {len(ours)} stages of blocks, {base.base} has {len(theirs)}")
+    blocks: dict[int, int] = {}
+    for number, (mine, whole) in enumerate(zip(ours, theirs, strict=True), start=1):
+        if len(mine) > len(whole):
+            raise ValueError(f"stage {number} has {len(mine)} blocks, that of {base.base} {len(whole)}")
+        blocks.update(zip(mine, whole, strict=False))
+    others = iter(i for i, layer in enumerate(base.layers) if not isinstance(layer, InvertedResidual))
+    found = [
+        blocks[i] if isinstance(layer, InvertedResidual) else next(others, -1)
+        for i, layer in enumerate(architecture.layers)
+    ]
+    for index, origin in enumerate(found):
+        _check_layer(architecture, index, base, origin)
+    if next(others, None) is not None:
+        raise ValueError(f"layers at the end of {base.base} are missing")
+    return found
+
+
+@lru_cache(256)
+def parts_of(architecture: Architecture, base: Architecture, places: tuple[str, ...]) -> tuple[Part, ...]:
+    """Every tensor of the network of ``architecture`` and where it lies in that of ``base``.
+
+    Args:
+        architecture: cut out of ``base``.
+        base: the whole network.
+        places: see :func:`places_of`.
+
+    Raises:
+        ValueError: ``architecture`` is not cut out of ``base``; says where they differ.
+    """
+    network = build(architecture, 2)
+    return tuple(_parts(network, architecture, origins(architecture, base), base, places))
+
+
+def places_of(names: Sequence[str], base: Architecture) -> tuple[str, ...]:
+    """Per layer of ``base`` its module in the timm network with these tensors; ``""`` for pooling.
+
+    Raises:
+        ValueError: the tensors are those of another network.
+    """
+    blocks = list(dict.fromkeys(match[0] for name in names if (match := _BLOCK.match(name))))
+    inner = [layer for layer in base.layers if isinstance(layer, InvertedResidual | ConvBn | Dense)]
+    if len(inner) not in (len(blocks) + 1, len(blocks) + 2):
+        raise ValueError(f"{len(blocks)} blocks, but {base.base} has {len(inner) - 2}")
+    rest = iter(["conv_stem", *blocks, "conv_head"])
+    kinds = InvertedResidual | ConvBn | Dense
+    places = [next(rest) if isinstance(layer, kinds) else "" for layer in base.layers]
+    return (*places[:-1], "classifier")
+
+
+def cut(
+    weights: Mapping[str, torch.Tensor],
+    architecture: Architecture,
+    base: Architecture,
+    orders: Orders,
+    sizes: Mapping[str, torch.Size],
+) -> dict[str, torch.Tensor]:
+    """Parameters and statistics of the network of ``architecture``.
+
+    Args:
+        weights: of the whole network, by timm's names.
+        architecture: cut out of ``base``.
+        base: the whole network.
+        orders: what is kept first, per group.
+        sizes: shapes of the cut network's tensors, by name.
+
+    Returns:
+        By the names of the cut network; parts of ``weights``, through which gradients flow.
+
+    Raises:
+        ValueError: ``architecture`` is not cut out of ``base``.
+    """
+    places = places_of(list(weights), base)
+    return {
+        part.name: _taken(weights[part.source], part, orders, sizes[part.name])
+        for part in parts_of(architecture, base, places)
+    }
+
+
+def _taken(whole: torch.Tensor, part: Part, orders: Orders, size: torch.Size) -> torch.Tensor:
+    """The rows, columns and central kernel positions that are kept."""
+    value = whole
+    if part.rows is not None and size[0] < whole.shape[0]:
+        value = value.index_select(0, orders[part.rows][: size[0]])
+    elif part.rows is not None:
+        value = value.index_select(0, orders[part.rows])
+    if part.columns is not None:
+        value = value.index_select(1, orders[part.columns][: size[1]])
+    if value.ndim == 4 and len(size) == 4 and size[-1] < value.shape[-1]:
+        edge = (value.shape[-1] - size[-1]) // 2
+        value = value[:, :, edge : edge + size[-2], edge : edge + size[-1]]
+    if value.ndim == 4 and len(size) == 2:
+        value = value.flatten(1)  # a 1x1 convolution after pooling is a linear layer
+    return value
+
+
+def _parts(
+    network: Network,
+    architecture: Architecture,
+    origins: Sequence[int],
+    base: Architecture,
+    places: Sequence[str],
+) -> Iterator[Part]:
+    stages, streams = stages_of(base.layers), streams_of(base)
+    stage_at = {index: stage for stage, blocks in enumerate(stages) for index in blocks}
+    stream = None
+    for index, layer in enumerate(architecture.layers):
+        name, place = name_of(network, index), places[origins[index]]
+        match layer:
+            case ConvBn():
+                incoming, stream = stream, "stem" if place == "conv_stem" else place
+                conv, norm = _TOP.get(place, (f"{place}.conv", f"{place}.bn1"))
+                yield from _conv_bn(name, conv, norm, stream, incoming)
+            case InvertedResidual():
+                incoming, stream = stream, streams[stage_at[origins[index]]]
+                yield from _block(network, name, place, incoming, stream)
+            case Dense():
+                incoming, stream = stream, place
+                yield Part(f"{name}.0.weight", f"{place}.weight", stream, incoming)
+                yield Part(f"{name}.0.bias", f"{place}.bias", stream)
+            case Linear():
+                yield Part(f"{name}.weight", f"{place}.weight", None, stream)
+                yield Part(f"{name}.bias", f"{place}.bias")
+            case _:
+                pass
+
+
+_TOP = {"conv_stem": ("conv_stem", "bn1"), "conv_head": ("conv_head", "bn2")}
+
+
+def streams_of(architecture: Architecture) -> list[str]:
+    """Per stage the group of its output channels; a first block that adds its input keeps the stem's."""
+    stages = stages_of(architecture.layers)
+    first = architecture.layers[stages[0][0]]
+    shared = isinstance(first, InvertedResidual) and first.residual
+    return ["stem" if shared and not stage else f"stage{stage + 1}" for stage in range(len(stages))]
+
+
+def name_of(network: Network, index: int) -> str:
+    """Name of the module of layer ``index``."""
+    body = len(network.body)
+    return f"body.{index}" if index < body else f"head.{index - body}"
+
+
+def _block(network: Network, name: str, place: str, incoming: str | None, out: str) -> Iterator[Part]:
+    """The parts of an inverted residual; a depthwise-separable block has no expansion."""
+    names = [child for child, _ in network.get_submodule(f"{name}.body").named_children()]
+    inner = [f"{name}.body.{child}" for child in names]
+    gated = f"{place}.se"
+    expands = len(inner) - (1 if _has_gate(network, inner) else 0) == 3
+    hidden = f"{place}.hidden" if expands else incoming
+    convs, norms = ("conv_dw", "conv_pw"), ("bn1", "bn2")
+    if expands:
+        convs, norms = ("conv_dw", "conv_pwl"), ("bn2", "bn3")
+        yield from _conv_bn(inner.pop(0), f"{place}.conv_pw", f"{place}.bn1", hidden, incoming)
+    yield from _conv_bn(inner.pop(0), f"{place}.{convs[0]}", f"{place}.{norms[0]}", hidden, None)
+    if len(inner) == 2:
+        squeezed, gate = f"{place}.squeezed", inner.pop(0)
+        yield Part(f"{gate}.fc1.weight", f"{gated}.conv_reduce.weight", squeezed, hidden)
+        yield Part(f"{gate}.fc1.bias", f"{gated}.conv_reduce.bias", squeezed)
+        yield Part(f"{gate}.fc2.weight", f"{gated}.conv_expand.weight", hidden, squeezed)
+        yield Part(f"{gate}.fc2.bias", f"{gated}.conv_expand.bias", hidden)
+    yield from _conv_bn(inner.pop(0), f"{place}.{convs[1]}", f"{place}.{norms[1]}", out, hidden)
+
+
+def _has_gate(network: Network, inner: Sequence[str]) -> bool:
+    return any(hasattr(network.get_submodule(name), "fc1") for name in inner)
+
+
+def _conv_bn(name: str, conv: str, norm: str, rows: str | None, columns: str | None) -> Iterator[Part]:
+    yield Part(f"{name}.0.weight", f"{conv}.weight", rows, columns)
+    for tensor in _NORM:
+        yield Part(f"{name}.1.{tensor}", f"{norm}.{tensor}", rows)
+
+
+def _check_layer(architecture: Architecture, index: int, base: Architecture, origin: int) -> None:
+    layer, whole = architecture.layers[index], base.layers[origin]
+    if origin < 0 or type(layer) is not type(whole):
+        raise ValueError(f"layer {index} is a {type(layer).__name__}, where {base.base} has another one")
+    for name, value in vars(layer).items():
+        theirs = getattr(whole, name)
+        if name in _WIDTHS:
+            fits = value == theirs or (value is not None and theirs is not None and value <= theirs)
+        elif name == "kernel":
+            fits = value <= theirs and (theirs - value) % 2 == 0
+        else:
+            fits = value == theirs
+        if not fits:
+            raise ValueError(f"layer {index}: {name} is {value}, that of {base.base} is {theirs}")
+
+
+_WIDTHS = ("out", "hidden", "squeezed")
