@@ -74,7 +74,7 @@ def _norms(parts: Sequence[Part], tensors: tuple[str, ...]) -> list[Part]:
     Inside a block with an expansion two norms have the same channels; the later one, of the depthwise
     convolution, counts.
     """
-    found = [part for part in parts if part.rows is not None and ".1." in part.name]
+    found = [part for part in parts if part.rows is not None and ".bn" in f".{part.source}"]
     named = [part for part in found if part.name.rpartition(".")[2] in tensors]
     return [part for part in named if not (str(part.rows).endswith(".hidden") and ".bn1." in part.source)]
 

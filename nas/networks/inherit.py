@@ -8,7 +8,7 @@ larger ones, and its tensors are parts of the whole one's: differentiable where 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,7 +23,7 @@ from nas.timm_layers import ConvBn, InvertedResidual, stages_of
 Orders = Mapping[str, torch.Tensor]
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
-_BLOCK = re.compile(r"blocks\.\d+\.\d+")
+_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,14 @@ def parts_of(architecture: Architecture, base: Architecture, places: tuple[str, 
     return tuple(_parts(network, architecture, origins(architecture, base), base, places))
 
 
-def places_of(names: Sequence[str], base: Architecture) -> tuple[str, ...]:
+def places_of(names: Collection[str], base: Architecture) -> tuple[str, ...]:
     """Per layer of ``base`` its module in the timm network with these tensors; ``""`` for pooling.
 
     Raises:
         ValueError: the tensors are those of another network.
     """
-    blocks = list(dict.fromkeys(match[0] for name in names if (match := _BLOCK.match(name))))
+    numbers = {(int(m[1]), int(m[2])) for name in names if (m := _BLOCK.match(name))}
+    blocks = [f"blocks.{stage}.{block}" for stage, block in sorted(numbers)]
     inner = [layer for layer in base.layers if isinstance(layer, InvertedResidual | ConvBn | Dense)]
     if len(inner) not in (len(blocks) + 1, len(blocks) + 2):
         raise ValueError(f"{len(blocks)} blocks, but {base.base} has {len(inner) - 2}")
@@ -127,7 +128,7 @@ def cut(
     Raises:
         ValueError: ``architecture`` is not cut out of ``base``.
     """
-    places = places_of(list(weights), base)
+    places = places_of(weights.keys(), base)
     return {
         part.name: _taken(weights[part.source], part, orders, sizes[part.name])
         for part in parts_of(architecture, base, places)

@@ -1,0 +1,42 @@
+"""Batch norm's statistics after recalibration are those of the images."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from nas.networks import build
+from training.preprocess import IMAGENET, prepare
+from training.recalibrate import recalibrate
+from training.views import stored
+
+
+def test_statistics_are_means_over_batches(some_digits):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
+    kept = model[0].weight.clone()
+    recalibrate(model, some_digits, resolution=32, normalization=IMAGENET, images=120)
+    train = some_digits.splits["train"]
+    assert model[1].momentum == 0.1 and not model.training
+    assert torch.equal(model[0].weight, kept)
+    recalibrate(model, some_digits, resolution=32, normalization=IMAGENET)  # all 200, in two batches
+    with torch.no_grad():
+        parts = [
+            model[0](prepare(stored(some_digits, part, torch.device("cpu")), 32, IMAGENET))
+            for part in (train[:100], train[100:])
+        ]
+    means = torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0)
+    variances = torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0)
+    torch.testing.assert_close(model[1].running_mean, means)
+    torch.testing.assert_close(model[1].running_var, variances)
+
+
+def test_what_the_statistics_were_before_does_not_matter(some_digits, tiny):
+    torch.manual_seed(0)
+    model = build(tiny, 10)
+    first = recalibrate(model, some_digits, resolution=32, normalization=IMAGENET).state_dict()
+    first = {name: value.clone() for name, value in first.items()}
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.fill_(7.0)
+    second = recalibrate(model, some_digits, resolution=32, normalization=IMAGENET).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
