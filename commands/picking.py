@@ -30,7 +30,7 @@ class Student:
         run: the search it comes from, or ``None`` for a model file.
         search: that search's settings.
         file: the model file it comes from, where that is not part of a run.
-        classes: the width of the classifier in that file, if it says one.
+        classes: the width of the classifier in the file, or of a trained student, if it is known.
         sized: whether the resolution is decided; a model file may leave it to the images.
     """
 
@@ -89,7 +89,8 @@ def find_student(given: str, which: str) -> Student:
         return Student(architecture, f"trial {number} of {path}", path, config)
     for place in (path, path / "student"):
         if (place / ARCHITECTURE).exists():
-            return Student(Architecture.from_yaml(place / ARCHITECTURE), str(path), None, None)
+            model = read_model(place / ARCHITECTURE)
+            return Student(model.architecture, str(path), None, None, classes=model.classes)
     raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
 
 

@@ -110,6 +110,10 @@ def test_their_file_is_trained_for_the_classes_of_the_data(
     assert "is for 9 classes; here it gets the 10 of the data" in captured.err
     metrics = json.loads((out / "student" / "metrics.json").read_text())
     assert metrics["params"] == cost(Architecture.from_yaml(theirs, resolution=32), 10).params
+    assert run("model", "show", out, "--no-latency", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["params"] == metrics["params"]
+    assert "--classes" not in shown.err
     assert run("export", out) == 0
     assert "output logits (N, 10)" in capsys.readouterr().err
 
