@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from commands.console import say
 from nas.errors import UserError
@@ -22,7 +22,12 @@ _MOST = 30  # of a RandAugment magnitude
 
 def _number(value: Any) -> Any:
     """YAML takes 1e-3 for a text, as it has no point."""
-    return float(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("input should be a number") from None
 
 
 _MEANINGS = {
@@ -37,11 +42,21 @@ class _Keys(BaseModel):
 
 
 class RandAugmentKeys(_Keys):
-    """``AUG_TRAIN_PARAMS``: operations per image; their strength is one of ``n_level`` levels from 0."""
+    """``AUG_TRAIN_PARAMS``: operations per image; their strength is one of ``n_level`` levels from 0;
+    those that are missing or null are those of the scripts."""
 
     n_select: Annotated[int, Field(ge=0, le=8)] = 2
     level: Annotated[int, Field(ge=0)] = 14
     n_level: Annotated[int, Field(ge=2)] = 31
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, keys: Any) -> Any:
+        if not isinstance(keys, Mapping):
+            return keys
+        return {
+            key: value for key, value in keys.items() if value is not None or key not in cls.model_fields
+        }
 
 
 class DataFile(_Keys):
@@ -72,7 +87,7 @@ def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
     Raises:
         UserError: missing, not YAML, an unknown key (lists the known ones), a wrong value.
     """
-    file = read_config(DataFile, path)
+    file = read_config(DataFile, path, "data file")
     if not file.DATA_PATH:
         raise UserError(f"{path}: DATA_PATH is missing; it says where the images are")
     found: dict[str, dict[str, Any]] = {"DATA_PATH": {"data.spec": _place(file.DATA_PATH, path.parent)}}

@@ -16,6 +16,7 @@ from nas.picks import pick
 from nas.settings import read_config
 from nas.trial import Proposal, Trial
 
+_CHANNELS = 3  # of the images, which are read as RGB
 _USUAL_SIDE = 224  # to read a file with that leaves the resolution to the images
 
 
@@ -29,7 +30,7 @@ class Student:
         run: the search it comes from, or ``None`` for a model file.
         search: that search's settings.
         file: the model file it comes from, where that is not part of a run.
-        classes: the width of the classifier in that file, if it says one.
+        classes: the width of the classifier in the file, or of a trained student, if it is known.
         sized: whether the resolution is decided; a model file may leave it to the images.
     """
 
@@ -65,11 +66,17 @@ def find_student(given: str, which: str) -> Student:
         which: a trial number or what :func:`nas.picks.pick` takes, within a search.
 
     Raises:
-        UserError: nothing there, or no such trial.
+        UserError: nothing there, no such trial, or a network for other images than RGB.
     """
     path = Path(given)
     if path.is_file():
         model = read_model(path, default_resolution=_USUAL_SIDE)
+        channels = model.architecture.input_channels
+        if channels != _CHANNELS:
+            raise UserError(
+                f"{path}: 'input_channel' is {channels}: images are read as RGB, "
+                f"so it must be {_CHANNELS}"
+            )
         return Student(
             model.architecture, path.stem, None, None, path, model.classes, model.states_resolution
         )
@@ -82,7 +89,8 @@ def find_student(given: str, which: str) -> Student:
         return Student(architecture, f"trial {number} of {path}", path, config)
     for place in (path, path / "student"):
         if (place / ARCHITECTURE).exists():
-            return Student(Architecture.from_yaml(place / ARCHITECTURE), str(path), None, None)
+            model = read_model(place / ARCHITECTURE)
+            return Student(model.architecture, str(path), None, None, classes=model.classes)
     raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas.architecture import AFTER_CLASSIFIER, Architecture
 from nas.errors import UserError
-from nas.layers import CLASSIFIERS, Layer
+from nas.layers import CLASSIFIERS, Bottleneck, Layer, make_divisible
 from nas.rows import classifier_from_row, layer_from_row, row_of_layer
 from nas.shapes import Shape, output_shape
 
@@ -100,12 +100,29 @@ def model_text(architecture: Architecture, num_classes: int | None = None) -> st
     if architecture.base is not None:
         lines.append(f"base: {json.dumps(architecture.base)}")
     lines.append("backbone:  # [repeat, module, args]")
-    for layer in architecture.layers:
+    repeat = 1
+    for index, layer in enumerate(architecture.layers):
+        if _only_repeated(architecture, index):
+            repeat += 1
+            continue
         module, args = row_of_layer(layer)
         if isinstance(layer, CLASSIFIERS):
             args[0] = num_classes
-        lines.append(f"  - [1, {module}, {json.dumps(args)}]")
+        lines.append(f"  - [{repeat}, {module}, {json.dumps(args)}]")
+        repeat = 1
     return "\n".join(lines) + "\n"
+
+
+def _only_repeated(architecture: Architecture, index: int) -> bool:
+    """Whether only a repeat before the next layer can say it: a Bottleneck that keeps its channels, where
+    they are no multiple of 8.
+    """
+    layer = architecture.layers[index]
+    if not isinstance(layer, Bottleneck) or make_divisible(layer.out) == layer.out:
+        return False
+    following = architecture.layers[index + 1]  # there is one: a classifier comes last
+    alike = isinstance(following, Bottleneck) and following == replace(layer, out=following.out)
+    return alike and layer.out == architecture.shapes[index][0]
 
 
 def _is_pool(row: Any) -> bool:
@@ -130,13 +147,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _side(path: Path, value: Any) -> int:
-    if isinstance(value, list) and value:
-        value = value[0]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    """A side of the input, which files may give as height and width too."""
+    sides = value if isinstance(value, list) and value else [value]
+    if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
         raise UserError(
             f"{path}: 'resolution' must be the side of the input image in pixels, got {value!r}"
         )
-    return value
+    if len(set(sides)) > 1:
+        raise UserError(f"{path}: input images are square here, got a resolution of {value!r}")
+    return int(sides[0])
 
 
 def _number(path: Path, content: dict[str, Any], name: str) -> float:

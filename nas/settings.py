@@ -13,8 +13,13 @@ from nas.errors import UserError
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_config(kind: type[M], path: Path) -> M:
+def read_config(kind: type[M], path: Path, what: str = "config file") -> M:
     """Read a YAML file.
+
+    Args:
+        kind: the model.
+        path: of the file.
+        what: it is, for messages.
 
     Raises:
         UserError: missing, not YAML, an unknown key (lists the valid ones) or a value out of range.
@@ -24,9 +29,9 @@ def read_config(kind: type[M], path: Path) -> M:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"config file {path} does not exist") from None
+        raise UserError(f"{what} {path} does not exist") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"config file {path} cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from None
     return parse_config(kind, content or {}, str(path))
 
 

@@ -79,6 +79,10 @@ def test_every_key() -> None:
         ("AUG_TRAIN: randaugment_train", {"augment.operations": 2, "augment.magnitude": 14}),
         ("AUG_TRAIN_PARAMS: {n_select: 0}", {"augment.operations": 0, "augment.magnitude": 14}),
         (
+            "AUG_TRAIN_PARAMS: {n_select: 3, level: null, n_level: null}",
+            {"augment.operations": 3, "augment.magnitude": 14},
+        ),
+        (
             "AUG_TRAIN_PARAMS: {level: 5, n_level: 11}",
             {"augment.operations": 2, "augment.magnitude": 15},
         ),
@@ -100,6 +104,8 @@ def test_single_keys_leave_the_rest(line: str, expected: dict[str, object]) -> N
     ("text", "words"),
     [
         ("IMGSIZE: 3", ["taco.yaml", "'IMGSIZE'", "DATA_PATH, DATASET, IMG_SIZE", "FP16"]),
+        ("AUG_TRAIN_PARAMS: {n: null}", ["'AUG_TRAIN_PARAMS.n'", "n_select, level, n_level"]),
+        ("AUG_TRAIN_PARAMS: 3", ["AUG_TRAIN_PARAMS", "got 3"]),
         ("AUG_TRAIN_PARAMS: {n: 3}", ["'AUG_TRAIN_PARAMS.n'", "n_select, level, n_level"]),
         ("IMG_SIZE: '96'", ["IMG_SIZE", "'96'"]),
         ("IMG_SIZE: 4", ["IMG_SIZE", "greater than or equal to 8"]),
@@ -107,7 +113,7 @@ def test_single_keys_leave_the_rest(line: str, expected: dict[str, object]) -> N
         ("BATCH_SIZE: true", ["BATCH_SIZE", "True"]),
         ("EPOCHS: 0", ["EPOCHS"]),
         ("VAL_RATIO: 1.0", ["VAL_RATIO", "less than 1"]),
-        ("VAL_RATIO: some", ["VAL_RATIO", "'some'"]),
+        ("VAL_RATIO: some", ["VAL_RATIO: input should be a number, got 'some'"]),
         ("INIT_LR: 0", ["INIT_LR", "greater than 0"]),
         ("INIT_LR: .nan", ["INIT_LR"]),
         ("INIT_LR: true", ["INIT_LR", "True"]),
@@ -147,7 +153,7 @@ def test_what_is_a_data_file() -> None:
     Path("folder.yaml").mkdir()
     assert is_data_file("a.yaml") and is_data_file("x/B.YML")
     assert not any(map(is_data_file, (None, "digits", "torchvision:CIFAR10", "photos/", "folder.yaml")))
-    with pytest.raises(UserError, match=r"nothing\.yaml does not exist"):
+    with pytest.raises(UserError, match=r"^data file nothing\.yaml does not exist$"):
         with_data_file({"data.spec": "nothing.yaml"})
 
 

@@ -70,6 +70,17 @@ def test_a_file_without_resolution_needs_one(theirs: Path, capsys: pytest.Captur
     assert "says no resolution" in capsys.readouterr().err
 
 
+def test_a_file_for_other_images_than_rgb_is_one_line(
+    theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs.write_text(THEIRS.replace("input_channel: 3", "input_channel: 1"), encoding="utf-8")
+    complaint = f"minnow: error: {theirs}: 'input_channel' is 1: images are read as RGB, so it must be 3"
+    assert run("model", "show", theirs, "--image-size", 48) == 2
+    assert capsys.readouterr().err.splitlines() == [complaint]
+    assert run("train", "--model", theirs, "--data", "digits", "--image-size", 32) == 2
+    assert capsys.readouterr().err.splitlines() == [complaint]
+
+
 @pytest.mark.parametrize("space", ["mobilenet", "macro", "stages7"])
 def test_any_network_of_a_space_converts_to_an_equal_one(tmp_path: Path, space: str) -> None:
     searched = nas.spaces.load(space)()
@@ -99,6 +110,10 @@ def test_their_file_is_trained_for_the_classes_of_the_data(
     assert "is for 9 classes; here it gets the 10 of the data" in captured.err
     metrics = json.loads((out / "student" / "metrics.json").read_text())
     assert metrics["params"] == cost(Architecture.from_yaml(theirs, resolution=32), 10).params
+    assert run("model", "show", out, "--no-latency", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["params"] == metrics["params"]
+    assert "--classes" not in shown.err
     assert run("export", out) == 0
     assert "output logits (N, 10)" in capsys.readouterr().err
 

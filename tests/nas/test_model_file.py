@@ -19,7 +19,7 @@ from nas.activations import ACTIVATIONS
 from nas.architecture import Architecture, classifier
 from nas.cost import cost
 from nas.errors import UserError
-from nas.layers import AvgPool, Conv, MaxPool, MBConv
+from nas.layers import AvgPool, Bottleneck, Conv, MaxPool, MBConv
 from nas.model_file import model_text, read_model
 from nas.networks import build
 from nas.shapes import output_shape
@@ -166,6 +166,25 @@ def test_files_build_cost_and_come_back(tmp_path: Path, name: str, width: float)
     assert again.classes == 7
 
 
+@pytest.mark.parametrize(
+    ("before", "repeats"),
+    [
+        ([], [3, 3, 48]),
+        ([[1, "Fire", [7, 20, 30]]], [50, 50, 48]),
+        ([[1, "FixedConv", [50, 3]], [2, "Bottleneck", [50]]], [50, 48, 48, 48, 48]),
+        ([[1, "FixedConv", [50, 3]], [1, "Fire", [7, 20, 30]], [2, "MaxPool", [2]]], [50, 50, 48]),
+    ],
+)
+def test_bottlenecks_that_keep_an_odd_number_of_channels_come_back(
+    tmp_path: Path, before: list[list[object]], repeats: list[int]
+) -> None:
+    rows = [*before, [3, "Bottleneck", [48]], [1, "GlobalAvgPool", []], [1, "Flatten", []]]
+    made = architecture(tmp_path, [*rows, [1, "Linear", [6]]])
+    assert [layer.out for layer in made.layers if isinstance(layer, Bottleneck)] == repeats
+    made.to_yaml(tmp_path / "again.yaml")
+    assert Architecture.from_yaml(tmp_path / "again.yaml") == made
+
+
 @pytest.mark.parametrize(("name", "classes"), [("lenet", 10), ("fixed-conv", 6), ("squeezenet", 10)])
 def test_the_class_count_is_reported_and_not_kept(tmp_path: Path, name: str, classes: int) -> None:
     read = read_model(write(tmp_path / "m.yaml", FILES[name]), resolution=64)
@@ -175,6 +194,12 @@ def test_the_class_count_is_reported_and_not_kept(tmp_path: Path, name: str, cla
     rows[last][2][0] = 99
     other = read_model(write(tmp_path / "o.yaml", rows), resolution=64)
     assert (other.architecture, other.classes) == (read.architecture, 99)
+
+
+@pytest.mark.parametrize("size", [[48, 64], [3, 48, 48]])
+def test_an_input_that_is_not_square_is_refused(tmp_path: Path, size: list[int]) -> None:
+    with pytest.raises(UserError, match=r"m\.yaml: input images are square here, got a resolution of \["):
+        read_model(write(tmp_path / "m.yaml", LENET, INPUT_SIZE=size))
 
 
 def test_the_own_resolution_comes_first(tmp_path: Path) -> None:
