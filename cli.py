@@ -124,7 +124,7 @@ def search(
         int | None,
         Option(
             help="Epochs of making the supernet; each costs two to three of the teacher's. "
-            "(default: 10, or 200 steps but at most 40)",
+            "(default: 10, or 440 steps but at most 40)",
             min=1,
         ),
     ] = None,

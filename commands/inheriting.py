@@ -77,7 +77,7 @@ def whole_network(
     """
     if config.evaluator == "train" or taught is None or not isinstance(space, Elastic):
         return None
-    teacher = from_teacher(taught.teacher, data.num_classes)
+    teacher = from_teacher(taught.teacher, data)
     if config.evaluator == "inherit":
         return teacher
     recipe = supernet_recipe(config, len(data.splits["train"]))
@@ -107,7 +107,7 @@ def inherits(chosen: Student, config: StudentConfig) -> bool:
 
 
 def first_weights(
-    chosen: Student, config: StudentConfig, taught: Taught | None, num_classes: int
+    chosen: Student, config: StudentConfig, taught: Taught | None, data: ImageSet
 ) -> Inheritance | None:
     """What a student starts from: the supernet of its search, else its teacher; ``None``: random weights.
 
@@ -121,10 +121,10 @@ def first_weights(
         return None
     supernet = None if chosen.run is None else find_supernet(chosen.run)
     if supernet is not None:
-        if supernet.classes != num_classes:
+        if supernet.classes != data.num_classes:
             raise UserError(
                 f"the supernet of {chosen.run} knows {supernet.classes} classes, the data has "
-                f"{num_classes}; give --from-scratch, or search on this data"
+                f"{data.num_classes}; give --from-scratch, or search on this data"
             )
         say(f"starts from its weights in the supernet of {chosen.run}")
         return supernet
@@ -137,4 +137,4 @@ def first_weights(
             f"give --teacher {base}, or --from-scratch"
         )
     say(f"starts from its weights in {base}")
-    return from_teacher(taught.teacher, num_classes)
+    return from_teacher(taught.teacher, data)

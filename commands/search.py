@@ -93,7 +93,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         train = decided(config.train, images, HALVED_TRIAL if halved else TRIAL)
         config = config.model_copy(update={"train": train})
     train = config.train
-    space = make_space(space_class, config, config.space.resolutions or default_resolutions(data.size))
+    sides = config.space.resolutions or default_resolutions(data.size, space_class.least_share)
+    space = make_space(space_class, config, sides)
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     halving = Halving(strategy, epochs=train.epochs) if halved else None
     full = train.epochs if halved else None
@@ -181,9 +182,11 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     return summary
 
 
-def default_resolutions(stored: int) -> tuple[int, ...]:
-    """Five input sides from half the stored side up to it, multiples of 8 pixels, 16 at least."""
-    sides = {max(16, round(stored * share / 8) * 8) for share in (0.5, 0.625, 0.75, 0.875, 1.0)}
+def default_resolutions(stored: int, least: float = 0.5) -> tuple[int, ...]:
+    """Input sides from a share of the stored side up to it, an eighth of it apart, multiples of 8 pixels,
+    16 at least."""
+    shares = [share for share in (0.5, 0.625, 0.75, 0.875, 1.0) if share >= least]
+    sides = {max(16, round(stored * share / 8) * 8) for share in shares}
     return tuple(sorted(sides))
 
 

@@ -94,7 +94,7 @@ def run_student(
                         teacher, config.loss, data, config.augment, views, live=config.live_teacher
                     )
                 )
-        start = first_weights(chosen, config, taught, data.num_classes)
+        start = first_weights(chosen, config, taught, data)
         if seeds == 1:
             place = out / STUDENT
             metrics = _train(architecture, config, data, place, taught, start, "the student", processes)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 
 from nas.architecture import Architecture
 from nas.errors import UserError
 from nas.networks import Network, build
 from nas.networks.describe import describe
-from nas.networks.importance import by_magnitude
+from nas.networks.importance import by_magnitude, by_taylor
 from nas.networks.inherit import Orders, cut
 from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
-from training.preprocess import Normalization
+from training.images import ImageSet
+from training.preprocess import Normalization, prepare
+from training.views import stored
+
+_BATCHES, _BATCH = 8, 64  # that show which channels matter
+_SMOOTHING = 0.1  # or there is hardly a gradient where the teacher is sure
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,15 @@ class Inheritance:
         return network
 
 
-def from_teacher(teachers: Teachers, num_classes: int) -> Inheritance:
-    """The weights of a fine-tuned teacher, in the order of :func:`nas.networks.importance.by_magnitude`.
+def from_teacher(
+    teachers: Teachers, data: ImageSet, importance: Literal["taylor", "magnitude"] = "taylor"
+) -> Inheritance:
+    """The weights of a fine-tuned teacher, the most important channels first.
+
+    Args:
+        teachers: one network.
+        data: whose training images show what matters, for ``taylor``.
+        importance: a rule of :mod:`nas.networks.importance`.
 
     Raises:
         UserError: several teachers, or one that is no base for the elastic space.
@@ -72,7 +88,28 @@ def from_teacher(teachers: Teachers, num_classes: int) -> Inheritance:
     teacher = only(teachers)
     base = base_of(teacher)
     weights = {name: value.detach().to("cpu") for name, value in teacher.model.state_dict().items()}
-    return Inheritance(base, weights, by_magnitude(weights, base), teacher.normalization, num_classes)
+    if importance == "taylor":
+        orders = by_taylor(weights, _gradients(teacher, data), base)
+    else:
+        orders = by_magnitude(weights, base)
+    return Inheritance(base, weights, orders, teacher.normalization, data.num_classes)
+
+
+def _gradients(teacher: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]]:
+    """Of the cross-entropy of a few batches of training images, by the names of the weights."""
+    model = copy.deepcopy(teacher.model).requires_grad_(True)
+    names, weights = zip(*model.named_parameters(), strict=True)
+    device = weights[0].device
+    order = np.random.default_rng(0).permutation(data.splits["train"])[: _BATCHES * _BATCH]
+    found = []
+    for part in np.array_split(order, max(1, round(len(order) / _BATCH))):
+        indices = np.sort(part)
+        images = prepare(stored(data, indices, device), teacher.resolution, teacher.normalization)
+        labels = torch.from_numpy(data.labels[indices]).to(device)
+        loss = cross_entropy(model(images), labels, label_smoothing=_SMOOTHING)
+        gradients = torch.autograd.grad(loss, weights)
+        found.append({n: g.to("cpu") for n, g in zip(names, gradients, strict=True)})
+    return found
 
 
 def base_of(teacher: Teacher) -> Architecture:

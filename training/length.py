@@ -35,7 +35,7 @@ TEACHER = Length(6, 100)
 STUDENT = Length(30, 6_000, most=300)
 
 #: Of the supernet: a sub-network needs several epochs beside all the others.
-SUPERNET = Length(10, 200, most=40)
+SUPERNET = Length(10, 440, most=40)
 #: Of a student with inherited weights: it has little left to learn.
 INHERITED = Length(15, 700, most=60)
 

@@ -41,6 +41,9 @@ class SearchSpace(ABC):
     """
 
     default_resolutions: ClassVar[tuple[int, ...]] = (96, 128, 160)
+    least_share: ClassVar[float] = (
+        0.5  # of the stored side, that a search considers unless told otherwise
+    )
     decisions: tuple[Decision, ...]
 
     def __init__(self, resolutions: Sequence[int] | None = None) -> None:

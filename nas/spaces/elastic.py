@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nas.architecture import Architecture
 from nas.layers import Dense, Layer, make_divisible
@@ -14,9 +14,9 @@ from nas.spaces.base import Decision, SearchSpace
 from nas.timm_layers import ConvBn, InvertedResidual, stages_of
 
 EXPANSIONS = (0.2, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0)
-STREAMS = (0.5, 0.65, 0.8, 1.0)
-HEADS = (0.25, 0.35, 0.5, 0.65, 0.8, 1.0)
-_STEMS = (0.5, 0.75, 1.0)
+STREAMS = (0.65, 0.8, 1.0)
+HEADS = (0.25, 0.5, 0.75, 1.0)
+_STEMS = (0.5, 1.0)
 _MOST_BLOCKS = 20  # with an expansion, beyond which the blocks of a stage share its kept share
 _DEFAULT_BASE = "tf_efficientnet_lite0"
 
@@ -34,6 +34,8 @@ class Elastic(SearchSpace):
         base: the whole network, as :func:`nas.networks.describe.describe` gives it;
             ``None``: tf_efficientnet_lite0.
     """
+
+    least_share: ClassVar[float] = 0.625
 
     def __init__(
         self, resolutions: Sequence[int] | None = None, *, base: Architecture | None = None
