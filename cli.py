@@ -742,6 +742,26 @@ def bench_strategies(
     )
 
 
+@bench_app.command("ranking")
+def bench_ranking(
+    run: Annotated[Path, Argument(help="Run directory of a search in the space elastic.")],
+    networks: Annotated[int, Option(help="How many, spread over the sizes.", min=3)] = 20,
+    epochs: Annotated[int, Option(help="Of training each of them, with the teacher.", min=1)] = 10,
+    limit: Annotated[
+        list[str] | None, Option(help="Bound on their params or MACs, as in 'macs<=40M'. Repeatable.")
+    ] = None,
+    seed: Annotated[int, Option(help="Of drawing them.", min=0)] = 0,
+) -> None:
+    """Does the search's evaluator rank networks as training each of them would? Takes long; goes on
+    where it was interrupted.
+
+    Example: bench ranking runs/photos --networks 20 --limit 'macs<=40M'
+    """
+    from commands.ranking import Ranking, rank
+
+    rank(Ranking(run, networks, epochs, tuple(limit or ()), seed))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; what a user can mend ends in one line and exit code 2."""
     sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))

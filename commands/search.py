@@ -76,6 +76,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     config = with_evaluator(config, space_class)
     objectives = Objectives.parse(config.objectives, config.limits)
     check_balance(config)
+    if config.score != ScoreConfig() and not objectives.timed:
+        warn("--score-reference is for the metric score, which no goal or limit names")
     if config.balance.mode == "post-hoc":
         raise UserError(
             "balance post-hoc would be tuned on the validation images that choose the network; "

@@ -50,7 +50,7 @@ class Inheritance:
     def digest(self) -> str:
         """Of all that a student takes over."""
         digest = hashlib.sha256(self.base.key.encode())
-        for name, tensor in [*self.weights.items(), *self.orders.items()]:
+        for name, tensor in [*sorted(self.weights.items()), *sorted(self.orders.items())]:
             digest.update(f"\n{name} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().contiguous().numpy().tobytes())
         return digest.hexdigest()

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from nas.architecture import Architecture
-from nas.networks import Network, build
+from nas.networks import Network, skeleton
 from nas.networks.inherit import Orders, cut
 from nas.spaces.elastic import Elastic
 from training.batches import Batch
@@ -75,12 +75,6 @@ class _Called(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self._call(images)
-
-
-def skeleton(architecture: Architecture, num_classes: int) -> Network:
-    """The network without memory for weights, in training mode."""
-    with torch.device("meta"):
-        return build(architecture, num_classes)
 
 
 def _resized(batch: Batch, architecture: Architecture) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,9 @@ def model_text(architecture: Architecture, num_classes: int | None = None) -> st
     Args:
         architecture: what to write.
         num_classes: width of the classifier, for readers that need the number.
+
+    Raises:
+        ValueError: a block has channels that a row cannot say; names the layer.
     """
     lines = [
         f"resolution: {architecture.resolution}",
@@ -108,9 +112,19 @@ def model_text(architecture: Architecture, num_classes: int | None = None) -> st
         module, args = row_of_layer(layer)
         if isinstance(layer, CLASSIFIERS):
             args[0] = num_classes
-        lines.append(f"  - [{repeat}, {module}, {json.dumps(args)}]")
+        elif layer_from_row([1, module, args], architecture.shapes[index][0], 1.0, 1.0) != [layer]:
+            raise ValueError(
+                f"layer {index} ({module}, {layer.out} channels) cannot be said in a model file: "
+                "its channels are rounded to a multiple of 8"
+            )
+        lines.append(f"  - [{repeat}, {module}, {_yaml(args)}]")
         repeat = 1
     return "\n".join(lines) + "\n"
+
+
+def _yaml(args: list[Any]) -> str:
+    """Arguments in one line of YAML 1.1, which takes 1e-05 for text and 1.0e-05 for a number."""
+    return re.sub(r"(?<![\w.])(\d+)e-", r"\1.0e-", json.dumps(args))
 
 
 def _only_repeated(architecture: Architecture, index: int) -> bool:

@@ -1,5 +1,5 @@
 """From an architecture to a torch module."""
 
-from nas.networks.build import Network, build
+from nas.networks.build import Network, build, skeleton
 
-__all__ = ["Network", "build"]
+__all__ = ["Network", "build", "skeleton"]

@@ -98,6 +98,12 @@ def build(architecture: Architecture, num_classes: int) -> Network:
     return Network(architecture, num_classes)
 
 
+def skeleton(architecture: Architecture, num_classes: int) -> Network:
+    """The network without memory for its weights; draws no random numbers."""
+    with torch.device("meta"):
+        return Network(architecture, num_classes)
+
+
 def _flat(features: torch.Tensor) -> torch.Tensor:
     """``(B, D)``: maps ``(B, D, h, w)`` are averaged."""
     return features if features.ndim == 2 else features.mean(dim=(2, 3))

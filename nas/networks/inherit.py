@@ -16,7 +16,7 @@ import torch
 
 from nas.architecture import Architecture
 from nas.layers import Dense, Linear
-from nas.networks.build import Network, build
+from nas.networks.build import Network, skeleton
 from nas.timm_layers import ConvBn, InvertedResidual, stages_of
 
 #: Per group its channels in the whole network, the most important first.
@@ -85,7 +85,7 @@ def parts_of(architecture: Architecture, base: Architecture, places: tuple[str, 
     Raises:
         ValueError: ``architecture`` is not cut out of ``base``; says where they differ.
     """
-    network = build(architecture, 2)
+    network = skeleton(architecture, 2)
     return tuple(_parts(network, architecture, origins(architecture, base), base, places))
 
 

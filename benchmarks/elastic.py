@@ -1,0 +1,160 @@
+"""Students that a search found in the elastic space, beside what they have to beat, on the same seeds.
+
+Usage: python benchmarks/elastic.py RUN --pick 'best:latency_ms<=1.4' --out FILE.jsonl [--seeds 3]
+       [--epochs 15] [--arm found --arm uniform --arm scratch --arm mobilenetv3]
+
+RUN is that of ``search --space elastic`` with its supernet; its teacher teaches all but the last.
+
+    found        the picked network, with its part of the supernet's weights, distilled for --epochs
+    uniform      one share of every expansion, each long stage without its last block, as many MACs as the
+                 picked network, with the teacher's weights, distilled for as long
+    scratch      the picked network from random weights, distilled for twice as long
+    mobilenetv3  timm's mobilenetv3_small_100 from random weights, --alone-epochs without a teacher
+
+A line goes into FILE.jsonl as each training ends; trainings that have their line are skipped, and a
+killed one goes on from its checkpoint in FILE/. The table is of macro-F1 on the test split, and of the
+paired differences from the first arm; latencies are measured in turns at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import timm
+import torch
+from distillation import finished, results, table
+from torch import nn
+
+from commands.picking import find_student
+from commands.teaching import teach
+from deploy.latency import measure_module
+from distill.inheritance import Inheritance, from_teacher
+from distill.run import Taught, train_student
+from distill.supernet import find_supernet
+from nas.architecture import Architecture
+from nas.config import INHERITED_RATE, StudentConfig, TrainConfig
+from nas.cost import cost
+from nas.files import write_text
+from nas.layers import make_divisible
+from nas.networks import build
+from nas.networks.describe import describe
+from nas.timm_layers import InvertedResidual, stages_of
+from training.images import open_images, options_of
+from training.length import settled
+
+ARMS = ("found", "uniform", "scratch", "mobilenetv3")
+_RIVAL = "mobilenetv3_small_100"
+_ROUNDS = 5  # of latency, in turns
+
+
+def main() -> None:
+    """Train what has no line yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="of search --space elastic")
+    parser.add_argument("--pick", default="best", help="as of distill --pick")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
+    parser.add_argument("--arm", action="append", choices=ARMS)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--alone-epochs", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    chosen = find_student(str(given.run), given.pick)
+    search, supernet = chosen.search, find_supernet(given.run)
+    if search is None or search.teacher is None or supernet is None:
+        raise SystemExit(f"{given.run} is no search in the elastic space with a supernet")
+    data = open_images(search.data.spec, options_of(search.data))
+    images = len(data.splits["train"])
+    base = StudentConfig(data=search.data, teacher=search.teacher, augment=search.augment)
+    inheriting = TrainConfig(epochs=given.epochs, learning_rate=INHERITED_RATE)
+    short = settled(base.model_copy(update={"train": inheriting}), images)
+    long = settled(base.model_copy(update={"train": TrainConfig(epochs=2 * given.epochs)}), images)
+    recipe = TrainConfig(epochs=given.alone_epochs)
+    alone = settled(base.model_copy(update={"train": recipe, "teacher": None}), images)
+    found, cut = chosen.architecture, uniform(supernet.base, chosen.architecture, data.num_classes)
+    rival = describe(timm.create_model(_RIVAL), _RIVAL, data.size)
+    taught = {
+        epochs: teach(search.teacher, config.loss, data, config.augment, min(config.train.views, epochs))
+        for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
+    }
+    teacher = from_teacher(taught[given.epochs].teacher, data)
+    plans: dict[str, tuple[Architecture, StudentConfig, Taught | None, Inheritance | None]] = {
+        "found": (found, short, taught[given.epochs], supernet),
+        "uniform": (cut, short, taught[given.epochs], teacher),
+        "scratch": (found, long, taught[2 * given.epochs], None),
+        "mobilenetv3": (rival, alone, None, None),
+    }
+    rows = finished(given.out)
+    arms = given.arm or list(ARMS)
+    for seed in range(given.seeds):
+        for arm in arms:
+            architecture, config, taught_by, start = plans[arm]
+            key = f"{arm}-{architecture.key}-{config.train.epochs}-{seed}"
+            if any(row["key"] == key for row in rows):
+                continue
+            metrics = train_student(
+                architecture,
+                data,
+                config.model_copy(update={"seed": seed}),
+                given.out.with_suffix("") / key,
+                taught=taught_by,
+                latency=lambda _: {},
+                inheritance=start,
+            )
+            rows.append({"key": key, "arm": arm, "seed": seed, "network": architecture.key})
+            rows[-1] |= results(metrics)
+            write_text(given.out, "".join(json.dumps(row) + "\n" for row in rows))
+            print(arm, seed, f"{metrics['test']['f1']:.4f}", flush=True)
+    keys = {f"{arm}-{plans[arm][0].key}-{plans[arm][1].train.epochs}" for arm in arms}
+    mine = [row for row in rows if row["key"].rpartition("-")[0] in keys]
+    print(f"\n{table(mine, arms)}\n")
+    networks = {arm: build(plans[arm][0], data.num_classes) for arm in arms if arm != "scratch"}
+    sides = {arm: plans[arm][0].resolution for arm in networks}
+    whole = taught[given.epochs].teacher.members[0]
+    print(costs({"teacher": whole.model, **networks}, {"teacher": whole.resolution, **sides}))
+
+
+def uniform(base: Architecture, like: Architecture, num_classes: int) -> Architecture:
+    """The hand's cut of ``base`` with as many MACs as ``like``.
+
+    One share of all expansions, whole streams, each stage of more than two blocks without its last.
+    """
+    left_out = {of[-1] for of in stages_of(base.layers) if len(of) > 2}
+    wanted = cost(like, num_classes).macs
+
+    def at(share: float) -> Architecture:
+        layers = [
+            replace(layer, hidden=make_divisible(layer.hidden * share))
+            if isinstance(layer, InvertedResidual) and layer.hidden
+            else layer
+            for index, layer in enumerate(base.layers)
+            if index not in left_out
+        ]
+        return replace(base, layers=tuple(layers))
+
+    shares = [step / 100 for step in range(2, 101)]
+    return min(map(at, shares), key=lambda cut: abs(cost(cut, num_classes).macs - wanted))
+
+
+def costs(networks: dict[str, nn.Module], sides: dict[str, int]) -> str:
+    """Parameters and latencies, the median of rounds that take turns."""
+    timed: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(_ROUNDS):
+        for name, network in networks.items():
+            timed[name].append(measure_module(network.eval(), sides[name]).median_ms)
+    lines = ["| | params | latency | of the teacher's |", "|---|---|---|---|"]
+    whole = statistics.median(timed["teacher"])
+    for name, network in networks.items():
+        params = sum(weight.numel() for weight in network.parameters())
+        median = statistics.median(timed[name])
+        lines.append(f"| {name} | {params / 1e3:.0f} k | {median:.2f} ms | {median / whole:.3f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

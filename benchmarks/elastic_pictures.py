@@ -1,0 +1,138 @@
+"""The pictures of docs/how-it-works.md, drawn from a search in the elastic space and its students.
+
+Usage: python benchmarks/elastic_pictures.py RUN --students FILE.jsonl [--students ...] [--docs docs]
+
+RUN is that of ``search --space elastic``; each FILE.jsonl is one of ``benchmarks/elastic.py``. Writes
+``supernet.svg`` (validation F1 against latency of all networks that the search judged, and their front) and
+``inheritance.svg`` (test F1 against MACs of the trained students, with teacher and baselines).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distillation import finished
+
+from commands.runs import read_summary
+from nas.files import write_text
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 400, 60, 52, 30
+_COLOURS = {
+    "judged by the supernet": "#9aa5b1",
+    "front": "#c2410c",
+    "teacher": "#111827",
+    "found: supernet's weights, distilled": "#c2410c",
+    "uniform cut: teacher's weights, distilled": "#2563eb",
+    "found, from scratch, twice the epochs, distilled": "#7c3aed",
+    "MobileNetV3-Small, from scratch, 100 epochs": "#059669",
+}
+_ARMS = dict(zip(("found", "uniform", "scratch", "mobilenetv3"), list(_COLOURS)[3:], strict=True))
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one kind: ``(x, y, error)``; a line joins them where ``joined``."""
+
+    name: str
+    points: Sequence[tuple[float, float, float]]
+    joined: bool = False
+
+
+def main() -> None:
+    """Draw both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="of search --space elastic")
+    parser.add_argument("--students", type=Path, action="append", required=True)
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    given = parser.parse_args()
+    trials = [trial["metrics"] for trial in read_summary(given.run).trials if trial["metrics"]]
+    points = sorted((each["latency_ms"], each["f1"], 0.0) for each in trials)
+    front: list[tuple[float, float, float]] = []
+    for point in points:
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    series = [Series("judged by the supernet", points), Series("front", front, joined=True)]
+    svg = scatter(series, "latency, ms (ONNX Runtime, 1 thread)", "validation macro-F1")
+    write_text(given.docs / "supernet.svg", svg)
+    rows = [row for path in given.students for row in finished(path)]
+    groups: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for row in rows:
+        groups.setdefault((row["arm"], row["network"]), []).append(row)
+    students = [
+        Series(
+            label,
+            [
+                (
+                    of[0]["macs"] / 1e6,
+                    statistics.mean(row["f1"] for row in of),
+                    statistics.stdev([row["f1"] for row in of]) if len(of) > 1 else 0.0,
+                )
+                for (arm, _), of in groups.items()
+                if arm == name
+            ],
+        )
+        for name, label in _ARMS.items()
+    ]
+    record = json.loads((given.run / "student" / "metrics.json").read_text(encoding="utf-8"))
+    teacher = record["teacher"]
+    students.append(Series("teacher", [(teacher["macs"] / 1e6, teacher["f1"], 0.0)]))
+    svg = scatter([each for each in students if each.points], "multiply-adds, millions", "test macro-F1")
+    write_text(given.docs / "inheritance.svg", svg)
+
+
+def scatter(series: Sequence[Series], x_title: str, y_title: str) -> str:
+    """An SVG with both axes labelled and a legend."""
+    xs = [x for each in series for x, _, _ in each.points]
+    ys = [y for each in series for _, y, _ in each.points]
+    right, low, high = max(xs) * 1.05, min(ys) - 0.03, max(ys) + 0.03
+    plot_width, plot_height = _WIDTH - _LEFT - 20, _HEIGHT - _BOTTOM - _TOP
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return _LEFT + plot_width * x / right, _TOP + plot_height * (high - y) / (high - low)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT + 24 * len(series)}" '
+        'font-family="sans-serif" font-size="13" fill="#111827">',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+    ]
+    for step in range(6):
+        x, y = right * step / 5, low + (high - low) * step / 5
+        (px, _), (_, py) = at(x, low), at(0, y)
+        floor = _HEIGHT - _BOTTOM
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{_WIDTH - 20}" y1="{py:.1f}" y2="{py:.1f}" stroke="#e5e7eb"/>'
+        )
+        parts.append(f'<text x="{_LEFT - 8}" y="{py + 4:.1f}" text-anchor="end">{y:.2f}</text>')
+        parts.append(f'<text x="{px:.1f}" y="{floor + 18}" text-anchor="middle">{x:.3g}</text>')
+    middle = _LEFT + plot_width / 2
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 12}" text-anchor="middle">{x_title}</text>')
+    parts.append(f'<text x="{_LEFT - 44}" y="18">{y_title}</text>')
+    for row, each in enumerate(series):
+        colour = _COLOURS[each.name]
+        if each.joined:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(x, y) for x, y, _ in each.points))
+            parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for x, y, error in each.points:
+            px, py = at(x, y)
+            if error:
+                reach = plot_height * error / (high - low)
+                parts.append(
+                    f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{py - reach:.1f}" y2="{py + reach:.1f}" '
+                    f'stroke="{colour}"/>'
+                )
+            parts.append(
+                f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4" fill="{colour}" fill-opacity="0.8"/>'
+            )
+        legend = _HEIGHT + 24 * row + 8
+        parts.append(f'<circle cx="{_LEFT}" cy="{legend}" r="5" fill="{colour}"/>')
+        parts.append(f'<text x="{_LEFT + 12}" y="{legend + 4}">{each.name}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+if __name__ == "__main__":
+    main()

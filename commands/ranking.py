@@ -1,0 +1,174 @@
+"""``bench ranking``: whether an evaluator ranks networks as training each of them would."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+import nas.spaces
+from commands.console import interruptible, output, say, warn
+from commands.data import open_data
+from commands.inheriting import make_space, with_evaluator
+from commands.progress import TrainingDisplay
+from commands.runs import CONFIG
+from commands.search import default_resolutions
+from commands.teaching import teach
+from distill.inheritance import Inheritance, from_teacher
+from distill.run import Taught, train_student
+from distill.supernet import find_supernet
+from nas.bench.ranking import better_half, tau
+from nas.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
+from nas.cost import cost
+from nas.errors import UserError
+from nas.evaluators import InheritEvaluator
+from nas.files import write_text
+from nas.objectives import Objectives
+from nas.settings import read_config
+from nas.spaces.base import SearchSpace
+from nas.strategies.random import RandomSearch
+from nas.trial import Proposal
+from training.images import ImageSet
+from training.length import settled
+
+FILE = "ranking.jsonl"
+_CANDIDATES = 8  # drawn per network that is taken, so that these are spread over the sizes
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What is compared.
+
+    Attributes:
+        run: of a search in the space elastic.
+        networks: how many.
+        epochs: of training each.
+        limits: on the networks; none of the search's apply.
+        seed: of drawing them.
+    """
+
+    run: Path
+    networks: int
+    epochs: int
+    limits: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def rank(job: Ranking) -> list[dict[str, Any]]:
+    """Evaluate and train what has no line in ``RUN/ranking.jsonl`` yet; print how the two agree.
+
+    Raises:
+        UserError: the run is no search in the space elastic, or has no supernet.
+    """
+    config = read_config(SearchConfig, job.run / CONFIG)
+    kind = nas.spaces.load(config.space.name)
+    config = with_evaluator(config, kind)
+    if config.teacher is None or config.evaluator == "train":
+        raise UserError(f"{job.run} judges networks by training them: there is nothing to compare")
+    data = open_data(config.data)
+    sides = config.space.resolutions or default_resolutions(data.size, kind.least_share)
+    space = make_space(kind, config, sides)
+    student = StudentConfig(
+        data=config.data,
+        teacher=config.teacher,
+        train=TrainConfig(epochs=job.epochs, learning_rate=INHERITED_RATE),
+        augment=config.augment,
+        seed=1,
+    )
+    student = settled(student, len(data.splits["train"]))
+    views = min(student.train.views, job.epochs)
+    taught = teach(config.teacher, student.loss, data, student.augment, views)
+    whole = from_teacher(taught.teacher, data) if config.evaluator == "inherit" else None
+    whole = whole or find_supernet(job.run)
+    if whole is None:
+        raise UserError(f"{job.run} holds no finished supernet; resume its search first")
+    judge = InheritEvaluator(data, config, whole, taught.outputs)
+    path = job.run / FILE
+    rows = _lines(path)
+    with interruptible("bench", "ranking", job.run):
+        for proposal in _spread(space, job, data.num_classes):
+            name = {"network": proposal.architecture.key, "epochs": job.epochs}
+            if any(row.items() >= name.items() for row in rows):
+                continue
+            rows.append({**name, **_row(proposal, judge, whole, taught, student, data, job)})
+            write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    rows = [row for row in rows if row["epochs"] == job.epochs]
+    output().print(_table(rows, job))
+    say(f"every network in {path}")
+    return rows
+
+
+def _row(
+    proposal: Proposal,
+    judge: InheritEvaluator,
+    whole: Inheritance,
+    taught: Taught,
+    student: StudentConfig,
+    data: ImageSet,
+    job: Ranking,
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    metrics = judge(proposal)
+    judged = time.perf_counter() - started
+    architecture = proposal.architecture
+    with TrainingDisplay(f"network {proposal.number}") as display:
+        trained = train_student(
+            architecture,
+            data,
+            student,
+            job.run / "ranking" / architecture.key,
+            taught=taught,
+            latency=lambda _: {"median": metrics["latency_ms"]},
+            inheritance=whole,
+            warn=warn,
+            report=display,
+        )
+    return {
+        "f1": metrics["f1"],
+        **{name: metrics[name] for name in ("params", "macs", "latency_ms")},
+        "seconds": judged,
+        "trained_seconds": trained["seconds"],
+        "val_f1": trained["val"]["f1"],
+        "test_f1": trained["test"]["f1"],
+    }
+
+
+def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal]:
+    """Random networks within the limits, evenly spread over the ranks of their MACs."""
+    objectives = Objectives.parse(["f1:max"], job.limits)
+    strategy = RandomSearch(space, objectives, seed=job.seed, num_classes=num_classes)
+    drawn = [strategy.ask() for _ in range(_CANDIDATES * job.networks)]
+    drawn.sort(key=lambda proposal: cost(proposal.architecture, num_classes).macs)
+    return drawn[_CANDIDATES // 2 :: _CANDIDATES]
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
+    """Rank correlations with the F1 after training, validation and test."""
+    one, ten = (statistics.median(row[name] for row in rows) for name in ("seconds", "trained_seconds"))
+    title = (
+        f"Kendall's tau with F1 after {job.epochs} epochs of each of {len(rows)} networks "
+        f"(90 % interval); judging one takes {one:.1f} s, training it {ten:.0f} s (1/{ten / one:.0f})"
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("", "test F1", "test F1, better half", "validation F1"):
+        table.add_column(column, justify="left" if not column else "right")
+    truth = {name: [row[name] for row in rows] for name in ("test_f1", "val_f1")}
+    for name, label in (("f1", "the evaluator"), ("macs", "MACs"), ("params", "params")):
+        scores = [row[name] for row in rows]
+        halves = better_half(scores, truth["test_f1"])
+        found = [tau(scores, truth["test_f1"]), tau(*halves), tau(scores, truth["val_f1"])]
+        table.add_row(label, *map(str, found))
+    return table

@@ -1,0 +1,53 @@
+"""How well one list of scores ranks networks that another one is the truth of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import kendalltau
+
+_RESAMPLES = 5_000
+
+
+@dataclass(frozen=True)
+class Tau:
+    """Kendall's rank correlation, with the 5 % and 95 % quantiles of its bootstrap over networks.
+
+    Attributes:
+        value: tau-b (Kendall 1945), -1 to 1; NaN where one list is constant.
+        low: 5 % quantile.
+        high: 95 % quantile.
+        n: networks.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def tau(scores: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> Tau:
+    """How alike two lists rank the same networks.
+
+    Raises:
+        ValueError: they differ in length, or hold fewer than two networks.
+    """
+    if len(scores) != len(truth) or len(scores) < 2:
+        raise ValueError(f"needs two lists of the same two or more networks: {len(scores)}, {len(truth)}")
+    a, b = np.asarray(scores, dtype=float), np.asarray(truth, dtype=float)
+    rng = np.random.default_rng(seed)
+    drawn = (rng.integers(len(a), size=len(a)) for _ in range(_RESAMPLES))
+    resampled = np.array([kendalltau(a[at], b[at]).statistic for at in drawn])
+    low, high = np.nanquantile(resampled, (0.05, 0.95))
+    return Tau(float(kendalltau(a, b).statistic), float(low), float(high), len(a))
+
+
+def better_half(scores: Sequence[float], truth: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Both lists without the networks that are in the worse half in truth."""
+    kept = np.argsort(-np.asarray(truth), kind="stable")[: (len(truth) + 1) // 2]
+    return [scores[i] for i in kept], [truth[i] for i in kept]
