@@ -3,7 +3,7 @@
 Usage: python benchmarks/elastic_pictures.py RUN --students FILE.jsonl [--students ...] [--docs docs]
 
 RUN is that of ``search --space elastic``; each FILE.jsonl is one of ``benchmarks/elastic.py``. Writes
-``supernet.svg`` (validation F1 against latency of all networks that the search judged, and their front) and
+``supernet.svg`` (validation F1 against latency of what the search judged, and the front of that) and
 ``inheritance.svg`` (test F1 against MACs of the trained students, with teacher and baselines).
 """
 

@@ -1,0 +1,119 @@
+"""Strategies against one trained supernet: the best validation F1 so far, evaluation by evaluation.
+
+Usage: python benchmarks/elastic_strategies.py RUN --out FILE.jsonl [--limit 'macs<=30M']
+       [--runs 5] [--trials 60] [--random-trials 150]
+
+RUN is that of ``search --space elastic`` with its supernet. What the supernet says about a network does
+not depend on who asks, so it is kept in FILE.networks.jsonl and asked once. A line goes into FILE.jsonl
+as each run ends; runs that have theirs are skipped. The table says how many evaluations random search
+needs for what the others have after theirs, by the means over runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from distillation import finished
+
+import nas.strategies
+from commands.search import default_resolutions
+from distill.supernet import find_supernet
+from nas.bench.virtual import MemoryStudy
+from nas.config import SearchConfig
+from nas.cost import cost
+from nas.executors import SerialExecutor
+from nas.objectives import Objectives
+from nas.search import search
+from nas.settings import read_config
+from nas.spaces.elastic import Elastic
+from nas.trial import Proposal
+from training.allocator import keep_freed_memory
+from training.evaluate import evaluate
+from training.images import open_images, options_of
+from training.recalibrate import recalibrate
+
+STRATEGIES = ("random", "gp", "tpe")
+
+
+def main() -> None:
+    """Run what has no line yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="of search --space elastic")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
+    parser.add_argument("--limit", action="append", help="as of search --limit")
+    parser.add_argument("--strategy", action="append", help="beside random (gp, tpe)")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--random-trials", type=int, default=150)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    config, whole = read_config(SearchConfig, given.run / "config.yaml"), find_supernet(given.run)
+    if whole is None:
+        raise SystemExit(f"{given.run} holds no finished supernet")
+    data = open_images(config.data.spec, options_of(config.data))
+    sides = config.space.resolutions or default_resolutions(data.size, Elastic.least_share)
+    space = Elastic(sides, base=whole.base)
+    objectives = Objectives.parse(["f1:max"], given.limit or [])
+    kept = given.out.with_suffix(".networks.jsonl")
+    known = {row["network"]: row["f1"] for row in finished(kept)}
+
+    def judge(proposal: Proposal) -> Mapping[str, float]:
+        architecture = proposal.architecture
+        if architecture.key not in known:
+            network = whole.network(architecture).to(memory_format=torch.channels_last).eval()
+            side, normalization = architecture.resolution, whole.normalization
+            recalibrate(network, data, resolution=side, normalization=normalization)
+            val = evaluate(network, data, "val", resolution=side, normalization=normalization)
+            known[architecture.key] = val.f1
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"network": architecture.key, "f1": val.f1}) + "\n")
+        total = cost(architecture, data.num_classes)
+        return {"f1": known[architecture.key], "params": total.params, "macs": total.macs}
+
+    rows = finished(given.out)
+    for seed in range(given.runs):
+        for name in dict.fromkeys(("random", *(given.strategy or STRATEGIES))):
+            trials = given.random_trials if name == "random" else given.trials
+            key = {"strategy": name, "seed": seed, "trials": trials, "limits": given.limit or []}
+            if any(row.items() >= key.items() for row in rows):
+                continue
+            made = nas.strategies.load(name)(
+                space, objectives, seed=seed, num_classes=data.num_classes, probes={}
+            )
+            study = MemoryStudy()
+            search(made, SerialExecutor(judge), study, trials=trials)
+            rows.append({**key, "f1": [(trial.metrics or {})["f1"] for trial in study.trials()]})
+            with given.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+            print(name, seed, f"{max(rows[-1]['f1']):.4f}", flush=True)
+    print(f"\n{table([row for row in rows if row['limits'] == (given.limit or [])])}")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: best validation F1 so far, mean ± sd over runs, and what random needs for it."""
+    curves: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(row["strategy"] for row in rows):
+        found = [row["f1"] for row in rows if row["strategy"] == name]
+        shortest = min(map(len, found))
+        curves[name] = np.array([np.maximum.accumulate(each[:shortest]) for each in found])
+    random = curves["random"].mean(axis=0)
+    lines = ["| | evaluations | best validation F1 | random needs | runs |", "|---|---|---|---|---|"]
+    for name, curve in curves.items():
+        last, count = curve[:, -1], curve.shape[1]
+        spread = last.std(ddof=1) if len(last) > 1 else 0.0
+        reached = np.flatnonzero(random >= last.mean())
+        needs = str(reached[0] + 1) if len(reached) else f"more than {len(random)}"
+        lines.append(f"| {name} | {count} | {last.mean():.4f} ± {spread:.4f} | {needs} | {len(last)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
