@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,12 +16,12 @@ from nas.networks import Network, skeleton
 from nas.networks.inherit import Orders, cut
 from nas.spaces.elastic import Elastic
 from training.batches import Batch
-from training.fit import Loss
+from training.step import Loss, SummedLoss
 
 RANDOM = 2  # sub-networks per step beside the largest and the smallest
 
 
-class Sandwich:
+class Sandwich(SummedLoss):
     """The mean loss of the largest, the smallest and two random sub-networks of every step.
 
     Yu & Huang 2019, "Universally slimmable networks", section 3.3; all learn from the same teacher,
@@ -38,18 +38,18 @@ class Sandwich:
         self.space, self.orders, self.loss, self.num_classes = space, orders, loss, num_classes
         self._smallest = space.decode(space.smallest)
 
-    def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """A scalar.
+    def terms(self, model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
+        """The largest network's share of the mean, the smallest's, the random ones'.
 
         Args:
             model: the whole network.
             batch: at its resolution.
         """
         weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        total = self.loss(model, batch)
+        yield self.loss(model, batch) / (2 + RANDOM)
         for architecture in (self._smallest, *self._drawn()):
-            total = total + self.loss(self._part(weights, architecture), _resized(batch, architecture))
-        return total / (2 + RANDOM)
+            part = self._part(weights, architecture)
+            yield self.loss(part, _resized(batch, architecture)) / (2 + RANDOM)
 
     def _drawn(self) -> list[Architecture]:
         seed = int(torch.randint(2**62, ()).item())

@@ -114,7 +114,7 @@ def model_text(architecture: Architecture, num_classes: int | None = None) -> st
             args[0] = num_classes
         elif layer_from_row([1, module, args], architecture.shapes[index][0], 1.0, 1.0) != [layer]:
             raise ValueError(
-                f"layer {index} ({module}, {layer.out} channels) cannot be said in a model file: "
+                f"layer {index}, {module} {args}, cannot be said in a model file: "
                 "its channels are rounded to a multiple of 8"
             )
         lines.append(f"  - [{repeat}, {module}, {_yaml(args)}]")

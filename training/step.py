@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 
 import torch
 from timm.utils import dispatch_clip_grad
@@ -19,6 +20,18 @@ from training.state import TrainingState
 
 #: From the network and the batch to a scalar. One that is a module is trained along with the network.
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+class SummedLoss(ABC):
+    """A loss that is a sum of terms, each of which keeps its own activations for the backward pass."""
+
+    @abstractmethod
+    def terms(self, model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
+        """One scalar after the other; the backward pass of each comes before the next is computed."""
+
+    def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Their sum."""
+        return torch.stack(list(self.terms(model, batch))).sum()
 
 
 def train_step(
@@ -48,11 +61,17 @@ def train_step(
     """
     state.scheduler.step_update(update)
     dtype, device = forward_dtype(recipe.precision, batch.images.device), batch.images.device.type
-    with torch.autocast(device, dtype, enabled=dtype != torch.float32):
-        value = loss(state.forward, batch) * batch.share
     state.optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    mean = value.detach()
+    mean = torch.zeros((), device=batch.images.device)
+    terms = loss.terms if isinstance(loss, SummedLoss) else _only(loss)
+    computed = terms(state.forward, batch)
+    while True:
+        with torch.autocast(device, dtype, enabled=dtype != torch.float32):
+            if (term := next(computed, None)) is None:
+                break
+            value = term * batch.share
+        value.backward()
+        mean += value.detach()
     gradients = [weight.grad for weight in state.trained if weight.grad is not None]
     processes.sum_([mean, *gradients])
     norm = get_total_norm(gradients)
@@ -66,3 +85,8 @@ def train_step(
         if not math.isfinite(size):
             raise DivergedError(f"the {what} became {size}")
     return number
+
+
+def _only(loss: Loss) -> Callable[[nn.Module, Batch], Iterator[torch.Tensor]]:
+    """A loss as a sum of one term."""
+    return lambda model, batch: iter([loss(model, batch)])
