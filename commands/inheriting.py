@@ -42,6 +42,11 @@ def with_evaluator(config: SearchConfig, kind: type[SearchSpace]) -> SearchConfi
             )
         if config.fidelity != "full":
             raise UserError(f"--fidelity {config.fidelity} needs --evaluator train: {evaluator} is short")
+        if config.confirm and not config.train.epochs:
+            raise UserError(
+                f"--confirm {config.confirm} would learn nothing: without training a network gets the "
+                "same F1 every time; leave it out"
+            )
     return config.model_copy(update={"evaluator": evaluator})
 
 

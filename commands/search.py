@@ -25,6 +25,7 @@ from commands.report import leave_report
 from commands.search_report import check_timed, report, timing
 from commands.teaching import check_balance, teach
 from deploy.latency_cache import measure_architecture
+from deploy.latency_guess import GuessingProbe
 from distill.objective import Objective
 from distill.run import Taught, versions
 from nas.architecture import Architecture
@@ -222,8 +223,12 @@ def _strategy(
     seed: int,
     data: ImageSet,
 ) -> Strategy:
+    classes = data.num_classes
+    most = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
     probes: Mapping[str, Callable[[Architecture], float]] = {
-        "latency_ms": lambda a: measure_architecture(a, data.num_classes).median_ms
+        "latency_ms": GuessingProbe(
+            lambda a: measure_architecture(a, classes).median_ms, min(most, default=None), classes
+        )
     }
     known = options_of(kind)
     for name in config.options:

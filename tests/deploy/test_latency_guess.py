@@ -1,0 +1,60 @@
+"""Guesses of latency: exact where time is made of the features, and never for what is within reach."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deploy.latency_guess import LEAST, GuessingProbe, features_of, fitted
+from nas.architecture import Architecture, classifier
+from nas.layers import Conv, InvertedResidualv3
+from nas.spaces.mobilenet import MobileNet
+
+RATES = np.array([0.1, 0.02, 0.03, 0.2])  # milliseconds
+
+
+@pytest.fixture
+def networks() -> list[Architecture]:
+    space, rng = MobileNet((64, 96)), np.random.default_rng(0)
+    return [space.decode(space.sample(rng)) for _ in range(80)]
+
+
+def latency(network: Architecture) -> float:
+    return float(features_of(network, 6) @ RATES)
+
+
+def test_features_by_hand():
+    network = classifier(8, (Conv(4, 3, 2), InvertedResidualv3(3, 6, 8, False, False, 1)))
+    hidden = 24
+    moved = 3 * 64 + 4 * 16 + (4 * 16 + 8 * 16 + hidden * 32) + (8 * 16 + 8) + (8 + 8) + (8 + 1)
+    assert features_of(network, 6)[[0, 1, 3]].tolist() == pytest.approx([1, 5, moved / 1e6])
+
+
+def test_rates_are_found(networks):
+    features = np.array([features_of(network, 6) for network in networks])
+    assert fitted(features, features @ RATES) == pytest.approx(RATES)
+
+
+def test_only_what_is_far_beyond_the_limit_is_guessed(networks):
+    limit = float(np.median([latency(network) for network in networks]))
+    measured = []
+
+    def measure(network: Architecture) -> float:
+        measured.append(network)
+        return latency(network)
+
+    probe = GuessingProbe(measure, limit, 6)
+    for turn, network in enumerate(networks):
+        known = len(measured)
+        assert probe(network) == pytest.approx(latency(network))
+        far = latency(network) > 1.5 * limit
+        assert (len(measured) == known) == (far and turn >= LEAST)
+    assert LEAST < len(measured) < len(networks)
+
+
+def test_without_a_limit_everything_is_measured(networks):
+    measured = []
+    probe = GuessingProbe(lambda network: measured.append(network) or latency(network), None, 6)
+    for network in networks:
+        probe(network)
+    assert measured == networks
