@@ -17,6 +17,7 @@ from nas.architecture import Architecture
 from nas.config import AugmentConfig, LossConfig, TrainConfig
 from nas.errors import UserError
 from nas.files import write_bytes, write_text
+from nas.networks.inherit import Orders
 from nas.spaces.elastic import Elastic
 from training.batches import Batches, augmentation_of
 from training.device import pick_device
@@ -28,7 +29,8 @@ from training.images import ImageSet
 from training.preprocess import Normalization
 
 FOLDER = "supernet"
-_WEIGHTS, _BASE, _RECORD, _CHECKPOINT = "weights.safetensors", "base.yaml", "record.json", "checkpoint.pt"
+_WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"
+_CHECKPOINT, _ORDERS = "checkpoint.pt", "orders.safetensors"  # while it is being made
 _ORDER = "order."  # before the name of a group, among the tensors
 
 
@@ -67,6 +69,7 @@ def adapt(
     identity = _identity(space, start, taught, data, recipe, loss, augment, seed)
     if (folder / _WEIGHTS).exists():
         return load_supernet(folder, identity)
+    orders = _first_orders(start, folder)
     loss = loss.model_copy(update={"features": None})
     teacher = taught.teacher.members[0]
     batches = Batches(
@@ -87,7 +90,7 @@ def adapt(
         fitted = fit(
             model,
             batches,
-            Sandwich(space, start.orders, Objective(loss), start.classes),
+            Sandwich(space, orders, Objective(loss), start.classes),
             recipe,
             checkpoint=folder / _CHECKPOINT,
             identity=identity,
@@ -98,7 +101,7 @@ def adapt(
     except DivergedError as error:
         raise UserError(f"adapting the supernet stopped: {error}; lower supernet.learning_rate") from None
     weights = {name: value.detach().to("cpu") for name, value in fitted.model.state_dict().items()}
-    supernet = Inheritance(start.base, weights, start.orders, start.normalization, start.classes)
+    supernet = Inheritance(start.base, weights, orders, start.normalization, start.classes)
     _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
 
@@ -160,7 +163,23 @@ def _save(supernet: Inheritance, folder: Path, record: dict[str, Any]) -> None:
         write_text(folder / _BASE, supernet.base.to_text(num_classes=supernet.classes))
         write_text(folder / _RECORD, json_text({**record, **found, **normalization}))
         write_bytes(folder / _WEIGHTS, content)
-        (folder / _CHECKPOINT).unlink(missing_ok=True)
+        for name in (_CHECKPOINT, _ORDERS):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _first_orders(start: Inheritance, folder: Path) -> Orders:
+    """The orders that an interrupted training began with, else those of ``start``, which are kept.
+
+    Rounding decides between channels that matter alike, and differs with the number of threads.
+    """
+    from safetensors.torch import load, save
+
+    path = folder / _ORDERS
+    if (folder / _CHECKPOINT).exists() and path.exists():
+        return load(path.read_bytes())
+    with disk_errors(folder):
+        write_bytes(path, save(dict(start.orders)))
+    return start.orders
 
 
 def _identity(
@@ -175,5 +194,5 @@ def _identity(
 ) -> str:
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
     settings = [config.model_dump(mode="json") for config in (recipe, loss, augment)]
-    content = [decisions, start.digest, taught.teacher.digest, data.digest, settings, seed]
+    content = [decisions, start.base.key, taught.teacher.digest, data.digest, settings, seed]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
