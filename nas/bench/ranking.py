@@ -43,7 +43,8 @@ def tau(scores: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> Ta
     rng = np.random.default_rng(seed)
     drawn = (rng.integers(len(a), size=len(a)) for _ in range(_RESAMPLES))
     resampled = np.array([kendalltau(a[at], b[at]).statistic for at in drawn])
-    low, high = np.nanquantile(resampled, (0.05, 0.95))
+    ranked = resampled[~np.isnan(resampled)]
+    low, high = np.quantile(ranked, (0.05, 0.95)) if len(ranked) else (np.nan, np.nan)
     return Tau(float(kendalltau(a, b).statistic), float(low), float(high), len(a))
 
 

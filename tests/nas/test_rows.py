@@ -220,7 +220,7 @@ def test_every_row_builds_and_costs_what_torch_counts(tmp_path: Path) -> None:
 
 
 MALFORMED = [
-    ("[1, Konv, [16, 3]]", "unknown module 'Konv'; known: AvgPool, Bottleneck, Conv, DWConv"),
+    ("[1, Konv, [16, 3]]", "unknown module 'Konv'; known: AvgPool, Bottleneck, Conv, ConvBn, DWConv"),
     ("[1, [Conv], [16, 3]]", "unknown module ['Conv']"),
     ("[1, Conv]", "expected [repeat, module, [args]]"),
     ("[1, Conv, 16]", "expected [repeat, module, [args]]"),
