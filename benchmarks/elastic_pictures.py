@@ -10,7 +10,7 @@ RUN is that of ``search --space elastic``; each FILE.jsonl is one of ``benchmark
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,15 @@ from pathlib import Path
 
 from distillation import finished
 
-from commands.runs import read_summary
+from commands.runs import CONFIG, read_summary
+from deploy.latency import measure_module
+from distill.supernet import FOLDER, load_supernet
+from nas.config import SearchConfig
+from nas.cost import cost
 from nas.files import write_text
+from nas.settings import read_config
+from teachers.finetune import prepare_teacher
+from training.images import open_images, options_of
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 400, 60, 52, 30
 _COLOURS = {
@@ -56,7 +63,17 @@ def main() -> None:
     for point in points:
         if not front or point[1] > front[-1][1]:
             front.append(point)
-    series = [Series("judged by the supernet", points), Series("front", front, joined=True)]
+    config = read_config(SearchConfig, given.run / CONFIG)
+    data = open_images(config.data.spec, options_of(config.data))
+    if config.teacher is None:
+        raise SystemExit(f"{given.run} has no teacher")
+    judge = prepare_teacher(config.teacher, data, config.augment)
+    latency = measure_module(judge.model, judge.resolution).median_ms
+    series = [
+        Series("judged by the supernet", points),
+        Series("front", front, joined=True),
+        Series("teacher", [(latency, judge.val.f1, 0.0)]),
+    ]
     svg = scatter(series, "latency, ms (ONNX Runtime, 1 thread)", "validation macro-F1")
     write_text(given.docs / "supernet.svg", svg)
     rows = [row for path in given.students for row in finished(path)]
@@ -78,9 +95,10 @@ def main() -> None:
         )
         for name, label in _ARMS.items()
     ]
-    record = json.loads((given.run / "student" / "metrics.json").read_text(encoding="utf-8"))
-    teacher = record["teacher"]
-    students.append(Series("teacher", [(teacher["macs"] / 1e6, teacher["f1"], 0.0)]))
+    whole = load_supernet(given.run / FOLDER)
+    macs = cost(whole.base, whole.classes).macs / 1e6
+    scores = {row["teacher_f1"] for row in rows} - {None}
+    students.append(Series("teacher", [(macs, score, 0.0) for score in scores]))
     svg = scatter([each for each in students if each.points], "multiply-adds, millions", "test macro-F1")
     write_text(given.docs / "inheritance.svg", svg)
 
@@ -100,15 +118,15 @@ def scatter(series: Sequence[Series], x_title: str, y_title: str) -> str:
         'font-family="sans-serif" font-size="13" fill="#111827">',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
     ]
-    for step in range(6):
-        x, y = right * step / 5, low + (high - low) * step / 5
-        (px, _), (_, py) = at(x, low), at(0, y)
-        floor = _HEIGHT - _BOTTOM
+    for y in ticks(low, high):
+        py = at(0, y)[1]
         parts.append(
             f'<line x1="{_LEFT}" x2="{_WIDTH - 20}" y1="{py:.1f}" y2="{py:.1f}" stroke="#e5e7eb"/>'
         )
         parts.append(f'<text x="{_LEFT - 8}" y="{py + 4:.1f}" text-anchor="end">{y:.2f}</text>')
-        parts.append(f'<text x="{px:.1f}" y="{floor + 18}" text-anchor="middle">{x:.3g}</text>')
+    for x in ticks(0, right):
+        px = at(x, low)[0]
+        parts.append(f'<text x="{px:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{x:g}</text>')
     middle = _LEFT + plot_width / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 12}" text-anchor="middle">{x_title}</text>')
     parts.append(f'<text x="{_LEFT - 44}" y="18">{y_title}</text>')
@@ -132,6 +150,13 @@ def scatter(series: Sequence[Series], x_title: str, y_title: str) -> str:
         parts.append(f'<circle cx="{_LEFT}" cy="{legend}" r="5" fill="{colour}"/>')
         parts.append(f'<text x="{_LEFT + 12}" y="{legend + 4}">{each.name}</text>')
     return "\n".join([*parts, "</svg>", ""])
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Four to ten round numbers between two."""
+    power = 10 ** math.floor(math.log10((high - low) / 4))
+    step = max(power * each for each in (1, 2, 5) if power * each <= (high - low) / 4)
+    return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 if __name__ == "__main__":
