@@ -70,7 +70,7 @@ Batch = Annotated[
 Rate = Annotated[
     float | None,
     Option(
-        help="Peak learning rate. (default: 0.006; with inherited weights 0.002)",
+        help="Peak learning rate; of inherited weights 0.002 where nothing is given. (default: 0.006)",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -89,4 +89,8 @@ def train_step(
 
 def _only(loss: Loss) -> Callable[[nn.Module, Batch], Iterator[torch.Tensor]]:
     """A loss as a sum of one term."""
-    return lambda model, batch: iter([loss(model, batch)])
+
+    def terms(model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
+        yield loss(model, batch)
+
+    return terms

@@ -108,5 +108,5 @@ def test_what_cannot_be_loaded(
 
 
 def test_unknown_spaces_list_the_known() -> None:
-    with pytest.raises(UserError, match="mobilenet, macro, stages7, toy"):
+    with pytest.raises(UserError, match="mobilenet, macro, stages7, elastic, toy"):
         nas.spaces.load("resnet")

@@ -11,7 +11,7 @@ import torch
 
 from nas.config import BalanceConfig, DataConfig, ScoreConfig, SearchConfig, TrainConfig
 from nas.cost import cost
-from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory, train
+from nas.evaluators import TrainEvaluator, TrainEvaluatorFactory, measured
 from nas.objectives import METRICS, TIMED
 from nas.score import score
 from nas.search import EvaluationError
@@ -55,8 +55,8 @@ def test_all_images_are_timed_only_where_a_goal_or_limit_says_so(
     some_digits, proposal, wish, monkeypatch
 ):
     timed = []
-    real = train.total_seconds
-    monkeypatch.setattr(train, "total_seconds", lambda *a, **k: timed.append(a[2]) or real(*a, **k))
+    real = measured.total_seconds
+    monkeypatch.setattr(measured, "total_seconds", lambda *a, **k: timed.append(a[2]) or real(*a, **k))
     config = CONFIG.model_copy(
         update={"score": ScoreConfig(f1=0.3, time=2), "train": TrainConfig(epochs=1), **wish}
     )
