@@ -25,8 +25,8 @@ def recalibrate(
 ) -> nn.Module:
     """Replace the running mean and variance of every batch norm by those of training images, in place.
 
-    They are plain averages over batches of images as they are stored (Yu & Huang 2019, "Universally
-    slimmable networks", section 3.2). Weights do not change.
+    They are plain averages over batches of random images as they are stored (Yu & Huang 2019,
+    "Universally slimmable networks", section 3.2). Weights do not change.
 
     Args:
         model: any network; returned in its own mode.
@@ -45,8 +45,8 @@ def recalibrate(
         norm.momentum = None  # the mean over all batches
     model.train()
     with torch.inference_mode():
-        for part in np.array_split(np.sort(chosen), max(1, round(len(chosen) / _BATCH))):
-            model(prepare(stored(data, part, device), resolution, normalization))
+        for part in np.array_split(chosen, max(1, round(len(chosen) / _BATCH))):  # all classes in each
+            model(prepare(stored(data, np.sort(part), device), resolution, normalization))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return model.train(mode)

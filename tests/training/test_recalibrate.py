@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,19 +16,20 @@ def test_statistics_are_means_over_batches(some_digits):
     model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
     kept = model[0].weight.clone()
     recalibrate(model, some_digits, resolution=32, normalization=IMAGENET, images=120)
-    train = some_digits.splits["train"]
+    order = np.random.default_rng(0).permutation(some_digits.splits["train"])
     assert model[1].momentum == 0.1 and not model.training
     assert torch.equal(model[0].weight, kept)
     recalibrate(model, some_digits, resolution=32, normalization=IMAGENET)  # all 200, in two batches
     with torch.no_grad():
         parts = [
             model[0](prepare(stored(some_digits, part, torch.device("cpu")), 32, IMAGENET))
-            for part in (train[:100], train[100:])
+            for part in (order[:100], order[100:])
         ]
     means = torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0)
     variances = torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0)
-    torch.testing.assert_close(model[1].running_mean, means)
-    torch.testing.assert_close(model[1].running_var, variances)
+    rounding = {"rtol": 1e-3, "atol": 1e-3}  # of 90,000 numbers that batch norm sums in float32
+    torch.testing.assert_close(model[1].running_mean, means, **rounding)
+    torch.testing.assert_close(model[1].running_var, variances, **rounding)
 
 
 def test_what_the_statistics_were_before_does_not_matter(some_digits, tiny):
