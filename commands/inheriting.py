@@ -82,14 +82,12 @@ def whole_network(
     """
     if config.evaluator == "train" or taught is None or not isinstance(space, Elastic):
         return None
-    teacher = from_teacher(taught.teacher, data)
     if config.evaluator == "inherit":
-        return teacher
+        return from_teacher(taught.teacher, data)
     recipe = supernet_recipe(config, len(data.splits["train"]))
     with TrainingDisplay("adapting the supernet") as display:
         supernet = adapt(
-            Elastic(space.resolutions, base=teacher.base),
-            teacher,
+            space,
             taught,
             data,
             recipe,
@@ -100,7 +98,7 @@ def whole_network(
             warn=warn,
             report=display,
         )
-    say(f"supernet of {teacher.base.base} in {out / FOLDER}")
+    say(f"supernet of {supernet.base.base} in {out / FOLDER}")
     return supernet
 
 

@@ -38,9 +38,9 @@ from nas.config import BalanceConfig, StudentConfig
 from nas.errors import UserError
 from nas.layers import CLASSIFIERS
 from nas.store import locked
+from training import length
 from training.bundle import WEIGHTS
 from training.images import ImageSet
-from training.length import INHERITED, settled
 from training.optimizer import make_optimizer
 from training.processes import Processes, current
 
@@ -78,8 +78,8 @@ def run_student(
             f"the model file's last layer is for {chosen.classes} classes; "
             f"here it gets the {data.num_classes} of the data"
         )
-    usual = {"usual": INHERITED} if inherits(chosen, config) else {}
-    config = settled(config, len(data.splits["train"]), **usual)
+    usual = length.INHERITED if inherits(chosen, config) else length.STUDENT
+    config = length.settled(config, len(data.splits["train"]), usual)
     train = config.train
     work = out / (STUDENT if seeds == 1 else SEEDS)
     with interruptible(*_resumed(sys.argv)), contextlib.ExitStack() as held:

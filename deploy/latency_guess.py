@@ -40,19 +40,22 @@ class GuessingProbe:
         self._measure, self._limit, self._num_classes = measure, limit, num_classes
         self._features: list[Floats] = []
         self._measured: list[float] = []
+        self._rates: Floats | None = None  # once there are enough
 
     def __call__(self, architecture: Architecture) -> float:
         """Milliseconds; a guess only where it is beyond the limit by half."""
         if self._limit is None:
             return self._measure(architecture)
         features = features_of(architecture, self._num_classes)
-        if len(self._measured) >= LEAST:
-            guess = float(features @ fitted(np.array(self._features), np.array(self._measured)))
+        if self._rates is not None:
+            guess = float(features @ self._rates)
             if guess > _MARGIN * self._limit:
                 return guess
         measured = self._measure(architecture)
         self._features = [*self._features, features][-_MOST:]
         self._measured = [*self._measured, measured][-_MOST:]
+        if len(self._measured) >= LEAST:
+            self._rates = fitted(np.array(self._features), np.array(self._measured))
         return measured
 
 

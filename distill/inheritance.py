@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from nas.architecture import Architecture
@@ -21,7 +22,7 @@ from nas.networks.inherit import Orders, cut
 from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
 from training.images import ImageSet
-from training.preprocess import Normalization, prepare
+from training.preprocess import IMAGENET, Normalization, prepare
 from training.views import stored
 
 _BATCHES, _BATCH = 8, 64  # that show which channels matter
@@ -86,13 +87,40 @@ def from_teacher(
         UserError: several teachers, or one that is no base for the elastic space.
     """
     teacher = only(teachers)
-    base = base_of(teacher)
-    weights = {name: value.detach().to("cpu") for name, value in teacher.model.state_dict().items()}
-    if importance == "taylor":
-        orders = by_taylor(weights, _gradients(teacher, data), base)
-    else:
-        orders = by_magnitude(weights, base)
+    base, weights = base_of(teacher), weights_of(teacher.model)
+    orders = orders_of(teacher, data, importance)
     return Inheritance(base, weights, orders, teacher.normalization, data.num_classes)
+
+
+def orders_of(
+    teacher: Teacher, data: ImageSet, importance: Literal["taylor", "magnitude"] = "taylor"
+) -> Orders:
+    """The channels of a teacher, the most important first; see :func:`from_teacher`."""
+    base, weights = base_of(teacher), weights_of(teacher.model)
+    if importance == "taylor":
+        return by_taylor(weights, _gradients(teacher, data), base)
+    return by_magnitude(weights, base)
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and statistics by name, on the CPU."""
+    return {name: value.detach().to("cpu") for name, value in model.state_dict().items()}
+
+
+def first_network(
+    architecture: Architecture, num_classes: int, inheritance: Inheritance | None
+) -> Network:
+    """The network that a training starts from; ``None`` draws its weights from torch's generator.
+
+    Raises:
+        UserError: it was not cut out of what it should inherit from.
+    """
+    return build(architecture, num_classes) if inheritance is None else inheritance.network(architecture)
+
+
+def normalization_of(inheritance: Inheritance | None) -> Normalization:
+    """Of the input of such a network."""
+    return IMAGENET if inheritance is None else inheritance.normalization
 
 
 def _gradients(teacher: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]]:

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 
-from distill.inheritance import Inheritance
+from distill.inheritance import Inheritance, first_network, normalization_of
 from distill.objective import objective
 from nas.architecture import Architecture
 from nas.config import StudentConfig
 from nas.cost import cost
 from nas.errors import UserError
-from nas.networks import build
 from teachers.ensemble import Teachers
 from training.balance import log_priors, loss_offsets, subtract_from_bias, tune_tau
 from training.batches import Batches, Outputs, augmentation_of
@@ -33,7 +32,7 @@ from training.fit import Fitted, Progress, fit
 from training.images import ImageSet
 from training.metrics import Metrics
 from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
-from training.preprocess import IMAGENET, Normalization
+from training.preprocess import Normalization
 from training.processes import ALONE, Processes
 
 CHECKPOINT = "checkpoint.pt"
@@ -98,14 +97,11 @@ def train_student(
     """
     identity = training_identity(architecture, data, config, taught, inheritance)
     torch.manual_seed(config.seed)
-    if inheritance is None:
-        network, normalization = build(architecture, data.num_classes), IMAGENET
-    else:
-        network, normalization = inheritance.network(architecture), inheritance.normalization
+    network = first_network(architecture, data.num_classes, inheritance)
     batches = Batches(
         data=data,
         resolution=architecture.resolution,
-        normalization=normalization,
+        normalization=normalization_of(inheritance),
         augmentation=augmentation_of(config.augment, data),
         batch_size=config.train.batch_size,
         views=config.train.walked,
@@ -131,9 +127,7 @@ def train_student(
     except DivergedError as error:
         raise UserError(f"training stopped: {error}; lower train.learning_rate") from None
     return processes.on_main(
-        lambda: _finish(
-            fitted, architecture, data, config, out, taught, identity, latency, normalization, inheritance
-        )
+        lambda: _finish(fitted, architecture, data, config, out, taught, identity, latency, inheritance)
     )
 
 
@@ -146,11 +140,11 @@ def _finish(
     taught: Taught | None,
     identity: str,
     latency: Callable[[torch.nn.Module], Mapping[str, Any]],
-    normalization: Normalization,
     inheritance: Inheritance | None,
 ) -> dict[str, Any]:
     """Measure the trained student and write its bundle; returns the content of ``metrics.json``."""
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
+    normalization = normalization_of(inheritance)
     sees: dict[str, Any] = {"resolution": architecture.resolution, "normalization": normalization}
     if config.balance.mode == "post-hoc":
         tau = _adjust(model, data, config.balance.tau, sees)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distill.inheritance import Inheritance
+from distill.inheritance import Inheritance, base_of, only, orders_of, weights_of
 from distill.objective import Objective
 from distill.run import Taught
 from distill.sandwich import Sandwich
@@ -19,6 +19,7 @@ from nas.errors import UserError
 from nas.files import write_bytes, write_text
 from nas.networks.inherit import Orders
 from nas.spaces.elastic import Elastic
+from teachers.finetune import Teacher
 from training.batches import Batches, augmentation_of
 from training.device import pick_device
 from training.disk import disk_errors
@@ -36,7 +37,6 @@ _ORDER = "order."  # before the name of a group, among the tensors
 
 def adapt(
     space: Elastic,
-    start: Inheritance,
     taught: Taught,
     data: ImageSet,
     recipe: TrainConfig,
@@ -52,8 +52,7 @@ def adapt(
 
     Args:
         space: whose sub-networks are to work.
-        start: the teacher's weights and the order in which channels are kept.
-        taught: the teacher, with its outputs for the recipe's views.
+        taught: the teacher whose weights it begins with, and its outputs for the recipe's views.
         data: the images.
         recipe: of the training; decided.
         loss: of every sub-network; its features are not used, since sub-networks have others.
@@ -64,18 +63,21 @@ def adapt(
         report: hears of every step.
 
     Raises:
-        UserError: a supernet of other settings is there; the training diverged twice.
+        UserError: a supernet of other settings is there; several teachers; the training diverged twice.
     """
-    identity = _identity(space, start, taught, data, recipe, loss, augment, seed)
+    teacher = only(taught.teacher)
+    base = base_of(teacher)
+    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
+    settings = [config.model_dump(mode="json") for config in (recipe, loss, augment)]
+    content = [decisions, base.key, teacher.digest, data.digest, settings, seed]
+    identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if (folder / _WEIGHTS).exists():
         return load_supernet(folder, identity)
-    orders = _first_orders(start, folder)
-    loss = loss.model_copy(update={"features": None})
-    teacher = taught.teacher.members[0]
+    orders = _first_orders(teacher, data, folder)
     batches = Batches(
         data=data,
-        resolution=start.base.resolution,
-        normalization=start.normalization,
+        resolution=teacher.resolution,
+        normalization=teacher.normalization,
         augmentation=augmentation_of(augment, data),
         batch_size=recipe.batch_size,
         views=recipe.views,
@@ -83,14 +85,12 @@ def adapt(
         outputs=taught.outputs,
         device=pick_device(),
     )
-    model = copy.deepcopy(teacher.model)
-    model.load_state_dict(dict(start.weights))
-    model.requires_grad_(True)
+    logits_alone = Objective(loss.model_copy(update={"features": None}))
     try:
         fitted = fit(
-            model,
+            copy.deepcopy(teacher.model).requires_grad_(True),
             batches,
-            Sandwich(space, orders, Objective(loss), start.classes),
+            Sandwich(space, orders, logits_alone, data.num_classes),
             recipe,
             checkpoint=folder / _CHECKPOINT,
             identity=identity,
@@ -100,8 +100,8 @@ def adapt(
         )
     except DivergedError as error:
         raise UserError(f"adapting the supernet stopped: {error}; lower supernet.learning_rate") from None
-    weights = {name: value.detach().to("cpu") for name, value in fitted.model.state_dict().items()}
-    supernet = Inheritance(start.base, weights, orders, start.normalization, start.classes)
+    weights = weights_of(fitted.model)
+    supernet = Inheritance(base, weights, orders, teacher.normalization, data.num_classes)
     _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
 
@@ -167,8 +167,8 @@ def _save(supernet: Inheritance, folder: Path, record: dict[str, Any]) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _first_orders(start: Inheritance, folder: Path) -> Orders:
-    """The orders that an interrupted training began with, else those of ``start``, which are kept.
+def _first_orders(teacher: Teacher, data: ImageSet, folder: Path) -> Orders:
+    """The orders that an interrupted training began with, else the teacher's, which are kept.
 
     Rounding decides between channels that matter alike, and differs with the number of threads.
     """
@@ -177,22 +177,7 @@ def _first_orders(start: Inheritance, folder: Path) -> Orders:
     path = folder / _ORDERS
     if (folder / _CHECKPOINT).exists() and path.exists():
         return load(path.read_bytes())
+    orders = orders_of(teacher, data)
     with disk_errors(folder):
-        write_bytes(path, save(dict(start.orders)))
-    return start.orders
-
-
-def _identity(
-    space: Elastic,
-    start: Inheritance,
-    taught: Taught,
-    data: ImageSet,
-    recipe: TrainConfig,
-    loss: LossConfig,
-    augment: AugmentConfig,
-    seed: int,
-) -> str:
-    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
-    settings = [config.model_dump(mode="json") for config in (recipe, loss, augment)]
-    content = [decisions, start.base.key, taught.teacher.digest, data.digest, settings, seed]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        write_bytes(path, save(dict(orders)))
+    return orders

@@ -202,7 +202,7 @@ def _run_epoch(
         "seconds": time.perf_counter() - started,
         "images_per_second": rate,
     }
-    state.finish_epoch(val, record, keep=keep_last)
+    state.finish_epoch(val, record, keep_last=keep_last)
 
 
 def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: float) -> Metrics:

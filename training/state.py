@@ -66,13 +66,13 @@ class TrainingState:
         """The network that is validated and kept."""
         return self.model if self.average is None else self.average.module
 
-    def finish_epoch(self, val: Metrics, record: dict[str, float], *, keep: bool = False) -> None:
+    def finish_epoch(self, val: Metrics, record: dict[str, float], *, keep_last: bool = False) -> None:
         """Keep the weights if no earlier epoch validated better; of equals, the later one.
 
-        ``keep``: in any case.
+        ``keep_last``: in any case.
         """
         self.history.append(record)
-        if keep or val.f1 >= self.best_val.f1:
+        if keep_last or val.f1 >= self.best_val.f1:
             self.best_epoch, self.best_val = len(self.history), val
             self.best_weights = copy.deepcopy(self.averaged.state_dict())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -51,8 +51,14 @@ class InheritEvaluator:
             EvaluationError: a training diverged.
         """
         if self.config.train.epochs:
-            trainer = TrainEvaluator(self.data, self.config, self.outputs, None, self.report)
-            return replace(trainer, inheritance=self.inheritance)(proposal)
+            trainer = TrainEvaluator(
+                self.data,
+                self.config,
+                self.outputs,
+                report=self.report,
+                inheritance=self.inheritance,
+            )
+            return trainer(proposal)
         started = time.perf_counter()
         architecture, whole = proposal.architecture, self.inheritance
         sees: dict[str, Any] = {

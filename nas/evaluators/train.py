@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from distill.inheritance import Inheritance
+from distill.inheritance import Inheritance, first_network, normalization_of
 from distill.objective import objective
 from nas.config import SearchConfig
 from nas.evaluators.checkpoints import Checkpoints, identity_of
 from nas.evaluators.measured import measured
-from nas.networks import build
 from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.balance import loss_offsets
@@ -21,7 +20,6 @@ from training.device import pick_device
 from training.divergence import DivergedError
 from training.fit import Fitted, Progress, fit
 from training.images import ImageSet, open_images, options_of
-from training.preprocess import IMAGENET, Normalization
 from training.schedule import by_recipe, flat
 
 
@@ -54,17 +52,13 @@ class TrainEvaluator:
             EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
         """
         fitted = self.trained(proposal)
-        found = measured(proposal, self.data, self.config, fitted.model, fitted.val, self.normalization)
+        sees = normalization_of(self.inheritance)
+        found = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
         return {
             **found,
             "train_seconds": fitted.seconds,
             "images_per_second": fitted.history[-1]["images_per_second"],
         }
-
-    @property
-    def normalization(self) -> Normalization:
-        """Of the networks' input."""
-        return IMAGENET if self.inheritance is None else self.inheritance.normalization
 
     def trained(self, proposal: Proposal) -> Fitted:
         """The training itself.
@@ -76,14 +70,11 @@ class TrainEvaluator:
         if proposal.epochs is not None:
             train = train.model_copy(update={"epochs": proposal.epochs})
         torch.manual_seed(proposal.seed)
-        if self.inheritance is None:
-            network = build(proposal.architecture, self.data.num_classes)
-        else:
-            network = self.inheritance.network(proposal.architecture)
+        network = first_network(proposal.architecture, self.data.num_classes, self.inheritance)
         batches = Batches(
             data=self.data,
             resolution=proposal.architecture.resolution,
-            normalization=self.normalization,
+            normalization=normalization_of(self.inheritance),
             augmentation=augmentation_of(self.config.augment, self.data),
             batch_size=train.batch_size,
             views=train.walked,

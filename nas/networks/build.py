@@ -46,8 +46,7 @@ class Network(nn.Module):
             _module(layer, shape, num_classes)
             for layer, shape in zip(architecture.layers, architecture.shapes, strict=True)
         ]
-        layers = architecture.layers
-        head = next(i for i, layer in enumerate(layers) if isinstance(layer, _HEAD))
+        layers, head = architecture.layers, _head_at(architecture)
         self.body = nn.Sequential(*modules[:head])
         self.head = nn.Sequential(*modules[head:])
         self.classifier = next(
@@ -96,6 +95,17 @@ class Network(nn.Module):
 def build(architecture: Architecture, num_classes: int) -> Network:
     """The untrained network of ``architecture``; weights come from torch's global generator."""
     return Network(architecture, num_classes)
+
+
+def names_of_layers(architecture: Architecture) -> list[str]:
+    """The module of each layer within the network, as its tensors are named."""
+    head = _head_at(architecture)
+    return [f"body.{i}" if i < head else f"head.{i - head}" for i in range(len(architecture.layers))]
+
+
+def _head_at(architecture: Architecture) -> int:
+    """The first layer that is not convolutional."""
+    return next(i for i, layer in enumerate(architecture.layers) if isinstance(layer, _HEAD))
 
 
 def skeleton(architecture: Architecture, num_classes: int) -> Network:

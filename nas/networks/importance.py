@@ -65,7 +65,7 @@ def by_taylor(weights: Weights, gradients: Sequence[Weights], base: Architecture
 
 
 def _parts(weights: Weights, base: Architecture) -> tuple[Part, ...]:
-    return parts_of(base, base, places_of(list(weights), base))
+    return parts_of(base, base, places_of(weights.keys(), base))
 
 
 def _norms(parts: Sequence[Part], tensors: tuple[str, ...]) -> list[Part]:

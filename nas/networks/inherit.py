@@ -11,18 +11,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 import torch
 
 from nas.architecture import Architecture
 from nas.layers import Dense, Linear
-from nas.networks.build import Network, skeleton
+from nas.networks.build import names_of_layers
 from nas.timm_layers import ConvBn, InvertedResidual, stages_of
 
 #: Per group its channels in the whole network, the most important first.
 Orders = Mapping[str, torch.Tensor]
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
+_TOP = {"conv_stem": ("conv_stem", "bn1"), "conv_head": ("conv_head", "bn2")}
+_WIDTHS = ("out", "hidden", "squeezed")
 _BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)")
 
 
@@ -85,8 +88,7 @@ def parts_of(architecture: Architecture, base: Architecture, places: tuple[str, 
     Raises:
         ValueError: ``architecture`` is not cut out of ``base``; says where they differ.
     """
-    network = skeleton(architecture, 2)
-    return tuple(_parts(network, architecture, origins(architecture, base), base, places))
+    return tuple(_parts(architecture, origins(architecture, base), base, places))
 
 
 def places_of(names: Collection[str], base: Architecture) -> tuple[str, ...]:
@@ -97,12 +99,11 @@ def places_of(names: Collection[str], base: Architecture) -> tuple[str, ...]:
     """
     numbers = {(int(m[1]), int(m[2])) for name in names if (m := _BLOCK.match(name))}
     blocks = [f"blocks.{stage}.{block}" for stage, block in sorted(numbers)]
-    inner = [layer for layer in base.layers if isinstance(layer, InvertedResidual | ConvBn | Dense)]
-    if len(inner) not in (len(blocks) + 1, len(blocks) + 2):
-        raise ValueError(f"{len(blocks)} blocks, but {base.base} has {len(inner) - 2}")
+    weighted = [isinstance(layer, InvertedResidual | ConvBn | Dense) for layer in base.layers]
+    if sum(weighted) != len(blocks) + 2:
+        raise ValueError(f"{len(blocks)} blocks, but {base.base} has {sum(weighted) - 2}")
     rest = iter(["conv_stem", *blocks, "conv_head"])
-    kinds = InvertedResidual | ConvBn | Dense
-    places = [next(rest) if isinstance(layer, kinds) else "" for layer in base.layers]
+    places = [next(rest) if each else "" for each in weighted]
     return (*places[:-1], "classifier")
 
 
@@ -138,12 +139,9 @@ def cut(
 def _taken(whole: torch.Tensor, part: Part, orders: Orders, size: torch.Size) -> torch.Tensor:
     """The rows, columns and central kernel positions that are kept."""
     value = whole
-    if part.rows is not None and size[0] < whole.shape[0]:
-        value = value.index_select(0, orders[part.rows][: size[0]])
-    elif part.rows is not None:
-        value = value.index_select(0, orders[part.rows])
-    if part.columns is not None:
-        value = value.index_select(1, orders[part.columns][: size[1]])
+    for axis, group in enumerate((part.rows, part.columns)):
+        if group is not None:
+            value = value.index_select(axis, orders[group][: size[axis]].to(whole.device))
     if value.ndim == 4 and len(size) == 4 and size[-1] < value.shape[-1]:
         edge = (value.shape[-1] - size[-1]) // 2
         value = value[:, :, edge : edge + size[-2], edge : edge + size[-1]]
@@ -153,7 +151,6 @@ def _taken(whole: torch.Tensor, part: Part, orders: Orders, size: torch.Size) ->
 
 
 def _parts(
-    network: Network,
     architecture: Architecture,
     origins: Sequence[int],
     base: Architecture,
@@ -161,9 +158,9 @@ def _parts(
 ) -> Iterator[Part]:
     stages, streams = stages_of(base.layers), streams_of(base)
     stage_at = {index: stage for stage, blocks in enumerate(stages) for index in blocks}
-    stream = None
+    names, stream = names_of_layers(architecture), None
     for index, layer in enumerate(architecture.layers):
-        name, place = name_of(network, index), places[origins[index]]
+        name, place = names[index], places[origins[index]]
         match layer:
             case ConvBn():
                 incoming, stream = stream, "stem" if place == "conv_stem" else place
@@ -171,7 +168,7 @@ def _parts(
                 yield from _conv_bn(name, conv, norm, stream, incoming)
             case InvertedResidual():
                 incoming, stream = stream, streams[stage_at[origins[index]]]
-                yield from _block(network, name, place, incoming, stream)
+                yield from _block(layer, f"{name}.body", place, incoming, stream)
             case Dense():
                 incoming, stream = stream, place
                 yield Part(f"{name}.0.weight", f"{place}.weight", stream, incoming)
@@ -183,9 +180,6 @@ def _parts(
                 pass
 
 
-_TOP = {"conv_stem": ("conv_stem", "bn1"), "conv_head": ("conv_head", "bn2")}
-
-
 def streams_of(architecture: Architecture) -> list[str]:
     """Per stage the group of its output channels; a first block that adds its input keeps the stem's."""
     stages = stages_of(architecture.layers)
@@ -194,35 +188,23 @@ def streams_of(architecture: Architecture) -> list[str]:
     return ["stem" if shared and not stage else f"stage{stage + 1}" for stage in range(len(stages))]
 
 
-def name_of(network: Network, index: int) -> str:
-    """Name of the module of layer ``index``."""
-    body = len(network.body)
-    return f"body.{index}" if index < body else f"head.{index - body}"
-
-
-def _block(network: Network, name: str, place: str, incoming: str | None, out: str) -> Iterator[Part]:
-    """The parts of an inverted residual; a depthwise-separable block has no expansion."""
-    names = [child for child, _ in network.get_submodule(f"{name}.body").named_children()]
-    inner = [f"{name}.body.{child}" for child in names]
-    gated = f"{place}.se"
-    expands = len(inner) - (1 if _has_gate(network, inner) else 0) == 3
-    hidden = f"{place}.hidden" if expands else incoming
-    convs, norms = ("conv_dw", "conv_pw"), ("bn1", "bn2")
-    if expands:
-        convs, norms = ("conv_dw", "conv_pwl"), ("bn2", "bn3")
-        yield from _conv_bn(inner.pop(0), f"{place}.conv_pw", f"{place}.bn1", hidden, incoming)
-    yield from _conv_bn(inner.pop(0), f"{place}.{convs[0]}", f"{place}.{norms[0]}", hidden, None)
-    if len(inner) == 2:
-        squeezed, gate = f"{place}.squeezed", inner.pop(0)
+def _block(
+    layer: InvertedResidual, name: str, place: str, incoming: str | None, out: str
+) -> Iterator[Part]:
+    """The parts of an inverted residual, whose children are numbered in the order of their use."""
+    children = (f"{name}.{number}" for number in count())
+    hidden, project, norms = incoming, "conv_pw", ("bn1", "bn2")  # depthwise-separable
+    if layer.hidden is not None:
+        hidden, project, norms = f"{place}.hidden", "conv_pwl", ("bn2", "bn3")
+        yield from _conv_bn(next(children), f"{place}.conv_pw", f"{place}.bn1", hidden, incoming)
+    yield from _conv_bn(next(children), f"{place}.conv_dw", f"{place}.{norms[0]}", hidden, None)
+    if layer.squeezed:
+        squeezed, gate, gated = f"{place}.squeezed", next(children), f"{place}.se"
         yield Part(f"{gate}.fc1.weight", f"{gated}.conv_reduce.weight", squeezed, hidden)
         yield Part(f"{gate}.fc1.bias", f"{gated}.conv_reduce.bias", squeezed)
         yield Part(f"{gate}.fc2.weight", f"{gated}.conv_expand.weight", hidden, squeezed)
         yield Part(f"{gate}.fc2.bias", f"{gated}.conv_expand.bias", hidden)
-    yield from _conv_bn(inner.pop(0), f"{place}.{convs[1]}", f"{place}.{norms[1]}", out, hidden)
-
-
-def _has_gate(network: Network, inner: Sequence[str]) -> bool:
-    return any(hasattr(network.get_submodule(name), "fc1") for name in inner)
+    yield from _conv_bn(next(children), f"{place}.{project}", f"{place}.{norms[1]}", out, hidden)
 
 
 def _conv_bn(name: str, conv: str, norm: str, rows: str | None, columns: str | None) -> Iterator[Part]:
@@ -245,6 +227,3 @@ def _check_layer(architecture: Architecture, index: int, base: Architecture, ori
             fits = value == theirs
         if not fits:
             raise ValueError(f"layer {index}: {name} is {value}, that of {base.base} is {theirs}")
-
-
-_WIDTHS = ("out", "hidden", "squeezed")

@@ -41,7 +41,11 @@ class Elastic(SearchSpace):
         self, resolutions: Sequence[int] | None = None, *, base: Architecture | None = None
     ) -> None:
         self.base = _default_base() if base is None else base
-        self._stages = stages_of(self.base.layers)
+        layers = self.base.layers
+        self._stages = stages_of(layers)
+        self._blocks = [
+            [block for i in of if isinstance(block := layers[i], InvertedResidual)] for of in self._stages
+        ]
         super().__init__(resolutions)
         self._place = {decision.name: place for place, decision in enumerate(self.decisions)}
 
@@ -50,7 +54,7 @@ class Elastic(SearchSpace):
         decisions = [Decision("resolution", self.resolutions)]
         stem, *_ = self._convs()
         decisions.append(Decision("stem.channels", _shares(_STEMS, [stem.out])))
-        blocks = self._blocks()
+        blocks = self._blocks
         apart = sum(block.hidden is not None for stage in blocks for block in stage) <= _MOST_BLOCKS
         for number, stage in enumerate(blocks, start=1):
             name = f"stage{number}"
@@ -87,7 +91,7 @@ class Elastic(SearchSpace):
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Genes of blocks that are left out are 0, and so is a kernel that changes none of those kept."""
         point = [int(choice) for choice in choices]
-        for number, stage in enumerate(self._blocks(), start=1):
+        for number, stage in enumerate(self._blocks, start=1):
             name = f"stage{number}"
             depth = self._chosen(point, f"{name}.depth", len(stage))
             for index in range(depth + 1, len(stage) + 1):
@@ -124,7 +128,7 @@ class Elastic(SearchSpace):
         return Architecture(resolution, self.base.input_channels, tuple(layers), self.base.base)
 
     def _stage(self, choices: Sequence[int], number: int, incoming: int) -> list[InvertedResidual]:
-        blocks, name = self._blocks()[number], f"stage{number + 1}"
+        blocks, name = self._blocks[number], f"stage{number + 1}"
         depth = self._chosen(choices, f"{name}.depth", len(blocks))
         kernel = self._chosen(choices, f"{name}.kernel", blocks[0].kernel)
         together = self._chosen(choices, f"{name}.expansion", 1.0)
@@ -134,7 +138,7 @@ class Elastic(SearchSpace):
         for index, block in enumerate(blocks[:depth], start=1):
             expansion = self._chosen(choices, f"{name}.block{index}.expansion", together)
             hidden = None if block.hidden is None else _kept(block.hidden, expansion)
-            whole = block.hidden or _inputs(self.base, self._stages[number][index - 1])
+            whole = block.hidden or self.base.shapes[self._stages[number][index - 1]][0]
             squeezed = round(block.squeezed * (hidden or stream) / whole)
             kept.append(
                 replace(
@@ -153,10 +157,6 @@ class Elastic(SearchSpace):
         place = self._place.get(name)
         return default if place is None else self.decisions[place].options[choices[place]]
 
-    def _blocks(self) -> list[list[InvertedResidual]]:
-        layers = self.base.layers
-        return [[b for i in of if isinstance(b := layers[i], InvertedResidual)] for of in self._stages]
-
     def _convs(self) -> list[ConvBn]:
         return [layer for layer in self.base.layers if isinstance(layer, ConvBn)]
 
@@ -173,10 +173,6 @@ def _shares(shares: Sequence[float], widths: Sequence[int]) -> tuple[float, ...]
     """The shares that keep different numbers of channels, the largest of equals."""
     found = {tuple(_kept(width, share) for width in widths): share for share in shares}
     return tuple(found.values())
-
-
-def _inputs(base: Architecture, index: int) -> int:
-    return base.shapes[index][0]
 
 
 @cache

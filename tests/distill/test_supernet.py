@@ -58,15 +58,15 @@ def space(start) -> Elastic:
     return Elastic((24, 32), base=start.base)
 
 
-def make(space, start, taught, data, folder: Path, recipe=RECIPE, **options) -> Inheritance:
+def make(space, taught, data, folder: Path, recipe=RECIPE, **options) -> Inheritance:
     options = {"warn": print, **options}
-    return adapt(space, start, taught, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
+    return adapt(space, taught, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
 
 
 @pytest.fixture(scope="module")
 def made(space, start, taught, some_digits, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "supernet"
-    make(space, start, taught, some_digits, folder)
+    make(space, taught, some_digits, folder)
     return folder
 
 
@@ -81,7 +81,7 @@ def test_it_is_kept_whole_and_made_once(made, space, start, taught, some_digits,
     assert {file.name for file in made.iterdir()} == {"weights.safetensors", "base.yaml", "record.json"}
     assert equal(find_supernet(made.parent), kept)
     monkeypatch.setattr(distill.supernet, "fit", None)  # would fail if it were called
-    assert equal(make(space, start, taught, some_digits, made), kept)
+    assert equal(make(space, taught, some_digits, made), kept)
 
 
 def test_training_changed_the_weights_but_not_the_order(made, start):
@@ -99,15 +99,15 @@ def test_interrupted_it_ends_with_the_same_weights(made, space, start, taught, s
             raise Stop
 
     with pytest.raises(Stop):
-        make(space, start, taught, some_digits, tmp_path / "supernet", report=report)
+        make(space, taught, some_digits, tmp_path / "supernet", report=report)
     assert find_supernet(tmp_path) is None
-    assert equal(make(space, start, taught, some_digits, tmp_path / "supernet"), load_supernet(made))
+    assert equal(make(space, taught, some_digits, tmp_path / "supernet"), load_supernet(made))
 
 
 def test_another_one_is_refused(made, space, start, taught, some_digits):
     other = RECIPE.model_copy(update={"learning_rate": 2e-3})
     with pytest.raises(UserError, match="adapted with another teacher, data set, space or recipe"):
-        make(space, start, taught, some_digits, made, recipe=other)
+        make(space, taught, some_digits, made, recipe=other)
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "record.json", "base.yaml"])
