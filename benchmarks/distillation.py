@@ -35,9 +35,9 @@ from commands.teaching import teach
 from distill.run import train_student
 from nas.architecture import Architecture
 from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
-from nas.files import write_text
 from nas.settings import merged
 from nas.spaces.mobilenet import MobileNet
+from training.files import read_lines, write_lines
 from training.images import ImageSet, open_images, options_of
 from training.length import settled
 
@@ -87,7 +87,7 @@ def main() -> None:
         )
         for name, config in arms.items()
     }
-    rows, keys = finished(given.out), {}
+    rows, keys = read_lines(given.out), {}
     for seed in range(given.seeds):
         for name, config in arms.items():
             config = config.model_copy(update={"seed": seed})
@@ -103,7 +103,7 @@ def main() -> None:
             )
             found = {"name": data.name, "long_tail": given.long_tail, **shaped, **results(metrics)}
             rows.append({"key": key, "arm": name, "seed": seed, **found})
-            write_text(given.out, "".join(json.dumps(row) + "\n" for row in rows))
+            write_lines(given.out, rows)
             print(name, seed, f"{metrics['test']['f1']:.4f}", flush=True)
     mine = [{**row, "arm": keys[row["key"]]} for row in rows if row["key"] in keys]
     print(f"\n{table(mine, list(arms))}")
@@ -152,13 +152,6 @@ def network(model: Path | None, point: str, resolution: int) -> Architecture:
     if model is not None:
         return Architecture.from_yaml(model)
     return MobileNet((resolution,)).decode([int(choice) for choice in point.split()])
-
-
-def finished(path: Path) -> list[dict[str, Any]]:
-    """The lines of earlier runs."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def results(metrics: Mapping[str, Any]) -> dict[str, Any]:

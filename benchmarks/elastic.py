@@ -19,14 +19,13 @@ paired differences from the first arm; latencies are measured in turns at the en
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
 import timm
 import torch
-from distillation import finished, results, table
+from distillation import results, table
 from torch import nn
 
 from commands.picking import find_student
@@ -38,11 +37,11 @@ from distill.supernet import find_supernet
 from nas.architecture import Architecture
 from nas.config import INHERITED_RATE, StudentConfig, TrainConfig
 from nas.cost import cost
-from nas.files import write_text
 from nas.layers import make_divisible
 from nas.networks import build
 from nas.networks.describe import describe
 from nas.timm_layers import InvertedResidual, stages_of
+from training.files import read_lines, write_lines
 from training.images import open_images, options_of
 from training.length import settled
 
@@ -89,7 +88,7 @@ def main() -> None:
         "scratch": (found, long, taught[2 * given.epochs], None),
         "mobilenetv3": (rival, alone, None, None),
     }
-    rows = finished(given.out)
+    rows = read_lines(given.out)
     arms = given.arm or list(ARMS)
     for seed in range(given.seeds):
         for arm in arms:
@@ -108,7 +107,7 @@ def main() -> None:
             )
             rows.append({"key": key, "arm": arm, "seed": seed, "network": architecture.key})
             rows[-1] |= results(metrics)
-            write_text(given.out, "".join(json.dumps(row) + "\n" for row in rows))
+            write_lines(given.out, rows)
             print(arm, seed, f"{metrics['test']['f1']:.4f}", flush=True)
     keys = {f"{arm}-{plans[arm][0].key}-{plans[arm][1].train.epochs}" for arm in arms}
     mine = [row for row in rows if row["key"].rpartition("-")[0] in keys]

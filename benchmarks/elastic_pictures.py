@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillation import finished
-
 from commands.runs import CONFIG, read_summary
 from deploy.latency import measure_module
 from distill.supernet import FOLDER, load_supernet
@@ -26,6 +24,7 @@ from nas.cost import cost
 from nas.files import write_text
 from nas.settings import read_config
 from teachers.finetune import prepare_teacher
+from training.files import read_lines
 from training.images import open_images, options_of
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 400, 60, 52, 30
@@ -76,7 +75,7 @@ def main() -> None:
     ]
     svg = scatter(series, "latency, ms (ONNX Runtime, 1 thread)", "validation macro-F1")
     write_text(given.docs / "supernet.svg", svg)
-    rows = [row for path in given.students for row in finished(path)]
+    rows = [row for path in given.students for row in read_lines(path)]
     groups: dict[tuple[str, str], list[dict[str, float]]] = {}
     for row in rows:
         groups.setdefault((row["arm"], row["network"]), []).append(row)

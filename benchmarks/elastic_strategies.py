@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from distillation import finished
 
 import nas.strategies
-from commands.search import default_resolutions
+from commands.spaces import make_space
 from distill.supernet import find_supernet
 from nas.bench.virtual import MemoryStudy
 from nas.config import SearchConfig
@@ -35,6 +34,7 @@ from nas.spaces.elastic import Elastic
 from nas.trial import Proposal
 from training.allocator import keep_freed_memory
 from training.evaluate import evaluate
+from training.files import read_lines, write_lines
 from training.images import open_images, options_of
 from training.recalibrate import recalibrate
 
@@ -59,11 +59,10 @@ def main() -> None:
     if whole is None:
         raise SystemExit(f"{given.run} holds no finished supernet")
     data = open_images(config.data.spec, options_of(config.data))
-    sides = config.space.resolutions or default_resolutions(data.size, Elastic.least_share)
-    space = Elastic(sides, base=whole.base)
+    space = make_space(Elastic, config, data.size)
     objectives = Objectives.parse(["f1:max"], given.limit or [])
     kept = given.out.with_suffix(".networks.jsonl")
-    known = {row["network"]: row["f1"] for row in finished(kept)}
+    known = {row["network"]: row["f1"] for row in read_lines(kept)}
 
     def judge(proposal: Proposal) -> Mapping[str, float]:
         architecture = proposal.architecture
@@ -78,7 +77,7 @@ def main() -> None:
         total = cost(architecture, data.num_classes)
         return {"f1": known[architecture.key], "params": total.params, "macs": total.macs}
 
-    rows = finished(given.out)
+    rows = read_lines(given.out)
     for seed in range(given.runs):
         for name in dict.fromkeys(("random", *(given.strategy or STRATEGIES))):
             trials = given.random_trials if name == "random" else given.trials
@@ -91,8 +90,7 @@ def main() -> None:
             study = MemoryStudy()
             search(made, SerialExecutor(judge), study, trials=trials)
             rows.append({**key, "f1": [(trial.metrics or {})["f1"] for trial in study.trials()]})
-            with given.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
+            write_lines(given.out, rows)
             print(name, seed, f"{max(rows[-1]['f1']):.4f}", flush=True)
     print(f"\n{table([row for row in rows if row['limits'] == (given.limit or [])])}")
 

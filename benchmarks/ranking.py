@@ -14,24 +14,23 @@ trainings that have theirs are skipped.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from distillation import finished
 from scipy.stats import kendalltau
 
 from commands.teaching import teach
 from distill.run import train_student
+from nas.bench.ranking import tau
 from nas.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
-from nas.files import write_text
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
+from training.files import read_lines, write_lines
 from training.images import open_images, options_of
 from training.length import settled
 
@@ -71,7 +70,7 @@ def main() -> None:
         epochs: teach(teacher, each.loss, data, each.augment, min(each.train.views, epochs))
         for epochs, each in configs.items()
     }
-    rows = finished(given.out)
+    rows = read_lines(given.out)
     known = {(row["network"], row["arm"], row["epochs"]) for row in rows}
     space = MobileNet((given.resolution or min(96, data.size),))
     for proposal in networks(space, given.limit or ["macs<=4M"], given.networks, data.num_classes):
@@ -88,7 +87,7 @@ def main() -> None:
                     proposal.architecture, data, config, work, taught=said, latency=lambda _: {}
                 )
                 rows.append(row(name, metrics))
-                write_text(given.out, "".join(json.dumps(each) + "\n" for each in rows))
+                write_lines(given.out, rows)
                 print(*name, f"{metrics['val']['f1']:.3f} {metrics['test']['f1']:.3f}", flush=True)
     print(f"\n{table(rows, given.short, given.long)}")
 
@@ -128,24 +127,22 @@ def table(rows: Sequence[Mapping[str, Any]], short: int, long: int) -> str:
     for target in ARMS:
         truth = long_f1[target]
 
-        def tau(arm: str, at: np.ndarray, truth: np.ndarray = truth) -> float:
-            return float(kendalltau(short_f1[arm][at], truth[at]).statistic)
+        def difference(at: np.ndarray, truth: np.ndarray = truth) -> float:
+            alone, distilled = (kendalltau(short_f1[arm][at], truth[at]).statistic for arm in ARMS)
+            return float(distilled - alone)
 
-        def difference(at: np.ndarray, tau: Callable[[str, np.ndarray], float] = tau) -> float:
-            return tau("distilled", at) - tau("alone", at)
-
-        columns = [interval(lambda at, arm=arm: tau(arm, at), len(whole)) for arm in ARMS]
-        lines.append(f"| {target} | {' | '.join(columns)} | {interval(difference, len(whole), '+')} |")
+        columns = [str(tau(short_f1[arm], truth)) for arm in ARMS]
+        lines.append(f"| {target} | {' | '.join(columns)} | {interval(difference, len(whole))} |")
     return "\n".join(lines)
 
 
-def interval(value: Callable[[np.ndarray], float], count: int, sign: str = "") -> str:
-    """A statistic of all networks, with the 5 % and 95 % quantiles of its resamples."""
+def interval(value: Callable[[np.ndarray], float], count: int) -> str:
+    """A difference over all networks, with the 5 % and 95 % quantiles of its resamples."""
     rng = np.random.default_rng(0)
     resampled = np.array([value(rng.integers(count, size=count)) for _ in range(_RESAMPLES)])
     low, high = np.nanquantile(resampled, (0.05, 0.95))
-    p = f", p = {np.mean(resampled <= 0):.2g}" if sign else ""
-    return f"{value(np.arange(count)):{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f}{p})"
+    p = np.mean(resampled <= 0)
+    return f"{value(np.arange(count)):+.2f} ({low:+.2f} to {high:+.2f}, p = {p:.2g})"
 
 
 if __name__ == "__main__":

@@ -12,11 +12,8 @@ from distill.run import Taught
 from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
 from nas.config import SearchConfig, StudentConfig, TrainConfig
 from nas.errors import UserError
-from nas.networks.describe import describe
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
-from teachers.ensemble import parse_spec
-from teachers.pretrained import resolve
 from training.images import ImageSet
 from training.length import SUPERNET, decided
 
@@ -48,22 +45,6 @@ def with_evaluator(config: SearchConfig, kind: type[SearchSpace]) -> SearchConfi
                 "same F1 every time; leave it out"
             )
     return config.model_copy(update={"evaluator": evaluator})
-
-
-def make_space(
-    kind: type[SearchSpace], config: SearchConfig, resolutions: tuple[int, ...]
-) -> SearchSpace:
-    """The search space; an elastic one is that of the teacher.
-
-    Raises:
-        UserError: there are several teachers, no such one, or it is no base for sub-networks.
-    """
-    if not issubclass(kind, Elastic) or config.teacher is None:
-        return kind(resolutions)
-    if len(named := parse_spec(config.teacher.spec)) > 1:
-        raise UserError(f"space elastic takes one teacher to cut networks out of, got {len(named)}")
-    found = resolve(named[0][0])
-    return kind(resolutions, base=describe(found.model, found.name, found.resolution))
 
 
 def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,10 @@ from rich.table import Table
 import nas.spaces
 from commands.console import interruptible, output, say, warn
 from commands.data import open_data
-from commands.inheriting import make_space, with_evaluator
+from commands.inheriting import with_evaluator
 from commands.progress import TrainingDisplay
 from commands.runs import CONFIG
-from commands.search import default_resolutions
+from commands.spaces import make_space
 from commands.teaching import teach
 from distill.inheritance import Inheritance, from_teacher
 from distill.run import Taught, train_student
@@ -29,12 +28,12 @@ from nas.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from nas.cost import cost
 from nas.errors import UserError
 from nas.evaluators import InheritEvaluator
-from nas.files import write_text
 from nas.objectives import Objectives
 from nas.settings import read_config
 from nas.spaces.base import SearchSpace
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
+from training.files import read_lines, write_lines
 from training.images import ImageSet
 from training.length import settled
 
@@ -73,8 +72,7 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
     if config.teacher is None or config.evaluator == "train":
         raise UserError(f"{job.run} judges networks by training them: there is nothing to compare")
     data = open_data(config.data)
-    sides = config.space.resolutions or default_resolutions(data.size, kind.least_share)
-    space = make_space(kind, config, sides)
+    space = make_space(kind, config, data.size)
     student = StudentConfig(
         data=config.data,
         teacher=config.teacher,
@@ -91,14 +89,14 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
     judge = InheritEvaluator(data, config, whole, taught.outputs)
     path = job.run / FILE
-    rows = _lines(path)
+    rows = read_lines(path)
     with interruptible("bench", "ranking", job.run):
         for proposal in _spread(space, job, data.num_classes):
             name = {"network": proposal.architecture.key, "epochs": job.epochs}
             if any(row.items() >= name.items() for row in rows):
                 continue
             rows.append({**name, **_row(proposal, judge, whole, taught, student, data, job)})
-            write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+            write_lines(path, rows)
     rows = [row for row in rows if row["epochs"] == job.epochs]
     output().print(_table(rows, job))
     say(f"every network in {path}")
@@ -147,12 +145,6 @@ def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal
     drawn = [strategy.ask() for _ in range(_CANDIDATES * job.networks)]
     drawn.sort(key=lambda proposal: cost(proposal.architecture, num_classes).macs)
     return drawn[_CANDIDATES // 2 :: _CANDIDATES]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:

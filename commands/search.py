@@ -19,10 +19,11 @@ import nas.strategies
 from commands import places, runs
 from commands.console import interruptible, say, warn
 from commands.data import open_data
-from commands.inheriting import make_space, supernet_recipe, whole_network, with_evaluator
+from commands.inheriting import supernet_recipe, whole_network, with_evaluator
 from commands.progress import SearchDisplay, whole
 from commands.report import leave_report
 from commands.search_report import check_timed, report, timing
+from commands.spaces import make_space
 from commands.teaching import check_balance, teach
 from deploy.latency_cache import measure_architecture
 from deploy.latency_guess import GuessingProbe
@@ -96,8 +97,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         train = decided(config.train, images, HALVED_TRIAL if halved else TRIAL)
         config = config.model_copy(update={"train": train})
     train = config.train
-    sides = config.space.resolutions or default_resolutions(data.size, space_class.least_share)
-    space = make_space(space_class, config, sides)
+    space = make_space(space_class, config, data.size)
     strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     halving = Halving(strategy, epochs=train.epochs) if halved else None
     full = train.epochs if halved else None
@@ -183,14 +183,6 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     validation = np.bincount(data.labels[data.splits["val"]], minlength=data.num_classes)
     report(trials, objectives, space, out, config, taught, validation.tolist())
     return summary
-
-
-def default_resolutions(stored: int, least: float = 0.5) -> tuple[int, ...]:
-    """Input sides from a share of the stored side up to it, an eighth of it apart, multiples of 8 pixels,
-    16 at least."""
-    shares = [share for share in (0.5, 0.625, 0.75, 0.875, 1.0) if share >= least]
-    sides = {max(16, round(stored * share / 8) * 8) for share in shares}
-    return tuple(sorted(sides))
 
 
 class _Keeper:

@@ -1,11 +1,11 @@
-"""Writing a run directory, beyond :mod:`nas.files`: JSON and CSV."""
+"""Files of a run directory, beyond :mod:`nas.files`: JSON, JSON lines and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,23 @@ def write_json(path: Path, content: Any) -> None:
     """
     with disk_errors(path):
         write_text(path, json_text(content))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file that :func:`write_lines` wrote; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace ``path`` by records, each one line of JSON: the old file or the new one, never half.
+
+    Raises:
+        UserError: the disk is full, read-only or closed to this user.
+    """
+    with disk_errors(path):
+        write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
