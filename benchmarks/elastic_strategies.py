@@ -12,7 +12,6 @@ needs for what the others have after theirs, by the means over runs.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,10 +32,8 @@ from nas.settings import read_config
 from nas.spaces.elastic import Elastic
 from nas.trial import Proposal
 from training.allocator import keep_freed_memory
-from training.evaluate import evaluate
 from training.files import read_lines, write_lines
 from training.images import open_images, options_of
-from training.recalibrate import recalibrate
 
 STRATEGIES = ("random", "gp", "tpe")
 
@@ -67,13 +64,8 @@ def main() -> None:
     def judge(proposal: Proposal) -> Mapping[str, float]:
         architecture = proposal.architecture
         if architecture.key not in known:
-            network = whole.network(architecture).to(memory_format=torch.channels_last).eval()
-            side, normalization = architecture.resolution, whole.normalization
-            recalibrate(network, data, resolution=side, normalization=normalization)
-            val = evaluate(network, data, "val", resolution=side, normalization=normalization)
-            known[architecture.key] = val.f1
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"network": architecture.key, "f1": val.f1}) + "\n")
+            known[architecture.key] = whole.judged(architecture, data)[1].f1
+            write_lines(kept, ({"network": key, "f1": f1} for key, f1 in known.items()))
         total = cost(architecture, data.num_classes)
         return {"f1": known[architecture.key], "params": total.params, "macs": total.macs}
 

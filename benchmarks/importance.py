@@ -14,15 +14,13 @@ from dataclasses import replace
 
 import torch
 
-from distill.inheritance import Inheritance, from_teacher
+from distill.inheritance import from_teacher
 from nas.config import AugmentConfig, DataConfig, TeacherConfig
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import Teachers
 from teachers.finetune import prepare_teacher
 from training.allocator import keep_freed_memory
-from training.evaluate import evaluate
-from training.images import ImageSet, open_images, options_of
-from training.recalibrate import recalibrate
+from training.images import open_images, options_of
 
 CUTS = {
     "expansions": ("expansion", (0.8, 0.65, 0.5)),
@@ -55,7 +53,8 @@ def main() -> None:
     for label, (ending, shares) in CUTS.items():
         for share in shares:
             point = cut_to(space, ending, share)
-            scores = [f"{validated(whole, space, point, data):.3f}" for whole in by_rule.values()]
+            wholes = by_rule.values()
+            scores = [f"{whole.judged(space.decode(point), data)[1].f1:.3f}" for whole in wholes]
             print(f"| {share:g} of the {label} | {' | '.join(scores)} |", flush=True)
 
 
@@ -68,15 +67,6 @@ def cut_to(space: Elastic, ending: str, share: float) -> list[int]:
             options = decision.options
             point[place] = min(range(len(options)), key=lambda i: abs(options[i] - share))
     return point
-
-
-def validated(whole: Inheritance, space: Elastic, point: list[int], data: ImageSet) -> float:
-    """Validation F1 of a cut network."""
-    architecture = space.decode(point)
-    network = whole.network(architecture).eval()
-    side, normalization = architecture.resolution, whole.normalization
-    recalibrate(network, data, resolution=side, normalization=normalization)
-    return evaluate(network, data, "val", resolution=side, normalization=normalization).f1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,8 +21,12 @@ from nas.networks.importance import by_magnitude, by_taylor
 from nas.networks.inherit import Orders, cut
 from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
+from training.device import pick_device
+from training.evaluate import evaluate
 from training.images import ImageSet
+from training.metrics import Metrics
 from training.preprocess import IMAGENET, Normalization, prepare
+from training.recalibrate import recalibrate
 from training.views import stored
 
 _BATCHES, _BATCH = 8, 64  # that show which channels matter
@@ -71,6 +75,21 @@ class Inheritance:
             raise UserError(f"the network cannot inherit from {self.base.base}: {error}") from None
         network.load_state_dict({**state, **parts})
         return network
+
+    def judged(self, architecture: Architecture, data: ImageSet) -> tuple[Network, Metrics]:
+        """The network of ``architecture`` with recalibrated norms, frozen, and its scores on validation.
+
+        Raises:
+            UserError: it was not cut out of this base.
+        """
+        network = self.network(architecture).to(pick_device()).to(memory_format=torch.channels_last)
+        network.eval().requires_grad_(False)
+        sees: dict[str, Any] = {
+            "resolution": architecture.resolution,
+            "normalization": self.normalization,
+        }
+        recalibrate(network, data, **sees)
+        return network, evaluate(network, data, "val", **sees)
 
 
 def from_teacher(

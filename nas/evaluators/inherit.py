@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import torch
 
 from distill.inheritance import Inheritance
 from nas.config import SearchConfig
@@ -15,11 +12,8 @@ from nas.evaluators.measured import measured
 from nas.evaluators.train import TrainEvaluator
 from nas.trial import Proposal
 from training.batches import Outputs
-from training.device import pick_device
-from training.evaluate import evaluate
 from training.fit import Progress
 from training.images import ImageSet, open_images, options_of
-from training.recalibrate import recalibrate
 
 
 @dataclass(frozen=True)
@@ -60,17 +54,10 @@ class InheritEvaluator:
             )
             return trainer(proposal)
         started = time.perf_counter()
-        architecture, whole = proposal.architecture, self.inheritance
-        sees: dict[str, Any] = {
-            "resolution": architecture.resolution,
-            "normalization": whole.normalization,
-        }
-        network = whole.network(architecture).to(pick_device()).to(memory_format=torch.channels_last)
-        network.eval().requires_grad_(False)
-        recalibrate(network, self.data, **sees)
-        val = evaluate(network, self.data, "val", **sees)
+        network, val = self.inheritance.judged(proposal.architecture, self.data)
         took = {"train_seconds": time.perf_counter() - started}
-        return {**measured(proposal, self.data, self.config, network, val, whole.normalization), **took}
+        sees = self.inheritance.normalization
+        return {**measured(proposal, self.data, self.config, network, val, sees), **took}
 
 
 @dataclass(frozen=True)
