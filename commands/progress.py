@@ -105,16 +105,18 @@ class TrainingDisplay(_Display):
         self._what = what
         super().__init__()
         self._task: TaskID | None = None
-        self._epoch = -1
+        self._began: tuple[float, int] | None = None  # when, and after how many epochs
 
     def __call__(self, training: Training) -> None:
         """Show where the training is."""
         note = f"{training.images_per_second:,.0f} images/s"
         if training.val_f1 is not None:
-            note += f", best val F1 {training.val_f1:.3f}"
+            which = "" if training.keeps_last else "best "
+            note += f", {which}val F1 {training.val_f1:.3f}"
         if self._bars is None:
-            if training.step == 0 and training.epoch != self._epoch:
-                self._epoch = training.epoch
+            self._began = self._began or (time.monotonic(), training.epoch)
+            if training.step == 0:
+                note += self._left(training)
                 say(f"{self._what}: epoch {training.epoch} of {training.epochs}, {note}")
             return
         if self._task is None:
@@ -122,6 +124,13 @@ class TrainingDisplay(_Display):
             self._task = self._bars.add_task(self._what, total=total, note=note)
         done = training.epoch * training.steps + training.step
         self._bars.update(self._task, completed=done, note=note)
+
+    def _left(self, training: Training) -> str:
+        start, first = self._began or (0.0, training.epoch)
+        if (epochs := training.epoch - first) < 1:
+            return ""
+        left = (time.monotonic() - start) / epochs * (training.epochs - training.epoch)
+        return f"; {_duration(left)} left" if left else ""
 
 
 def whole(proposal: Proposal) -> int:

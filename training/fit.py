@@ -40,7 +40,8 @@ class Progress:
         step: finished steps of the current epoch.
         steps: steps per epoch.
         images_per_second: over the current epoch, validation excluded.
-        val_f1: best so far on validation.
+        val_f1: on validation, of the epoch that would be kept now; ``None`` before the first ends.
+        keeps_last: that is the last epoch, else the best one.
     """
 
     epoch: int
@@ -49,6 +50,7 @@ class Progress:
     steps: int
     images_per_second: float
     val_f1: float | None
+    keeps_last: bool = False
 
 
 @dataclass
@@ -164,8 +166,9 @@ def fit(
             continue
         save()
         if report is not None:
-            rate, best = state.history[-1]["images_per_second"], state.best_val.f1
-            report(Progress(len(state.history), recipe.epochs, 0, len(batches), rate, best))
+            rate, kept = state.history[-1]["images_per_second"], state.best_val.f1
+            epoch = len(state.history)
+            report(Progress(epoch, recipe.epochs, 0, len(batches), rate, kept, keep_last))
     state.model.load_state_dict(state.best_weights)
     return Fitted(
         model=state.model.eval(),
@@ -192,7 +195,7 @@ def _run_epoch(
     """
     started, epoch = time.perf_counter(), len(state.history)
     with synced(state.model, batches.processes):
-        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
+        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report, keep_last)
     val = _validate(state.averaged, batches, epoch, state.learning_rate)
     record = {
         "epoch": epoch + 1,
@@ -231,12 +234,13 @@ def _train_epoch(
     epoch: int,
     recipe: TrainConfig,
     report: Callable[[Progress], None] | None,
+    keep_last: bool,
 ) -> tuple[float, float]:
     """One pass; returns the mean loss and images per second, of all processes together."""
     torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
     state.model.train()
     steps = len(batches)
-    best = state.best_val.f1 if state.history else None
+    kept = state.best_val.f1 if state.history else None
     started, images, total = time.perf_counter(), 0, 0.0
     for step, batch in enumerate(batches.epoch(epoch)):
         try:
@@ -248,5 +252,5 @@ def _train_epoch(
         images += batch.step_size
         rate = images / (time.perf_counter() - started)
         if report is not None:
-            report(Progress(epoch, recipe.epochs, step + 1, steps, rate, best))
+            report(Progress(epoch, recipe.epochs, step + 1, steps, rate, kept, keep_last))
     return total / images, rate
