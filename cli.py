@@ -128,6 +128,14 @@ def search(
             min=1,
         ),
     ] = None,
+    importance: Annotated[
+        str | None,
+        Option(
+            help="Which channels of the teacher networks of --space elastic keep first: taylor, those "
+            "without which the loss would change most, or magnitude, those with the largest weights. "
+            "(default: taylor)"
+        ),
+    ] = None,
     confirm: Annotated[
         int | None,
         Option(
@@ -235,6 +243,7 @@ def search(
             "fidelity": fidelity,
             "evaluator": evaluator,
             "supernet.epochs": supernet_epochs,
+            "space.importance": importance,
             "confirm": confirm,
             "timeout": timeout,
             "train.epochs": epochs,

@@ -10,7 +10,7 @@ from commands.progress import TrainingDisplay
 from distill.inheritance import Inheritance, from_teacher
 from distill.run import Taught
 from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
-from nas.config import SearchConfig, StudentConfig, TrainConfig
+from nas.config import SearchConfig, SpaceConfig, StudentConfig, TrainConfig
 from nas.errors import UserError
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
@@ -25,6 +25,8 @@ def with_evaluator(config: SearchConfig, kind: type[SearchSpace]) -> SearchConfi
         UserError: the evaluator does not go with the space, the fidelity or the missing teacher.
     """
     elastic = issubclass(kind, Elastic)
+    if not elastic and config.space.importance != SpaceConfig().importance:
+        raise UserError(f"--importance orders channels to inherit, which {config.space.name} has not")
     evaluator = config.evaluator or ("supernet" if elastic else "train")
     if evaluator != "train":
         if not elastic:
@@ -64,7 +66,7 @@ def whole_network(
     if config.evaluator == "train" or taught is None or not isinstance(space, Elastic):
         return None
     if config.evaluator == "inherit":
-        return from_teacher(taught.teacher, data)
+        return from_teacher(taught.teacher, data, config.space.importance)
     recipe = supernet_recipe(config, len(data.splits["train"]))
     with TrainingDisplay("adapting the supernet") as display:
         supernet = adapt(
@@ -75,6 +77,7 @@ def whole_network(
             config.loss,
             config.augment,
             out / FOLDER,
+            importance=config.space.importance,
             seed=config.seed,
             warn=warn,
             report=display,
@@ -121,4 +124,5 @@ def first_weights(
             f"give --teacher {base}, or --from-scratch"
         )
     say(f"starts from its weights in {base}")
-    return from_teacher(taught.teacher, data)
+    space = SpaceConfig() if chosen.search is None else chosen.search.space
+    return from_teacher(taught.teacher, data, space.importance)

@@ -83,8 +83,10 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
     student = settled(student, len(data.splits["train"]))
     views = min(student.train.views, job.epochs)
     taught = teach(config.teacher, student.loss, data, student.augment, views)
-    whole = from_teacher(taught.teacher, data) if config.evaluator == "inherit" else None
-    whole = whole or find_supernet(job.run)
+    if config.evaluator == "inherit":
+        whole: Inheritance | None = from_teacher(taught.teacher, data, config.space.importance)
+    else:
+        whole = find_supernet(job.run)
     if whole is None:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
     judge = InheritEvaluator(data, config, whole, taught.outputs)

@@ -254,7 +254,11 @@ def _identity(
         "loss": None if taught is None else config.loss.model_dump(mode="json"),
         **({} if config.balance.mode == "none" else {"balance": config.balance.model_dump()}),
         **(
-            {"evaluator": config.evaluator, "supernet": config.supernet.model_dump(mode="json")}
+            {
+                "evaluator": config.evaluator,
+                "supernet": config.supernet.model_dump(mode="json"),
+                "importance": config.space.importance,
+            }
             if config.evaluator != "train"
             else {}
         ),

@@ -6,7 +6,7 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from nas.architecture import Architecture
+from nas.config import Importance
 from nas.errors import UserError
 from nas.networks import Network, build
 from nas.networks.describe import describe
@@ -92,9 +93,7 @@ class Inheritance:
         return network, evaluate(network, data, "val", **sees)
 
 
-def from_teacher(
-    teachers: Teachers, data: ImageSet, importance: Literal["taylor", "magnitude"] = "taylor"
-) -> Inheritance:
+def from_teacher(teachers: Teachers, data: ImageSet, importance: Importance = "taylor") -> Inheritance:
     """The weights of a fine-tuned teacher, the most important channels first.
 
     Args:
@@ -111,9 +110,7 @@ def from_teacher(
     return Inheritance(base, weights, orders, teacher.normalization, data.num_classes)
 
 
-def orders_of(
-    teacher: Teacher, data: ImageSet, importance: Literal["taylor", "magnitude"] = "taylor"
-) -> Orders:
+def orders_of(teacher: Teacher, data: ImageSet, importance: Importance = "taylor") -> Orders:
     """The channels of a teacher, the most important first; see :func:`from_teacher`."""
     base, weights = base_of(teacher), weights_of(teacher.model)
     if importance == "taylor":

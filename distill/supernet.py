@@ -14,7 +14,7 @@ from distill.objective import Objective
 from distill.run import Taught
 from distill.sandwich import Sandwich
 from nas.architecture import Architecture
-from nas.config import AugmentConfig, LossConfig, TrainConfig
+from nas.config import AugmentConfig, Importance, LossConfig, TrainConfig
 from nas.errors import UserError
 from nas.files import write_bytes, write_text
 from nas.networks.inherit import Orders
@@ -44,6 +44,7 @@ def adapt(
     augment: AugmentConfig,
     folder: Path,
     *,
+    importance: Importance = "taylor",
     seed: int = 0,
     warn: Callable[[str], None],
     report: Callable[[Progress], None] | None = None,
@@ -58,6 +59,7 @@ def adapt(
         loss: of every sub-network; its features are not used, since sub-networks have others.
         augment: as of the teacher's outputs.
         folder: of the supernet; a finished one of other settings is refused.
+        importance: which channels come first.
         seed: of order and sub-networks.
         warn: hears of a divergence.
         report: hears of every step.
@@ -69,11 +71,11 @@ def adapt(
     base = base_of(teacher)
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
     settings = [config.model_dump(mode="json") for config in (recipe, loss, augment)]
-    content = [decisions, base.key, teacher.digest, data.digest, settings, seed]
+    content = [decisions, base.key, teacher.digest, data.digest, settings, importance, seed]
     identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if (folder / _WEIGHTS).exists():
         return load_supernet(folder, identity)
-    orders = _first_orders(teacher, data, folder)
+    orders = _first_orders(teacher, data, importance, folder)
     batches = Batches(
         data=data,
         resolution=teacher.resolution,
@@ -167,7 +169,7 @@ def _save(supernet: Inheritance, folder: Path, record: dict[str, Any]) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _first_orders(teacher: Teacher, data: ImageSet, folder: Path) -> Orders:
+def _first_orders(teacher: Teacher, data: ImageSet, importance: Importance, folder: Path) -> Orders:
     """The orders that an interrupted training began with, else the teacher's, which are kept.
 
     Rounding decides between channels that matter alike, and differs with the number of threads.
@@ -177,7 +179,7 @@ def _first_orders(teacher: Teacher, data: ImageSet, folder: Path) -> Orders:
     path = folder / _ORDERS
     if (folder / _CHECKPOINT).exists() and path.exists():
         return load(path.read_bytes())
-    orders = orders_of(teacher, data)
+    orders = orders_of(teacher, data, importance)
     with disk_errors(folder):
         write_bytes(path, save(dict(orders)))
     return orders

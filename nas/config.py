@@ -126,11 +126,22 @@ class TeacherConfig(_Model):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
 
 
+#: A rule of :mod:`nas.networks.importance`.
+Importance = Literal["taylor", "magnitude"]
+
+
 class SpaceConfig(_Model):
-    """A search space by name, and the input resolutions to choose from."""
+    """A search space.
+
+    Attributes:
+        name: of the plugin.
+        resolutions: input sides to choose from, pixels; ``None``: five, up to the stored side.
+        importance: which channels the elastic space's networks keep first.
+    """
 
     name: str = "mobilenet"
     resolutions: tuple[int, ...] | None = None
+    importance: Importance = "taylor"
 
 
 class SupernetConfig(_Model):

@@ -9,6 +9,8 @@ import pytest
 import timm
 import torch
 
+from distill import inheritance
+from distill.inheritance import orders_of
 from nas.architecture import Architecture
 from training.bundle import load_bundle
 
@@ -88,6 +90,21 @@ def test_inheriting_with_a_short_training(folder: Path, search):
     assert not Path("runs/short/supernet").exists()
 
 
+def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minnow, monkeypatch):
+    asked = []
+
+    def orders(teacher, data, importance):
+        asked.append(importance)
+        return orders_of(teacher, data, importance)
+
+    monkeypatch.setattr(inheritance, "orders_of", orders)
+    rule = ("--evaluator", "inherit", "--importance", "magnitude", "--trials", "1")
+    assert search(*rule, "--out", "runs/found").code == 0
+    distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
+    assert minnow(distil).code == 0
+    assert asked == ["magnitude", "magnitude"]
+
+
 def test_without_a_teacher(folder: Path, minnow):
     complaint = minnow("search --space elastic --data photos --trials 2").complaint
     assert "cuts its networks out of a teacher: give --teacher" in complaint
@@ -123,6 +140,8 @@ def test_two_teachers(folder: Path, minnow):
 def test_evaluators_belong_to_the_space(folder: Path, minnow):
     complaint = minnow("search --data photos --evaluator supernet --trials 2").complaint
     assert "choose --space elastic, or --evaluator train" in complaint
+    complaint = minnow("search --data photos --importance magnitude --trials 2").complaint
+    assert "which mobilenet has not" in complaint
     assert "train" in minnow("search --data photos --evaluator guess --trials 2").complaint
     said = minnow(f"search --space elastic --data photos --fidelity asha --trials 2 {SMALL}")
     assert "--fidelity asha needs --evaluator train" in said.complaint

@@ -90,6 +90,17 @@ def test_training_changed_the_weights_but_not_the_order(made, start):
     assert all(torch.equal(kept.orders[group], order) for group, order in start.orders.items())
 
 
+def test_the_order_of_channels_is_a_setting(made, space, taught, some_digits, tmp_path):
+    by_magnitude = from_teacher(taught.teacher, some_digits, "magnitude").orders
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    other = make(space, taught, some_digits, tmp_path, recipe, importance="magnitude")
+    assert all(torch.equal(other.orders[group], order) for group, order in by_magnitude.items())
+    kept = load_supernet(made).orders
+    assert not all(torch.equal(kept[group], order) for group, order in by_magnitude.items())
+    with pytest.raises(UserError, match="adapted with another"):
+        make(space, taught, some_digits, tmp_path, recipe)
+
+
 def test_interrupted_it_ends_with_the_same_weights(made, space, start, taught, some_digits, tmp_path):
     class Stop(Exception):
         pass
