@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
@@ -30,7 +31,8 @@ from nas.errors import UserError
 from nas.evaluators import InheritEvaluator
 from nas.objectives import Objectives
 from nas.settings import read_config
-from nas.spaces.base import SearchSpace
+from nas.spaces import SearchSpace
+from nas.spaces.elastic import Elastic
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
 from training.files import read_lines, write_lines
@@ -140,10 +142,17 @@ def _row(
     }
 
 
+class _AllSizes(RandomSearch):
+    """Networks of all sizes."""
+
+    def propose(self, rng: np.random.Generator) -> Sequence[int]:
+        return self.space.spread(rng) if isinstance(self.space, Elastic) else super().propose(rng)
+
+
 def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal]:
-    """Random networks within the limits, evenly spread over the ranks of their MACs."""
+    """Networks within the limits, evenly spread over the ranks of their MACs."""
     objectives = Objectives.parse(["f1:max"], job.limits)
-    strategy = RandomSearch(space, objectives, seed=job.seed, num_classes=num_classes)
+    strategy = _AllSizes(space, objectives, seed=job.seed, num_classes=num_classes)
     drawn = [strategy.ask() for _ in range(_CANDIDATES * job.networks)]
     drawn.sort(key=lambda proposal: cost(proposal.architecture, num_classes).macs)
     return drawn[_CANDIDATES // 2 :: _CANDIDATES]

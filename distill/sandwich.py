@@ -25,7 +25,8 @@ class Sandwich(SummedLoss):
     """The mean loss of the largest, the smallest and two random sub-networks of every step.
 
     Yu & Huang 2019, "Universally slimmable networks", section 3.3; all learn from the same teacher,
-    instead of from the largest. Random sub-networks are drawn from torch's global generator.
+    instead of from the largest. Random sub-networks are drawn from torch's global generator, of all
+    sizes (:meth:`nas.spaces.elastic.Elastic.spread`).
 
     Args:
         space: whose sub-networks; the network that is trained is its base.
@@ -54,7 +55,7 @@ class Sandwich(SummedLoss):
     def _drawn(self) -> list[Architecture]:
         seed = int(torch.randint(2**62, ()).item())
         rng = np.random.default_rng(seed)
-        return [self.space.decode(self.space.sample(rng)) for _ in range(RANDOM)]
+        return [self.space.decode(self.space.spread(rng)) for _ in range(RANDOM)]
 
     def _part(self, weights: dict[str, torch.Tensor], architecture: Architecture) -> nn.Module:
         """The sub-network as something to call: gradients reach ``weights``, statistics are its own."""

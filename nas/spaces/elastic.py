@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from nas.architecture import Architecture
 from nas.layers import Dense, Layer, make_divisible
 from nas.spaces.base import Decision, SearchSpace
@@ -87,6 +89,19 @@ class Elastic(SearchSpace):
     def largest(self) -> tuple[int, ...]:
         """The point that keeps everything, at the highest resolution."""
         return tuple(len(decision.options) - 1 for decision in self.decisions)
+
+    def spread(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """A point of a random size: how much it keeps is drawn first, then decisions around that.
+
+        Where all decisions are drawn independently, most networks keep about half of everything, and the
+        small ones that searches are after hardly occur. Here every option is as likely as any other
+        too (a binomial of a uniform share), but sizes are spread from the smallest network to the
+        largest. The resolution is drawn independently, so that all sizes occur at all of them.
+        """
+        options = np.array([len(decision.options) for decision in self.decisions])
+        point = rng.binomial(options - 1, rng.random())
+        point[0] = rng.integers(options[0])
+        return tuple(point.tolist())
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Genes of blocks that are left out are 0, and so is a kernel that changes none of those kept."""

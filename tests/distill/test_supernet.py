@@ -149,8 +149,8 @@ def test_the_sandwich_is_the_mean_over_its_networks(space, start, taught, some_d
     drawn: list = []
 
     class Noted(Elastic):
-        def sample(self, rng: np.random.Generator) -> tuple[int, ...]:
-            drawn.append(super().sample(rng))
+        def spread(self, rng: np.random.Generator) -> tuple[int, ...]:
+            drawn.append(super().spread(rng))
             return drawn[-1]
 
     sandwich = Sandwich(Noted((32,), base=start.base), start.orders, loss, 10)
