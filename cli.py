@@ -146,7 +146,11 @@ def search(
         ),
     ] = None,
     timeout: Annotated[
-        str | None, Option(help="Start nothing new after this time, as in 90s, 10m or 1h30m.")
+        str | None,
+        Option(
+            help="Start nothing new after this time, as in 90s, 10m or 1h30m. It counts from the first "
+            "trial, when teacher and supernet are ready."
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
