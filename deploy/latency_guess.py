@@ -1,8 +1,9 @@
 """Latency of untrained networks, guessed instead of measured where a limit is far away.
 
 A measurement takes a second, and under a tight limit a strategy turns down hundreds of networks before
-it finds one to propose. So the first ones are measured, and from then on a network whose guess is well
-beyond the limit is turned down unmeasured. What is proposed has always been measured.
+it finds one to propose. So the first ones are measured, and from then on a network whose guess is
+beyond the limit by more than guesses were ever too long is turned down unmeasured. What is proposed has
+always been measured.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nas.shapes import Shape, output_shape
 
 LEAST = 16  # measured networks before anything is guessed
 _MOST = 256  # that a guess rests on, the latest
-_MARGIN = 1.5  # times the limit; guesses were up to 31 % off (benchmarks/latency_guess.py)
+_TRUSTED = 1.05  # times the limit, at least; timings vary by as much
 
 Floats = NDArray[np.float64]
 
@@ -41,21 +42,24 @@ class GuessingProbe:
         self._features: list[Floats] = []
         self._measured: list[float] = []
         self._rates: Floats | None = None  # once there are enough
+        self._margin = np.inf  # how many times too long a guess was at worst
 
     def __call__(self, architecture: Architecture) -> float:
-        """Milliseconds; a guess only where it is beyond the limit by half."""
+        """Milliseconds; a guess only where even the worst one so far would mean more than the limit."""
         if self._limit is None:
             return self._measure(architecture)
         features = features_of(architecture, self._num_classes)
         if self._rates is not None:
             guess = float(features @ self._rates)
-            if guess > _MARGIN * self._limit:
+            if guess > self._margin * self._limit:
                 return guess
         measured = self._measure(architecture)
         self._features = [*self._features, features][-_MOST:]
         self._measured = [*self._measured, measured][-_MOST:]
         if len(self._measured) >= LEAST:
-            self._rates = fitted(np.array(self._features), np.array(self._measured))
+            known, times = np.array(self._features), np.array(self._measured)
+            self._rates = fitted(known, times)
+            self._margin = max(_TRUSTED, float((known @ self._rates / times).max()))
         return measured
 
 

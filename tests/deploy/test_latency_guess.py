@@ -35,7 +35,7 @@ def test_rates_are_found(networks):
     assert fitted(features, features @ RATES) == pytest.approx(RATES)
 
 
-def test_only_what_is_far_beyond_the_limit_is_guessed(networks):
+def test_what_is_beyond_the_limit_is_guessed(networks):
     limit = float(np.median([latency(network) for network in networks]))
     measured = []
 
@@ -47,9 +47,31 @@ def test_only_what_is_far_beyond_the_limit_is_guessed(networks):
     for turn, network in enumerate(networks):
         known = len(measured)
         assert probe(network) == pytest.approx(latency(network))
-        far = latency(network) > 1.5 * limit
-        assert (len(measured) == known) == (far and turn >= LEAST)
+        beyond = latency(network) > 1.05 * limit
+        assert (len(measured) == known) == (beyond and turn >= LEAST)
     assert LEAST < len(measured) < len(networks)
+
+
+def test_where_guesses_are_off_more_is_measured(networks):
+    limit = float(np.median([latency(network) for network in networks]))
+    noise = dict(
+        zip((n.key for n in networks), np.random.default_rng(0).uniform(0.7, 1.3, 80), strict=True)
+    )
+    counts = []
+    for rough in (False, True):
+        measured = []
+
+        def measure(network: Architecture, rough=rough, measured=measured) -> float:
+            measured.append(network.key)
+            return latency(network) * (noise[network.key] if rough else 1.0)
+
+        probe = GuessingProbe(measure, limit, 6)
+        said = {network.key: probe(network) for network in networks}
+        within = {n.key for n in networks if latency(n) * (noise[n.key] if rough else 1.0) <= limit}
+        assert within <= set(measured), "one within the limit was turned down unmeasured"
+        assert all(said[key] > limit for key in said.keys() - set(measured))
+        counts.append(len(measured))
+    assert counts[0] < counts[1] < len(networks)
 
 
 def test_without_a_limit_everything_is_measured(networks):
