@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 from torch import nn
 
 import nas.spaces
@@ -22,15 +18,13 @@ from commands.data import open_data
 from commands.inheriting import supernet_recipe, whole_network, with_evaluator
 from commands.progress import SearchDisplay, whole
 from commands.report import leave_report
-from commands.search_report import check_timed, report, timing
+from commands.search_report import check_timed, plan, report, timing
 from commands.spaces import make_space
+from commands.study import identity_of, make_strategy
 from commands.teaching import check_balance, teach
-from deploy.latency_cache import measure_architecture
-from deploy.latency_guess import GuessingProbe
 from distill.objective import Objective
-from distill.run import Taught, versions
-from nas.architecture import Architecture
-from nas.config import ScoreConfig, SearchConfig, StrategyConfig
+from distill.run import versions
+from nas.config import ScoreConfig, SearchConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import (
@@ -47,19 +41,10 @@ from nas.objectives import Objectives
 from nas.pace import Pace
 from nas.search import Evaluator, Executor, search
 from nas.settings import to_yaml
-from nas.spaces.base import SearchSpace
 from nas.store import Store, locked, open_storage
-from nas.strategies.base import Strategy
-from nas.strategies.options import options_of
 from nas.trial import Proposal, Trial
-from training.device import pick_device
-from training.images import ImageSet
 from training.length import HALVED_TRIAL, TRIAL, decided
 from training.optimizer import make_optimizer
-
-_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}
-#: Settings that studies of 0.1.0 cannot name.
-_LATER = {"optimizer", "clip_grad", "patience", "scheduler", "precision", "compile", "cutmix", "mixup"}
 
 
 def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary:
@@ -77,19 +62,10 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     strategy_class = nas.strategies.load(config.strategy.name)
     config = with_evaluator(config, space_class)
     objectives = Objectives.parse(config.objectives, config.limits)
-    check_balance(config)
-    if config.score != ScoreConfig() and not objectives.timed:
-        warn("--score-reference is for the metric score, which no goal or limit names")
-    if config.balance.mode == "post-hoc":
-        raise UserError(
-            "balance post-hoc would be tuned on the validation images that choose the network; "
-            "give --balance post-hoc to distill or train, and sampler or logit-adjust to a search"
-        )
+    _check(config, objectives)
     places.check_latest()
     if not resume:
         places.check_new(out)
-    Objective(config.loss)  # a wrong name is wrong without a teacher too
-    make_optimizer(nn.Linear(1, 1), config.train)
     data = open_data(config.data)
     halved = config.fidelity == "asha"
     images = len(data.splits["train"])
@@ -98,7 +74,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
         config = config.model_copy(update={"train": train})
     train = config.train
     space = make_space(space_class, config, data.size)
-    strategy = _strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
+    strategy = make_strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
     halving = Halving(strategy, epochs=train.epochs) if halved else None
     full = train.epochs if halved else None
     asker = Confirmed(
@@ -121,14 +97,14 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                     recipe = supernet_recipe(config, images)
                     views = max(views, min(recipe.views, recipe.epochs))
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
-            identity = _identity(config, space, data, taught)
+            identity = identity_of(config, space, data, taught)
             store = Store(storage, out.resolve().name, space, objectives, identity)
             known = store.trials()
             check_timed(known, objectives, out)
         if resume:  # only once the study has taken them
             write_text(out / runs.CONFIG, to_yaml(config))
         places.mark_latest(out)
-        say(_plan(config, space, objectives, out, len(known), halving))
+        say(plan(config, space, objectives, out, len(known), halving))
         if objectives.timed:
             say(timing(config, len(data.splits["val"])))
         inheritance = whole_network(config, space, data, taught, out)
@@ -153,7 +129,6 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                     places.taken_back(out, made, lambda: not keeper.trials, store.discard)
                 )
             stack.callback(lambda: leave_report(out) if keeper.trials else None)
-            executor: Executor
             evaluator: Evaluator
             factory: Callable[[], Evaluator]
             if inheritance is None:
@@ -162,9 +137,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
             else:
                 evaluator = InheritEvaluator(data, config, inheritance, outputs, display.training)
                 factory = InheritEvaluatorFactory(config, inheritance, outputs)
-            if config.workers == 1:
-                executor = SerialExecutor(evaluator)
-            else:
+            executor: Executor = SerialExecutor(evaluator)
+            if config.workers > 1:
                 executor = stack.enter_context(ProcessExecutor(factory, config.workers))
             stack.enter_context(display)
             reason = search(
@@ -183,6 +157,24 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     validation = np.bincount(data.labels[data.splits["val"]], minlength=data.num_classes)
     report(trials, objectives, space, out, config, taught, validation.tolist())
     return summary
+
+
+def _check(config: SearchConfig, objectives: Objectives) -> None:
+    """What is wrong with the settings whatever the data.
+
+    Raises:
+        UserError: the first of it.
+    """
+    check_balance(config)
+    if config.score != ScoreConfig() and not objectives.timed:
+        warn("--score-reference is for the metric score, which no goal or limit names")
+    if config.balance.mode == "post-hoc":
+        raise UserError(
+            "balance post-hoc would be tuned on the validation images that choose the network; "
+            "give --balance post-hoc to distill or train, and sampler or logit-adjust to a search"
+        )
+    Objective(config.loss)  # a wrong name is wrong without a teacher too
+    make_optimizer(nn.Linear(1, 1), config.train)
 
 
 class _Keeper:
@@ -205,98 +197,3 @@ class _Keeper:
         self._write(self.trials)
         self.tidy()
         self._display.ended(trial)
-
-
-def _strategy(
-    kind: type[Strategy],
-    config: StrategyConfig,
-    space: SearchSpace,
-    objectives: Objectives,
-    seed: int,
-    data: ImageSet,
-) -> Strategy:
-    classes = data.num_classes
-    most = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
-    probes: Mapping[str, Callable[[Architecture], float]] = {
-        "latency_ms": GuessingProbe(
-            lambda a: measure_architecture(a, classes).median_ms, min(most, default=None), classes
-        )
-    }
-    known = options_of(kind)
-    for name in config.options:
-        if name not in known:
-            raise UserError(
-                f"strategy {config.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}"
-            )
-    return kind(
-        space,
-        objectives,
-        seed=seed,
-        num_classes=data.num_classes,
-        probes=probes,
-        **config.options,
-    )
-
-
-def _identity(
-    config: SearchConfig, space: SearchSpace, data: ImageSet, taught: Taught | None
-) -> dict[str, Any]:
-    """What trials must share to be comparable; limits, strategy and seed may change."""
-    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
-    digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
-    return {
-        "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
-        "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
-        "objectives": list(config.objectives),
-        "train": _named(config.train),
-        "augment": _named(config.augment),
-        "teacher": None if taught is None else f"{taught.teacher.name} ({taught.teacher.digest[:12]})",
-        "loss": None if taught is None else config.loss.model_dump(mode="json"),
-        **({} if config.balance.mode == "none" else {"balance": config.balance.model_dump()}),
-        **(
-            {
-                "evaluator": config.evaluator,
-                "supernet": config.supernet.model_dump(mode="json"),
-                "importance": config.space.importance,
-            }
-            if config.evaluator != "train"
-            else {}
-        ),
-        **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
-        **({} if config.score == ScoreConfig() else {"score": config.score.model_dump()}),
-    }
-
-
-def _named(config: BaseModel) -> dict[str, Any]:
-    """Settings, without later ones that have their defaults."""
-    usual = type(config)().model_dump(mode="json")
-    content = config.model_dump(mode="json")
-    return {k: v for k, v in content.items() if k not in _LATER or v != usual[k]}
-
-
-def _plan(
-    config: SearchConfig,
-    space: SearchSpace,
-    objectives: Objectives,
-    out: Path,
-    known: int,
-    halving: Halving | None,
-) -> str:
-    sides = ", ".join(map(str, space.resolutions))
-    confirm = config.confirmations
-    ending = f", the last {confirm} to confirm the best" if confirm else ""
-    if confirm and config.timeout is not None:
-        ending += " (earlier where the time would be over)"
-    at = f"{known} trials known, " if known else ""
-    lengths = f"{config.train.epochs} epochs"
-    if config.evaluator != "train":
-        training = f" and {lengths}" if config.train.epochs else ""
-        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
-    if halving is not None:
-        lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
-    return (
-        f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {objectives}; {at}{config.trials} trials {'of' if config.evaluator == 'train' else 'with'} "
-        f"{lengths}{ending} on "
-        f"{pick_device().type}; results in {out}"
-    )

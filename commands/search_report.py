@@ -1,4 +1,4 @@
-"""What ``search`` says about timing before it begins, and about its trials at the end."""
+"""What ``search`` says before it begins, and about its trials at the end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from deploy.latency import runtime_name
 from distill.run import Taught
 from nas.config import SearchConfig
 from nas.errors import UserError
+from nas.halving import Halving
 from nas.noise import doubt
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.trial import Trial
+from training.device import pick_device
+
+_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}
 
 
 def check_timed(known: list[Trial], objectives: Objectives, out: Path) -> None:
@@ -30,6 +34,44 @@ def check_timed(known: list[Trial], objectives: Objectives, out: Path) -> None:
                 f"{name} was not measured in {len(lacking)} of the {len(known)} trials of {out}, as in "
                 f"trial {lacking[0]}; leave it out, or choose another --out"
             )
+
+
+def plan(
+    config: SearchConfig,
+    space: SearchSpace,
+    objectives: Objectives,
+    out: Path,
+    known: int,
+    halving: Halving | None,
+) -> str:
+    """What a search is about to do.
+
+    Args:
+        config: its settings.
+        space: of the study.
+        objectives: goals and limits.
+        out: its run directory.
+        known: trials of earlier runs.
+        halving: how trainings are cut short, if they are.
+    """
+    sides = ", ".join(map(str, space.resolutions))
+    confirm = config.confirmations
+    ending = f", the last {confirm} to confirm the best" if confirm else ""
+    if confirm and config.timeout is not None:
+        ending += " (earlier where the time would be over)"
+    at = f"{known} trials known, " if known else ""
+    lengths = f"{config.train.epochs} epochs"
+    if config.evaluator != "train":
+        training = f" and {lengths}" if config.train.epochs else ""
+        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
+    if halving is not None:
+        lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
+    return (
+        f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
+        f"for {objectives}; {at}{config.trials} trials {'of' if config.evaluator == 'train' else 'with'} "
+        f"{lengths}{ending} on "
+        f"{pick_device().type}; results in {out}"
+    )
 
 
 def timing(config: SearchConfig, images: int) -> str:
