@@ -20,6 +20,7 @@ from nas.spaces.elastic import Elastic
 from teachers.ensemble import Teachers
 from teachers.finetune import prepare_teacher
 from training.allocator import keep_freed_memory
+from training.batches import augmentation_of
 from training.images import open_images, options_of
 
 CUTS = {
@@ -43,7 +44,9 @@ def main() -> None:
     source = DataConfig(spec=given.data, size=given.image_size)
     data = open_images(source.spec, options_of(source))
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    teacher = Teachers((prepare_teacher(config, data, AugmentConfig()),), (1.0,))
+    augment = AugmentConfig()
+    augmentation = augmentation_of(augment, data)
+    teacher = Teachers((prepare_teacher(config, data, augment),), (1.0,))
     by_rule = {rule: from_teacher(teacher, data, rule) for rule in ("taylor", "magnitude")}
     torch.manual_seed(0)
     orders = {group: torch.randperm(len(of)) for group, of in by_rule["taylor"].orders.items()}
@@ -53,8 +56,9 @@ def main() -> None:
     for label, (ending, shares) in CUTS.items():
         for share in shares:
             point = cut_to(space, ending, share)
-            wholes = by_rule.values()
-            scores = [f"{whole.judged(space.decode(point), data)[1].f1:.3f}" for whole in wholes]
+            cut = space.decode(point)
+            vals = [whole.judged(cut, data, augmentation)[1] for whole in by_rule.values()]
+            scores = [f"{val.f1:.3f}" for val in vals]
             print(f"| {share:g} of the {label} | {' | '.join(scores)} |", flush=True)
 
 

@@ -22,6 +22,7 @@ from nas.networks.importance import by_magnitude, by_taylor
 from nas.networks.inherit import Orders, cut
 from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
+from training.augment import Augmentation
 from training.device import pick_device
 from training.evaluate import evaluate
 from training.images import ImageSet
@@ -77,8 +78,15 @@ class Inheritance:
         network.load_state_dict({**state, **parts})
         return network
 
-    def judged(self, architecture: Architecture, data: ImageSet) -> tuple[Network, Metrics]:
+    def judged(
+        self, architecture: Architecture, data: ImageSet, augmentation: Augmentation
+    ) -> tuple[Network, Metrics]:
         """The network of ``architecture`` with recalibrated norms, frozen, and its scores on validation.
+
+        Args:
+            architecture: a part of the base.
+            data: the images.
+            augmentation: that the weights were trained with.
 
         Raises:
             UserError: it was not cut out of this base.
@@ -89,7 +97,7 @@ class Inheritance:
             "resolution": architecture.resolution,
             "normalization": self.normalization,
         }
-        recalibrate(network, data, **sees)
+        recalibrate(network, data, augmentation, **sees)
         return network, evaluate(network, data, "val", **sees)
 
 

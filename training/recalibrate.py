@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.augment import Augmentation
 from training.images import ImageSet
 from training.preprocess import Normalization, prepare
-from training.views import stored
+from training.views import seen
 
 IMAGES = 1_000
 _BATCH = 125
@@ -17,6 +18,7 @@ _BATCH = 125
 def recalibrate(
     model: nn.Module,
     data: ImageSet,
+    augmentation: Augmentation,
     *,
     resolution: int,
     normalization: Normalization,
@@ -25,12 +27,14 @@ def recalibrate(
 ) -> nn.Module:
     """Replace the running mean and variance of every batch norm by those of training images, in place.
 
-    They are plain averages over batches of random images as they are stored (Yu & Huang 2019,
-    "Universally slimmable networks", section 3.2). Weights do not change.
+    They are plain averages over batches of random images (Yu & Huang 2019, "Universally slimmable
+    networks", section 3.2), augmented as those that the weights were trained on: as they are stored,
+    training images are more familiar to the weights than any other ever will be. Weights do not change.
 
     Args:
         model: any network; returned in its own mode.
         data: only its training split is looked at.
+        augmentation: of the images; the first view of each is taken.
         resolution: side of the network's input, pixels.
         normalization: of the network.
         images: how many, or all where the split has fewer; they are drawn without replacement.
@@ -46,7 +50,8 @@ def recalibrate(
     model.train()
     with torch.inference_mode():
         for part in np.array_split(chosen, max(1, round(len(chosen) / _BATCH))):  # all classes in each
-            model(prepare(stored(data, np.sort(part), device), resolution, normalization))
+            pixels = seen(data, np.sort(part), 0, augmentation, resolution, device)
+            model(prepare(pixels, resolution, normalization))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return model.train(mode)

@@ -7,22 +7,29 @@ import torch
 from torch import nn
 
 from nas.networks import build
+from training.augment import Augmentation
 from training.preprocess import IMAGENET, prepare
 from training.recalibrate import recalibrate
-from training.views import stored
+from training.views import augmented
+
+AUGMENTATION = Augmentation(2, 9, False, 0.25)
 
 
 def test_statistics_are_means_over_batches(some_digits):
     model = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)).eval()
     kept = model[0].weight.clone()
-    recalibrate(model, some_digits, resolution=32, normalization=IMAGENET, images=120)
+    recalibrate(model, some_digits, AUGMENTATION, resolution=32, normalization=IMAGENET, images=120)
     order = np.random.default_rng(0).permutation(some_digits.splits["train"])
     assert model[1].momentum == 0.1 and not model.training
     assert torch.equal(model[0].weight, kept)
-    recalibrate(model, some_digits, resolution=32, normalization=IMAGENET)  # all 200, in two batches
+    recalibrate(
+        model, some_digits, AUGMENTATION, resolution=32, normalization=IMAGENET
+    )  # all 200, in two batches
     with torch.no_grad():
         parts = [
-            model[0](prepare(stored(some_digits, part, torch.device("cpu")), 32, IMAGENET))
+            model[0](
+                prepare(augmented(some_digits, part, 0, AUGMENTATION, torch.device("cpu")), 32, IMAGENET)
+            )
             for part in (order[:100], order[100:])
         ]
     means = torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0)
@@ -35,10 +42,14 @@ def test_statistics_are_means_over_batches(some_digits):
 def test_what_the_statistics_were_before_does_not_matter(some_digits, tiny):
     torch.manual_seed(0)
     model = build(tiny, 10)
-    first = recalibrate(model, some_digits, resolution=32, normalization=IMAGENET).state_dict()
+    first = recalibrate(
+        model, some_digits, AUGMENTATION, resolution=32, normalization=IMAGENET
+    ).state_dict()
     first = {name: value.clone() for name, value in first.items()}
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean.fill_(7.0)
-    second = recalibrate(model, some_digits, resolution=32, normalization=IMAGENET).state_dict()
+    second = recalibrate(
+        model, some_digits, AUGMENTATION, resolution=32, normalization=IMAGENET
+    ).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
