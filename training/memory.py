@@ -66,7 +66,8 @@ class Memory:
             if self.size + needed > self._budget:
                 return None
             shape = (images, resolution, resolution, 3)
-            pixels = torch.empty(shape, dtype=torch.uint8, device=device)
+            with torch.inference_mode(False):  # or only inference could fill the rest
+                pixels = torch.empty(shape, dtype=torch.uint8, device=device)
             self._kept[key, view] = Rows(pixels, np.zeros(images, dtype=bool))
         return self._kept[key, view]
 

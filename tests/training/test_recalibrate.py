@@ -8,6 +8,7 @@ from torch import nn
 
 from nas.networks import build
 from training.augment import Augmentation
+from training.batches import Batches
 from training.preprocess import IMAGENET, prepare
 from training.recalibrate import recalibrate
 from training.views import augmented
@@ -37,6 +38,15 @@ def test_statistics_are_means_over_batches(some_digits):
     rounding = {"rtol": 1e-3, "atol": 1e-3}  # of 90,000 numbers that batch norm sums in float32
     torch.testing.assert_close(model[1].running_mean, means, **rounding)
     torch.testing.assert_close(model[1].running_var, variances, **rounding)
+
+
+def test_a_training_sees_what_recalibration_has_seen(some_digits, tiny):
+    """Both take the same view from memory, and what one lacks there the other adds."""
+    sees = {"resolution": 24, "normalization": IMAGENET}
+    recalibrate(build(tiny, 10), some_digits, AUGMENTATION, **sees, images=50)
+    batches = Batches(some_digits, augmentation=AUGMENTATION, batch_size=64, views=1, seed=0, **sees)
+    for batch in batches.epoch(0):
+        assert not batch.images.is_inference()
 
 
 def test_what_the_statistics_were_before_does_not_matter(some_digits, tiny):
