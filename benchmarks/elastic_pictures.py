@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/elastic_pictures.py RUN --students FILE.jsonl [--students ...] [--docs docs]
 
-RUN is that of ``search --space elastic``; each FILE.jsonl is one of ``benchmarks/elastic.py``. Writes
-``supernet.svg`` (validation F1 against latency of what the search judged, and the front of that) and
-``inheritance.svg`` (test F1 against MACs of the trained students, with teacher and baselines).
+RUN is that of ``search --space elastic``; each FILE.jsonl is one of ``benchmarks/elastic.py``, with the
+students in FILE/ beside it. Writes ``supernet.svg`` (validation F1 against latency of what the search
+judged, and the front of that) and ``inheritance.svg`` (test F1 against latency of the trained students,
+with teacher and baselines; the bars are standard deviations over seeds).
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.runs import CONFIG, read_summary
+from commands.runs import ARCHITECTURE, CONFIG, read_summary
 from deploy.latency import measure_module
-from distill.supernet import FOLDER, load_supernet
+from deploy.latency_cache import measure_architecture
+from nas.architecture import Architecture
 from nas.config import SearchConfig
-from nas.cost import cost
 from nas.files import write_text
 from nas.settings import read_config
 from teachers.finetune import prepare_teacher
 from training.files import read_lines
 from training.images import open_images, options_of
 
+_LATENCY = "latency, ms (ONNX Runtime, 1 thread)"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 400, 60, 52, 30
 _COLOURS = {
     "judged by the supernet": "#9aa5b1",
@@ -73,32 +75,37 @@ def main() -> None:
         Series("front", front, joined=True),
         Series("teacher", [(latency, judge.val.f1, 0.0)]),
     ]
-    svg = scatter(series, "latency, ms (ONNX Runtime, 1 thread)", "validation macro-F1")
+    svg = scatter(series, _LATENCY, "validation macro-F1")
     write_text(given.docs / "supernet.svg", svg)
-    rows = [row for path in given.students for row in read_lines(path)]
-    groups: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for row in rows:
-        groups.setdefault((row["arm"], row["network"]), []).append(row)
+    found = [
+        (row, path.with_suffix("") / row["key"]) for path in given.students for row in read_lines(path)
+    ]
+    groups: dict[tuple[str, str], list[float]] = {}
+    times: dict[tuple[str, str], float] = {}
+    for row, place in found:
+        kind = row["arm"], row["network"]
+        groups.setdefault(kind, []).append(row["f1"])
+        if kind not in times:
+            network = Architecture.from_yaml(place / ARCHITECTURE)
+            times[kind] = measure_architecture(network, data.num_classes).median_ms
     students = [
         Series(
             label,
             [
                 (
-                    of[0]["macs"] / 1e6,
-                    statistics.mean(row["f1"] for row in of),
-                    statistics.stdev([row["f1"] for row in of]) if len(of) > 1 else 0.0,
+                    times[kind],
+                    statistics.mean(scores),
+                    statistics.stdev(scores) if len(scores) > 1 else 0.0,
                 )
-                for (arm, _), of in groups.items()
-                if arm == name
+                for kind, scores in groups.items()
+                if kind[0] == name
             ],
         )
         for name, label in _ARMS.items()
     ]
-    whole = load_supernet(given.run / FOLDER)
-    macs = cost(whole.base, whole.classes).macs / 1e6
-    scores = {row["teacher_f1"] for row in rows} - {None}
-    students.append(Series("teacher", [(macs, score, 0.0) for score in scores]))
-    svg = scatter([each for each in students if each.points], "multiply-adds, millions", "test macro-F1")
+    tested = {row["teacher_f1"] for row, _ in found} - {None}
+    students.append(Series("teacher", [(latency, score, 0.0) for score in tested]))
+    svg = scatter([each for each in students if each.points], _LATENCY, "test macro-F1")
     write_text(given.docs / "inheritance.svg", svg)
 
 
