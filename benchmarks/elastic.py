@@ -81,7 +81,7 @@ def main() -> None:
         epochs: teach(search.teacher, config.loss, data, config.augment, min(config.train.views, epochs))
         for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
     }
-    teacher = from_teacher(taught[given.epochs].teacher, data)
+    teacher = from_teacher(taught[given.epochs].teacher, data, search.space.importance)
     plans: dict[str, tuple[Architecture, StudentConfig, Taught | None, Inheritance | None]] = {
         "found": (found, short, taught[given.epochs], supernet),
         "uniform": (cut, short, taught[given.epochs], teacher),

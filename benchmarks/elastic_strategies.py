@@ -32,7 +32,6 @@ from nas.settings import read_config
 from nas.spaces.elastic import Elastic
 from nas.trial import Proposal
 from training.allocator import keep_freed_memory
-from training.batches import augmentation_of
 from training.files import read_lines, write_lines
 from training.images import open_images, options_of
 
@@ -58,7 +57,6 @@ def main() -> None:
         raise SystemExit(f"{given.run} holds no finished supernet")
     data = open_images(config.data.spec, options_of(config.data))
     space = make_space(Elastic, config, data.size)
-    augmentation = augmentation_of(config.augment, data)
     objectives = Objectives.parse(["f1:max"], given.limit or [])
     kept = given.out.with_suffix(".networks.jsonl")
     known = {row["network"]: row["f1"] for row in read_lines(kept)}
@@ -66,7 +64,7 @@ def main() -> None:
     def judge(proposal: Proposal) -> Mapping[str, float]:
         architecture = proposal.architecture
         if architecture.key not in known:
-            known[architecture.key] = whole.judged(architecture, data, augmentation)[1].f1
+            known[architecture.key] = whole.judged(architecture, data, config.augment)[1].f1
             write_lines(kept, ({"network": key, "f1": f1} for key, f1 in known.items()))
         total = cost(architecture, data.num_classes)
         return {"f1": known[architecture.key], "params": total.params, "macs": total.macs}

@@ -20,7 +20,6 @@ from nas.spaces.elastic import Elastic
 from teachers.ensemble import Teachers
 from teachers.finetune import prepare_teacher
 from training.allocator import keep_freed_memory
-from training.batches import augmentation_of
 from training.images import open_images, options_of
 
 CUTS = {
@@ -45,7 +44,6 @@ def main() -> None:
     data = open_images(source.spec, options_of(source))
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     augment = AugmentConfig()
-    augmentation = augmentation_of(augment, data)
     teacher = Teachers((prepare_teacher(config, data, augment),), (1.0,))
     by_rule = {rule: from_teacher(teacher, data, rule) for rule in ("taylor", "magnitude")}
     torch.manual_seed(0)
@@ -57,7 +55,7 @@ def main() -> None:
         for share in shares:
             point = cut_to(space, ending, share)
             cut = space.decode(point)
-            vals = [whole.judged(cut, data, augmentation)[1] for whole in by_rule.values()]
+            vals = [whole.judged(cut, data, augment)[1] for whole in by_rule.values()]
             scores = [f"{val.f1:.3f}" for val in vals]
             print(f"| {share:g} of the {label} | {' | '.join(scores)} |", flush=True)
 

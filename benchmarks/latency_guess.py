@@ -10,11 +10,13 @@ and how many of those within the limit it would turn down because of a wrong gue
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from deploy.latency_cache import measure_architecture
 from deploy.latency_guess import GuessingProbe, features_of, fitted
+from nas.architecture import Architecture
 from nas.spaces.elastic import Elastic
 
 _SHARES = (0.05, 0.1, 0.3, 0.6)  # of the networks that are within the limit
@@ -43,21 +45,30 @@ def main() -> None:
     )
     print("| limit | within | measured | wrongly turned down |\n|---|---|---|---|")
     for limit in np.quantile(measured, _SHARES):
-        within = [network.key for network in networks if times[network.key] <= limit]
-        asked, wrong = [], []
-        for order in range(given.orders):
-            seen: list[str] = []
+        within = {key for key, time in times.items() if time <= limit}
+        orders = [
+            np.random.default_rng(order).permutation(len(networks)) for order in range(given.orders)
+        ]
+        asked = [replay([networks[i] for i in order], times, limit, given.classes) for order in orders]
+        lost = [len(within - each) for each in asked]
+        count = np.mean([len(each) for each in asked])
+        print(f"| {limit:.2f} ms | {len(within)} | {count:.0f} | {np.mean(lost):.1f} |")
 
-            def measure(key: str, seen: list[str] = seen) -> float:
-                seen.append(key)
-                return times[key]
 
-            probe = GuessingProbe(lambda a, measure=measure: measure(a.key), limit, given.classes)
-            for place in np.random.default_rng(order).permutation(len(networks)):
-                probe(networks[place])
-            asked.append(len(seen))
-            wrong.append(len(set(within) - set(seen)))
-        print(f"| {limit:.2f} ms | {len(within)} | {np.mean(asked):.0f} | {np.mean(wrong):.1f} |")
+def replay(
+    networks: Sequence[Architecture], times: Mapping[str, float], limit: float, classes: int
+) -> set[str]:
+    """Keys of those that are measured where a search comes by ``networks`` one after the other."""
+    seen: set[str] = set()
+
+    def measure(network: Architecture) -> float:
+        seen.add(network.key)
+        return times[network.key]
+
+    probe = GuessingProbe(measure, limit, classes)
+    for network in networks:
+        probe(network)
+    return seen
 
 
 if __name__ == "__main__":

@@ -99,10 +99,15 @@ class _Display:
 
 
 class TrainingDisplay(_Display):
-    """Progress of one training; call it with what :func:`training.fit.fit` reports."""
+    """Progress of one training; call it with what :func:`training.fit.fit` reports.
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    Args:
+        what: is trained.
+        score: what its validation F1 is called; a training that keeps its last epoch has no best one.
+    """
+
+    def __init__(self, what: str, score: str = "best val F1") -> None:
+        self._what, self._score = what, score
         super().__init__()
         self._task: TaskID | None = None
         self._began: tuple[float, int] | None = None  # when, and after how many epochs
@@ -111,8 +116,7 @@ class TrainingDisplay(_Display):
         """Show where the training is."""
         note = f"{training.images_per_second:,.0f} images/s"
         if training.val_f1 is not None:
-            which = "" if training.keeps_last else "best "
-            note += f", {which}val F1 {training.val_f1:.3f}"
+            note += f", {self._score} {training.val_f1:.3f}"
         if self._bars is None:
             self._began = self._began or (time.monotonic(), training.epoch)
             if training.step == 0:

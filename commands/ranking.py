@@ -145,8 +145,10 @@ def _row(
 class _AllSizes(RandomSearch):
     """Networks of all sizes."""
 
+    space: Elastic
+
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        return self.space.spread(rng) if isinstance(self.space, Elastic) else super().propose(rng)
+        return self.space.spread(rng)
 
 
 def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal]:

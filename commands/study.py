@@ -63,7 +63,7 @@ def make_strategy(
         space,
         objectives,
         seed=seed,
-        num_classes=data.num_classes,
+        num_classes=classes,
         probes=probes,
         **config.options,
     )

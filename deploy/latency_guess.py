@@ -41,18 +41,17 @@ class GuessingProbe:
         self._measure, self._limit, self._num_classes = measure, limit, num_classes
         self._features: list[Floats] = []
         self._measured: list[float] = []
-        self._rates: Floats | None = None  # once there are enough
-        self._margin = np.inf  # how many times too long a guess was at worst
+        self._rates = np.zeros(4)
+        self._margin = np.inf  # how many times too long a guess was at worst; no guess is trusted yet
 
     def __call__(self, architecture: Architecture) -> float:
         """Milliseconds; a guess only where even the worst one so far would mean more than the limit."""
         if self._limit is None:
             return self._measure(architecture)
         features = features_of(architecture, self._num_classes)
-        if self._rates is not None:
-            guess = float(features @ self._rates)
-            if guess > self._margin * self._limit:
-                return guess
+        guess = float(features @ self._rates)
+        if guess > self._margin * self._limit:
+            return guess
         measured = self._measure(architecture)
         self._features = [*self._features, features][-_MOST:]
         self._measured = [*self._measured, measured][-_MOST:]

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from nas.architecture import Architecture
-from nas.config import Importance
+from nas.config import AugmentConfig, Importance
 from nas.errors import UserError
 from nas.networks import Network, build
 from nas.networks.describe import describe
@@ -22,7 +22,7 @@ from nas.networks.importance import by_magnitude, by_taylor
 from nas.networks.inherit import Orders, cut
 from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
-from training.augment import Augmentation
+from training.batches import augmentation_of
 from training.device import pick_device
 from training.evaluate import evaluate
 from training.images import ImageSet
@@ -79,14 +79,14 @@ class Inheritance:
         return network
 
     def judged(
-        self, architecture: Architecture, data: ImageSet, augmentation: Augmentation
+        self, architecture: Architecture, data: ImageSet, augment: AugmentConfig
     ) -> tuple[Network, Metrics]:
         """The network of ``architecture`` with recalibrated norms, frozen, and its scores on validation.
 
         Args:
             architecture: a part of the base.
             data: the images.
-            augmentation: that the weights were trained with.
+            augment: as when the weights were trained.
 
         Raises:
             UserError: it was not cut out of this base.
@@ -97,7 +97,7 @@ class Inheritance:
             "resolution": architecture.resolution,
             "normalization": self.normalization,
         }
-        recalibrate(network, data, augmentation, **sees)
+        recalibrate(network, data, augmentation_of(augment, data), **sees)
         return network, evaluate(network, data, "val", **sees)
 
 

@@ -41,7 +41,6 @@ class Progress:
         steps: steps per epoch.
         images_per_second: over the current epoch, validation excluded.
         val_f1: on validation, of the epoch that would be kept now; ``None`` before the first ends.
-        keeps_last: that is the last epoch, else the best one.
     """
 
     epoch: int
@@ -50,7 +49,6 @@ class Progress:
     steps: int
     images_per_second: float
     val_f1: float | None
-    keeps_last: bool = False
 
 
 @dataclass
@@ -167,8 +165,7 @@ def fit(
         save()
         if report is not None:
             rate, kept = state.history[-1]["images_per_second"], state.best_val.f1
-            epoch = len(state.history)
-            report(Progress(epoch, recipe.epochs, 0, len(batches), rate, kept, keep_last))
+            report(Progress(len(state.history), recipe.epochs, 0, len(batches), rate, kept))
     state.model.load_state_dict(state.best_weights)
     return Fitted(
         model=state.model.eval(),
@@ -195,7 +192,7 @@ def _run_epoch(
     """
     started, epoch = time.perf_counter(), len(state.history)
     with synced(state.model, batches.processes):
-        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report, keep_last)
+        mean_loss, rate = _train_epoch(state, batches, loss, epoch, recipe, report)
     val = _validate(state.averaged, batches, epoch, state.learning_rate)
     record = {
         "epoch": epoch + 1,
@@ -234,7 +231,6 @@ def _train_epoch(
     epoch: int,
     recipe: TrainConfig,
     report: Callable[[Progress], None] | None,
-    keep_last: bool,
 ) -> tuple[float, float]:
     """One pass; returns the mean loss and images per second, of all processes together."""
     torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
@@ -252,5 +248,5 @@ def _train_epoch(
         images += batch.step_size
         rate = images / (time.perf_counter() - started)
         if report is not None:
-            report(Progress(epoch, recipe.epochs, step + 1, steps, rate, kept, keep_last))
+            report(Progress(epoch, recipe.epochs, step + 1, steps, rate, kept))
     return total / images, rate

@@ -11,8 +11,7 @@ from nas.config import SearchConfig
 from nas.evaluators.measured import measured
 from nas.evaluators.train import TrainEvaluator
 from nas.trial import Proposal
-from training.augment import Augmentation
-from training.batches import Outputs, augmentation_of
+from training.batches import Outputs
 from training.fit import Progress
 from training.images import ImageSet, open_images, options_of
 
@@ -38,11 +37,6 @@ class InheritEvaluator:
     outputs: Outputs | None = None
     report: Callable[[Progress], None] | None = None
 
-    @property
-    def augmentation(self) -> Augmentation:
-        """Of the images that batch norm is recalibrated on."""
-        return augmentation_of(self.config.augment, self.data)
-
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """As :meth:`TrainEvaluator.__call__`; ``train_seconds`` is what cutting and validating took, and
         ``images_per_second`` is missing without training.
@@ -60,7 +54,7 @@ class InheritEvaluator:
             )
             return trainer(proposal)
         started = time.perf_counter()
-        network, val = self.inheritance.judged(proposal.architecture, self.data, self.augmentation)
+        network, val = self.inheritance.judged(proposal.architecture, self.data, self.config.augment)
         took = {"train_seconds": time.perf_counter() - started}
         sees = self.inheritance.normalization
         return {**measured(proposal, self.data, self.config, network, val, sees), **took}

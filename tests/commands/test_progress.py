@@ -16,12 +16,12 @@ def clock(monkeypatch):
     return now
 
 
-def _run(clock, capsys, *, first=0, keeps_last=False):
-    with progress.TrainingDisplay("training") as display:
+def _run(clock, capsys, *names, first=0):
+    with progress.TrainingDisplay("training", *names) as display:
         for epoch in range(first, 4):
-            display(Progress(epoch, 4, 1, 2, 50.0, 0.5 if epoch else None, keeps_last))
+            display(Progress(epoch, 4, 1, 2, 50.0, 0.5 if epoch else None))
             clock[0] += 60.0
-            display(Progress(epoch + 1, 4, 0, 2, 50.0, 0.5, keeps_last))
+            display(Progress(epoch + 1, 4, 0, 2, 50.0, 0.5))
     return capsys.readouterr().err.splitlines()
 
 
@@ -39,4 +39,4 @@ def test_epochs_before_an_interruption_do_not_count(clock, capsys):
 
 
 def test_the_last_epoch_is_not_called_the_best(clock, capsys):
-    assert "s, val F1 0.500;" in _run(clock, capsys, keeps_last=True)[0]
+    assert "s, val F1 0.500;" in _run(clock, capsys, "val F1")[0]

@@ -59,15 +59,11 @@ def test_where_guesses_are_off_more_is_measured(networks):
     )
     counts = []
     for rough in (False, True):
+        times = {n.key: latency(n) * (noise[n.key] if rough else 1.0) for n in networks}
         measured = []
-
-        def measure(network: Architecture, rough=rough, measured=measured) -> float:
-            measured.append(network.key)
-            return latency(network) * (noise[network.key] if rough else 1.0)
-
-        probe = GuessingProbe(measure, limit, 6)
+        probe = GuessingProbe(lambda n, to=measured, of=times: to.append(n.key) or of[n.key], limit, 6)
         said = {network.key: probe(network) for network in networks}
-        within = {n.key for n in networks if latency(n) * (noise[n.key] if rough else 1.0) <= limit}
+        within = {key for key, time in times.items() if time <= limit}
         assert within <= set(measured), "one within the limit was turned down unmeasured"
         assert all(said[key] > limit for key in said.keys() - set(measured))
         counts.append(len(measured))
