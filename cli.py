@@ -760,6 +760,14 @@ def bench_ranking(
     run: Annotated[Path, Argument(help="Run directory of a search in the space elastic.")],
     networks: Annotated[int, Option(help="How many, spread over the sizes.", min=3)] = 20,
     epochs: Annotated[int, Option(help="Of training each of them, with the teacher.", min=1)] = 10,
+    trainings: Annotated[
+        int,
+        Option(
+            help="Of each network, with other seeds. From two on, the table also says how well one "
+            "training ranks the networks as the others do: what is left is noise.",
+            min=1,
+        ),
+    ] = 1,
     limit: Annotated[
         list[str] | None, Option(help="Bound on their params or MACs, as in 'macs<=40M'. Repeatable.")
     ] = None,
@@ -772,7 +780,7 @@ def bench_ranking(
     """
     from commands.ranking import Ranking, rank
 
-    rank(Ranking(run, networks, epochs, tuple(limit or ()), seed))
+    rank(Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from commands.teaching import teach
 from distill.inheritance import Inheritance, from_teacher
 from distill.run import Taught, train_student
 from distill.supernet import find_supernet
-from nas.bench.ranking import better_half, tau
+from nas.bench.ranking import agreement, better_half, tau
 from nas.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from nas.cost import cost
 from nas.errors import UserError
@@ -40,6 +41,7 @@ from training.images import ImageSet
 from training.length import settled
 
 FILE = "ranking.jsonl"
+_JUDGED = ("f1", "params", "macs", "latency_ms", "seconds")  # what does not depend on the training
 _CANDIDATES = 8  # drawn per network that is taken, so that these are spread over the sizes
 
 
@@ -51,6 +53,7 @@ class Ranking:
         run: of a search in the space elastic.
         networks: how many.
         epochs: of training each.
+        trainings: of each network, with seeds from 1 on; their mean is the truth.
         limits: on the networks; none of the search's apply.
         seed: of drawing them.
     """
@@ -58,6 +61,7 @@ class Ranking:
     run: Path
     networks: int
     epochs: int
+    trainings: int = 1
     limits: tuple[str, ...] = ()
     seed: int = 0
 
@@ -80,7 +84,6 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
         teacher=config.teacher,
         train=TrainConfig(epochs=job.epochs, learning_rate=INHERITED_RATE),
         augment=config.augment,
-        seed=1,
     )
     student = settled(student, len(data.splits["train"]))
     views = min(student.train.views, job.epochs)
@@ -96,50 +99,62 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
     rows = read_lines(path)
     with interruptible("bench", "ranking", job.run):
         for proposal in _spread(space, job, data.num_classes):
-            name = {"network": proposal.architecture.key, "epochs": job.epochs}
-            if any(row.items() >= name.items() for row in rows):
-                continue
-            rows.append({**name, **_row(proposal, judge, whole, taught, student, data, job)})
-            write_lines(path, rows)
-    rows = [row for row in rows if row["epochs"] == job.epochs]
+            key = proposal.architecture.key
+            judged = next((_of(row, _JUDGED) for row in rows if row["network"] == key), None)
+            for seed in range(1, job.trainings + 1):
+                name = {"network": key, "epochs": job.epochs, "seed": seed}
+                if any(row.items() >= name.items() for row in rows):
+                    continue
+                judged = judged or _judge(judge, proposal)
+                trained = _train(
+                    proposal, whole, taught, student.model_copy(update={"seed": seed}), data, job
+                )
+                rows.append({**name, **judged, **trained})
+                write_lines(path, rows)
+    rows = [row for row in rows if row["epochs"] == job.epochs and row["seed"] <= job.trainings]
+    counts = Counter(row["network"] for row in rows)
+    rows = [row for row in rows if counts[row["network"]] == job.trainings]
     output().print(_table(rows, job))
-    say(f"every network in {path}")
+    say(f"every training in {path}")
     return rows
 
 
-def _row(
+def _judge(judge: InheritEvaluator, proposal: Proposal) -> dict[str, float]:
+    started = time.perf_counter()
+    metrics = judge(proposal)
+    return _of({**metrics, "seconds": time.perf_counter() - started}, _JUDGED)
+
+
+def _train(
     proposal: Proposal,
-    judge: InheritEvaluator,
     whole: Inheritance,
     taught: Taught,
     student: StudentConfig,
     data: ImageSet,
     job: Ranking,
-) -> dict[str, Any]:
-    started = time.perf_counter()
-    metrics = judge(proposal)
-    judged = time.perf_counter() - started
+) -> dict[str, float]:
     architecture = proposal.architecture
     with TrainingDisplay(f"network {proposal.number}") as display:
         trained = train_student(
             architecture,
             data,
             student,
-            job.run / "ranking" / architecture.key,
+            job.run / "ranking" / f"{architecture.key}-{student.seed}",
             taught=taught,
-            latency=lambda _: {"median": metrics["latency_ms"]},
+            latency=lambda _: {},
             inheritance=whole,
             warn=warn,
             report=display,
         )
     return {
-        "f1": metrics["f1"],
-        **{name: metrics[name] for name in ("params", "macs", "latency_ms")},
-        "seconds": judged,
         "trained_seconds": trained["seconds"],
         "val_f1": trained["val"]["f1"],
         "test_f1": trained["test"]["f1"],
     }
+
+
+def _of(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
 
 
 class _AllSizes(RandomSearch):
@@ -161,19 +176,31 @@ def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal
 
 
 def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
-    """Rank correlations with the F1 after training, validation and test."""
+    """Rank correlations with the F1 after training, test and validation."""
     one, ten = (statistics.median(row[name] for row in rows) for name in ("seconds", "trained_seconds"))
+    networks = {row["network"]: row for row in rows}
+    each = "each" if job.trainings == 1 else f"{job.trainings} trainings of each"
     title = (
-        f"Kendall's tau with F1 after {job.epochs} epochs of each of {len(rows)} networks "
+        f"Kendall's tau with F1 after {job.epochs} epochs of {each} of {len(networks)} networks "
         f"(90 % interval); judging one takes {one:.1f} s, training it {ten:.0f} s (1/{ten / one:.0f})"
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("", "test F1", "test F1, better half", "validation F1"):
         table.add_column(column, justify="left" if not column else "right")
-    truth = {name: [row[name] for row in rows] for name in ("test_f1", "val_f1")}
+    test, val = (_by_training(rows, list(networks), name) for name in ("test_f1", "val_f1"))
+    truth = test.mean(axis=1).tolist()
     for name, label in (("f1", "the evaluator"), ("macs", "MACs"), ("params", "params")):
-        scores = [row[name] for row in rows]
-        halves = better_half(scores, truth["test_f1"])
-        found = [tau(scores, truth["test_f1"]), tau(*halves), tau(scores, truth["val_f1"])]
+        scores = [row[name] for row in networks.values()]
+        found = [tau(scores, truth), tau(*better_half(scores, truth)), tau(scores, val.mean(axis=1))]
         table.add_row(label, *map(str, found))
+    if job.trainings > 1:
+        again = [f"{agreement(val, truth):.2f}" for truth in (test, val)]
+        table.add_row("another training's validation F1", again[0], "", again[1])
     return table
+
+
+def _by_training(rows: Sequence[Mapping[str, Any]], networks: Sequence[str], name: str) -> np.ndarray:
+    """A column of the rows, ``(networks, trainings)``."""
+    found = {(row["network"], row["seed"]): row[name] for row in rows}
+    seeds = sorted({seed for _, seed in found})
+    return np.array([[found[network, seed] for seed in seeds] for network in networks])

@@ -70,7 +70,8 @@ def student_settings(
 ) -> tuple[Student, StudentConfig, Path]:
     """Network, settings and run directory of a final training.
 
-    The data, its storage, the augmentation and a balance come from the search where there is one.
+    The data, its storage, the augmentation and a balance come from the search where there is one, and
+    how to fine-tune a teacher where it had the same one.
 
     Raises:
         UserError: no such student or trial, unreadable file, wrong value.
@@ -85,6 +86,9 @@ def student_settings(
         names = ["data", "augment", "seed"]
         if chosen.search.balance.mode != "none":  # a network that was searched so is trained so
             names.append("balance")
+        teacher = chosen.search.teacher
+        if teacher is not None and teacher.spec == changes.get("teacher.spec"):
+            names.append("teacher")
         inherited = {name: getattr(chosen.search, name) for name in names}
         base = base.model_copy(update={k: v for k, v in inherited.items() if k not in given})
         if chosen.search.shared and "train" not in given:

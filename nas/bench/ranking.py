@@ -52,3 +52,21 @@ def better_half(scores: Sequence[float], truth: Sequence[float]) -> tuple[list[f
     """Both lists without the networks that are in the worse half in truth."""
     kept = np.argsort(-np.asarray(truth), kind="stable")[: (len(truth) + 1) // 2]
     return [scores[i] for i in kept], [truth[i] for i in kept]
+
+
+def agreement(scores: np.ndarray, truth: np.ndarray) -> float:
+    """How well one training ranks networks as the mean of the others does: Kendall's tau, the mean.
+
+    What it lacks to 1 is noise, which no evaluator can rank.
+
+    Args:
+        scores: ``(networks, trainings)``; one training's column is compared.
+        truth: ``(networks, trainings)``; with the mean of the other trainings' columns.
+
+    Raises:
+        ValueError: they differ in shape, or have fewer than two networks or trainings.
+    """
+    if scores.shape != truth.shape or scores.ndim != 2 or min(scores.shape) < 2:
+        raise ValueError(f"needs two or more networks and trainings: {scores.shape}, {truth.shape}")
+    others = [np.delete(truth, one, axis=1).mean(axis=1) for one in range(truth.shape[1])]
+    return float(np.mean([kendalltau(scores[:, i], other).statistic for i, other in enumerate(others)]))

@@ -47,12 +47,14 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     found = Architecture.from_yaml("runs/found/architecture.yaml")
     assert found.base == "mobilenetv3_small_050"
 
-    said = minnow(f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1")
+    said = minnow(f"distill --teacher {TEACHER} --student runs/found --epochs 1")
     assert said.code == 0, said.notices
+    assert not any("fine-tuning" in line for line in said.notices)  # it is the search's
     assert any("starts from its weights in the supernet" in line for line in said.notices)
     bundle = load_bundle(Path("runs/found"))
     assert bundle.metrics["inherited"] == "mobilenetv3_small_050"
     assert bundle.config["train"]["learning_rate"] == 0.002
+    assert bundle.config["teacher"]["epochs"] == 1
 
     said = minnow("train --model runs/found --epochs 1 --from-scratch --out runs/scratch")
     assert said.code == 0 and load_bundle(Path("runs/scratch")).metrics["inherited"] is None
@@ -63,8 +65,11 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     assert (
         "Kendall" in said.output and len(Path("runs/found/ranking.jsonl").read_text().splitlines()) == 3
     )
-    again = minnow("bench ranking runs/found --networks 3 --epochs 1")
-    assert "network" not in " ".join(line for line in again.notices if "epoch 1 of 1" in line)
+    again = minnow("bench ranking runs/found --networks 3 --epochs 1 --trainings 2")
+    assert again.code == 0 and "another training's validation F1" in again.output
+    rows = [json.loads(line) for line in Path("runs/found/ranking.jsonl").read_text().splitlines()]
+    assert [row["seed"] for row in rows] == [1, 1, 1, 2, 2, 2]  # those that were trained are not again
+    assert [row["f1"] for row in rows[:3]] == [row["f1"] for row in rows[3:]]
 
     assert minnow("export runs/found").code == 0
     said = minnow("evaluate runs/found --json")

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from nas.bench.ranking import better_half, tau
+from nas.bench.ranking import agreement, better_half, tau
 
 
 def test_agreement_and_its_opposite():
@@ -38,3 +38,13 @@ def test_nothing_to_rank():
 def test_the_better_half_is_that_of_the_truth():
     scores, truth = [4.0, 3.0, 2.0, 1.0, 0.0], [0.1, 0.9, 0.5, 0.2, 0.7]
     assert better_half(scores, truth) == ([3.0, 0.0, 2.0], [0.9, 0.7, 0.5])
+
+
+def test_one_training_against_the_others():
+    truth = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [3.0, 3.0, 3.0]])
+    assert agreement(truth, truth) == 1.0
+    turned = truth.copy()
+    turned[:, 0] = [3.0, 2.0, 1.0]  # against the means of two agreeing ones -1, the other two 1 each
+    assert agreement(turned, truth) == pytest.approx((-1 + 1 + 1) / 3)
+    with pytest.raises(ValueError, match="two or more"):
+        agreement(truth[:, :1], truth[:, :1])
