@@ -19,7 +19,6 @@ paired differences from the first arm; latencies are measured in turns at the en
 from __future__ import annotations
 
 import argparse
-import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,10 +29,11 @@ from torch import nn
 
 from commands.picking import find_student
 from commands.teaching import teach
-from deploy.latency import measure_module
+from deploy.latency import measure_in_turns
 from distill.inheritance import Inheritance, from_teacher
-from distill.run import Taught, train_student
+from distill.run import train_student
 from distill.supernet import find_supernet
+from distill.taught import Taught
 from nas.architecture import Architecture
 from nas.config import INHERITED_RATE, StudentConfig, TrainConfig
 from nas.cost import cost
@@ -47,7 +47,6 @@ from training.length import settled
 
 ARMS = ("found", "uniform", "scratch", "mobilenetv3")
 _RIVAL = "mobilenetv3_small_100"
-_ROUNDS = 5  # of latency, in turns
 
 
 def main() -> None:
@@ -102,7 +101,6 @@ def main() -> None:
                 config.model_copy(update={"seed": seed}),
                 given.out.with_suffix("") / key,
                 taught=taught_by,
-                latency=lambda _: {},
                 inheritance=start,
             )
             rows.append({"key": key, "arm": arm, "seed": seed, "network": architecture.key})
@@ -141,17 +139,16 @@ def uniform(base: Architecture, like: Architecture, num_classes: int) -> Archite
 
 
 def costs(networks: dict[str, nn.Module], sides: dict[str, int]) -> str:
-    """Parameters and latencies, the median of rounds that take turns."""
-    timed: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(_ROUNDS):
-        for name, network in networks.items():
-            timed[name].append(measure_module(network.eval(), sides[name]).median_ms)
-    lines = ["| | params | latency | of the teacher's |", "|---|---|---|---|"]
-    whole = statistics.median(timed["teacher"])
-    for name, network in networks.items():
-        params = sum(weight.numel() for weight in network.parameters())
-        median = statistics.median(timed[name])
-        lines.append(f"| {name} | {params / 1e3:.0f} k | {median:.2f} ms | {median / whole:.3f} |")
+    """Parameters and latencies."""
+    timed = measure_in_turns([(network.eval(), sides[name]) for name, network in networks.items()])
+    lines = ["| | params | latency (IQR) | of the teacher's |", "|---|---|---|---|"]
+    whole = timed[list(networks).index("teacher")].median_ms
+    for (name, network), took in zip(networks.items(), timed, strict=True):
+        params = sum(weight.numel() for weight in network.parameters()) / 1e3
+        share = took.median_ms / whole
+        lines.append(
+            f"| {name} | {params:.0f} k | {took.median_ms:.2f} ({took.iqr_ms:.2f}) ms | {share:.3f} |"
+        )
     return "\n".join(lines)
 
 

@@ -8,8 +8,8 @@ from commands.console import say, warn
 from commands.picking import Student
 from commands.progress import TrainingDisplay
 from distill.inheritance import Inheritance, from_teacher
-from distill.run import Taught
 from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
+from distill.taught import Taught
 from nas.config import SearchConfig, SpaceConfig, StudentConfig, TrainConfig
 from nas.errors import UserError
 from nas.spaces import SearchSpace

@@ -23,8 +23,9 @@ from commands.runs import CONFIG
 from commands.spaces import make_space
 from commands.teaching import teach
 from distill.inheritance import Inheritance, from_teacher
-from distill.run import Taught, train_student
+from distill.run import train_student
 from distill.supernet import find_supernet
+from distill.taught import Taught
 from nas.bench.ranking import agreement, better_half, tau
 from nas.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from nas.cost import cost
@@ -141,7 +142,6 @@ def _train(
             student,
             job.run / "ranking" / f"{architecture.key}-{student.seed}",
             taught=taught,
-            latency=lambda _: {},
             inheritance=whole,
             warn=warn,
             report=display,

@@ -23,7 +23,7 @@ from commands.spaces import make_space
 from commands.study import identity_of, make_strategy
 from commands.teaching import check_balance, teach
 from distill.objective import Objective
-from distill.run import versions
+from distill.outcome import versions
 from nas.config import ScoreConfig, SearchConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError

@@ -8,7 +8,7 @@ from commands.console import next_step, output, say, warn
 from commands.tables import front_table
 from commands.teaching import compare_with_teacher
 from deploy.latency import runtime_name
-from distill.run import Taught
+from distill.taught import Taught
 from nas.config import SearchConfig
 from nas.errors import UserError
 from nas.halving import Halving

@@ -19,10 +19,10 @@ from commands.progress import TrainingDisplay
 from commands.report import leave_report
 from commands.tables import comparison_table, seeds_text, student_row
 from commands.teaching import check_balance, compare_with_teacher, teach
-from deploy.latency import measure_module
+from deploy.latency import measure_in_turns
 from distill.inheritance import Inheritance
 from distill.objective import Objective
-from distill.run import CHECKPOINT, Taught, train_student, training_identity
+from distill.run import CHECKPOINT, train_student, training_identity
 from distill.seeds import (
     SEEDS,
     STUDENT,
@@ -33,6 +33,7 @@ from distill.seeds import (
     students,
     unfinished,
 )
+from distill.taught import Taught
 from nas.architecture import Architecture
 from nas.config import BalanceConfig, StudentConfig
 from nas.errors import UserError
@@ -161,7 +162,7 @@ def _train(
             place,
             taught=taught,
             inheritance=start,
-            latency=lambda model: measure_module(model, architecture.resolution).to_dict(),
+            latency=lambda networks: [each.to_dict() for each in measure_in_turns(networks)],
             warn=warn,
             report=display,
             processes=processes,

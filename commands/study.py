@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from deploy.latency_cache import measure_architecture
 from deploy.latency_guess import GuessingProbe
-from distill.run import Taught
+from distill.taught import Taught
 from nas.architecture import Architecture
 from nas.config import ScoreConfig, SearchConfig, StrategyConfig
 from nas.errors import UserError

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 from commands.console import say, warn
 from commands.progress import TrainingDisplay, counting
-from deploy.latency import measure_module
 from deploy.macs import count_macs
 from distill.objective import feature_kind
-from distill.run import Taught
+from distill.taught import Taught
 from nas.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig, TeacherConfig
 from nas.errors import UserError
 from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
@@ -71,19 +68,11 @@ def _asked(
         return fill_outputs(teacher, data, augmentation, views, kinds=kinds, report=progress)
 
 
-def _costs(members: Sequence[Teacher]) -> dict[str, Any]:
-    """What they cost together, one after the other."""
-    timed = [measure_module(each.model, each.resolution) for each in members]
-    latency = timed[0].to_dict()
-    if len(timed) > 1:
-        latency |= {
-            "median": sum(each.median_ms for each in timed),
-            "iqr": math.hypot(*(each.iqr_ms for each in timed)),
-        }
+def _costs(members: Sequence[Teacher]) -> dict[str, int]:
+    """What they have together."""
     return {
         "params": sum(p.numel() for each in members for p in each.model.parameters()),
         "macs": sum(count_macs(each.model, each.resolution) for each in members),
-        "latency_ms": latency,
     }
 
 

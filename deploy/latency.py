@@ -14,7 +14,7 @@ calling thread, and OpenMP's idle workers stop spinning within milliseconds, ins
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ WARM_UP_RUNS = 10
 BUDGET_S = 1.5
 MIN_RUNS = 20
 MAX_RUNS = 100
+ROUNDS = 5  # of several networks in turns
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,10 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
         budget_s: stop after this many seconds (once there are ``MIN_RUNS`` runs).
     """
     session = open_session(model, threads=threads)
-    _, *shape = session.get_inputs()[0].shape
-    image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    image = _image(session)
     clock = thread_clock() if threads == 1 else time.perf_counter
     times = time_runs(partial(session.run, None, {INPUT: image}), clock=clock, budget_s=budget_s)
-    low, median, high = np.percentile(times * 1000.0, [25, 50, 75])
-    return Latency(float(median), float(high - low), len(times), runtime_name(threads))
+    return _latency(times, threads)
 
 
 def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
@@ -102,6 +101,35 @@ def measure_module(
     """Time a PyTorch network for ``(N, C, resolution, resolution)`` as it ships: exported."""
     content = onnx_bytes(model, resolution, input_channels=input_channels)
     return measure_onnx(content, threads=threads)
+
+
+def measure_in_turns(networks: Sequence[tuple[nn.Module, int]]) -> list[Latency]:
+    """Time several networks on one machine in the same minute, so that their ratios hold.
+
+    Each is timed ``ROUNDS`` times, one after the other: what else the machine does, and how fast it runs,
+    changes from minute to minute and then changes all of them alike.
+
+    Args:
+        networks: each with the side of its square RGB input, pixels.
+    """
+    sessions = [open_session(onnx_bytes(network, side)) for network, side in networks]
+    images = [_image(session) for session in sessions]
+    found: list[list[np.ndarray]] = [[] for _ in networks]
+    for _ in range(ROUNDS):
+        for times, session, image in zip(found, sessions, images, strict=True):
+            run = partial(session.run, None, {INPUT: image})
+            times.append(time_runs(run, clock=thread_clock(), budget_s=BUDGET_S / ROUNDS))
+    return [_latency(np.concatenate(times)) for times in found]
+
+
+def _image(session: Any) -> np.ndarray:
+    _, *shape = session.get_inputs()[0].shape
+    return np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+
+
+def _latency(times: np.ndarray, threads: int = 1) -> Latency:
+    low, median, high = np.percentile(times * 1000.0, [25, 50, 75])
+    return Latency(float(median), float(high - low), len(times), runtime_name(threads))
 
 
 def time_runs(

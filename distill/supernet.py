@@ -11,8 +11,8 @@ from typing import Any
 
 from distill.inheritance import Inheritance, base_of, only, orders_of, weights_of
 from distill.objective import Objective
-from distill.run import Taught
 from distill.sandwich import Sandwich
+from distill.taught import Taught
 from nas.architecture import Architecture
 from nas.config import AugmentConfig, Importance, LossConfig, TrainConfig
 from nas.errors import UserError

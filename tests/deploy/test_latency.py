@@ -19,8 +19,10 @@ from deploy.export import onnx_bytes
 from deploy.latency import (
     MAX_RUNS,
     MIN_RUNS,
+    ROUNDS,
     WARM_UP_RUNS,
     Latency,
+    measure_in_turns,
     measure_module,
     measure_onnx,
     thread_clock,
@@ -52,6 +54,15 @@ def test_more_work_takes_longer() -> None:
     small = measure_module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), 32)
     big = nn.Sequential(nn.Conv2d(3, 256, 7), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert measure_module(big, 128).median_ms > 10 * small.median_ms
+
+
+def test_in_turns_each_has_its_own() -> None:
+    small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    big = nn.Sequential(nn.Conv2d(3, 64, 7), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    first, second, third = measure_in_turns([(small, 32), (big, 96), (small, 32)])
+    assert second.median_ms > 5 * max(first.median_ms, third.median_ms)
+    assert all(ROUNDS * MIN_RUNS <= each.n <= ROUNDS * MAX_RUNS for each in (first, second, third))
+    assert measure_in_turns([]) == []
 
 
 def test_every_run_is_timed_by_the_clock_that_was_given() -> None:

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import distill.run
-from distill.run import CHECKPOINT, Taught, train_student
+from distill.run import CHECKPOINT, train_student
+from distill.taught import Taught
 from nas.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
 from nas.cost import cost
 from nas.errors import UserError
@@ -39,14 +40,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(data, architecture, out: Path, config=SHORT, taught=None, report=None) -> dict[str, Any]:
-    how = {"taught": taught, "latency": lambda model: LATENCY, "report": report}
+    how = {"taught": taught, "latency": lambda networks: [LATENCY for _ in networks], "report": report}
     return train_student(architecture, data, config, out, **how)
 
 
 def taught_by(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> Taught:
     teacher = prepare_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
     outputs = fill_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views, kinds=kinds)
-    costs = {"params": 1, "macs": 2, "latency_ms": LATENCY}
+    costs = {"params": 1, "macs": 2}
     return Taught(Teachers((teacher,), (1.0,)), teacher.val, outputs, costs)
 
 
@@ -113,6 +114,15 @@ def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
     assert metrics["teacher"]["val_f1"] == taught.val.f1
     assert metrics["teacher"]["name"] == "teacher"
     assert not equal(tmp_path / "teacher", tmp_path / "student")
+
+
+def test_two_teachers_take_their_time_one_after_the_other(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "teacher")
+    one = taught_by(tmp_path / "teacher", some_digits)
+    both = replace(one, teacher=Teachers(one.teacher.members * 2, (0.5, 0.5)))
+    teacher = train(some_digits, tiny, tmp_path / "student", taught=both)["teacher"]
+    assert teacher["latency_ms"]["median"] == 2 * LATENCY["median"]
+    assert teacher["latency_ms"]["iqr"] == pytest.approx(LATENCY["iqr"] * 2**0.5)
 
 
 @pytest.mark.parametrize("features, kind", [("hint", "pooled"), ("at", "attention"), ("rkd", "pooled")])

@@ -13,9 +13,10 @@ import torch
 import distill.supernet
 from distill.inheritance import Inheritance, from_teacher
 from distill.objective import Objective
-from distill.run import Taught, train_student
+from distill.run import train_student
 from distill.sandwich import Sandwich
 from distill.supernet import adapt, find_supernet, load_supernet
+from distill.taught import Taught
 from nas.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
 from nas.errors import UserError
 from nas.networks import build
@@ -179,7 +180,6 @@ def test_a_student_starts_from_its_part(made, space, taught, some_digits, tmp_pa
         config,
         tmp_path,
         taught=taught,
-        latency=lambda _: {},
         inheritance=supernet,
     )
     bundle = load_bundle(tmp_path)
