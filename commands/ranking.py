@@ -97,7 +97,7 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
     judge = InheritEvaluator(data, config, whole, taught.outputs)
     path = job.run / FILE
-    rows = read_lines(path)
+    rows = [row for row in read_lines(path) if row.keys() >= {*_JUDGED, "seed"}]
     with interruptible("bench", "ranking", job.run):
         for proposal in _spread(space, job, data.num_classes):
             key = proposal.architecture.key
