@@ -17,7 +17,6 @@ from teachers.outputs import LiveOutputs, StoredOutputs, fill_outputs
 from training.batches import Outputs, augmentation_of
 from training.device import pick_device
 from training.images import ImageSet
-from training.launch import is_main
 from training.signals import Kind
 
 
@@ -56,8 +55,7 @@ def teach(
         differ = "" if apart is None else f"; two differ on {apart:.1%} of the training images"
         say(f"teachers together: validation F1 {val.f1:.4f}{differ}")
     together = outputs[0] if len(outputs) == 1 else Ensemble(tuple(outputs), teachers.weights)
-    costs = _costs(members) if is_main() else {}  # which goes into the files that the main process writes
-    return Taught(teachers, val, together, costs, apart)
+    return Taught(teachers, val, together, _costs(members), apart)
 
 
 def _asked(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -47,7 +48,7 @@ StudentEpochs = Annotated[
     ),
 ]
 FromScratch = Annotated[
-    bool,
+    bool | None,
     Option(
         "--from-scratch",
         help="Start from random weights. A network of the space elastic starts otherwise from its part "
@@ -221,3 +222,64 @@ ScoreReference = Annotated[
     ),
 ]
 Settings = Annotated[Path | None, Option("--config", help=SETTINGS_HELP)]
+
+#: The setting that an option is, by the name of the parameter.
+SETTINGS = {
+    "cutmix": "augment.cutmix",
+    "mixup": "augment.mixup",
+    "balance": "balance",
+    "confirm": "confirm",
+    "fit": "data.fit",
+    "image_size": "data.size",
+    "data": "data.spec",
+    "evaluator": "evaluator",
+    "fidelity": "fidelity",
+    "from_scratch": "from_scratch",
+    "limit": "limits",
+    "live_teacher": "live_teacher",
+    "feature_option": "loss.feature_options",
+    "feature_weight": "loss.feature_weight",
+    "features": "loss.features",
+    "loss": "loss.name",
+    "loss_option": "loss.options",
+    "loss_weight": "loss.weight",
+    "objective": "objectives",
+    "score_reference": "score",
+    "seed": "seed",
+    "importance": "space.importance",
+    "space": "space.name",
+    "resolution": "space.resolutions",
+    "storage": "storage",
+    "strategy": "strategy.name",
+    "strategy_option": "strategy.options",
+    "supernet_epochs": "supernet.epochs",
+    "teacher_epochs": "teacher.epochs",
+    "teacher_resolution": "teacher.resolution",
+    "teacher": "teacher.spec",
+    "timeout": "timeout",
+    "batch_size": "train.batch_size",
+    "clip_grad": "train.clip_grad",
+    "compiled": "train.compile",
+    "epochs": "train.epochs",
+    "learning_rate": "train.learning_rate",
+    "optimizer": "train.optimizer",
+    "patience": "train.patience",
+    "precision": "train.precision",
+    "scheduler": "train.scheduler",
+    "views": "train.views",
+    "trials": "trials",
+    "workers": "workers",
+}
+
+
+def settings_in(arguments: Mapping[str, Any], *others: str) -> dict[str, Any]:
+    """Dotted settings of a command's arguments.
+
+    Args:
+        arguments: by the names of its parameters.
+        others: those that are no settings.
+
+    Raises:
+        KeyError: one is neither in ``SETTINGS`` nor among the others.
+    """
+    return {SETTINGS[name]: value for name, value in arguments.items() if name not in others}

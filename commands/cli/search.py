@@ -27,6 +27,7 @@ from commands.cli.options import (
     TeacherEpochs,
     TeacherSide,
     Views,
+    settings_in,
 )
 
 
@@ -183,49 +184,10 @@ def search(
     The study is an Optuna journal (optuna-dashboard RUN/study.journal shows it). A killed or interrupted
     search loses at most the trial in flight: search --resume --out RUN goes on.
     """
+    given = settings_in(locals(), "out", "resume", "config")
     from commands.settings import search_settings
 
-    settings, run = search_settings(
-        {
-            "data.spec": data,
-            "data.size": image_size,
-            "data.fit": fit,
-            "space.name": space,
-            "space.resolutions": resolution,
-            "strategy.name": strategy,
-            "strategy.options": strategy_option,
-            "trials": trials,
-            "fidelity": fidelity,
-            "evaluator": evaluator,
-            "supernet.epochs": supernet_epochs,
-            "space.importance": importance,
-            "confirm": confirm,
-            "timeout": timeout,
-            "train.epochs": epochs,
-            "train.batch_size": batch_size,
-            "train.learning_rate": learning_rate,
-            "train.views": views,
-            "objectives": objective,
-            "limits": limit,
-            "score": score_reference,
-            "teacher.spec": teacher,
-            "teacher.resolution": teacher_resolution,
-            "teacher.epochs": teacher_epochs,
-            "loss.name": loss,
-            "loss.weight": loss_weight,
-            "loss.options": loss_option,
-            "loss.features": features,
-            "loss.feature_weight": feature_weight,
-            "loss.feature_options": feature_option,
-            "balance": balance,
-            "workers": workers,
-            "seed": seed,
-            "storage": storage,
-        },
-        file=config,
-        out=out,
-        resume=resume,
-    )
+    settings, run = search_settings(given, file=config, out=out, resume=resume)
     from commands.search import run_search
 
     run_search(settings, run, resume=resume)

@@ -40,6 +40,7 @@ from commands.cli.options import (
     TeacherEpochs,
     TeacherSide,
     Views,
+    settings_in,
 )
 
 
@@ -85,15 +86,15 @@ def distill(
     scheduler: Scheduler = None,
     precision: Precision = None,
     compiled: Compile = None,
-    from_scratch: FromScratch = False,
+    from_scratch: FromScratch = None,
     live_teacher: Annotated[
-        bool,
+        bool | None,
         Option(
             "--live-teacher",
             help="Ask the teacher about every batch, not about each view once. Slow; for comparison.",
             rich_help_panel=TEACHING,
         ),
-    ] = False,
+    ] = None,
     config: Settings = None,
 ) -> None:
     """Train the found network with a teacher, and read the test split once.
@@ -102,39 +103,11 @@ def distill(
 
     The teacher is fine-tuned on your training images first (cached), and its outputs are computed once.
     """
+    given = settings_in(locals(), "student", "pick", "seeds", "out", "resume", "config")
     from commands.settings import student_settings
 
     chosen, settings, run = student_settings(
-        {
-            "data.spec": data,
-            "data.size": image_size,
-            "data.fit": fit,
-            "teacher.spec": teacher,
-            "teacher.resolution": teacher_resolution,
-            "teacher.epochs": teacher_epochs,
-            "live_teacher": live_teacher or None,
-            "loss.name": loss,
-            "loss.weight": loss_weight,
-            "loss.options": loss_option,
-            "loss.features": features,
-            "loss.feature_weight": feature_weight,
-            "loss.feature_options": feature_option,
-            "balance": balance,
-            "train.epochs": epochs,
-            "train.batch_size": batch_size,
-            "train.learning_rate": learning_rate,
-            "train.optimizer": optimizer,
-            "train.clip_grad": clip_grad,
-            "train.patience": patience,
-            "train.views": views,
-            "augment.cutmix": cutmix,
-            "augment.mixup": mixup,
-            "train.scheduler": scheduler,
-            "train.precision": precision,
-            "train.compile": compiled,
-            "from_scratch": from_scratch or None,
-            "seed": seed,
-        },
+        given,
         student=student,
         pick=pick,
         file=config,
@@ -172,36 +145,18 @@ def train(
     scheduler: Scheduler = None,
     precision: Precision = None,
     compiled: Compile = None,
-    from_scratch: FromScratch = False,
+    from_scratch: FromScratch = None,
     config: Settings = None,
 ) -> None:
     """Train a network without a teacher: what it can do alone.
 
     Example: train --model runs/photos/architecture.yaml --data photos/
     """
+    given = settings_in(locals(), "model", "pick", "seeds", "out", "resume", "config")
     from commands.settings import student_settings
 
     chosen, settings, run = student_settings(
-        {
-            "data.spec": data,
-            "data.size": image_size,
-            "data.fit": fit,
-            "balance": balance,
-            "train.epochs": epochs,
-            "train.batch_size": batch_size,
-            "train.learning_rate": learning_rate,
-            "train.optimizer": optimizer,
-            "train.clip_grad": clip_grad,
-            "train.patience": patience,
-            "train.views": views,
-            "augment.cutmix": cutmix,
-            "augment.mixup": mixup,
-            "train.scheduler": scheduler,
-            "train.precision": precision,
-            "train.compile": compiled,
-            "from_scratch": from_scratch or None,
-            "seed": seed,
-        },
+        given,
         student=model,
         pick=pick,
         file=config,
