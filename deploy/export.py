@@ -7,9 +7,7 @@ normalisation is part of the graph. It gives ``logits``, float32 ``(N, C)``.
 from __future__ import annotations
 
 import copy
-import io
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +18,9 @@ from torch import nn
 
 from nas.files import write_bytes
 from training.disk import disk_errors
+from training.onnx_graph import INPUT, open_session, traced
 from training.preprocess import IMAGENET, Normalization
 
-OPSET = 18
-INPUT = "images"
 OUTPUT = "logits"
 TOLERANCE = 1e-3  # largest difference to PyTorch's logits, as a share of the largest logit
 
@@ -154,35 +151,12 @@ def _shipped(model: nn.Module, normalization: Normalization, input_channels: int
 
 
 def _serialise(shipped: _Shipped, resolution: int, input_channels: int) -> bytes:
-    """Trace and serialise, with batch norm folded into the convolutions.
-
-    ``dynamo=False`` is a measured choice: the tracing exporter takes 0.2 s for a MobileNetV3-small,
-    the ``torch.export`` one 8 s (one core, torch 2.14), for graphs that ONNX Runtime runs equally
-    fast (0.36 ms both), and a search exports every network it times. Tracing is safe here: these
-    networks have no control flow, and :func:`export_onnx` compares the outputs.
-    """
-    buffer = io.BytesIO()
-    example = torch.zeros(1, input_channels, resolution, resolution)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it announces its deprecation at every call
-        torch.onnx.export(
-            shipped,
-            (example,),
-            buffer,  # type: ignore[arg-type]  # a file-like object is accepted with dynamo=False
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "N"}, OUTPUT: {0: "N"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return buffer.getvalue()
+    return traced(shipped, torch.zeros(1, input_channels, resolution, resolution), [OUTPUT])
 
 
 def _verify(content: bytes, shipped: _Shipped, samples: np.ndarray) -> float:
     """Largest difference of the runtimes' logits, over the batch and its first image alone."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = open_session(content)
     worst = 0.0
     for batch in (samples, samples[:1]):
         with torch.inference_mode():

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deploy.export import INPUT, onnx_bytes
+from deploy.export import onnx_bytes
+from training.onnx_graph import INPUT, open_session
 
 WARM_UP_S = 0.05
 WARM_UP_RUNS = 10
@@ -80,19 +81,6 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
     clock = thread_clock() if threads == 1 else time.perf_counter
     times = time_runs(partial(session.run, None, {INPUT: image}), clock=clock, budget_s=budget_s)
     return _latency(times, threads)
-
-
-def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
-    """An ONNX Runtime session on the CPU that computes in the calling thread, or in ``threads``."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def measure_module(

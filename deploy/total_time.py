@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.export import INPUT, onnx_bytes
-from deploy.latency import WARM_UP_RUNS, open_session, thread_clock
+from deploy.export import onnx_bytes
+from deploy.latency import WARM_UP_RUNS, thread_clock
 from training.images import ImageSet
+from training.onnx_graph import INPUT, open_session
 from training.preprocess import IMAGENET, Normalization, resize
 
 

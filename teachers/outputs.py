@@ -7,13 +7,14 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from nas.files import write_bytes
+from teachers.asking import Ask, asking
 from teachers.finetune import Teacher
 from training.augment import Augmentation
 from training.batches import Look
@@ -21,7 +22,7 @@ from training.cache import cache_dir
 from training.disk import disk_errors
 from training.images import ImageSet
 from training.preprocess import prepare
-from training.signals import Kind, Signals, signals_of
+from training.signals import Kind, Signals
 from training.views import DATA_SEED, augmented
 
 _BATCH = 128
@@ -93,9 +94,11 @@ class LiveOutputs:
 
     def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
         """What the teacher says about these pixels."""
-        images = prepare(look(), self.teacher.resolution, self.teacher.normalization)
-        with torch.no_grad():
-            return signals_of(self.teacher.model, images, self.kinds)
+        return self._ask(prepare(look(), self.teacher.resolution, self.teacher.normalization))
+
+    @cached_property
+    def _ask(self) -> Ask:
+        return asking(self.teacher.model, self.teacher.resolution, self.kinds)
 
 
 def fill_outputs(
