@@ -1,0 +1,181 @@
+"""timm's knowledge distillation of one student, for as long as a training of Minnow took.
+
+Usage: python benchmarks/timm_kd.py DATA --out FILE.jsonl --model MODEL.yaml --seconds S [--seeds 3]
+
+timm's ``LogitDistillationTask`` as it comes (cross-entropy and KL divergence, equal weights, temperature
+1), with timm's loader, RandAugment, flips and random erasing, and a live teacher, which is the one that
+benchmarks/distillation.py fine-tunes. Optimiser, learning rate, warm-up, cosine, label smoothing and
+average of weights are Minnow's, so that the way to distil differs and the recipe does not. timm shows
+teacher and student the same tensor; here the teacher enlarges it to its own resolution.
+
+An epoch is timed first, and the schedule is as many epochs as S seconds of training hold. A line goes
+into FILE.jsonl as each training ends; seeds that have theirs are skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data import create_loader
+from timm.task import DistillationTeacher, LogitDistillationTask
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.utils.data import Dataset
+
+from commands.teaching import teach
+from nas.architecture import Architecture
+from nas.config import AugmentConfig, DataConfig, LossConfig, TeacherConfig, TrainConfig
+from nas.networks.build import build
+from teachers.finetune import Teacher
+from training.evaluate import evaluate
+from training.files import read_lines, write_lines
+from training.images import ImageSet, open_images, options_of
+from training.optimizer import make_optimizer
+from training.preprocess import IMAGENET, Normalization, resize
+from training.schedule import by_recipe
+
+
+class Photos(Dataset[tuple[Any, int]]):
+    """A training split as timm's loader takes it."""
+
+    transform: Any = None
+
+    def __init__(self, data: ImageSet) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data.splits["train"])
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        place = self.data.splits["train"][index]
+        image = Image.fromarray(np.asarray(self.data.images[place]))
+        return self.transform(image), int(self.data.labels[place])
+
+
+class Enlarging(nn.Module):
+    """A teacher that looks at small images at its own resolution."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        super().__init__()
+        self.network, self.resolution = teacher.model, teacher.resolution
+        self.pretrained_cfg = statistics_of(teacher.normalization)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(resize(images, self.resolution))
+        return logits
+
+
+def main() -> None:
+    """Train what has no line yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="as of --data")
+    parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
+    parser.add_argument("--model", type=Path, required=True, help="model YAML")
+    parser.add_argument("--seconds", type=float, required=True, help="of training")
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--image-size", type=int, help="stored side (from the images)")
+    parser.add_argument("--teacher", default="tf_efficientnet_lite0", help="as of distill --teacher")
+    parser.add_argument("--teacher-epochs", type=int, default=0)
+    parser.add_argument("--crop", type=float, default=0.08, help="least share of the image (timm's)")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    source = DataConfig(spec=given.data, size=given.image_size)
+    data = open_images(source.spec, options_of(source))
+    architecture = Architecture.from_yaml(given.model)
+    config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
+    taught = teach(config, LossConfig(), data, AugmentConfig(), 1)
+    (member,) = taught.teacher.members
+    teacher = Enlarging(member)
+    rows = read_lines(given.out)
+    for seed in range(given.seeds):
+        shaped = {"seed": seed, "seconds": given.seconds, "crop": given.crop, "network": architecture.key}
+        if any(shaped.items() <= row.items() for row in rows):
+            continue
+        student, epochs = train(architecture, teacher, data, seed, given.seconds, given.crop)
+        resolution = architecture.resolution
+        test = evaluate(student, data, "test", resolution=resolution, normalization=IMAGENET)
+        rows.append({**shaped, "data": data.digest, "epochs": epochs, "f1": test.f1})
+        write_lines(given.out, rows)
+        print(f"seed {seed}: {epochs} epochs, test macro-F1 {test.f1:.4f}", flush=True)
+    scores = [row["f1"] for row in rows]
+    spread = statistics.stdev(scores) if len(scores) > 1 else float("nan")
+    epochs = statistics.median(row["epochs"] for row in rows)
+    print(
+        f"| timm, {epochs:.0f} epochs | {statistics.mean(scores):.4f} ± {spread:.4f} | n {len(scores)} |"
+    )
+
+
+def train(
+    architecture: Architecture,
+    teacher: nn.Module,
+    data: ImageSet,
+    seed: int,
+    seconds: float,
+    crop: float,
+) -> tuple[nn.Module, int]:
+    """The averaged student, and the epochs that it had."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    student = build(architecture, data.num_classes).to(memory_format=torch.channels_last)
+    student.pretrained_cfg = statistics_of(IMAGENET)
+    for part in student.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = TrainConfig().norm_momentum
+    smooth = nn.CrossEntropyLoss(label_smoothing=TrainConfig().label_smoothing)
+    task = LogitDistillationTask(student, DistillationTeacher(teacher), criterion=smooth, verbose=False)
+    loader = create_loader(
+        Photos(data),
+        (3, architecture.resolution, architecture.resolution),
+        TrainConfig().batch_size,
+        is_training=True,
+        use_prefetcher=False,
+        re_prob=0.25,
+        scale=(crop, 1.0),
+        auto_augment="rand-m9-inc1",
+        mean=IMAGENET.mean,
+        std=IMAGENET.std,
+        num_workers=0,
+    )
+    rehearsal = TrainConfig(epochs=1)
+    initial = {name: value.clone() for name, value in student.state_dict().items()}
+    started = time.perf_counter()
+    run(task, student, loader, rehearsal)
+    epochs = max(1, int(seconds / (time.perf_counter() - started)))
+    student.load_state_dict(initial)
+    return run(task, student, loader, TrainConfig(epochs=epochs)), epochs
+
+
+def run(task: nn.Module, student: nn.Module, loader: Any, recipe: TrainConfig) -> nn.Module:
+    """One training with Minnow's recipe; the average of its weights."""
+    optimizer = make_optimizer(student, recipe)
+    scheduler = by_recipe(optimizer, recipe, len(loader))
+    average = ModelEmaV3(student, decay=recipe.average, use_warmup=True)
+    step = 0
+    task.train()
+    for _ in range(recipe.epochs):
+        for images, labels in loader:
+            loss = task(images.contiguous(memory_format=torch.channels_last), labels)["loss"]
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            step += 1
+            scheduler.step_update(step)
+            average.update(student, step=step)
+    return average.module.eval()
+
+
+def statistics_of(normalization: Normalization) -> dict[str, tuple[float, ...]]:
+    """As timm's models state them."""
+    return {"mean": normalization.mean, "std": normalization.std}
+
+
+if __name__ == "__main__":
+    main()
