@@ -22,7 +22,7 @@ from training.cache import cache_dir
 from training.disk import disk_errors
 from training.images import ImageSet
 from training.preprocess import prepare
-from training.signals import Kind, Signals
+from training.signals import Kind, Signals, with_logits
 from training.views import DATA_SEED, augmented
 
 _BATCH = 128
@@ -130,8 +130,8 @@ def fill_outputs(
     sees = [teacher.resolution, teacher.normalization.mean, teacher.normalization.std]
     content = [teacher.digest, *sees, data.digest, augmentation.key, DATA_SEED]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-    wanted: tuple[Kind, ...] = ("logits", *(kind for kind in kinds if kind != "logits"))
-    outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), wanted)
+    live = LiveOutputs(teacher, with_logits(kinds))
+    outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), live.kinds)
     missing = [view for view in range(views) if not outputs.has(view)]
     per_view = len(data.splits["train"])
     for turn, view in enumerate(missing):
@@ -141,9 +141,7 @@ def fill_outputs(
             if report is not None:
                 report(done + images, per_view * len(missing))
 
-        for kind, rows in _compute(
-            LiveOutputs(teacher, wanted), data, augmentation, view, advance
-        ).items():
+        for kind, rows in _compute(live, data, augmentation, view, advance).items():
             buffer = io.BytesIO()
             np.save(buffer, rows)
             with disk_errors(outputs.folder, cached=True):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 OPSET = 18
 INPUT = "images"
+TOLERANCE = 1e-3  # largest difference to PyTorch's output, as a share of the largest value
 
 
 def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> bytes:
@@ -58,3 +62,43 @@ def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Between one output of a graph and PyTorch's.
+
+    Attributes:
+        difference: the largest; infinite where the shapes differ.
+        scale: PyTorch's largest value, without its sign.
+    """
+
+    difference: float
+    scale: float
+
+    @property
+    def small(self) -> bool:
+        """Within ``TOLERANCE``; not where there is a NaN."""
+        return self.difference <= TOLERANCE * self.scale
+
+
+def gaps(session: Any, model: nn.Module, images: np.ndarray, outputs: Sequence[str]) -> Iterator[Gap]:
+    """Compare a graph with its network, over a batch and over its first image alone.
+
+    Args:
+        session: of the graph, see :func:`open_session`.
+        model: what was traced, see :func:`traced`; may return its only output as it is.
+        images: ``(n, C, r, r)`` float32.
+        outputs: as given to :func:`traced`.
+    """
+    for batch in (images, images[:1]):
+        with torch.inference_mode():
+            said = model(torch.from_numpy(batch))
+        for expected, got in zip(
+            [said] if isinstance(said, torch.Tensor) else said,
+            session.run(list(outputs), {INPUT: batch}),
+            strict=True,
+        ):
+            values = expected.numpy()
+            difference = np.abs(got - values).max() if got.shape == values.shape else math.inf
+            yield Gap(float(difference), float(np.abs(values).max()))

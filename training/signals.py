@@ -19,6 +19,11 @@ _LEVELS = 3  # depths that attention is looked at
 _METHODS = ("forward_features", "forward_head", "forward_intermediates")
 
 
+def with_logits(kinds: Collection[Kind]) -> tuple[Kind, ...]:
+    """``kinds`` behind the logits, which are always there."""
+    return ("logits", *(kind for kind in kinds if kind != "logits"))
+
+
 @dataclass(frozen=True)
 class Signals:
     """What a network says about B images.

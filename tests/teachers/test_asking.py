@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from teachers.asking import asking
+from training.signals import attention_of
 
 KINDS = ("pooled", "attention")
 
@@ -40,11 +41,12 @@ def test_signals_are_those_of_the_network(name, images):
     sizes = {"img_size": 64} if name == "test_vit" else {}
     network = frozen(timm.create_model(name, num_classes=4, **sizes))
     said = asking(network, 64, KINDS)(images.contiguous(memory_format=torch.channels_last))
-    final, _ = network.forward_intermediates(images)
+    final, maps = network.forward_intermediates(images)
     torch.testing.assert_close(said.logits, network(images), rtol=1e-3, atol=1e-4)
     pooled = network.forward_head(final, pre_logits=True)
     torch.testing.assert_close(said.pooled, pooled, rtol=1e-3, atol=1e-4)
     assert said.attention.shape[0] == 5 and said.attention.shape[2:] == (8, 8)
+    torch.testing.assert_close(said.attention, attention_of(maps), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
