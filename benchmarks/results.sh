@@ -12,8 +12,8 @@ compare() { train distillation "$@" --arm alone alone --arm distilled; }
 mkdir -p "$out"
 compare "$trashnet" --image-size 128 --model benchmarks/student_trashnet.yaml --teacher-epochs 10 \
   --epochs 300 --out "$out/trashnet.jsonl"
-compare "$cifar" --model benchmarks/student_cifar10-small.yaml --epochs 40 --views 16 --out "$out/cifar.jsonl"
 student=(--model benchmarks/student_cifar10-small.yaml)
+compare "$cifar" "${student[@]}" --epochs 40 --views 16 --out "$out/cifar.jsonl"
 train distillation "$cifar" "${student[@]}" --epochs 40 --views 16 --seeds 3 --out "$out/losses.jsonl" \
   --arm "plain kd, one view" loss.features=none "loss.options={temperature: 4}" augment.cutmix=0.0 train.views=1 \
   --arm "kd" loss.features=none \

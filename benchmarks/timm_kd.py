@@ -22,18 +22,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from distillation import spread
 from PIL import Image
 from timm.data import create_loader
 from timm.task import DistillationTeacher, LogitDistillationTask
-from timm.utils import ModelEmaV3
+from timm.utils import ModelEmaV3, random_seed
 from torch import nn
 from torch.utils.data import Dataset
 
-from commands.teaching import teach
 from nas.architecture import Architecture
-from nas.config import AugmentConfig, DataConfig, LossConfig, TeacherConfig, TrainConfig
+from nas.config import AugmentConfig, DataConfig, TeacherConfig, TrainConfig
 from nas.networks.build import build
-from teachers.finetune import Teacher
+from teachers.finetune import Teacher, prepare_teacher
 from training.evaluate import evaluate
 from training.files import read_lines, write_lines
 from training.images import ImageSet, open_images, options_of
@@ -91,26 +91,30 @@ def main() -> None:
     data = open_images(source.spec, options_of(source))
     architecture = Architecture.from_yaml(given.model)
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    taught = teach(config, LossConfig(), data, AugmentConfig(), 1)
-    (member,) = taught.teacher.members
-    teacher = Enlarging(member)
-    rows = read_lines(given.out)
+    taught = prepare_teacher(config, data, AugmentConfig())
+    teacher = Enlarging(taught)
+    rows, mine = read_lines(given.out), []
     for seed in range(given.seeds):
-        shaped = {"seed": seed, "seconds": given.seconds, "crop": given.crop, "network": architecture.key}
-        if any(shaped.items() <= row.items() for row in rows):
+        shaped = {
+            "data": data.digest,
+            "teacher": taught.digest,
+            "network": architecture.key,
+            "seconds": given.seconds,
+            "crop": given.crop,
+            "seed": seed,
+        }
+        if found := next((row for row in rows if shaped.items() <= row.items()), None):
+            mine.append(found)
             continue
         student, epochs = train(architecture, teacher, data, seed, given.seconds, given.crop)
         resolution = architecture.resolution
         test = evaluate(student, data, "test", resolution=resolution, normalization=IMAGENET)
-        rows.append({**shaped, "data": data.digest, "epochs": epochs, "f1": test.f1})
+        rows.append({**shaped, "epochs": epochs, "f1": test.f1})
+        mine.append(rows[-1])
         write_lines(given.out, rows)
         print(f"seed {seed}: {epochs} epochs, test macro-F1 {test.f1:.4f}", flush=True)
-    scores = [row["f1"] for row in rows]
-    spread = statistics.stdev(scores) if len(scores) > 1 else float("nan")
-    epochs = statistics.median(row["epochs"] for row in rows)
-    print(
-        f"| timm, {epochs:.0f} epochs | {statistics.mean(scores):.4f} ± {spread:.4f} | n {len(scores)} |"
-    )
+    epochs = statistics.median(row["epochs"] for row in mine)
+    print(f"| timm, {epochs:.0f} epochs | {spread([row['f1'] for row in mine])} | n {len(mine)} |")
 
 
 def train(
@@ -122,8 +126,7 @@ def train(
     crop: float,
 ) -> tuple[nn.Module, int]:
     """The averaged student, and the epochs that it had."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)
+    random_seed(seed)
     student = build(architecture, data.num_classes).to(memory_format=torch.channels_last)
     student.pretrained_cfg = statistics_of(IMAGENET)
     for part in student.modules():
