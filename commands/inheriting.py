@@ -68,7 +68,7 @@ def whole_network(
     if config.evaluator == "inherit":
         return from_teacher(taught.teacher, data, config.space.importance)
     recipe = supernet_recipe(config, len(data.splits["train"]))
-    with TrainingDisplay("adapting the supernet", "val F1") as display:
+    with TrainingDisplay("adapting the supernet") as display:
         supernet = adapt(
             space,
             taught,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 from commands.console import notices, say
 from commands.format import metric_text
@@ -30,6 +33,17 @@ if TYPE_CHECKING:
 _LINE_EVERY = 10.0  # seconds between plain lines about the same thing
 
 
+class _Left(ProgressColumn):
+    """What the rest takes, but no more than a task's time allows (field ``until``, monotonic)."""
+
+    max_refresh = 0.5  # seconds
+
+    def render(self, task: Task) -> Text:
+        allowed = task.fields.get("until", math.inf) - time.monotonic()
+        left = min(allowed, math.inf if task.time_remaining is None else task.time_remaining)
+        return Text("?" if left == math.inf else _duration(left), style="progress.remaining")
+
+
 def _bars() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -38,7 +52,7 @@ def _bars() -> Progress:
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        _Left(),
         console=notices(),
         transient=True,
     )
@@ -103,23 +117,26 @@ class TrainingDisplay(_Display):
 
     Args:
         what: is trained.
-        score: what its validation F1 is called; a training that keeps its last epoch has no best one.
     """
 
-    def __init__(self, what: str, score: str = "best val F1") -> None:
-        self._what, self._score = what, score
+    def __init__(self, what: str) -> None:
+        self._what = what
         super().__init__()
         self._task: TaskID | None = None
+        self._line = -math.inf
         self._began: tuple[float, int] | None = None  # when, and after how many epochs
 
     def __call__(self, training: Training) -> None:
         """Show where the training is."""
         note = f"{training.images_per_second:,.0f} images/s"
         if training.val_f1 is not None:
-            note += f", {self._score} {training.val_f1:.3f}"
+            note += f", val F1 {training.val_f1:.3f}"
         if self._bars is None:
-            self._began = self._began or (time.monotonic(), training.epoch)
-            if training.step == 0:
+            now = time.monotonic()
+            self._began = self._began or (now, training.epoch)
+            ended = training.step == 0 and training.epoch in (training.epochs, self._began[1] + 1)
+            if ended or (training.step == 0 and now - self._line > _LINE_EVERY):
+                self._line = now
                 note += self._left(training)
                 say(f"{self._what}: epoch {training.epoch} of {training.epochs}, {note}")
             return
@@ -150,6 +167,7 @@ class SearchDisplay(_Display):
         known: trials of earlier runs of the study.
         trials: wanted in all.
         share: how much of one a proposal counts as.
+        timeout: seconds from now on, after which no trial starts; ``None``: never ends.
     """
 
     def __init__(
@@ -158,14 +176,18 @@ class SearchDisplay(_Display):
         known: list[Trial],
         trials: int,
         share: Callable[[Proposal], int | Fraction],
+        timeout: float | None = None,
     ) -> None:
         self._objectives, self._trials, self._total = objectives, list(known), trials
         self._share, self._known = share, sum(share(trial.proposal) for trial in known)
         self._start, self._done = time.monotonic(), self._known
+        self._until = math.inf if timeout is None else self._start + timeout
         super().__init__()
         if self._bars is not None:
             done = int(self._known)
-            self._study = self._bars.add_task("trials", total=trials, completed=done, note="")
+            self._study = self._bars.add_task(
+                "trials", total=trials, completed=done, note="", until=self._until
+            )
             self._training = self._bars.add_task("training", total=None, note="", visible=False)
 
     def began(self, proposal: Proposal) -> None:
@@ -193,7 +215,7 @@ class SearchDisplay(_Display):
             self._bars.update(self._study, completed=float(self._done), note=note)
             return
         rate = float(self._done - self._known) / (time.monotonic() - self._start)
-        left = float(self._total - self._done) / rate
+        left = min(float(self._total - self._done) / rate, self._until - time.monotonic())
         outcome = f"failed: {trial.error}" if trial.metrics is None else self._summary(trial)
         again = (t.number for t in self._trials if t.proposal.group == trial.proposal.group)
         if (first := next(again)) != trial.number:

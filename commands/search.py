@@ -109,7 +109,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
             say(timing(config, len(data.splits["val"])))
         inheritance = whole_network(config, space, data, taught, out)
         share = whole if halving is None else halving.share
-        display = SearchDisplay(objectives, known, config.trials, share)
+        display = SearchDisplay(objectives, known, config.trials, share, config.timeout)
         checkpoints = None if halving is None else Checkpoints(out / "checkpoints", warn)
         write = partial(
             runs.write_summary,
