@@ -4,7 +4,7 @@ Usage: python benchmarks/make_table.py OUT.json [--space FILE.py:CLASS] [--data 
        [--epochs 4] [--seeds 3]
 
 Writes OUT after every network and goes on where it stopped. A network's `test_acc` is the accuracy, in
-percent, of each training's best epoch (by validation) on the test split.
+percent, of the epoch that each training keeps, on the test split.
 """
 
 from __future__ import annotations

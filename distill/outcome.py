@@ -67,7 +67,7 @@ def finish(
         "balance": balance,
         "inherited": None if inheritance is None else inheritance.base.base,
         "seconds": fitted.seconds,
-        "epoch": fitted.best_epoch,
+        "epoch": fitted.kept_epoch,
         "history": fitted.history,
         "rollbacks": fitted.rollbacks,
         "stopped_early": fitted.stopped_early,

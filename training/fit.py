@@ -56,8 +56,8 @@ class Fitted:
     """A finished training.
 
     Attributes:
-        model: with the weights of the best epoch, in eval mode.
-        best_epoch: which that was, from 1.
+        model: with the weights of the kept epoch, in eval mode.
+        kept_epoch: which that was, from 1.
         val: its scores on validation.
         history: per epoch ``{"epoch", "loss", "val_f1", "learning_rate", "seconds",
             "images_per_second"}``; the learning rate is the peak of the schedule then.
@@ -67,7 +67,7 @@ class Fitted:
     """
 
     model: nn.Module
-    best_epoch: int
+    kept_epoch: int
     val: Metrics
     history: list[dict[str, float]]
     rollbacks: list[dict[str, Any]]
@@ -108,7 +108,7 @@ def fit(
     on_divergence: OnDivergence = stop,
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train; keep the epoch that validates best, or the last.
+    """Train; keep the last epoch that validates about as well as the best, see ``training.keeping``.
 
     Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
@@ -125,7 +125,7 @@ def fit(
         checkpoint: file that the main process saves to after every epoch, and that all go on from where
             it exists.
         identity: what the checkpoint must belong to.
-        keep_last: keep the last epoch instead of the one that validates best.
+        keep_last: keep the last epoch, however it validates.
         on_divergence: what to do where the loss, the gradient or the outputs are not finite. A training
             that goes back is in the state that the last good epoch left, or in its first.
         report: hears of every step.
@@ -164,13 +164,13 @@ def fit(
             continue
         save()
         if report is not None:
-            rate, kept = state.history[-1]["images_per_second"], state.best_val.f1
+            rate, kept = state.history[-1]["images_per_second"], state.kept_val.f1
             report(Progress(len(state.history), recipe.epochs, 0, len(batches), rate, kept))
-    state.model.load_state_dict(state.best_weights)
+    state.model.load_state_dict(state.kept_weights)
     return Fitted(
         model=state.model.eval(),
-        best_epoch=state.best_epoch,
-        val=state.best_val,
+        kept_epoch=state.kept_epoch,
+        val=state.kept_val,
         history=state.history,
         rollbacks=state.rollbacks,
         stopped_early=len(state.history) < recipe.epochs,
@@ -236,7 +236,7 @@ def _train_epoch(
     torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
     state.model.train()
     steps = len(batches)
-    kept = state.best_val.f1 if state.history else None
+    kept = state.kept_val.f1 if state.history else None
     started, images, total = time.perf_counter(), 0, 0.0
     for step, batch in enumerate(batches.epoch(epoch)):
         try:

@@ -29,6 +29,11 @@ class Metrics:
     per_class_f1: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
 
+    @property
+    def images(self) -> int:
+        """How many were scored."""
+        return sum(map(sum, self.confusion))
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain lists and numbers, ready for JSON."""
         record = asdict(self)

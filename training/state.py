@@ -11,6 +11,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from nas.config import TrainConfig
+from training.keeping import keeps
 from training.metrics import Metrics
 from training.optimizer import make_optimizer
 from training.schedule import Schedule
@@ -55,9 +56,9 @@ class TrainingState:
             ModelEmaV3(model, decay=recipe.average, use_warmup=True) if recipe.average else None
         )
         self.history: list[dict[str, float]] = []
-        self.best_epoch = 0
-        self.best_val = Metrics(-1.0, 0.0, 0.0, (), ())
-        self.best_weights: dict[str, torch.Tensor] = {}
+        self.kept_epoch = 0
+        self.kept_val = Metrics(0.0, 0.0, 0.0, (), ())
+        self.kept_weights: dict[str, torch.Tensor] = {}
         if saved is not None:
             self._restore(saved)
 
@@ -67,14 +68,11 @@ class TrainingState:
         return self.model if self.average is None else self.average.module
 
     def finish_epoch(self, val: Metrics, record: dict[str, float], *, keep_last: bool = False) -> None:
-        """Keep the weights if no earlier epoch validated better; of equals, the later one.
-
-        ``keep_last``: in any case.
-        """
+        """Keep the weights if they validate about as well as the best, or, with ``keep_last``, anyway."""
         self.history.append(record)
-        if keep_last or val.f1 >= self.best_val.f1:
-            self.best_epoch, self.best_val = len(self.history), val
-            self.best_weights = copy.deepcopy(self.averaged.state_dict())
+        if keep_last or keeps(self.history, val.images):
+            self.kept_epoch, self.kept_val = len(self.history), val
+            self.kept_weights = copy.deepcopy(self.averaged.state_dict())
 
     def dump(self) -> dict[str, Any]:
         """Everything, as tensors and plain data; further training changes them."""
@@ -85,10 +83,10 @@ class TrainingState:
             "average": None if self.average is None else self.average.module.state_dict(),
             "history": self.history,
             "rollbacks": self.rollbacks,
-            "best": {
-                "epoch": self.best_epoch,
-                "val": asdict(self.best_val),
-                "weights": self.best_weights,
+            "kept": {
+                "epoch": self.kept_epoch,
+                "val": asdict(self.kept_val),
+                "weights": self.kept_weights,
             },
         }
 
@@ -100,6 +98,6 @@ class TrainingState:
         if self.average is not None:
             self.average.module.load_state_dict(saved["average"])
         self.history = saved["history"]
-        self.best_epoch = saved["best"]["epoch"]
-        self.best_val = Metrics(**saved["best"]["val"])
-        self.best_weights = saved["best"]["weights"]
+        kept = saved["kept"] if "kept" in saved else saved["best"]  # as an earlier version called it
+        self.kept_epoch, self.kept_val = kept["epoch"], Metrics(**kept["val"])
+        self.kept_weights = kept["weights"]

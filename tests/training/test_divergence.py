@@ -54,7 +54,7 @@ def content(fitted: Fitted) -> tuple:
     timed = ("seconds", "images_per_second")
     history = [{k: v for k, v in epoch.items() if k not in timed} for epoch in fitted.history]
     weights = {name: value.tolist() for name, value in fitted.model.state_dict().items()}
-    return weights, history, fitted.rollbacks, fitted.best_epoch, fitted.val
+    return weights, history, fitted.rollbacks, fitted.kept_epoch, fitted.val
 
 
 def rates_of(run: Callable[[], object]) -> list[float]:
