@@ -13,7 +13,7 @@ from torch import nn
 from commands import places
 from commands.console import interruptible, next_step, output, say, warn
 from commands.data import open_data
-from commands.inheriting import first_weights, inherits
+from commands.inheriting import first_weights, inherits, point_to_inheritance
 from commands.picking import Student
 from commands.progress import TrainingDisplay
 from commands.report import leave_report
@@ -116,6 +116,7 @@ def run_student(
     if metrics["stopped_early"]:
         ending += f"; stopped after {len(metrics['history'])}, the last {train.patience} were no better"
     say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {train.epochs}{ending})")
+    point_to_inheritance(config, taught, metrics)
     next_step(["export", out])
     return metrics
 
