@@ -27,12 +27,16 @@ app = typer.Typer(
 
 @app.callback()
 def launched(context: typer.Context) -> None:
-    """Refuse several processes where they would all do the same."""
+    """Refuse several processes where they would all do the same; get on with other programs."""
     command = context.invoked_subcommand
     if command is not None and command not in ("distill", "train"):
         from training.launch import check_alone
 
         check_alone(command)
+    if command in ("search", "distill", "train", "demo"):
+        from commands.cores import share_cores
+
+        share_cores()
 
 
 def plugins() -> None:

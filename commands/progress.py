@@ -39,9 +39,10 @@ class _Left(ProgressColumn):
     max_refresh = 0.5  # seconds
 
     def render(self, task: Task) -> Text:
-        allowed = task.fields.get("until", math.inf) - time.monotonic()
-        left = min(allowed, math.inf if task.time_remaining is None else task.time_remaining)
-        return Text("?" if left == math.inf else _duration(left), style="progress.remaining")
+        allowed, needed = task.fields.get("until", math.inf) - time.monotonic(), task.time_remaining
+        left = allowed if needed is None else min(allowed, needed)
+        at_most = "≤ " if needed is None else ""
+        return Text("?" if left == math.inf else at_most + _duration(left), style="progress.remaining")
 
 
 def _bars() -> Progress:
