@@ -77,7 +77,7 @@ def student(run: Path) -> dict:
 def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow):
     command = f"train --model {finished}/runs/found --epochs 5 --out"
     child = start(here, f"{command} killed")
-    wait_for(child, "epoch 2 of")
+    wait_for(child, "epoch 1 of")
     rest_after(child, signal.SIGKILL)
     assert not (here / "killed/student/model.safetensors").exists()
     assert minnow(f"{command} killed --resume").code == 0
@@ -89,7 +89,7 @@ def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow):
 def test_killed_seeds_go_on_and_finished_ones_are_not_trained_again(here, finished, minnow):
     command = f"train --model {finished}/runs/found --epochs 4 --seeds 2 --out"
     child = start(here, f"{command} killed")
-    wait_for(child, "seed 1 (2 of 2): epoch 2 of")
+    wait_for(child, "seed 1 (2 of 2): epoch 1 of")
     rest_after(child, signal.SIGKILL)
     first = (here / "killed/seeds/0/model.safetensors").stat()
     assert (here / "killed/seeds/1/checkpoint.pt").exists() and not (here / "killed/student").exists()
