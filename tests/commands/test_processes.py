@@ -65,7 +65,7 @@ def check_same(one: Path, other: Path) -> None:
     assert weights.keys() == found.keys()
     for name, value in weights.items():
         error, size = (np.sqrt(np.mean(np.square(each))) for each in (found[name] - value, value))
-        # rounding, which three epochs make more of; biases begin at 0 and are still small
+        # rounding, which epochs make more of; biases begin at 0 and are still small
         assert error <= 5e-2 * size + 1e-3, name
 
 
@@ -75,7 +75,7 @@ def test_a_distilled_student_is_that_of_one_process(here, finished, minnow, two,
     torch.save(timm.create_model("test_resnet", num_classes=5).state_dict(), here / "resnet.pt")
     command = (
         f"distill --teacher test_resnet:{here}/resnet.pt --teacher-resolution 32 --teacher-epochs 1 "
-        f"--student {finished}/runs/found --features hint --epochs 3 {SGD} --out"
+        f"--student {finished}/runs/found --features hint --epochs 2 {SGD} --out"
     )
     codes, texts = two(f"{command} both")
     assert codes == [0, 0], texts
