@@ -27,16 +27,12 @@ app = typer.Typer(
 
 @app.callback()
 def launched(context: typer.Context) -> None:
-    """Refuse several processes where they would all do the same; get on with other programs."""
+    """Refuse several processes where they would all do the same."""
     command = context.invoked_subcommand
     if command is not None and command not in ("distill", "train"):
         from training.launch import check_alone
 
         check_alone(command)
-    if command in ("search", "distill", "train", "demo"):
-        from commands.cores import share_cores
-
-        share_cores()
 
 
 def plugins() -> None:
@@ -53,6 +49,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of every random decision.")] = 0,
 ) -> None:
     """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
+    from commands.cores import share_cores
+
+    share_cores()
     from commands.demo import run_demo
 
     run_demo(out, seed)

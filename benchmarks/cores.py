@@ -19,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
+from commands.cores import SLEEPY
+from training.threads import cpu_count
+
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "spinning": {},
-    "sleeping": {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"},
+    "sleeping": SLEEPY,
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
@@ -37,7 +40,7 @@ def main() -> None:
     if given.measure:
         print(images_per_second(given.seconds))
         return
-    cores = os.cpu_count() or 1
+    cores = cpu_count()
     for what, count in ((f"beside {cores} busy processes", cores), ("alone", 0)):
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
         try:

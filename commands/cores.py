@@ -6,10 +6,11 @@ import os
 import sys
 
 from commands.console import say
+from training.threads import cpu_count
 
 #: After how many rounds a thread of GNU's OpenMP sleeps (else 300,000), or milliseconds of LLVM's (200).
-_SLEEPY = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-_DECIDED = {*_SLEEPY, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}
+SLEEPY = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+_DECIDED = {*SLEEPY, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}
 _MOMENT = 0.2  # seconds of watching
 _SLACK = 0.5  # cores that may be busy without a thread missing them
 
@@ -27,11 +28,10 @@ def share_cores() -> None:
         return
     import psutil
 
-    cores = psutil.cpu_count() or 1
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    cores, own = psutil.cpu_count() or 1, cpu_count()
     busy = psutil.cpu_percent(interval=_MOMENT) / 100 * cores
     if own > 1 and own + busy > cores + _SLACK:
-        os.environ.update(_SLEEPY)
+        os.environ.update(SLEEPY)
         say(
             f"other programs keep {busy:.1f} of {cores} cores busy, so waiting threads sleep; "
             f"OMP_NUM_THREADS={max(1, round(own - busy))} may be faster"

@@ -185,6 +185,9 @@ def search(
     search loses at most the trial in flight: search --resume --out RUN goes on.
     """
     given = settings_in(locals(), "out", "resume", "config")
+    from commands.cores import share_cores
+
+    share_cores()
     from commands.settings import search_settings
 
     settings, run = search_settings(given, file=config, out=out, resume=resume)

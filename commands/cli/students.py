@@ -104,6 +104,9 @@ def distill(
     The teacher is fine-tuned on your training images first (cached), and its outputs are computed once.
     """
     given = settings_in(locals(), "student", "pick", "seeds", "out", "resume", "config")
+    from commands.cores import share_cores
+
+    share_cores()
     from commands.settings import student_settings
 
     chosen, settings, run = student_settings(
@@ -153,6 +156,9 @@ def train(
     Example: train --model runs/photos/architecture.yaml --data photos/
     """
     given = settings_in(locals(), "model", "pick", "seeds", "out", "resume", "config")
+    from commands.cores import share_cores
+
+    share_cores()
     from commands.settings import student_settings
 
     chosen, settings, run = student_settings(
