@@ -124,7 +124,7 @@ class TrainingDisplay(_Display):
         self._what = what
         super().__init__()
         self._task: TaskID | None = None
-        self._line = -math.inf
+        self._line = -math.inf  # when the last one was said
         self._began: tuple[float, int] | None = None  # when, and after how many epochs
 
     def __call__(self, training: Training) -> None:
@@ -135,8 +135,8 @@ class TrainingDisplay(_Display):
         if self._bars is None:
             now = time.monotonic()
             self._began = self._began or (now, training.epoch)
-            ended = training.step == 0 and training.epoch in (training.epochs, self._began[1] + 1)
-            if ended or (training.step == 0 and now - self._line > _LINE_EVERY):
+            due = now - self._line > _LINE_EVERY or training.epoch == training.epochs
+            if due and training.step == 0:
                 self._line = now
                 note += self._left(training)
                 say(f"{self._what}: epoch {training.epoch} of {training.epochs}, {note}")
@@ -177,7 +177,7 @@ class SearchDisplay(_Display):
         known: list[Trial],
         trials: int,
         share: Callable[[Proposal], int | Fraction],
-        timeout: float | None = None,
+        timeout: float | None,
     ) -> None:
         self._objectives, self._trials, self._total = objectives, list(known), trials
         self._share, self._known = share, sum(share(trial.proposal) for trial in known)
