@@ -10,10 +10,9 @@ trashnet=$1 cifar=$2 out=$3
 train() { "${PYTHON:-.venv/bin/python}" "benchmarks/$1.py" "${@:2}" --teacher tf_efficientnet_lite0; }
 compare() { train distillation "$@" --arm alone alone --arm distilled; }
 mkdir -p "$out"
-compare "$trashnet" --image-size 128 --model benchmarks/student_trashnet.yaml --teacher-epochs 10 \
-  --epochs 300 --out "$out/trashnet.jsonl"
-compare "$trashnet" --image-size 128 --model benchmarks/student_trashnet.yaml --teacher-epochs 10 \
-  --epochs 600 --views 75 --out "$out/trashnet_600.jsonl"
+student=(--image-size 128 --model benchmarks/student_trashnet.yaml --teacher-epochs 10)
+compare "$trashnet" "${student[@]}" --epochs 300 --out "$out/trashnet.jsonl"
+compare "$trashnet" "${student[@]}" --epochs 600 --views 75 --out "$out/trashnet_600.jsonl"
 student=(--model benchmarks/student_cifar10-small.yaml)
 compare "$cifar" "${student[@]}" --epochs 40 --views 16 --out "$out/cifar.jsonl"
 train distillation "$cifar" "${student[@]}" --epochs 40 --views 16 --seeds 3 --out "$out/losses.jsonl" \
