@@ -138,12 +138,12 @@ def point_to_inheritance(
     Args:
         config: of the student.
         taught: by whom it was trained.
-        metrics: ``metrics.json``. Far below: the 95 % interval of the test F1 ends under the teacher's.
+        metrics: ``metrics.json``. Far: the 95 % interval of the test F1 ends before the teacher's begins.
     """
     teacher = config.teacher
     if taught is None or teacher is None or config.from_scratch or metrics["inherited"] is not None:
         return
-    if metrics["test"]["f1_interval"][1] >= metrics["teacher"]["f1"]:
+    if metrics["test"]["f1_interval"][1] >= metrics["teacher"]["f1_interval"][0]:
         return
     try:
         base_of(only(taught.teacher))
