@@ -26,9 +26,15 @@ def resize(images: torch.Tensor, resolution: int) -> torch.Tensor:
     """Antialiased bilinear resize of ``(B, 3, S, S)`` uint8 images to ``(B, 3, r, r)`` uint8."""
     if images.shape[-1] == resolution and images.shape[-2] == resolution:
         return images
-    return F.interpolate(
-        images, size=(resolution, resolution), mode="bilinear", antialias=True, align_corners=False
-    )
+    if images.device.type == "cpu":
+        return _interpolated(images, resolution)
+    # CUDA resizes no bytes; its floats round to what a CPU has, a level more or less.
+    return _interpolated(images.float(), resolution).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _interpolated(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    size = (resolution, resolution)
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def prepare(images: torch.Tensor, resolution: int, normalization: Normalization) -> torch.Tensor:
