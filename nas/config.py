@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as far as numpy's older generators go
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -27,7 +30,7 @@ class DataConfig(_Model):
     spec: str = "digits"
     size: Annotated[int | None, Field(ge=8, le=1024)] = None
     fit: Literal["squash", "crop", "pad"] = "squash"
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: Seed = 0
     val_share: Annotated[float | None, Field(gt=0, lt=1)] = None
 
 
@@ -258,7 +261,7 @@ class SearchConfig(_Model):
     augment: AugmentConfig = AugmentConfig()
     balance: BalanceConfig = BalanceConfig()
     workers: Annotated[int, Field(ge=1)] = 1
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     storage: str | None = None
     shared: tuple[str, ...] = ()
 
@@ -297,7 +300,7 @@ class StudentConfig(_Model):
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
     balance: BalanceConfig = BalanceConfig(mode="post-hoc")
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _compiles_what_it_calls(self) -> StudentConfig:
