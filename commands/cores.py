@@ -34,5 +34,5 @@ def share_cores() -> None:
         os.environ.update(SLEEPY)
         say(
             f"other programs keep {busy:.1f} of {cores} cores busy, so waiting threads sleep; "
-            f"OMP_NUM_THREADS={max(1, round(own - busy))} may be faster"
+            f"OMP_NUM_THREADS={max(1, min(own, round(cores - busy)))} may be faster"
         )

@@ -63,6 +63,7 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
         finally:
             os.close(handle)
         with disk_errors(path.parent, cached=True):
+            os.chmod(name, 0o644)  # others may share the cache
             os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):

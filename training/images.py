@@ -105,9 +105,11 @@ class ImageSet:
             parts: ascending (n,) int64 indices for "train", "val" or "test"; the others stay.
         """
         splits = {**self.splits, **parts}
-        content = [self.digest.encode(), *(indices.tobytes() for indices in splits.values())]
-        digest = hashlib.sha256(b"".join(content)).hexdigest()[:32]
-        return replace(self, splits=splits, digest=digest)
+        digest = hashlib.sha256(self.digest.encode())
+        for part, indices in splits.items():
+            digest.update(f"\n{part} {len(indices)}\n".encode())
+            digest.update(indices.tobytes())
+        return replace(self, splits=splits, digest=digest.hexdigest()[:32])
 
 
 def open_images(

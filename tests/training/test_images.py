@@ -326,3 +326,10 @@ def test_real_parts(cifar10_small: Path, tmp_path: Path) -> None:
         "test": 120,
     }
     assert images.size == 32 and images.num_classes == 10
+
+
+def test_other_borders_between_the_same_images_are_another_data_set() -> None:
+    images = open_images("digits")
+    train, val = images.splits["train"], images.splits["val"]
+    moved = images.resplit(train=train[:-1], val=np.append(train[-1], val))
+    assert moved.digest != images.resplit(train=train, val=val).digest != images.digest

@@ -157,6 +157,11 @@ def test_unusable_cache(tmp_path: Path, write_images: WriteImages) -> None:
         open_images(str(root), cache=tmp_path / "file")
 
 
+def test_others_may_read_the_cache(tmp_path: Path, write_images: WriteImages, own_cache: Path) -> None:
+    open_images(str(write_images(tmp_path, {"a": 5, "b": 5})))
+    assert {path.stat().st_mode & 0o777 for path in _entries(own_cache)} == {0o644}
+
+
 def test_atomic_file_keeps_the_old_one_on_failure(tmp_path: Path) -> None:
     path = tmp_path / "kept"
     path.write_bytes(b"old")
