@@ -9,7 +9,7 @@ from typing import Any
 from commands.console import say, warn
 from commands.picking import Student
 from commands.progress import TrainingDisplay
-from distill.inheritance import Inheritance, base_of, from_teacher, only
+from distill.inheritance import ORDERS, Inheritance, base_of, from_teacher, kept_orders, only
 from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
 from distill.taught import Taught
 from nas.config import SearchConfig, SpaceConfig, StudentConfig, TrainConfig
@@ -47,6 +47,11 @@ def with_evaluator(config: SearchConfig, kind: type[SearchSpace]) -> SearchConfi
             raise UserError(
                 f"--confirm {config.confirm} would learn nothing: without training a network gets the "
                 "same F1 every time; leave it out"
+            )
+        if config.balance.mode != "none" and not config.train.epochs:
+            raise UserError(
+                f"--balance {config.balance.mode} is for training, and {evaluator} judges networks "
+                "without; leave it out here, and give it to distill"
             )
     return config.model_copy(update={"evaluator": evaluator})
 
@@ -96,9 +101,23 @@ def inherits(chosen: Student, config: StudentConfig) -> bool:
 
 
 def first_weights(
-    chosen: Student, config: StudentConfig, taught: Taught | None, data: ImageSet
+    chosen: Student,
+    config: StudentConfig,
+    taught: Taught | None,
+    data: ImageSet,
+    place: Path,
+    *,
+    resume: bool,
 ) -> Inheritance | None:
     """What a student starts from: the supernet of its search, else its teacher; ``None``: random weights.
+
+    Args:
+        chosen: what to train.
+        config: of the training.
+        taught: by whom.
+        data: the images.
+        place: where an order of the teacher's channels is kept.
+        resume: whether a training has begun with the order there.
 
     Raises:
         UserError: its teacher is not what it was cut out of; the supernet is damaged or of other classes.
@@ -115,6 +134,11 @@ def first_weights(
                 f"the supernet of {chosen.run} knows {supernet.classes} classes, the data has "
                 f"{data.num_classes}; give --from-scratch, or search on this data"
             )
+        if supernet.split not in (None, data.split_digest):
+            warn(
+                f"the supernet of {chosen.run} was trained on other images or another split: it may know "
+                "images that are tested here, and the test F1 then says too much; better search again"
+            )
         say(f"starts from its weights in the supernet of {chosen.run}")
         return supernet
     if taught is None:
@@ -126,8 +150,9 @@ def first_weights(
             f"give --teacher {base}, or --from-scratch"
         )
     say(f"starts from its weights in {base}")
-    space = SpaceConfig() if chosen.search is None else chosen.search.space
-    return from_teacher(taught.teacher, data, space.importance)
+    rule = (SpaceConfig() if chosen.search is None else chosen.search.space).importance
+    orders = kept_orders(only(taught.teacher), data, rule, place / ORDERS, begun=resume)
+    return from_teacher(taught.teacher, data, orders=orders)
 
 
 def point_to_inheritance(

@@ -95,7 +95,9 @@ def run_student(
                         teacher, config.loss, data, config.augment, views, live=config.live_teacher
                     )
                 )
-        start = first_weights(chosen, config, taught, data)
+        start = processes.on_main(
+            lambda: first_weights(chosen, config, taught, data, work, resume=resume)
+        )
         if seeds == 1:
             place = out / STUDENT
             metrics = _train(architecture, config, data, place, taught, start, "the student", processes)

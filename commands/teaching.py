@@ -90,7 +90,7 @@ def compare_with_teacher(teacher_f1: float, student_f1: float, what: str) -> Non
     if teacher_f1 < student_f1:
         warn(
             f"the teacher's validation F1 ({teacher_f1:.4f}) is below that of {what} "
-            f"({student_f1:.4f}); fine-tune it longer (--teacher-epochs) or choose another"
+            f"({student_f1:.4f}); choose another, or fine-tune one longer (--teacher-epochs)"
         )
 
 

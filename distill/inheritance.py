@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from nas.architecture import Architecture
 from nas.config import AugmentConfig, Importance
 from nas.errors import UserError
+from nas.files import write_bytes
 from nas.networks import Network, build
 from nas.networks.describe import describe
 from nas.networks.importance import by_magnitude, by_taylor
@@ -24,6 +26,7 @@ from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
 from training.batches import augmentation_of
 from training.device import pick_device
+from training.disk import disk_errors
 from training.evaluate import evaluate
 from training.images import ImageSet
 from training.metrics import Metrics
@@ -31,6 +34,7 @@ from training.preprocess import IMAGENET, Normalization, prepare
 from training.recalibrate import recalibrate
 from training.views import stored
 
+ORDERS = "orders.safetensors"  # the file, in the directory of what begins with them
 _BATCHES, _BATCH = 8, 64  # that show which channels matter
 _SMOOTHING = 0.1  # or there is hardly a gradient where the teacher is sure
 
@@ -45,6 +49,7 @@ class Inheritance:
         orders: per group its channels, the most important first.
         normalization: of its input, and so of every student's.
         classes: number of logits.
+        split: ``split_digest`` of the images that the weights were trained on, where that is known.
     """
 
     base: Architecture
@@ -52,6 +57,7 @@ class Inheritance:
     orders: Orders
     normalization: Normalization
     classes: int
+    split: str | None = None
 
     @property
     def digest(self) -> str:
@@ -101,20 +107,27 @@ class Inheritance:
         return network, evaluate(network, data, "val", **sees)
 
 
-def from_teacher(teachers: Teachers, data: ImageSet, importance: Importance = "taylor") -> Inheritance:
+def from_teacher(
+    teachers: Teachers,
+    data: ImageSet,
+    importance: Importance = "taylor",
+    *,
+    orders: Orders | None = None,
+) -> Inheritance:
     """The weights of a fine-tuned teacher, the most important channels first.
 
     Args:
         teachers: one network.
         data: whose training images show what matters, for ``taylor``.
         importance: a rule of :mod:`nas.networks.importance`.
+        orders: found earlier, see :func:`kept_orders`.
 
     Raises:
         UserError: several teachers, or one that is no base for the elastic space.
     """
     teacher = only(teachers)
     base, weights = base_of(teacher), weights_of(teacher.model)
-    orders = orders_of(teacher, data, importance)
+    orders = orders_of(teacher, data, importance) if orders is None else orders
     return Inheritance(base, weights, orders, teacher.normalization, data.num_classes)
 
 
@@ -124,6 +137,23 @@ def orders_of(teacher: Teacher, data: ImageSet, importance: Importance = "taylor
     if importance == "taylor":
         return by_taylor(weights, _gradients(teacher, data), base)
     return by_magnitude(weights, base)
+
+
+def kept_orders(
+    teacher: Teacher, data: ImageSet, importance: Importance, path: Path, *, begun: bool
+) -> Orders:
+    """:func:`orders_of`, kept in ``path``; where a training has begun with those there, they stay.
+
+    Rounding decides between channels that matter alike, and differs with the number of threads.
+    """
+    from safetensors.torch import load, save
+
+    if begun and path.exists():
+        return load(path.read_bytes())
+    orders = orders_of(teacher, data, importance)
+    with disk_errors(path.parent):
+        write_bytes(path, save(dict(orders)))
+    return orders
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:

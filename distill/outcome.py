@@ -74,6 +74,7 @@ def finish(
         "seed": config.seed,
         "identity": identity,
         "test_pixels": pixels_digest(data, images),
+        "split": data.split_digest,
         "versions": versions(),
     }
     save_bundle(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from distill.inheritance import Inheritance, first_network, normalization_of
+from distill.inheritance import ORDERS, Inheritance, first_network, normalization_of
 from distill.objective import objective
 from distill.outcome import Timer, finish
 from distill.taught import Taught
@@ -100,7 +100,8 @@ def train_student(
 
     def leave() -> dict[str, Any]:
         metrics = finish(fitted, architecture, data, config, out, taught, identity, latency, inheritance)
-        (out / CHECKPOINT).unlink(missing_ok=True)
+        for name in (CHECKPOINT, ORDERS):
+            (out / name).unlink(missing_ok=True)
         return metrics
 
     return processes.on_main(leave)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distill.inheritance import Inheritance, base_of, only, orders_of, weights_of
+from distill.inheritance import ORDERS, Inheritance, base_of, kept_orders, only, weights_of
 from distill.objective import Objective
 from distill.sandwich import Sandwich
 from distill.taught import Taught
@@ -17,9 +17,7 @@ from nas.architecture import Architecture
 from nas.config import AugmentConfig, Importance, LossConfig, TrainConfig
 from nas.errors import UserError
 from nas.files import write_bytes, write_text
-from nas.networks.inherit import Orders
 from nas.spaces.elastic import Elastic
-from teachers.finetune import Teacher
 from training.batches import Batches, augmentation_of
 from training.device import pick_device
 from training.disk import disk_errors
@@ -31,7 +29,7 @@ from training.preprocess import Normalization
 
 FOLDER = "supernet"
 _WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"
-_CHECKPOINT, _ORDERS = "checkpoint.pt", "orders.safetensors"  # while it is being made
+_CHECKPOINT = "checkpoint.pt"  # while it is being made, beside its orders
 _ORDER = "order."  # before the name of a group, among the tensors
 
 
@@ -75,7 +73,8 @@ def adapt(
     identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if (folder / _WEIGHTS).exists():
         return load_supernet(folder, identity)
-    orders = _first_orders(teacher, data, importance, folder)
+    begun = (folder / _CHECKPOINT).exists()
+    orders = kept_orders(teacher, data, importance, folder / ORDERS, begun=begun)
     batches = Batches(
         data=data,
         resolution=teacher.resolution,
@@ -103,7 +102,8 @@ def adapt(
     except DivergedError as error:
         raise UserError(f"adapting the supernet stopped: {error}; lower supernet.learning_rate") from None
     weights = weights_of(fitted.model)
-    supernet = Inheritance(base, weights, orders, teacher.normalization, data.num_classes)
+    of = teacher.normalization, data.num_classes, data.split_digest
+    supernet = Inheritance(base, weights, orders, *of)
     _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
 
@@ -127,7 +127,7 @@ def load_supernet(folder: Path, identity: str | None = None) -> Inheritance:
             raise ValueError("its checksum is wrong")
         tensors = load(content)
         normalization = Normalization(tuple(record["mean"]), tuple(record["std"]))
-        made, classes = record["identity"], int(record["classes"])
+        made, classes, split = record["identity"], int(record["classes"]), record.get("split")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"supernet {folder} is damaged ({error}); delete the folder to adapt it again"
@@ -140,7 +140,7 @@ def load_supernet(folder: Path, identity: str | None = None) -> Inheritance:
     orders = {name.removeprefix(_ORDER): t for name, t in tensors.items() if name.startswith(_ORDER)}
     weights = {name: t for name, t in tensors.items() if not name.startswith(_ORDER)}
     base = Architecture.from_yaml(folder / _BASE)
-    return Inheritance(base, weights, orders, normalization, classes)
+    return Inheritance(base, weights, orders, normalization, classes, split)
 
 
 def has_supernet(run: Path) -> bool:
@@ -160,26 +160,14 @@ def _save(supernet: Inheritance, folder: Path, record: dict[str, Any]) -> None:
     orders = {f"{_ORDER}{group}": order for group, order in supernet.orders.items()}
     content = save({name: t.contiguous() for name, t in {**supernet.weights, **orders}.items()})
     normalization = {"mean": supernet.normalization.mean, "std": supernet.normalization.std}
-    found = {"sha256": hashlib.sha256(content).hexdigest(), "classes": supernet.classes}
+    found = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "classes": supernet.classes,
+        "split": supernet.split,
+    }
     with disk_errors(folder):
         write_text(folder / _BASE, supernet.base.to_text(num_classes=supernet.classes))
         write_text(folder / _RECORD, json_text({**record, **found, **normalization}))
         write_bytes(folder / _WEIGHTS, content)
-        for name in (_CHECKPOINT, _ORDERS):
+        for name in (_CHECKPOINT, ORDERS):
             (folder / name).unlink(missing_ok=True)
-
-
-def _first_orders(teacher: Teacher, data: ImageSet, importance: Importance, folder: Path) -> Orders:
-    """The orders that an interrupted training began with, else the teacher's, which are kept.
-
-    Rounding decides between channels that matter alike, and differs with the number of threads.
-    """
-    from safetensors.torch import load, save
-
-    path = folder / _ORDERS
-    if (folder / _CHECKPOINT).exists() and path.exists():
-        return load(path.read_bytes())
-    orders = orders_of(teacher, data, importance)
-    with disk_errors(folder):
-        write_bytes(path, save(dict(orders)))
-    return orders

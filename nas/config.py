@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as far as numpy's older generators go
 
 

@@ -25,6 +25,8 @@ class Pretrained:
         digest: Hexadecimal hash of the name and of every weight.
         classes: Class names where it already tells a data set's classes apart, else ``None``.
         source: One line for people: where the weights came from.
+        fixed: Whether it may take no other resolution.
+        split: ``split_digest`` of the images that it was trained on, where that is known.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Pretrained:
     digest: str
     classes: tuple[str, ...] | None
     source: str
+    fixed: bool = False
+    split: str | None = None
 
 
 class TeacherSource(ABC):

@@ -30,7 +30,7 @@ from training.length import TEACHER, decided
 from training.metrics import Metrics
 from training.preprocess import Normalization
 
-_VERSION = 1  # of the fine-tuning; raise it when its result changes
+_VERSION = 2  # of the fine-tuning; raise it when its result changes
 _CHECKPOINT = "checkpoint.pt"
 _SMALLEST = 64  # side below which an ImageNet network has little left to look at, pixels
 
@@ -87,12 +87,14 @@ def prepare_teacher(
     It is fine-tuned on whole images, so that students with and without mixtures share it.
 
     Raises:
-        UserError: no such teacher, one trained for other classes, or a fine-tuning that diverged twice.
+        UserError: no such teacher, one trained for other classes or that does not take images of this
+            resolution, or a fine-tuning that diverged twice.
     """
     pretrained = resolve(config.spec, sources)
     if pretrained.classes is not None:
-        return _trained(pretrained, data, device)
-    resolution = config.resolution or default_resolution(pretrained.resolution, data.size)
+        return _trained(pretrained, config, data, device, warn)
+    resolution = config.resolution or default_resolution(pretrained, data.size)
+    _check_resolution(pretrained, resolution)
     recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
     recipe = decided(recipe, len(data.splits["train"]), TEACHER)
     augment = augment.model_copy(update={"cutmix": 0.0, "mixup": 0.0})
@@ -144,20 +146,52 @@ def prepare_teacher(
     )
 
 
-def default_resolution(pretrained: int, stored: int) -> int:
+def default_resolution(pretrained: Pretrained, stored: int) -> int:
     """Side of the teacher's input, pixels: what it was pretrained with, but not far above the images.
 
-    Enlarging small images beyond their own size costs time and shows nothing new.
+    Enlarging small images beyond their own size costs time and shows nothing new. Some networks take
+    nothing else.
     """
-    return min(pretrained, max(_SMALLEST, stored))
+    side = pretrained.resolution
+    return side if pretrained.fixed else min(side, max(_SMALLEST, stored))
 
 
-def _trained(pretrained: Pretrained, data: ImageSet, device: torch.device) -> Teacher:
+def _check_resolution(pretrained: Pretrained, resolution: int) -> None:
+    if resolution == pretrained.resolution:
+        return
+    try:
+        with torch.no_grad():
+            pretrained.model.eval()(torch.zeros(1, 3, resolution, resolution))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"teacher {pretrained.name} takes no images of {resolution} px ({why}); "
+            f"leave out --teacher-resolution, or give {pretrained.resolution}"
+        ) from None
+
+
+def _trained(
+    pretrained: Pretrained,
+    config: TeacherConfig,
+    data: ImageSet,
+    device: torch.device,
+    warn: Callable[[str], None],
+) -> Teacher:
+    """The teacher that a run left, as it is."""
     if pretrained.classes != data.classes:
         raise UserError(
             f"teacher {pretrained.name!r} knows the classes {', '.join(pretrained.classes or ())}, "
             f"the data set has {', '.join(data.classes)}; "
             f"choose a teacher of these classes, or a timm name to fine-tune"
+        )
+    unused = config.model_dump(exclude_defaults=True, exclude={"spec"})
+    if unused:
+        names = ", ".join(f"teacher.{name}" for name in unused)
+        warn(f"teacher {pretrained.name!r} is trained and taken as it is: {names} changes nothing")
+    if pretrained.split not in (None, data.split_digest):
+        warn(
+            f"teacher {pretrained.name!r} was trained on other images or another split: it may know "
+            "images that are tested here, and its test F1 then says too much"
         )
     model = _frozen(pretrained.model, device)
     val = evaluate(

@@ -54,6 +54,7 @@ def pretrained_from_timm(name: str, model: nn.Module, source: str) -> Pretrained
         digest=weights_digest(name, model),
         classes=None,
         source=source,
+        fixed=bool(cast("dict[str, Any]", model.pretrained_cfg).get("fixed_input_size", False)),
     )
 
 

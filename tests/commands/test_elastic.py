@@ -51,6 +51,7 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     assert said.code == 0, said.notices
     assert not any("fine-tuning" in line for line in said.notices)  # it is the search's
     assert any("starts from its weights in the supernet" in line for line in said.notices)
+    assert not any("another split" in line for line in said.notices)
     bundle = load_bundle(Path("runs/found"))
     assert bundle.metrics["inherited"] == "mobilenetv3_small_050"
     assert bundle.config["train"]["learning_rate"] == 0.002
@@ -110,6 +111,32 @@ def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minn
     assert asked == ["magnitude", "magnitude"]
 
 
+def test_more_seeds_inherit_the_same_channels(folder: Path, search, minnow, monkeypatch):
+    """Rounding, and with it the number of threads, decides between channels that matter alike."""
+    assert search("--evaluator", "inherit", "--trials", "1", "--out", "runs/found").code == 0
+    distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
+    assert minnow(f"{distil} --seeds 2").code == 0
+
+    def others(teacher, data, importance):
+        return {group: order.flip(0) for group, order in orders_of(teacher, data, importance).items()}
+
+    monkeypatch.setattr(inheritance, "orders_of", others)
+    said = minnow(f"{distil} --seeds 3 --resume")
+    assert said.code == 0, said.notices
+    assert len(load_bundle(Path("runs/found")).metrics["seeds"]["students"]) == 3
+
+
+def test_a_supernet_that_saw_the_test_images(folder: Path, search, minnow):
+    assert search("--supernet-epochs", "1", "--trials", "1", "--out", "runs/found").code == 0
+    for name in ("dark", "light"):
+        first = min(Path("photos", name).iterdir())
+        first.with_stem("0" + first.stem).write_bytes(first.read_bytes())
+    said = minnow(f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1")
+    assert said.code == 0, said.notices
+    warned = " ".join(said.notices)
+    assert "supernet of runs/found was trained on other images or another split" in warned
+
+
 def test_without_a_teacher(folder: Path, minnow):
     complaint = minnow("search --space elastic --data photos --trials 2").complaint
     assert "cuts its networks out of a teacher: give --teacher" in complaint
@@ -150,6 +177,8 @@ def test_evaluators_belong_to_the_space(folder: Path, minnow):
     assert "train" in minnow("search --data photos --evaluator guess --trials 2").complaint
     said = minnow(f"search --space elastic --data photos --fidelity asha --trials 2 {SMALL}")
     assert "--fidelity asha needs --evaluator train" in said.complaint
+    said = minnow(f"search --space elastic --data photos --balance sampler --trials 2 {SMALL}")
+    assert "supernet judges networks without" in said.complaint
 
 
 def test_a_student_of_another_base(folder: Path, search, minnow):

@@ -230,12 +230,32 @@ def test_the_cache_says_what_its_weights_are(some_digits, shared_cache):
         assert record["sha256"] == hashlib.sha256(weights).hexdigest()
 
 
+def of_size(side: int, name: str = "test_efficientnet") -> Pretrained:
+    model = timm.create_model(name)
+    fixed = model.pretrained_cfg["fixed_input_size"]
+    return Pretrained(name, model, side, NORMALIZATION, "", None, "no weights", fixed=fixed)
+
+
 @pytest.mark.parametrize(
     ("pretrained", "stored_side", "expected"),
     [(224, 32, 64), (224, 96, 96), (224, 256, 224), (48, 32, 48), (32, 512, 32)],
 )
 def test_small_images_are_not_blown_up(pretrained, stored_side, expected):
-    assert default_resolution(pretrained, stored_side) == expected
+    assert default_resolution(of_size(pretrained), stored_side) == expected
+
+
+def test_networks_of_one_size_get_it():
+    assert default_resolution(of_size(224, "levit_128s"), 32) == 224
+
+
+def test_a_size_that_the_network_does_not_take_is_one_line(some_digits, own_cache):
+    class Fixed(Small):
+        def find(self, spec: str) -> Pretrained:
+            return of_size(224, "levit_128s")
+
+    with pytest.raises(UserError, match=r"takes no images of 32 px .*or give 224") as error:
+        prepare_teacher(CONFIG, some_digits, AUGMENT, sources=[Fixed()])
+    assert "\n" not in str(error.value)
 
 
 @pytest.fixture
@@ -250,14 +270,25 @@ def run(tmp_path: Path, tiny) -> Path:
 
 def test_a_network_that_minnow_trained_is_taken_as_it_is(some_digits, own_cache, run):
     steps = []
-    config = TeacherConfig(spec=str(run), epochs=3)
-    teacher = prepare_teacher(config, some_digits, AUGMENT, report=steps.append)
+    config, warned = TeacherConfig(spec=str(run), epochs=3), []
+    teacher = prepare_teacher(config, some_digits, AUGMENT, report=steps.append, warn=warned.append)
+    assert warned == ["teacher 'run' is trained and taken as it is: teacher.epochs changes nothing"]
     assert steps == [] and teacher.cached and teacher.seconds == 0
     assert not (own_cache / "teachers").exists()
     assert (teacher.name, teacher.resolution) == ("run", 32)
     assert not any(weight.requires_grad for weight in teacher.model.parameters())
     assert not any(part.training for part in teacher.model.modules())
     assert teacher.val == teacher.evaluate(some_digits, "val")
+
+
+def test_a_run_that_may_have_seen_the_test_images(some_digits, own_cache, run):
+    path = run / "student/metrics.json"
+    for split, expected in ((some_digits.split_digest, 0), ("another", 1)):
+        path.write_text(json.dumps({"split": split}))
+        warned = []
+        prepare_teacher(TeacherConfig(spec=str(run)), some_digits, AUGMENT, warn=warned.append)
+        assert len(warned) == expected
+    assert "its test F1 then says too much" in warned[0]
 
 
 def test_a_run_of_other_classes_is_refused(some_digits, own_cache, run):

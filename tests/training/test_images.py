@@ -333,3 +333,10 @@ def test_other_borders_between_the_same_images_are_another_data_set() -> None:
     train, val = images.splits["train"], images.splits["val"]
     moved = images.resplit(train=train[:-1], val=np.append(train[-1], val))
     assert moved.digest != images.resplit(train=train, val=val).digest != images.digest
+
+
+def test_the_split_is_known_whatever_the_size(tmp_path: Path, write_images: WriteImages) -> None:
+    root = write_images(tmp_path, {"a": 20, "b": 20})
+    small, large = (open_images(str(root), DataOptions(size)) for size in (16, 32))
+    assert small.split_digest == large.split_digest and small.digest != large.digest
+    assert open_images(str(root), DataOptions(16, split_seed=1)).split_digest != small.split_digest
