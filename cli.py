@@ -46,7 +46,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Directory for everything the demo makes.")] = Path(
         "runs/demo"
     ),
-    seed: Annotated[int, typer.Option(help="Of every random decision.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of every random decision.", min=0, max=2**32 - 1)] = 0,
 ) -> None:
     """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
     from commands.cores import share_cores

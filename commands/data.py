@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from commands.console import output, say, warn
@@ -69,5 +70,5 @@ def _counts(report: Report) -> Table:
     for part in report.counts:
         table.add_column(part if report.own_splits else f"{part} (by Minnow)", justify="right")
     for index, name in enumerate(report.classes):
-        table.add_row(name, *(f"{counts[index]:,}" for counts in report.counts.values()))
+        table.add_row(escape(name), *(f"{counts[index]:,}" for counts in report.counts.values()))
     return table

@@ -8,7 +8,7 @@ from pathlib import Path
 from commands import places
 from commands.console import output, program, say
 from commands.inspect import export
-from commands.picking import find_student
+from commands.picking import BEST, find_student
 from commands.search import run_search
 from commands.student import run_student
 from commands.tables import comparison_table, student_row
@@ -49,7 +49,7 @@ def run_demo(out: Path, seed: int) -> None:
         seed=seed,
     )
     run_search(config, out, resume=False)
-    chosen = find_student(str(out), "best")
+    chosen = find_student(str(out), BEST)
     _announce(f"train --model {out} --epochs {_STUDENT_EPOCHS} --out {out}/alone")
     student = StudentConfig(data=data, train=TrainConfig(epochs=_STUDENT_EPOCHS), seed=seed)
     alone = run_student(chosen, student, out / "alone", resume=False)

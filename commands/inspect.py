@@ -13,7 +13,7 @@ from commands.console import next_step, output, say
 from commands.data import open_data
 from commands.data_file import images_of
 from commands.format import costs_text
-from commands.picking import find_student
+from commands.picking import BEST, find_student
 from commands.tables import scores_table
 from deploy.export import export_onnx
 from deploy.latency import measure_module
@@ -21,6 +21,8 @@ from deploy.latency_cache import measure_architecture
 from nas.errors import UserError
 from training.bundle import WEIGHTS, load_bundle
 from training.evaluate import logits_of, score
+
+_CLASSES = 10  # of a model file that does not say
 
 
 def evaluate(run: Path, spec: str | None, split: str, *, as_json: bool) -> dict[str, Any]:
@@ -81,14 +83,24 @@ def export(run: Path, out: Path | None) -> Path:
     return path
 
 
-def latency(given: Path, num_classes: int) -> None:
-    """Time a trained network, or the untrained network of a model file or search."""
+def latency(given: Path, num_classes: int | None, side: int | None) -> None:
+    """Time a trained network, or the untrained network of a model file or search.
+
+    Args:
+        given: a run, a student or a model file.
+        num_classes: of a model file; ``None``: what it says, else 10.
+        side: of a model file's input, pixels; ``None``: what it says.
+
+    Raises:
+        UserError: there is none, or ``side`` is not known.
+    """
     if given.is_file() or (
         (given / runs.SUMMARY).exists() and not (given / "student" / WEIGHTS).exists()
     ):
-        chosen = find_student(str(given), "best").at(None)
+        chosen = find_student(str(given), BEST).at(side)
         if chosen.run is not None:
             num_classes = len(runs.read_summary(chosen.run).classes)
+        num_classes = num_classes or chosen.classes or _CLASSES
         architecture, what = chosen.architecture, f"{chosen.name}, {num_classes} classes"
         measured = measure_architecture(architecture, num_classes)
     else:

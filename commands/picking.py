@@ -16,6 +16,7 @@ from nas.picks import pick
 from nas.settings import read_config
 from nas.trial import Proposal, Trial
 
+BEST = "best"  # what is picked where nobody said
 _CHANNELS = 3  # of the images, which are read as RGB
 _USUAL_SIDE = 224  # to read a file with that leaves the resolution to the images
 
@@ -53,7 +54,7 @@ class Student:
         if side is None:
             raise UserError(
                 f"{self.file} says no resolution: give --image-size, which is then the side of the "
-                "stored images and the network's input, or write 'resolution: 96' into the file"
+                "images and the network's input, or write 'resolution: 96' into the file"
             )
         return replace(self, architecture=Architecture.from_yaml(self.file, resolution=side), sized=True)
 
@@ -69,6 +70,9 @@ def find_student(given: str, which: str) -> Student:
         UserError: nothing there, no such trial, or a network for other images than RGB.
     """
     path = Path(given)
+    searched = (path / CONFIG).exists() and (path / SUMMARY).exists()
+    if which != BEST and path.exists() and not searched:
+        raise UserError(f"--pick {which} chooses among the trials of a search, and {given} is none")
     if path.is_file():
         model = read_model(path, default_resolution=_USUAL_SIDE)
         channels = model.architecture.input_channels
@@ -82,7 +86,7 @@ def find_student(given: str, which: str) -> Student:
         )
     if not path.is_dir():
         raise UserError(f"{given} does not exist; give a run directory or a model YAML")
-    if (path / CONFIG).exists() and (path / SUMMARY).exists():
+    if searched:
         config = read_config(SearchConfig, path / CONFIG)
         number = _picked(path, which, Objectives.parse(config.objectives, config.limits))
         architecture = Architecture.from_yaml(architecture_path(path, number))
@@ -97,14 +101,14 @@ def find_student(given: str, which: str) -> Student:
 def _picked(run: Path, text: str, objectives: Objectives) -> int:
     summary = read_summary(run)
     known = {trial["number"]: trial for trial in summary.trials}
-    if text in ("best", "knee"):
-        number = summary.best if text == "best" else summary.knee
+    if text in (BEST, "knee"):
+        number = summary.best if text == BEST else summary.knee
         if number is None:
             raise UserError(
                 f"no trial of {run} meets the limits; search on with --resume and more --trials"
             )
         return number
-    if not text.isdigit():
+    if not (text.isascii() and text.isdecimal()):
         return pick(read_trials(run, summary), objectives, text, str(run)).number
     if int(text) not in known:
         raise UserError(f"--pick {text}: {run} has the trials 0 to {max(known, default=0)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from nas.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from nas.cost import cost
 from nas.errors import UserError
 from nas.evaluators import InheritEvaluator
-from nas.objectives import Objectives
+from nas.objectives import COSTS, Objective, Objectives, parse_limit
 from nas.settings import read_config
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
@@ -97,13 +96,14 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
     judge = InheritEvaluator(data, config, whole, taught.outputs)
     path = job.run / FILE
-    rows = [row for row in read_lines(path) if row.keys() >= {*_JUDGED, "seed"}]
+    rows = [row for row in read_lines(path) if row.keys() >= {*_JUDGED, "seed", "whole"}]
+    proposals = _spread(space, job, data.num_classes)
     with interruptible("bench", "ranking", job.run):
-        for proposal in _spread(space, job, data.num_classes):
-            key = proposal.architecture.key
-            judged = next((_of(row, _JUDGED) for row in rows if row["network"] == key), None)
+        for proposal in proposals:
+            of = {"network": proposal.architecture.key, "whole": whole.digest}
+            judged = next((_of(row, _JUDGED) for row in rows if row.items() >= of.items()), None)
             for seed in range(1, job.trainings + 1):
-                name = {"network": key, "epochs": job.epochs, "seed": seed}
+                name = {**of, "epochs": job.epochs, "seed": seed}
                 if any(row.items() >= name.items() for row in rows):
                     continue
                 judged = judged or _judge(judge, proposal)
@@ -112,9 +112,9 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
                 )
                 rows.append({**name, **judged, **trained})
                 write_lines(path, rows)
+    keys = {proposal.architecture.key for proposal in proposals}
+    rows = [row for row in rows if row["network"] in keys and row["whole"] == whole.digest]
     rows = [row for row in rows if row["epochs"] == job.epochs and row["seed"] <= job.trainings]
-    counts = Counter(row["network"] for row in rows)
-    rows = [row for row in rows if counts[row["network"]] == job.trainings]
     output().print(_table(rows, job))
     say(f"every training in {path}")
     return rows
@@ -168,7 +168,8 @@ class _AllSizes(RandomSearch):
 
 def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal]:
     """Networks within the limits, evenly spread over the ranks of their MACs."""
-    objectives = Objectives.parse(["f1:max"], job.limits)
+    limits = tuple(parse_limit(limit, known=COSTS) for limit in job.limits)
+    objectives = Objectives((Objective("f1", maximize=True),), limits)
     strategy = _AllSizes(space, objectives, seed=job.seed, num_classes=num_classes)
     drawn = [strategy.ask() for _ in range(_CANDIDATES * job.networks)]
     drawn.sort(key=lambda proposal: cost(proposal.architecture, num_classes).macs)

@@ -83,10 +83,17 @@ def write_summary(
         path = architecture_path(run, trial.number)
         if not path.exists():
             trial.architecture.to_yaml(path, num_classes=len(classes))
-    if best is not None:
+    if best is None:  # under new limits
+        (run / ARCHITECTURE).unlink(missing_ok=True)
+    else:
         best.architecture.to_yaml(run / ARCHITECTURE, num_classes=len(classes))
     write_text(run / SUMMARY, json.dumps(asdict(summary), indent=1) + "\n")
     return summary
+
+
+def trial_count(run: Path) -> int:
+    """How many trials the summary has, if there is one."""
+    return len(read_summary(run).trials) if (run / SUMMARY).exists() else 0
 
 
 def read_summary(run: Path) -> Summary:

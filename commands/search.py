@@ -24,7 +24,7 @@ from commands.study import identity_of, make_strategy
 from commands.teaching import check_balance, teach
 from distill.objective import Objective
 from distill.outcome import versions
-from nas.config import ScoreConfig, SearchConfig
+from nas.config import SearchConfig
 from nas.confirm import Confirmed
 from nas.errors import UserError
 from nas.evaluators import (
@@ -41,7 +41,7 @@ from nas.objectives import Objectives
 from nas.pace import Pace
 from nas.search import Evaluator, Executor, search
 from nas.settings import to_yaml
-from nas.store import Store, locked, open_storage
+from nas.store import Store, has_study, locked, open_storage
 from nas.trial import Proposal, Trial
 from training.length import HALVED_TRIAL, TRIAL, decided
 from training.optimizer import make_optimizer
@@ -88,6 +88,9 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     with interruptible("search", "--resume", "--out", out), locked(out):
         with contextlib.nullcontext() if resume else places.taken_back(out, made):
             storage = open_storage(out / "study.journal", config.storage)
+            name = config.study or out.resolve().name
+            config = config.model_copy(update={"study": name})
+            _check_study(has_study(storage, name), name, out, resume=resume)
             if not resume:  # from here on there is something to resume
                 write_text(out / runs.CONFIG, to_yaml(config))
             taught = None
@@ -98,7 +101,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                     views = max(views, min(recipe.views, recipe.epochs))
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = identity_of(config, space, data, taught)
-            store = Store(storage, out.resolve().name, space, objectives, identity)
+            store = Store(storage, name, space, objectives, identity)
             known = store.trials()
             check_timed(known, objectives, out)
         if resume:  # only once the study has taken them
@@ -166,8 +169,13 @@ def _check(config: SearchConfig, objectives: Objectives) -> None:
         UserError: the first of it.
     """
     check_balance(config)
-    if config.score != ScoreConfig() and not objectives.timed:
+    usual = SearchConfig()
+    if config.score != usual.score and not objectives.timed:
         warn("--score-reference is for the metric score, which no goal or limit names")
+    if config.loss != usual.loss and config.teacher is None:
+        warn("what is said about the loss is for a teacher, and there is none: give --teacher")
+    if config.supernet != usual.supernet and config.evaluator != "supernet":
+        warn(f"what is said about the supernet changes nothing: evaluator {config.evaluator} has none")
     if config.balance.mode == "post-hoc":
         raise UserError(
             "balance post-hoc would be tuned on the validation images that choose the network; "
@@ -175,6 +183,23 @@ def _check(config: SearchConfig, objectives: Objectives) -> None:
         )
     Objective(config.loss)  # a wrong name is wrong without a teacher too
     make_optimizer(nn.Linear(1, 1), config.train)
+
+
+def _check_study(there: bool, name: str, out: Path, *, resume: bool) -> None:
+    """Refuse to add to the study of another run, and to begin anew what should go on.
+
+    Raises:
+        UserError: a new search finds a study, or a resumed one does not find its trials.
+    """
+    if there and not resume:
+        raise UserError(
+            f"the storage holds a study {name!r} already; choose another --out, whose name is the study's"
+        )
+    if resume and not there and runs.trial_count(out):
+        raise UserError(
+            f"{out} has trials, but the storage holds no study {name!r}: it was moved or deleted; "
+            "restore it (a relative --storage counts from where the search began)"
+        )
 
 
 class _Keeper:

@@ -11,9 +11,9 @@ from commands.console import say
 from commands.data_file import with_data_file
 from commands.inheriting import inherits
 from commands.picking import Student, find_student
-from nas.config import INHERITED_RATE, DataConfig, SearchConfig, StudentConfig
+from nas.config import INHERITED_RATE, DataConfig, SearchConfig, StrategyConfig, StudentConfig
 from nas.errors import UserError
-from nas.settings import merged, read_config
+from nas.settings import merged, overlaid, read_config
 
 _WHERE = "command line"
 _OPTIONS = {
@@ -46,10 +46,15 @@ def search_settings(
             say(f"no --out given: resuming {run}")
         if not (run / runs.CONFIG).exists():
             raise UserError(f"{run} holds no run to resume; leave --resume out to start one there")
-        base = read_config(SearchConfig, file or run / runs.CONFIG)
-        return merged(SearchConfig, base, parsed, _WHERE), run
+        base = read_config(SearchConfig, run / runs.CONFIG)
+        over = SearchConfig() if file is None else read_config(SearchConfig, file)
+        config = merged(SearchConfig, overlaid(base, over), parsed, _WHERE)
+        given = parsed.get("strategy.options") is not None or "options" in over.strategy.model_fields_set
+        if config.strategy.name != base.strategy.name and not given:  # the other's options
+            config = config.model_copy(update={"strategy": StrategyConfig(name=config.strategy.name)})
+        return config, run
     base = SearchConfig() if file is None else read_config(SearchConfig, file)
-    if "data" not in base.model_fields_set and changes["data.spec"] is None:
+    if "spec" not in base.data.model_fields_set and changes["data.spec"] is None:
         say("no --data given: using the embedded digits (scikit-learn, 1,797 images)")
     config = merged(SearchConfig, base, parsed, _WHERE)
     if out is None:
@@ -80,8 +85,8 @@ def student_settings(
         student = str(places.latest())
         say(f"no --student given: using the last search, {student}")
     chosen = find_student(student, pick)
-    base = StudentConfig() if file is None else read_config(StudentConfig, file)
-    given = base.model_fields_set
+    base, rated = StudentConfig(), False
+    over = base if file is None else read_config(StudentConfig, file)
     if chosen.search is not None:
         names = ["data", "augment", "seed"]
         if chosen.search.balance.mode != "none":  # a network that was searched so is trained so
@@ -89,15 +94,17 @@ def student_settings(
         teacher = chosen.search.teacher
         if teacher is not None and teacher.spec == changes.get("teacher.spec"):
             names.append("teacher")
-        inherited = {name: getattr(chosen.search, name) for name in names}
-        base = base.model_copy(update={k: v for k, v in inherited.items() if k not in given})
-        if chosen.search.shared and "train" not in given:
+        base = base.model_copy(update={name: getattr(chosen.search, name) for name in names})
+        if chosen.search.shared:
             base = _shared(base, chosen.search)
-    if changes["data.spec"] is None and "data" not in given:
+            rated = "train.learning_rate" in chosen.search.shared
+    base = overlaid(base, over)
+    if changes["data.spec"] is None and "spec" not in over.data.model_fields_set:
         origin = "the search's" if chosen.search is not None else "the embedded"
         say(f"no --data given: using {origin} data, {base.data.spec}")
     parsed, _ = with_data_file(_parsed(changes))
-    rated = "learning_rate" in base.train.model_fields_set or parsed["train.learning_rate"] is not None
+    rated = rated or "learning_rate" in over.train.model_fields_set
+    rated = rated or parsed["train.learning_rate"] is not None
     config = merged(StudentConfig, base, parsed, _WHERE)
     if inherits(chosen, config) and not rated:  # weights that know the images are not to be shaken up
         config = merged(StudentConfig, config, {"train.learning_rate": INHERITED_RATE}, _WHERE)
@@ -167,7 +174,10 @@ def named_options(flag: str, pairs: list[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise UserError(f"{flag} {pair!r}: write it as name=value")
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"{flag} {pair!r}: the value cannot be read as YAML") from None
     return options
 
 

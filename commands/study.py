@@ -44,7 +44,7 @@ def make_strategy(
         data: for which latencies are measured.
 
     Raises:
-        UserError: it has no such option, or refuses its value.
+        UserError: it has no such option, refuses its value, or is not whole.
     """
     classes = data.num_classes
     most = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
@@ -59,14 +59,17 @@ def make_strategy(
             raise UserError(
                 f"strategy {config.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}"
             )
-    return kind(
-        space,
-        objectives,
-        seed=seed,
-        num_classes=classes,
-        probes=probes,
-        **config.options,
-    )
+    try:
+        return kind(
+            space,
+            objectives,
+            seed=seed,
+            num_classes=classes,
+            probes=probes,
+            **config.options,
+        )
+    except TypeError as error:  # of a plugin: something is missing
+        raise UserError(f"strategy {config.name!r} cannot be made: {error}") from error
 
 
 def identity_of(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from commands.format import interval_text, metric_text, title_of
@@ -124,9 +125,9 @@ def scores_table(scores: Mapping[str, Any], classes: Sequence[str], images: int)
     )
     table.add_column("class")
     table.add_column("F1", justify="right")
-    for name in classes:
+    for name in map(escape, classes):
         table.add_column(name, justify="right")
-    for index, name in enumerate(classes):
+    for index, name in enumerate(map(escape, classes)):
         counts = scores["confusion"][index]
         table.add_row(name, f"{scores['per_class_f1'][index]:.3f}", *map(str, counts))
     return table

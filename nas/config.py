@@ -239,6 +239,7 @@ class SearchConfig(_Model):
             those of a supernet. The latter two are for the space elastic. ``None``: ``supernet`` there,
             else ``train``.
         supernet: how that is made.
+        study: its name in the storage; ``None``: that of the run directory.
         shared: names of ``train`` settings that its students take over too: a data file said them.
     """
 
@@ -262,6 +263,7 @@ class SearchConfig(_Model):
     workers: Annotated[int, Field(ge=1)] = 1
     seed: Seed = 0
     storage: str | None = None
+    study: str | None = None
     shared: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ METRICS: dict[str, bool] = {
 COSTS = ("params", "macs")
 #: Metrics that only a study measures whose goals or limits name one of them.
 TIMED = ("total_seconds", "score")
+_SHARES = ("f1", "accuracy", "balanced_accuracy")  # from 0 to 1
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
 _LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg%]?)\s*", re.I)
 
@@ -82,8 +83,6 @@ class Objectives:
     @classmethod
     def parse(cls, goals: Sequence[str], limits: Sequence[str] = ()) -> Objectives:
         """From text: goals ``"f1:max"`` (or ``"f1"``), limits ``"params<=300k"``.
-
-        Numbers take the suffixes k, M, G and %.
 
         Raises:
             UserError: malformed or unknown; says what is known.
@@ -206,13 +205,15 @@ def _parse_goal(text: str) -> Objective:
 def parse_limit(text: str, *, option: str = "--limit", known: Collection[str] = tuple(METRICS)) -> Limit:
     """A limit from text, as in ``params<=300k``.
 
+    Numbers take the suffixes k, M and G, as those of params and MACs do, and % as F1 and accuracies do.
+
     Args:
         text: as typed.
         option: where it was given, for messages.
         known: metrics that can be limited.
 
     Raises:
-        UserError: malformed, or an unknown metric.
+        UserError: malformed, an unknown metric, or a number that it cannot have.
     """
     match = _LIMIT.fullmatch(text)
     if match is None:
@@ -224,4 +225,12 @@ def parse_limit(text: str, *, option: str = "--limit", known: Collection[str] = 
         value = float(number) * _SUFFIX[suffix.lower()]
     except ValueError:
         raise UserError(f"{option} {text!r}: {number!r} is not a number") from None
+    if suffix and (metric not in _SHARES if suffix == "%" else metric not in COSTS):
+        which = " and ".join(COSTS) if suffix != "%" else ", ".join(_SHARES)
+        raise UserError(f"{option} {text!r}: {suffix!r} is for {which}; write {metric} as a plain number")
+    if metric in _SHARES and value > 1:
+        raise UserError(
+            f"{option} {text!r}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
+            f"{metric}{operator}60%"
+        )
     return Limit(metric, operator == "<=", value)

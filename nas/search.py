@@ -143,7 +143,8 @@ def search(
     """Run a study up to ``trials`` trials, after those that it already holds.
 
     The strategy is told the stored trials first, and proposals that an interruption cut short are
-    trained again, so a resumed sequential study proposes what an uninterrupted one would have.
+    trained again, so a resumed sequential study proposes what an uninterrupted one would have. Under a
+    limit on latency that holds as far as timings repeat, and guesses made from them.
 
     Args:
         strategy: a strategy, or a wrapper of one; new, with nothing told.

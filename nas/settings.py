@@ -70,6 +70,16 @@ def merged(kind: type[M], config: M, changes: Mapping[str, Any], where: str) -> 
     return parse_config(kind, content, where)
 
 
+def overlaid(config: M, over: M) -> M:
+    """``config`` with the fields that ``over`` was given, section by section."""
+    changes = {}
+    for name in over.model_fields_set:
+        mine, theirs = getattr(config, name), getattr(over, name)
+        both = isinstance(mine, BaseModel) and isinstance(theirs, BaseModel)
+        changes[name] = overlaid(mine, theirs) if both else theirs
+    return config.model_copy(update=changes)
+
+
 def to_yaml(config: BaseModel) -> str:
     """The text of ``config.yaml``."""
     import yaml

@@ -39,7 +39,8 @@ class Store:
         identity: what trials of one study must share (space, data, recipe ...), as plain data.
 
     Raises:
-        UserError: the stored study has another identity; names what differs.
+        UserError: the stored study has another identity, which names what differs; two searches wrote
+            it at the same time.
     """
 
     def __init__(
@@ -54,16 +55,21 @@ class Store:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._objectives, self._storage = space, objectives, storage
-        known = name in {study.study_name for study in storage.get_all_studies()}
+        known = has_study(storage, name)
         self._new = not known
         if known:
             known = _check_identity(storage, name, identity)
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            load_if_exists=True,
-            directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
-        )
+        try:
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                load_if_exists=not self._new,
+                directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
+            )
+        except optuna.exceptions.DuplicatedStudyError:
+            raise UserError(
+                f"another search just began study {name!r} in this storage; choose another --out"
+            ) from None
         if not known:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -76,12 +82,17 @@ class Store:
             for decision in space.decisions
         }
         self._study_id = storage.get_study_id_from_name(name)
-        self._ids = {  # trial number -> the storage's id
-            trial.user_attrs["number"]: storage.get_trial_id_from_study_id_trial_number(
+        self._ids: dict[int, int] = {}  # trial number -> the storage's id
+        for trial in self._stored():
+            number = trial.user_attrs["number"]
+            if number in self._ids:
+                raise UserError(
+                    f"study {name!r} holds trial {number} twice: two searches wrote it at the same time; "
+                    "restore it from a copy or start in another --out"
+                )
+            self._ids[number] = storage.get_trial_id_from_study_id_trial_number(
                 self._study_id, trial.number
             )
-            for trial in self._stored()
-        }
 
     def begin(self, proposal: Proposal, costs: Mapping[str, float]) -> None:
         """Record that a proposal is being trained; a proposal taken up again is already there."""
@@ -196,6 +207,11 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
         raise UserError(
             f"{journal} is damaged ({reason}); restore it from a copy or start in another --out"
         ) from None
+
+
+def has_study(storage: BaseStorage, name: str) -> bool:
+    """Whether the storage holds a study of that name."""
+    return any(study.study_name == name for study in storage.get_all_studies())
 
 
 @contextlib.contextmanager

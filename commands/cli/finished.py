@@ -103,9 +103,16 @@ def latency(
         Path,
         Argument(help="Run directory (its student, else its chosen network), or a model YAML."),
     ],
-    classes: Annotated[int, Option(help="Number of classes, for a model YAML.", min=2)] = 10,
+    classes: Annotated[
+        int | None,
+        Option(help="Number of classes of a model YAML. (default: as it says, else 10)", min=2),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        Option(help="Side of the input in pixels, where a model YAML leaves it open.", min=8, max=1024),
+    ] = None,
 ) -> None:
     """Milliseconds per image on ONNX Runtime, batch 1, 1 thread: median, IQR and n."""
     from commands.inspect import latency as run_latency
 
-    run_latency(model, classes)
+    run_latency(model, classes, image_size)

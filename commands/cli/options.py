@@ -56,7 +56,10 @@ FromScratch = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
-Seed = Annotated[int | None, Option(help="Of every random decision. (default: 0)")]
+Seed = Annotated[
+    int | None,
+    Option(help="Of every random decision; students of a search take the search's. (default: 0)"),
+]
 Seeds = Annotated[
     int,
     Option(

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
+    from nas.strategies.optuna_history import History
+
 _PLAIN = {"bool": bool, "int": int, "float": (int, float), "str": str, "None": type(None)}
 _HIDDEN = ("seed", "with_margin")  # ours; and one that keeps a continuous point beside the trained one
 _SEQUENCES = ("QMCSampler",)  # walk along one sequence, refused points included
 _STATELESS = ("TPESampler", "GPSampler", "RandomSampler", "BruteForceSampler")
 _NUMERIC = ("CmaEsSampler",)  # know no categories; an option is its index
 _DRAWS = {"GPSampler": 1, "TPESampler": 3}  # in one ask, of slow samplers; then around what was drawn
+_REHEARSED = 12  # trials, more than samplers draw at random before they begin
 _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
 
 
@@ -78,6 +82,8 @@ class OptunaSampler(Strategy):
         self._scratch = self._history.scratch([])
         try:
             self._scratch.draw(self._made(np.random.default_rng(0)))
+            if options and self.sampler in _STATELESS:  # which some ask for once there are trials
+                self._rehearsed().scratch([]).draw(self._made(np.random.default_rng(0)))
         except (TypeError, ValueError) as error:
             raise UserError(f"strategy '{self.strategy}': {' '.join(str(error).split())}") from None
 
@@ -117,6 +123,15 @@ class OptunaSampler(Strategy):
             if drawn == trial.choices:
                 return written[-1]
         return written[0]
+
+    def _rehearsed(self) -> History:
+        """A history of some trials that never were."""
+        history = replace(self._history, trials=[], attributes={}, _violations=[])  # of the same space
+        rng = np.random.default_rng(0)
+        for _ in range(_REHEARSED):
+            choices = [int(rng.integers(len(decision.options))) for decision in self.space.decisions]
+            history.add(choices, rng.random(len(history.directions)).tolist(), 0.0, {})
+        return history
 
     def _made(self, rng: np.random.Generator) -> BaseSampler:
         import optuna

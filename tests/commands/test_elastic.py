@@ -72,6 +72,11 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     assert [row["seed"] for row in rows] == [1, 1, 1, 2, 2, 2]  # those that were trained are not again
     assert [row["f1"] for row in rows[:3]] == [row["f1"] for row in rows[3:]]
 
+    others = minnow("bench ranking runs/found --networks 3 --epochs 1 --seed 1")
+    assert others.code == 0 and "of 3 networks" in " ".join(others.output.split())
+    said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit latency_ms<=1")
+    assert "known: params, macs" in said.complaint
+
     assert minnow("export runs/found").code == 0
     said = minnow("evaluate runs/found --json")
     assert json.loads(said.output)["f1"] == pytest.approx(bundle.metrics["test"]["f1"])
@@ -87,6 +92,17 @@ def test_a_search_goes_on_with_its_supernet(folder: Path, search, minnow):
     assert Path("runs/found/supernet/weights.safetensors").read_bytes() == weights
     said = minnow("search --resume --out runs/found --trials 4 --supernet-epochs 2")
     assert "supernet" in said.complaint
+
+
+def test_a_data_file_does_not_raise_the_rate_of_what_inherits(folder: Path, search, minnow):
+    """It says other things about training."""
+    Path("photos.yaml").write_text("DATA_PATH: photos\nBATCH_SIZE: 16\n")
+    more = ("--data", "photos.yaml", "--evaluator", "inherit", "--trials", "1", "--out", "runs/found")
+    assert search(*more).code == 0
+    distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
+    assert minnow(distil).code == 0
+    train = load_bundle(Path("runs/found")).config["train"]
+    assert (train["batch_size"], train["learning_rate"]) == (16, 0.002)
 
 
 def test_inheriting_with_a_short_training(folder: Path, search):

@@ -63,6 +63,12 @@ WRONG = [
     (f"{SEARCH} --config list.yaml", "list.yaml", "mapping"),
     (f"{SEARCH} --storage foo://x", "foo://x"),
     (f"{SEARCH} --storage sqlite:///no/such/place.db", "no/such/place.db"),
+    (f"{SEARCH} --strategy-option startup=[1", "startup=[1", "YAML"),
+    (f"{SEARCH} --strategy ./part.py:Part", "cannot be made", "propose"),
+    (f"{SEARCH} --strategy optuna:tpe --strategy-option n_ei_candidates=0", "optuna:tpe"),
+    (f"{SEARCH} --limit train_seconds<=2m", "'m'", "params and macs"),
+    (f"{SEARCH} --limit params<=3%", "'%'", "f1, accuracy"),
+    (f"{SEARCH} --limit f1>=60", "from 0 to 1", "f1>=60%"),
     ("search --resume", "earlier search"),
     ("search --resume --out nothing", "nothing", "no run to resume"),
     ("search --resume --out FOUND --space mobilenet", "another space.name", "toy", "mobilenet"),
@@ -99,6 +105,8 @@ WRONG = [
     ("train --model FOUND --pick tiny:f1>=0.5", "'tiny:f1>=0.5'", "smallest, fastest", "number"),
     ("train --model FOUND --pick fastest:f1>=99%,params<=1G", "no trial", "nearest, trial", "f1 0."),
     ("train --model FOUND --pick 99", "99", "0 to 2"),
+    ("train --model FOUND --pick ²", "'²'", "number"),
+    ("train --model ALONE --pick 1 --out new", "--pick 1", "is none"),
     ("train --model nothing.yaml", "nothing.yaml", "does not exist"),
     ("train --model list.yaml", "list.yaml"),
     ("train --model empty", "empty", "architecture.yaml"),
@@ -130,6 +138,7 @@ WRONG = [
     ("latency FOUND --classes 1", "--classes"),
     ("data check nowhere", "nowhere"),
     ("data check digits --fit zoom", "squash"),
+    ("demo --seed -1", "--seed"),
     ("serach", "serach", "search"),
 ]
 
@@ -141,6 +150,9 @@ def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_c
     Image.new("L", (8, 8)).save(here / "dark.png")
     (here / "broken.py").write_text("1 / 0\n")
     (here / "other.py").write_text("class A: pass\n")
+    (here / "part.py").write_text(
+        "from nas.strategies.base import Strategy\nclass Part(Strategy): pass\n"
+    )
     (here / "unknown.yaml").write_text("train: {epoch: 3}\n")
     (here / "optimizer.yaml").write_text("train: {optimizer: adamv}\n")
     settings = "space: {name: toy}\nobjectives: [f1, macs]\ntrain: {epochs: 1, optimizer: sgd}\n"

@@ -36,7 +36,13 @@ OPTIONAL = {
         "json_file",
         "html_file",
     ),
-    *(("search", "teacher"), ("predict", "out"), ("predict", "submission"), ("predict", "timing")),
+    *(
+        ("search", "teacher"),
+        ("latency", "image_size"),
+        ("predict", "out"),
+        ("predict", "submission"),
+        ("predict", "timing"),
+    ),
 }
 SETTINGS = {
     "space": "space.name",

@@ -68,6 +68,11 @@ def test_a_file_without_resolution_needs_one(theirs: Path, capsys: pytest.Captur
     assert f"{theirs} says no resolution: give --image-size" in capsys.readouterr().err
     assert run("train", "--model", theirs, "--data", "digits", "--epochs", 1) == 2
     assert "says no resolution" in capsys.readouterr().err
+    assert run("latency", theirs) == 2
+    assert "give --image-size" in capsys.readouterr().err
+    assert run("latency", theirs, "--image-size", 48) == 0
+    printed = capsys.readouterr().out
+    assert "9 classes" in printed and "48 px" in printed
 
 
 def test_a_file_for_other_images_than_rgb_is_one_line(

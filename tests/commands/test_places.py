@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -26,9 +28,35 @@ def test_a_foreign_study_in_a_shared_storage(here, minnow, there):
     if there is not None:
         (here / there).mkdir(parents=True)
     before = everything(here)
-    wrong = minnow(f"{SEARCH} --storage sqlite:///study.db --out b/x --objective macs")
-    assert "another objectives" in wrong.complaint
+    wrong = minnow(f"{SEARCH} --storage sqlite:///study.db --out b/x")
+    assert "holds a study 'x' already" in wrong.complaint
     assert everything(here) == before
+
+
+def test_a_run_goes_on_under_another_name(here, finished, minnow):
+    shutil.copytree(finished / "runs/found", here / "renamed")
+    before = json.loads((here / "renamed/summary.json").read_text())["trials"]
+    said = minnow("search --resume --out renamed --strategy random --seed 7 --trials 4")
+    assert said.code == 0, said.notices
+    after = json.loads((here / "renamed/summary.json").read_text())["trials"]
+    assert after[:3] == before and len(after) == 4
+
+
+def test_a_run_that_lost_its_study_is_not_begun_anew(here, finished, minnow):
+    shutil.copytree(finished / "runs/found", here / "lost")
+    (here / "lost/study.journal").unlink()
+    before = (here / "lost/summary.json").read_bytes()
+    said = minnow("search --resume --out lost --trials 4")
+    assert "holds no study 'found'" in said.complaint
+    assert (here / "lost/summary.json").read_bytes() == before
+
+
+def test_no_network_is_chosen_under_limits_that_none_meets(here, finished, minnow):
+    shutil.copytree(finished / "runs/found", here / "found")
+    assert (here / "found/architecture.yaml").exists()
+    assert minnow("search --resume --out found --trials 3 --limit f1>=0.999").code == 0
+    assert json.loads((here / "found/summary.json").read_text())["best"] is None
+    assert not (here / "found/architecture.yaml").exists()
 
 
 @pytest.mark.parametrize("first", [True, False])

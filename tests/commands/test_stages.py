@@ -162,6 +162,26 @@ def test_swapping_the_strategy_keeps_the_trials(here, finished, minnow):
     assert len({json.dumps(trial["choices"]) for trial in after}) == 6
 
 
+def test_a_resumed_search_keeps_what_a_file_does_not_say(here, minnow):
+    search = "search --space toy --epochs 1 --trials 1 --limit params<=8k --seed 3 --out new"
+    assert minnow(f"{search} --strategy gp --strategy-option trend=false").code == 0
+    (here / "more.yaml").write_text("trials: 2\n")
+    assert minnow("search --resume --out new --config more.yaml").code == 0
+    settings = yaml.safe_load((here / "new/config.yaml").read_text())
+    assert (settings["trials"], settings["seed"], settings["limits"]) == (2, 3, ["params<=8k"])
+    assert settings["strategy"] == {"name": "gp", "options": {"trend": False}}
+    assert minnow("search --resume --out new --strategy random --trials 3").code == 0
+    settings = yaml.safe_load((here / "new/config.yaml").read_text())
+    assert settings["strategy"] == {"name": "random", "options": {}}
+
+
+def test_settings_without_a_use_are_pointed_out(here, minnow):
+    said = minnow("search --space toy --epochs 1 --trials 1 --out new --loss dkd --supernet-epochs 3")
+    assert said.code == 0
+    warned = " ".join(said.notices)
+    assert "about the loss is for a teacher" in warned and "about the supernet changes nothing" in warned
+
+
 def test_an_exhausted_space_ends_the_search(here, minnow):
     said = minnow("search --space toy --trials 9 --epochs 1 --limit params<=1500 --out new")
     assert said.code == 0
@@ -180,13 +200,19 @@ def test_a_timeout_ends_the_search(here, minnow):
 def test_a_recipe_file_does_not_change_the_data(here, minnow, write_classes):
     """A student trains on the search's images unless its settings say otherwise."""
     write_classes(here / "photos")
-    assert minnow("search --data photos --space toy --trials 1 --epochs 1 --out new").code == 0
-    (here / "recipe.yaml").write_text("train: {epochs: 2, batch_size: 8}\n")
+    (here / "own.yaml").write_text("augment: {operations: 1}\n")
+    search = "search --data photos --space toy --trials 1 --epochs 1 --config own.yaml --out new"
+    assert minnow(search).code == 0
+    (here / "recipe.yaml").write_text(
+        "train: {epochs: 2, batch_size: 8}\ndata: {fit: crop}\naugment: {mixup: 0.2}\n"
+    )
     said = minnow("train --model new --config recipe.yaml --out trained")
     assert said.code == 0
     assert any("using the search's data, photos" in line for line in said.notices)
     settings = yaml.safe_load((here / "trained/student/config.yaml").read_text())
     assert settings["data"]["spec"] == "photos" and settings["train"]["batch_size"] == 8
+    assert settings["data"]["fit"] == "crop"
+    assert (settings["augment"]["operations"], settings["augment"]["mixup"]) == (1, 0.2)
     assert (here / "trained/student/labels.txt").read_text() == "dark\nlight\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from commands.tables import comparison_table, front_table
+from commands.tables import comparison_table, front_table, scores_table
 from nas.objectives import Objectives
 from nas.spaces.toy import Toy
 from nas.trial import Proposal
@@ -54,3 +54,10 @@ def test_a_front_of_repeated_trainings_of_several_lengths(goals):
     shown = lines(front_table(trials, trials[0], objectives, space))
     (row,) = [line for line in shown if line.startswith(" chosen")]
     assert row.split()[-1] == "3" and "…" not in "".join(shown)
+
+
+def test_names_in_square_brackets_are_names():
+    scores = {"f1": 0.5, "accuracy": 0.5, "balanced_accuracy": 0.5}
+    scores |= {"confusion": [[1, 0], [1, 0]], "per_class_f1": [0.7, 0.0]}
+    found = "\n".join(lines(scores_table(scores, ["[other]", "[bold]"], 2)))
+    assert found.count("[other]") == found.count("[bold]") == 2

@@ -16,7 +16,7 @@ from nas.config import (
     TrainConfig,
 )
 from nas.errors import UserError
-from nas.settings import merged, parse_config, read_config, to_yaml
+from nas.settings import merged, overlaid, parse_config, read_config, to_yaml
 
 
 def test_nothing_gives_the_defaults(tmp_path: Path) -> None:
@@ -142,6 +142,17 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_config(SearchConfig, tmp_path / "config.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         read_config(SearchConfig, tmp_path)
+
+
+def test_a_file_leaves_what_it_does_not_say() -> None:
+    config = SearchConfig(data=DataConfig(spec="here", size=64), trials=7, limits=("params<=8k",))
+    over = SearchConfig.model_validate({"data": {"fit": "pad"}, "teacher": {"spec": "lite0"}})
+    found = overlaid(config, over)
+    assert found.data == DataConfig(spec="here", size=64, fit="pad")
+    assert (found.trials, found.limits) == (7, ("params<=8k",))
+    assert found.teacher == TeacherConfig(spec="lite0")
+    assert overlaid(found, SearchConfig(teacher=None, trials=2)).teacher is None
+    assert overlaid(config, SearchConfig()) == config
 
 
 def test_changes_replace_what_they_name_and_nothing_else() -> None:

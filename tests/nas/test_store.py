@@ -225,3 +225,12 @@ def test_what_is_stored_is_plain_json(tmp_path: Path) -> None:
     run(tmp_path, 2)
     for line in (tmp_path / "study.journal").read_text(encoding="utf-8").splitlines():
         json.loads(line)
+
+
+def test_a_study_that_two_searches_wrote_at_once_is_refused(tmp_path: Path) -> None:
+    one, other = store_in(tmp_path), store_in(tmp_path)
+    proposal = nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask()
+    for store in (one, other):
+        store.begin(proposal, {})
+    with pytest.raises(UserError, match="holds trial 0 twice"):
+        store_in(tmp_path)
