@@ -23,10 +23,10 @@ IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def resize(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Antialiased bilinear resize of ``(B, 3, S, S)`` uint8 images to ``(B, 3, r, r)`` uint8."""
+    """Antialiased bilinear resize of ``(B, 3, S, S)`` images, uint8 or float, to ``(B, 3, r, r)``."""
     if images.shape[-1] == resolution and images.shape[-2] == resolution:
         return images
-    if images.device.type == "cpu":
+    if images.is_floating_point() or images.device.type == "cpu":
         return _interpolated(images, resolution)
     # CUDA resizes no bytes; its floats round to what a CPU has, a level more or less.
     return _interpolated(images.float(), resolution).round_().clamp_(0, 255).to(torch.uint8)
