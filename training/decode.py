@@ -158,13 +158,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(grey: np.ndarray, mode: str) -> np.ndarray:
-    """Scale deep greys to 0..255 by the smallest usual range that holds them; stretch what fits none.
-
-    Files of 16 bits often hold 12 (X-rays, microscopes) or 8; by the range of 16 they would be black.
-    """
+    """Scale deep greys to 0..255 by the full range of their kind; stretch what fits none."""
     values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    whites = (1.0, 255.0, 4095.0, 65535.0) if mode == "F" else (255.0, 4095.0, 65535.0)
+    whites = (1.0, 255.0, 65535.0) if mode == "F" else (65535.0,)
     white = next((w for w in whites if low >= 0 and high <= w), None)
     if white is None:
         values, white = values - low, (high - low) or 1.0

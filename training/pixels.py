@@ -23,7 +23,7 @@ from training.disk import disk_errors
 from training.sources import Listing, Source
 from training.threads import ordered_map
 
-_VERSION = 2  # of the stored format and of everything that decides a pixel
+_VERSION = 1  # of the stored format and of everything that decides a pixel
 MAX_BROKEN = 0.05
 
 
