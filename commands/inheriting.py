@@ -134,10 +134,10 @@ def first_weights(
                 f"the supernet of {chosen.run} knows {supernet.classes} classes, the data has "
                 f"{data.num_classes}; give --from-scratch, or search on this data"
             )
-        if supernet.split not in (None, data.split_digest):
+        if supernet.tested not in (None, data.test_digest):
             warn(
-                f"the supernet of {chosen.run} was trained on other images or another split: it may know "
-                "images that are tested here, and the test F1 then says too much; better search again"
+                f"the search in {chosen.run} set other images aside for the test: its supernet may know "
+                "those that are tested here, and the test F1 then says too much; better search again"
             )
         say(f"starts from its weights in the supernet of {chosen.run}")
         return supernet

@@ -92,17 +92,22 @@ def latency(given: Path, num_classes: int | None, side: int | None) -> None:
         side: of a model file's input, pixels; ``None``: what it says.
 
     Raises:
-        UserError: there is none, or ``side`` is not known.
+        UserError: there is none, its resolution is not known, or is another than ``side``.
     """
+    if not given.is_file() and (num_classes is not None or side is not None):
+        raise UserError(f"--classes and --image-size are for a model YAML, and {given} is none")
     if given.is_file() or (
         (given / runs.SUMMARY).exists() and not (given / "student" / WEIGHTS).exists()
     ):
         chosen = find_student(str(given), BEST).at(side)
+        architecture = chosen.architecture
+        if side not in (None, architecture.resolution):
+            raise UserError(f"{given} is for {architecture.resolution} px; leave out --image-size")
         if chosen.run is not None:
             num_classes = len(runs.read_summary(chosen.run).classes)
         num_classes = num_classes or chosen.classes or _CLASSES
-        architecture, what = chosen.architecture, f"{chosen.name}, {num_classes} classes"
         measured = measure_architecture(architecture, num_classes)
+        what = f"{chosen.name}, {num_classes} classes"
     else:
         bundle = load_bundle(given)
         architecture, num_classes = bundle.architecture, len(bundle.classes)

@@ -32,8 +32,12 @@ def predict_images(
         timing: JSON of :class:`deploy.predict.Timing`.
 
     Raises:
-        UserError: no trained network, no image, or none that can be read; a full or read-only disk.
+        UserError: no trained network, no image, or none that can be read; one file for two of the
+            results; a full or read-only disk.
     """
+    places = [path.resolve() for path in (out, submission, timing) if path is not None]
+    if len(set(places)) < len(places):
+        raise UserError("--out, --submission and --timing need a file each")
     classifier = Classifier(load_bundle(run))
     predicted = predict_files(classifier, images)
     _name_others(images)

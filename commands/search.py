@@ -41,7 +41,7 @@ from nas.objectives import Objectives
 from nas.pace import Pace
 from nas.search import Evaluator, Executor, search
 from nas.settings import to_yaml
-from nas.store import Store, has_study, locked, open_storage
+from nas.store import Store, locked, open_storage, study_names
 from nas.trial import Proposal, Trial
 from training.length import HALVED_TRIAL, TRIAL, decided
 from training.optimizer import make_optimizer
@@ -88,9 +88,8 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
     with interruptible("search", "--resume", "--out", out), locked(out):
         with contextlib.nullcontext() if resume else places.taken_back(out, made):
             storage = open_storage(out / "study.journal", config.storage)
-            name = config.study or out.resolve().name
+            name = _study_of(config, study_names(storage), out, resume=resume)
             config = config.model_copy(update={"study": name})
-            _check_study(has_study(storage, name), name, out, resume=resume)
             if not resume:  # from here on there is something to resume
                 write_text(out / runs.CONFIG, to_yaml(config))
             taught = None
@@ -101,7 +100,7 @@ def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary
                     views = max(views, min(recipe.views, recipe.epochs))
                 taught = teach(config.teacher, config.loss, data, config.augment, views)
             identity = identity_of(config, space, data, taught)
-            store = Store(storage, name, space, objectives, identity)
+            store = Store(storage, name, space, objectives, identity, new=not resume)
             known = store.trials()
             check_timed(known, objectives, out)
         if resume:  # only once the study has taken them
@@ -185,21 +184,25 @@ def _check(config: SearchConfig, objectives: Objectives) -> None:
     make_optimizer(nn.Linear(1, 1), config.train)
 
 
-def _check_study(there: bool, name: str, out: Path, *, resume: bool) -> None:
-    """Refuse to add to the study of another run, and to begin anew what should go on.
+def _study_of(config: SearchConfig, there: list[str], out: Path, *, resume: bool) -> str:
+    """The name of the study: that of the run where it began, also if the run was renamed since.
 
     Raises:
-        UserError: a new search finds a study, or a resumed one does not find its trials.
+        UserError: a new search finds a study of that name, or a resumed one does not find its trials.
     """
-    if there and not resume:
+    name = config.study or out.resolve().name
+    if config.study is None and config.storage is None and len(there) == 1:
+        (name,) = there  # a run of 0.1.0 does not say it
+    if name in there and not resume:
         raise UserError(
             f"the storage holds a study {name!r} already; choose another --out, whose name is the study's"
         )
-    if resume and not there and runs.trial_count(out):
+    if name not in there and resume and runs.trial_count(out):
         raise UserError(
             f"{out} has trials, but the storage holds no study {name!r}: it was moved or deleted; "
             "restore it (a relative --storage counts from where the search began)"
         )
+    return name
 
 
 class _Keeper:

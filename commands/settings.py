@@ -13,6 +13,7 @@ from commands.inheriting import inherits
 from commands.picking import Student, find_student
 from nas.config import INHERITED_RATE, DataConfig, SearchConfig, StrategyConfig, StudentConfig
 from nas.errors import UserError
+from nas.objectives import parse_limit
 from nas.settings import merged, overlaid, read_config
 
 _WHERE = "command line"
@@ -48,12 +49,14 @@ def search_settings(
             raise UserError(f"{run} holds no run to resume; leave --resume out to start one there")
         base = read_config(SearchConfig, run / runs.CONFIG)
         over = SearchConfig() if file is None else read_config(SearchConfig, file)
-        config = merged(SearchConfig, overlaid(base, over), parsed, _WHERE)
+        config = overlaid(base, over).model_copy(update={"study": base.study})
+        config = merged(SearchConfig, config, parsed, _WHERE)
         given = parsed.get("strategy.options") is not None or "options" in over.strategy.model_fields_set
         if config.strategy.name != base.strategy.name and not given:  # the other's options
             config = config.model_copy(update={"strategy": StrategyConfig(name=config.strategy.name)})
         return config, run
     base = SearchConfig() if file is None else read_config(SearchConfig, file)
+    base = base.model_copy(update={"study": None})  # it is another one than the file's
     if "spec" not in base.data.model_fields_set and changes["data.spec"] is None:
         say("no --data given: using the embedded digits (scikit-learn, 1,797 images)")
     config = merged(SearchConfig, base, parsed, _WHERE)
@@ -134,6 +137,8 @@ def _shared(config: StudentConfig, search: SearchConfig) -> StudentConfig:
 def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Options that are text on the command line become what the settings hold."""
     parsed = dict(changes)
+    for limit in parsed.get("limits") or ():
+        parse_limit(limit)
     if parsed.get("space.resolutions") is not None:
         parsed["space.resolutions"] = _sides(parsed["space.resolutions"])
     if parsed.get("timeout") is not None:

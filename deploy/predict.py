@@ -179,14 +179,32 @@ class Timing:
 
 def other_files(path: str | Path) -> list[Path]:
     """What :func:`find_images` leaves out under a directory, hidden files and folders aside."""
-    return [file for file in _files(path) if file.suffix.lower() not in EXTENSIONS]
+    files = _files(path) if Path(path).is_dir() else []
+    return [file for file in files if file.suffix.lower() not in EXTENSIONS]
 
 
 def _files(directory: str | Path) -> list[Path]:
-    """Every file under a directory but hidden ones and those in hidden folders, sorted."""
+    """Every file under a directory but hidden ones and those in hidden folders, sorted.
+
+    Links to folders are followed, after what is there itself; each folder is entered once.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
+
     found: list[Path] = []
-    for folder, subfolders, names in os.walk(directory):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+    entered: set[tuple[int, int]] = set()
+    for folder, subfolders, names in os.walk(directory, onerror=refuse, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in entered:
+            subfolders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        visible = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = sorted(visible, key=lambda name: (Path(folder, name).is_symlink(), name))
         found += [Path(folder, name) for name in names if not name.startswith(".")]
     return sorted(found)
 

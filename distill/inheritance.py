@@ -49,7 +49,7 @@ class Inheritance:
         orders: per group its channels, the most important first.
         normalization: of its input, and so of every student's.
         classes: number of logits.
-        split: ``split_digest`` of the images that the weights were trained on, where that is known.
+        tested: ``test_digest`` of the images beside those it was trained on, where that is known.
     """
 
     base: Architecture
@@ -57,7 +57,7 @@ class Inheritance:
     orders: Orders
     normalization: Normalization
     classes: int
-    split: str | None = None
+    tested: str | None = None
 
     @property
     def digest(self) -> str:

@@ -74,7 +74,7 @@ def finish(
         "seed": config.seed,
         "identity": identity,
         "test_pixels": pixels_digest(data, images),
-        "split": data.split_digest,
+        "test_files": data.test_digest,
         "versions": versions(),
     }
     save_bundle(

@@ -102,7 +102,7 @@ def adapt(
     except DivergedError as error:
         raise UserError(f"adapting the supernet stopped: {error}; lower supernet.learning_rate") from None
     weights = weights_of(fitted.model)
-    of = teacher.normalization, data.num_classes, data.split_digest
+    of = teacher.normalization, data.num_classes, data.test_digest
     supernet = Inheritance(base, weights, orders, *of)
     _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
@@ -127,7 +127,8 @@ def load_supernet(folder: Path, identity: str | None = None) -> Inheritance:
             raise ValueError("its checksum is wrong")
         tensors = load(content)
         normalization = Normalization(tuple(record["mean"]), tuple(record["std"]))
-        made, classes, split = record["identity"], int(record["classes"]), record.get("split")
+        made, classes = record["identity"], int(record["classes"])
+        tested = record.get("test_files")  # later than others
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"supernet {folder} is damaged ({error}); delete the folder to adapt it again"
@@ -140,7 +141,7 @@ def load_supernet(folder: Path, identity: str | None = None) -> Inheritance:
     orders = {name.removeprefix(_ORDER): t for name, t in tensors.items() if name.startswith(_ORDER)}
     weights = {name: t for name, t in tensors.items() if not name.startswith(_ORDER)}
     base = Architecture.from_yaml(folder / _BASE)
-    return Inheritance(base, weights, orders, normalization, classes, split)
+    return Inheritance(base, weights, orders, normalization, classes, tested)
 
 
 def has_supernet(run: Path) -> bool:
@@ -163,7 +164,7 @@ def _save(supernet: Inheritance, folder: Path, record: dict[str, Any]) -> None:
     found = {
         "sha256": hashlib.sha256(content).hexdigest(),
         "classes": supernet.classes,
-        "split": supernet.split,
+        "test_files": supernet.tested,
     }
     with disk_errors(folder):
         write_text(folder / _BASE, supernet.base.to_text(num_classes=supernet.classes))

@@ -92,7 +92,7 @@ class Objectives:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"--objective {name} is given twice; give each metric once")
-        return cls(parsed, tuple(parse_limit(limit) for limit in limits))
+        return cls(parsed, tuple(parse_limit(limit, typed=False) for limit in limits))
 
     def __str__(self) -> str:
         return ", ".join([*map(str, self.goals), *map(str, self.limits)])
@@ -202,7 +202,13 @@ def _parse_goal(text: str) -> Objective:
     return Objective(metric, METRICS[metric] if not direction else direction == "max")
 
 
-def parse_limit(text: str, *, option: str = "--limit", known: Collection[str] = tuple(METRICS)) -> Limit:
+def parse_limit(
+    text: str,
+    *,
+    option: str = "--limit",
+    known: Collection[str] = tuple(METRICS),
+    typed: bool = True,
+) -> Limit:
     """A limit from text, as in ``params<=300k``.
 
     Numbers take the suffixes k, M and G, as those of params and MACs do, and % as F1 and accuracies do.
@@ -211,9 +217,10 @@ def parse_limit(text: str, *, option: str = "--limit", known: Collection[str] = 
         text: as typed.
         option: where it was given, for messages.
         known: metrics that can be limited.
+        typed: whether to refuse, too, what is hardly meant: other suffixes, and shares above 1.
 
     Raises:
-        UserError: malformed, an unknown metric, or a number that it cannot have.
+        UserError: malformed, an unknown metric, or hardly meant.
     """
     match = _LIMIT.fullmatch(text)
     if match is None:
@@ -225,10 +232,10 @@ def parse_limit(text: str, *, option: str = "--limit", known: Collection[str] = 
         value = float(number) * _SUFFIX[suffix.lower()]
     except ValueError:
         raise UserError(f"{option} {text!r}: {number!r} is not a number") from None
-    if suffix and (metric not in _SHARES if suffix == "%" else metric not in COSTS):
+    if typed and suffix and (metric not in _SHARES if suffix == "%" else metric not in COSTS):
         which = " and ".join(COSTS) if suffix != "%" else ", ".join(_SHARES)
         raise UserError(f"{option} {text!r}: {suffix!r} is for {which}; write {metric} as a plain number")
-    if metric in _SHARES and value > 1:
+    if typed and metric in _SHARES and value > 1:
         raise UserError(
             f"{option} {text!r}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
             f"{metric}{operator}60%"

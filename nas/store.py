@@ -37,10 +37,11 @@ class Store:
         space: decodes what was stored.
         objectives: become the study's directions.
         identity: what trials of one study must share (space, data, recipe ...), as plain data.
+        new: whether it must not be there yet.
 
     Raises:
         UserError: the stored study has another identity, which names what differs; two searches wrote
-            it at the same time.
+            it at the same time; it should be new and is there.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Store:
         space: SearchSpace,
         objectives: Objectives,
         identity: Mapping[str, Any],
+        *,
+        new: bool = False,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._objectives, self._storage = space, objectives, storage
-        known = has_study(storage, name)
+        known = not new and name in study_names(storage)
         self._new = not known
         if known:
             known = _check_identity(storage, name, identity)
@@ -209,9 +212,9 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
         ) from None
 
 
-def has_study(storage: BaseStorage, name: str) -> bool:
-    """Whether the storage holds a study of that name."""
-    return any(study.study_name == name for study in storage.get_all_studies())
+def study_names(storage: BaseStorage) -> list[str]:
+    """Of the studies that the storage holds."""
+    return [study.study_name for study in storage.get_all_studies()]
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ class Pretrained:
         classes: Class names where it already tells a data set's classes apart, else ``None``.
         source: One line for people: where the weights came from.
         fixed: Whether it may take no other resolution.
-        split: ``split_digest`` of the images that it was trained on, where that is known.
+        tested: ``test_digest`` of the images beside those it was trained on, where that is known.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Pretrained:
     classes: tuple[str, ...] | None
     source: str
     fixed: bool = False
-    split: str | None = None
+    tested: str | None = None
 
 
 class TeacherSource(ABC):

@@ -115,7 +115,7 @@ def load_run(path: Path) -> Pretrained:
         digest=weights_digest(bundle.architecture.key, bundle.model),
         classes=bundle.classes,
         source=f"trained network in {path}",
-        split=bundle.metrics.get("split"),
+        tested=bundle.metrics.get("test_files"),
     )
 
 

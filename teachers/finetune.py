@@ -188,10 +188,10 @@ def _trained(
     if unused:
         names = ", ".join(f"teacher.{name}" for name in unused)
         warn(f"teacher {pretrained.name!r} is trained and taken as it is: {names} changes nothing")
-    if pretrained.split not in (None, data.split_digest):
+    if pretrained.tested not in (None, data.test_digest):
         warn(
-            f"teacher {pretrained.name!r} was trained on other images or another split: it may know "
-            "images that are tested here, and its test F1 then says too much"
+            f"teacher {pretrained.name!r} was tested on other images: it may have been trained on those "
+            "that are tested here, and its test F1 then says too much"
         )
     model = _frozen(pretrained.model, device)
     val = evaluate(

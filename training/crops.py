@@ -105,7 +105,7 @@ def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
         try:
             path = (root / photo.file).resolve()
             there = path.is_file()
-        except (OSError, RuntimeError):  # a name that is too long; links in a circle
+        except (OSError, RuntimeError, UnicodeEncodeError):  # too long; links in a circle; no name at all
             there = False
         if there and not path.is_relative_to(root):
             raise UserError(f"photo {photo.file!r} is a link that leaves {images}; refused")

@@ -117,7 +117,13 @@ class TorchvisionSource:
     def sides(self) -> Sequence[int]:
         total = sum(len(dataset) for dataset in self._open().values())
         chosen = np.unique(np.linspace(0, total - 1, min(total, _SAMPLE)).astype(int))
-        return [min(self.load(int(index)).size) for index in chosen]
+        return [side for index in chosen if (side := self._short_side(int(index)))]
+
+    def _short_side(self, index: int) -> int:
+        try:
+            return min(self.load(index).size)
+        except BrokenImageError:
+            return 0
 
     @property
     def _root(self) -> Path:

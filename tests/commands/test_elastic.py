@@ -51,7 +51,7 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     assert said.code == 0, said.notices
     assert not any("fine-tuning" in line for line in said.notices)  # it is the search's
     assert any("starts from its weights in the supernet" in line for line in said.notices)
-    assert not any("another split" in line for line in said.notices)
+    assert not any("aside for the test" in line for line in said.notices)
     bundle = load_bundle(Path("runs/found"))
     assert bundle.metrics["inherited"] == "mobilenetv3_small_050"
     assert bundle.config["train"]["learning_rate"] == 0.002
@@ -150,7 +150,7 @@ def test_a_supernet_that_saw_the_test_images(folder: Path, search, minnow):
     said = minnow(f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1")
     assert said.code == 0, said.notices
     warned = " ".join(said.notices)
-    assert "supernet of runs/found was trained on other images or another split" in warned
+    assert "the search in runs/found set other images aside for the test" in warned
 
 
 def test_without_a_teacher(folder: Path, minnow):

@@ -42,6 +42,26 @@ def test_a_run_goes_on_under_another_name(here, finished, minnow):
     assert after[:3] == before and len(after) == 4
 
 
+def test_a_renamed_run_that_does_not_say_its_study(here, finished, minnow):
+    """As earlier versions left them."""
+    shutil.copytree(finished / "runs/found", here / "renamed")
+    config = here / "renamed/config.yaml"
+    config.write_text(config.read_text().replace("study: found\n", ""))
+    assert minnow("search --resume --out renamed --trials 4").code == 0
+    assert len(json.loads((here / "renamed/summary.json").read_text())["trials"]) == 4
+
+
+def test_the_study_of_a_file_of_settings_is_another_one(here, minnow):
+    storage = "--storage sqlite:///study.db"
+    assert minnow(f"{SEARCH} {storage} --out first").code == 0
+    again = f"search --config first/config.yaml {storage} --out"
+    for name in ("second", "third"):
+        assert minnow(f"{again} {name}").code == 0
+        assert f"study: {name}\n" in (here / name / "config.yaml").read_text()
+    assert minnow("search --resume --out first --config third/config.yaml --trials 3").code == 0
+    assert "study: first\n" in (here / "first/config.yaml").read_text()
+
+
 def test_a_run_that_lost_its_study_is_not_begun_anew(here, finished, minnow):
     shutil.copytree(finished / "runs/found", here / "lost")
     (here / "lost/study.journal").unlink()

@@ -18,7 +18,15 @@ from PIL import Image
 
 import deploy
 from deploy.classifier import decode
-from deploy.predict import Row, Timing, other_files, predict_files, write_csv, write_submission
+from deploy.predict import (
+    Row,
+    Timing,
+    find_images,
+    other_files,
+    predict_files,
+    write_csv,
+    write_submission,
+)
 from nas.errors import UserError
 from training.decode import Fit
 from training.images import DataOptions, open_images
@@ -249,3 +257,13 @@ def test_what_has_no_row_is_found(photos: Path) -> None:
     (photos / ".hidden.txt").write_text("")
     assert other_files(photos) == [photos / "glass" / "photo", photos / "notes.txt"]
     assert other_files(files_in(photos)[0]) == []
+
+
+def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "elsewhere/far.png")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/near.png")
+    (tmp_path / "photos/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "photos/circle").symlink_to(tmp_path / "photos", target_is_directory=True)
+    assert [path.name for path in find_images(tmp_path / "photos")] == ["far.png", "near.png"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from nas.objectives import METRICS, Limit, Objective, Objectives
+from nas.objectives import METRICS, Limit, Objective, Objectives, parse_limit
 from nas.spaces.toy import Toy
 from nas.trial import Proposal, Trial
 
@@ -84,6 +84,15 @@ def test_unknown_metrics_list_the_known() -> None:
 def test_malformed_limits(limit: str) -> None:
     with pytest.raises(UserError, match="--limit"):
         Objectives.parse(["f1"], [limit])
+
+
+@pytest.mark.parametrize(
+    "limit", ["train_seconds<=2m", "latency_ms<=1k", "params<=3%", "f1>=60", "f1>=101%"]
+)
+def test_limits_that_are_hardly_meant_are_refused_where_they_are_typed(limit: str) -> None:
+    with pytest.raises(UserError, match="--limit"):
+        parse_limit(limit)
+    assert len(Objectives.parse(["f1"], [limit]).limits) == 1  # in a run, they are as they were
 
 
 def test_a_goal_twice_is_refused() -> None:

@@ -234,3 +234,11 @@ def test_a_study_that_two_searches_wrote_at_once_is_refused(tmp_path: Path) -> N
         store.begin(proposal, {})
     with pytest.raises(UserError, match="holds trial 0 twice"):
         store_in(tmp_path)
+
+
+def test_a_new_study_is_not_one_that_is_there(tmp_path: Path) -> None:
+    """Whatever it holds: another search may have begun it this moment."""
+    store_in(tmp_path)
+    storage = open_storage(tmp_path / "study.journal", None)
+    with pytest.raises(UserError, match="another search just began study 'study'"):
+        Store(storage, "study", SPACE, GOALS, {"space": "macro"}, new=True)

@@ -283,8 +283,8 @@ def test_a_network_that_minnow_trained_is_taken_as_it_is(some_digits, own_cache,
 
 def test_a_run_that_may_have_seen_the_test_images(some_digits, own_cache, run):
     path = run / "student/metrics.json"
-    for split, expected in ((some_digits.split_digest, 0), ("another", 1)):
-        path.write_text(json.dumps({"split": split}))
+    for split, expected in ((some_digits.test_digest, 0), ("another", 1)):
+        path.write_text(json.dumps({"test_files": split}))
         warned = []
         prepare_teacher(TeacherConfig(spec=str(run)), some_digits, AUGMENT, warn=warned.append)
         assert len(warned) == expected

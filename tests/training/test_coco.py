@@ -56,6 +56,7 @@ WRONG = [
     (_set("images", 0, "width", 0), "images[0]: width is 0"),
     (_set("images", 0, "height", 30.5), "height is 30.5"),
     (_set("images", 0, "height", float("inf")), "height is Infinity"),
+    (_set("images", 0, "height", 10**400), "height is 1000"),
     (_set("images", 0, "id", True), "images[0]: id is true"),
     (_set("images", 1, "id", 7), "images[1]: id is 7: images[0] has it too"),
     (_set("categories", 1, "id", 0), "categories[1]: id is 0: categories[0] has it too"),

@@ -335,8 +335,9 @@ def test_other_borders_between_the_same_images_are_another_data_set() -> None:
     assert moved.digest != images.resplit(train=train, val=val).digest != images.digest
 
 
-def test_the_split_is_known_whatever_the_size(tmp_path: Path, write_images: WriteImages) -> None:
+def test_the_test_images_are_known_whatever_their_size(tmp_path: Path, write_images: WriteImages) -> None:
     root = write_images(tmp_path, {"a": 20, "b": 20})
+    (root / "a" / os.fsdecode(b"caf\xe9.png")).write_bytes(next((root / "a").glob("*.png")).read_bytes())
     small, large = (open_images(str(root), DataOptions(size)) for size in (16, 32))
-    assert small.split_digest == large.split_digest and small.digest != large.digest
-    assert open_images(str(root), DataOptions(16, split_seed=1)).split_digest != small.split_digest
+    assert small.test_digest == large.test_digest and small.digest != large.digest
+    assert open_images(str(root), DataOptions(16, split_seed=1)).test_digest != small.test_digest

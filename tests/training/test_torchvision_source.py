@@ -13,8 +13,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from nas.errors import UserError
+from training.decode import BrokenImageError
 from training.images import open_images
-from training.torchvision_source import DATASETS
+from training.torchvision_source import DATASETS, TorchvisionSource
 
 
 def _idx(array: np.ndarray) -> bytes:
@@ -92,3 +93,16 @@ def test_arguments_exist(name: str) -> None:
     for arguments in DATASETS[name].values():
         for argument in ("download", *arguments):
             assert argument in signature.parameters or open_ended
+
+
+def test_a_broken_image_is_left_out(fashion: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = TorchvisionSource.load
+
+    def broken(self: TorchvisionSource, index: int) -> Image.Image:
+        if index == 0:
+            raise BrokenImageError("cut off")
+        return load(self, index)
+
+    monkeypatch.setattr(TorchvisionSource, "load", broken)
+    images = open_images("torchvision:FashionMNIST")
+    assert len(images.images) == 1796 and len(images.broken) == 1
