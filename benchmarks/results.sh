@@ -26,4 +26,5 @@ train distillation "$cifar" "${student[@]}" --epochs 40 --views 16 --seeds 3 --o
   --arm "ls + hint" loss.name=ls \
   --arm "kd + rkd" loss.features=rkd loss.feature_weight=1 \
   --arm "kd + at" loss.features=at loss.feature_weight=1
+train ranking "$trashnet" --image-size 128 --resolution 64 --teacher-epochs 10 --networks 16 --out "$out/ranking.jsonl"
 train timm_kd "$cifar" "${student[@]}" --seconds "${SECONDS_OF_A_TRAINING:-240}" --out "$out/timm.jsonl"
