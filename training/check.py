@@ -13,7 +13,7 @@ import numpy as np
 from nas.errors import UserError
 from training.cache import cache_dir
 from training.decode import BrokenImageError, quiet_pillow, upright
-from training.findings import describe
+from training.findings import DARK, describe
 from training.fingerprint import digest_bytes
 from training.folders import FolderSource
 from training.images import DEFAULT_OPTIONS, DataOptions, split_notes
@@ -107,6 +107,7 @@ class _Seen:
     height: int
     mode: str
     pixels: str
+    dark: bool
 
 
 def check_images(
@@ -153,7 +154,15 @@ def check_images(
     per_class = np.bincount(labels, minlength=len(listing.classes)).tolist()
     imbalance = _ratio(per_class)
     problems, warnings = describe(
-        listing, total, per_class, broken, duplicates, repeats, imbalance, split_problem
+        listing,
+        total,
+        per_class,
+        broken,
+        duplicates,
+        repeats,
+        imbalance,
+        split_problem,
+        dark=sum(look.dark for look in seen.values()),
     )
     return Report(
         spec=spec,
@@ -181,7 +190,9 @@ def _look(source: Source, index: int) -> _Seen | str:
         rgb = upright(image)
     except BrokenImageError as error:
         return str(error)
-    return _Seen(rgb.width, rgb.height, mode, digest_bytes(repr(rgb.size).encode() + rgb.tobytes()))
+    digest = digest_bytes(repr(rgb.size).encode() + rgb.tobytes())
+    brightest = max(high for _, high in rgb.getextrema())
+    return _Seen(rgb.width, rgb.height, mode, digest, brightest < DARK)
 
 
 def _parts(

@@ -10,6 +10,7 @@ from training.sources import Listing
 
 _FEW = 20  # images of a class, below which a score on its test share is mostly luck
 _IMBALANCED = 5.0
+DARK = 17  # of 256 levels; 12 bits in files of 16 stay below
 
 
 class _Group(Protocol):
@@ -29,6 +30,8 @@ def describe(
     repeats: int,
     imbalance: float,
     split_problem: str,
+    *,
+    dark: int = 0,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The problems and the warnings, one line each.
 
@@ -38,6 +41,7 @@ def describe(
         broken: (file, reason).
         duplicates, repeats, imbalance: as in ``check.Report``.
         split_problem: why the images cannot be split; "" where they can.
+        dark: images without any value of :data:`DARK` or more.
     """
     problems = list(listing.problems)
     if len(broken) > MAX_BROKEN * total:
@@ -61,6 +65,11 @@ def describe(
         warnings.append(
             f"{_pictures(across_parts)} in more than one split: scores will look better than "
             "they are; keep one copy of each"
+        )
+    if dark:
+        warnings.append(
+            f"almost black: {_images(dark)} without a value above {DARK - 1} of 255; where files of 16 "
+            "bits hold 12 or 8, scale all of them up by the same factor"
         )
     if repeats:
         warnings.append(f"{_images(repeats)} repeat another of the same class and split")

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -27,6 +28,14 @@ def test_a_clean_set(tmp_path: Path, write_images: WriteImages) -> None:
     assert report.sizes is not None
     assert (report.sizes.min_width, report.sizes.max_height) == (40, 32)
     assert report.stored_size == 32 and not report.own_splits
+
+
+def test_files_of_16_bits_that_hold_12_are_pointed_out(tmp_path: Path, write_images: WriteImages) -> None:
+    root = write_images(tmp_path, {"a": 30, "b": 30})
+    ramp = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(root / "a/deep.png")
+    report = check_images(str(root))
+    assert "almost black: 1 image without a value above 16" in " | ".join(report.warnings)
 
 
 def test_counts_are_those_of_the_split_that_is_used(tmp_path: Path, write_images: WriteImages) -> None:
