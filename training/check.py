@@ -191,7 +191,7 @@ def _look(source: Source, index: int) -> _Seen | str:
     except BrokenImageError as error:
         return str(error)
     digest = digest_bytes(repr(rgb.size).encode() + rgb.tobytes())
-    brightest = max(high for _, high in rgb.getextrema())
+    brightest = int(np.asarray(rgb).max(initial=0))
     return _Seen(rgb.width, rgb.height, mode, digest, brightest < DARK)
 
 
