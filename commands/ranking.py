@@ -94,13 +94,13 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
         whole = find_supernet(job.run)
     if whole is None:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
-    judge = InheritEvaluator(data, config, whole, taught.outputs)
+    judge, digest = InheritEvaluator(data, config, whole, taught.outputs), whole.digest
     path = job.run / FILE
     rows = [row for row in read_lines(path) if row.keys() >= {*_JUDGED, "seed", "whole"}]
     proposals = _spread(space, job, data.num_classes)
     with interruptible("bench", "ranking", job.run):
         for proposal in proposals:
-            of = {"network": proposal.architecture.key, "whole": whole.digest}
+            of = {"network": proposal.architecture.key, "whole": digest}
             judged = next((_of(row, _JUDGED) for row in rows if row.items() >= of.items()), None)
             for seed in range(1, job.trainings + 1):
                 name = {**of, "epochs": job.epochs, "seed": seed}
@@ -113,7 +113,7 @@ def rank(job: Ranking) -> list[dict[str, Any]]:
                 rows.append({**name, **judged, **trained})
                 write_lines(path, rows)
     keys = {proposal.architecture.key for proposal in proposals}
-    rows = [row for row in rows if row["network"] in keys and row["whole"] == whole.digest]
+    rows = [row for row in rows if row["network"] in keys and row["whole"] == digest]
     rows = [row for row in rows if row["epochs"] == job.epochs and row["seed"] <= job.trainings]
     output().print(_table(rows, job))
     say(f"every training in {path}")

@@ -88,7 +88,7 @@ def student_settings(
         student = str(places.latest())
         say(f"no --student given: using the last search, {student}")
     chosen = find_student(student, pick)
-    base, rated = StudentConfig(), False
+    base = StudentConfig()
     over = base if file is None else read_config(StudentConfig, file)
     if chosen.search is not None:
         names = ["data", "augment", "seed"]
@@ -100,14 +100,16 @@ def student_settings(
         base = base.model_copy(update={name: getattr(chosen.search, name) for name in names})
         if chosen.search.shared:
             base = _shared(base, chosen.search)
-            rated = "train.learning_rate" in chosen.search.shared
     base = overlaid(base, over)
     if changes["data.spec"] is None and "spec" not in over.data.model_fields_set:
         origin = "the search's" if chosen.search is not None else "the embedded"
         say(f"no --data given: using {origin} data, {base.data.spec}")
     parsed, _ = with_data_file(_parsed(changes))
-    rated = rated or "learning_rate" in over.train.model_fields_set
-    rated = rated or parsed["train.learning_rate"] is not None
+    rated = (
+        parsed["train.learning_rate"] is not None
+        or "learning_rate" in over.train.model_fields_set
+        or (chosen.search is not None and "train.learning_rate" in chosen.search.shared)
+    )
     config = merged(StudentConfig, base, parsed, _WHERE)
     if inherits(chosen, config) and not rated:  # weights that know the images are not to be shaken up
         config = merged(StudentConfig, config, {"train.learning_rate": INHERITED_RATE}, _WHERE)

@@ -162,7 +162,7 @@ def check_images(
         repeats,
         imbalance,
         split_problem,
-        dark=sum(look.dark for look in seen.values()),
+        sum(look.dark for look in seen.values()),
     )
     return Report(
         spec=spec,

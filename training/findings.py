@@ -30,8 +30,7 @@ def describe(
     repeats: int,
     imbalance: float,
     split_problem: str,
-    *,
-    dark: int = 0,
+    dark: int,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The problems and the warnings, one line each.
 

@@ -134,7 +134,7 @@ def check_probes(case: Case) -> None:
 @SUITE.add("limits known after training")
 def check_late_limits(case: Case) -> None:
     """A limit that only training shows stops nothing, whether trials meet it or not."""
-    for limit in ("f1>=0.08", "f1>=1", "train_seconds<=1"):
+    for limit in ("f1>=8", "f1>=1000", "train_seconds<=1"):
         asked = run(case.make("macro", [limit]), 25)
         expect(len({trial.choices for trial in asked}) == 25, f"within {limit} (seed 0): a network twice")
 
