@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 from pydantic import BaseModel
@@ -44,7 +45,7 @@ def make_strategy(
         data: for which latencies are measured.
 
     Raises:
-        UserError: it has no such option, refuses its value, or is not whole.
+        UserError: it has no such option, needs one that is not given, or refuses a value.
     """
     classes = data.num_classes
     most = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
@@ -59,17 +60,12 @@ def make_strategy(
             raise UserError(
                 f"strategy {config.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}"
             )
+    given = {"seed": seed, "num_classes": classes, "probes": probes, **config.options}
     try:
-        return kind(
-            space,
-            objectives,
-            seed=seed,
-            num_classes=classes,
-            probes=probes,
-            **config.options,
-        )
-    except TypeError as error:  # of a plugin: something is missing
-        raise UserError(f"strategy {config.name!r} cannot be made: {error}") from error
+        signature(kind).bind(space, objectives, **given)
+    except TypeError as error:
+        raise UserError(f"strategy {config.name!r} cannot be made: {error}") from None
+    return kind(space, objectives, **given)
 
 
 def identity_of(

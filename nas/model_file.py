@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.architecture import AFTER_CLASSIFIER, Architecture
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.layers import CLASSIFIERS, Bottleneck, Layer, make_divisible
 from nas.rows import classifier_from_row, layer_from_row, row_of_layer
 from nas.shapes import Shape, output_shape
@@ -153,7 +153,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"model file {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"model file {path} is not valid YAML: {reason}") from None
     if not isinstance(content, dict):
         raise UserError(f"model file {path}: expected a mapping with 'backbone', see docs")

@@ -108,6 +108,8 @@ class Registry:
     def _check(self, name: str, found: object) -> type[Any]:
         if not isinstance(found, type) or not issubclass(found, self.base):
             raise UserError(f"{self.kind} {name!r} is not a subclass of {self.base.__name__}")
+        if missing := sorted(getattr(found, "__abstractmethods__", ())):
+            raise UserError(f"{self.kind} {name!r} cannot be made: it lacks {', '.join(missing)}")
         return found
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -31,7 +31,7 @@ def read_config(kind: type[M], path: Path, what: str = "config file") -> M:
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{what} {path} cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"{what} {path} cannot be read: {one_line(error)}") from None
     return parse_config(kind, content or {}, str(path))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nas.difference import first_difference
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.trial import Proposal, Trial
@@ -200,7 +200,7 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
         try:
             return optuna.storages.get_storage(url)
         except Exception as error:  # whatever the database driver raises
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise UserError(f"--storage {url!r} cannot be opened: {reason}") from error
     _repair(journal)
     try:

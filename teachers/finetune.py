@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nas.config import AugmentConfig, TeacherConfig, TrainConfig
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.files import write_bytes, write_text
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.pretrained import replace_head, resolve
@@ -163,7 +163,7 @@ def _check_resolution(pretrained: Pretrained, resolution: int) -> None:
         with torch.no_grad():
             pretrained.model.eval()(torch.zeros(1, 3, resolution, resolution))
     except (AssertionError, RuntimeError, ValueError) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = one_line(error)
         raise UserError(
             f"teacher {pretrained.name} takes no images of {resolution} px ({why}); "
             f"leave out --teacher-resolution, or give {pretrained.resolution}"

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from nas.architecture import Architecture
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.files import flush_directory, write_bytes, write_text
 from training.bundle_text import read_labels, read_mapping, read_normalization
 from training.disk import disk_errors
@@ -202,7 +202,7 @@ def _load_weights(model: nn.Module, path: Path, num_classes: int) -> None:
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: corrupt or cut short ({reason}); train the model again") from None
     expected = model.state_dict()
     misfit = _misfit(weights, expected)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from training.preprocess import Normalization
 
 
@@ -43,7 +43,7 @@ def read_mapping(
     try:
         content = parse(text)
     except malformed as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: not valid {kind} ({reason}); train the model again") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a mapping, found {type(content).__name__}")

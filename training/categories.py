@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 
 _ALL = "*"
 
@@ -71,7 +71,7 @@ def load_map(name: str) -> CategoryMap:
             f"no map {name!r}: there is no such file, and those that ship are {', '.join(shipped)}"
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"map {name} cannot be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"map {name} cannot be read: {one_line(error)}") from None
     try:
         return parse_map(content)
     except UserError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.files import write_bytes
 from training.cache import in_cache
 from training.disk import disk_errors
@@ -47,7 +47,7 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         known = state.get("identity")
     except Exception as error:  # zipfile, torch and pickle raise many kinds for a damaged file
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)[:120]
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}: {reason}); delete it to start again"
         ) from error

@@ -17,6 +17,8 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from nas.errors import one_line
+
 Fit = Literal["squash", "crop", "pad"]
 FITS: tuple[Fit, ...] = ("squash", "crop", "pad")
 
@@ -188,4 +190,4 @@ def _reason(error: Exception) -> str:
         return f"more than {limit:.0f} million pixels (refused: it may be a decompression bomb)"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image that can be read"
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error)

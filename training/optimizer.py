@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nas.config import TrainConfig
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 
 
 def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:
@@ -29,7 +29,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:
             model, opt=name, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
     except (AssertionError, ImportError, RuntimeError) as error:  # timm asserts what a name needs
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)[:120]
         raise UserError(f"train.optimizer: {name!r} cannot be used here: {reason}") from error
     if getattr(made, "is_second_order", False):
         raise UserError(

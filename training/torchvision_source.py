@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from training.cache import atomic_file, cache_dir
 from training.decode import BrokenImageError
 from training.fingerprint import digest_bytes, digest_files
@@ -110,7 +110,7 @@ class TorchvisionSource:
                 try:
                     return dataset[index][0]
                 except Exception as error:  # torchvision decodes here; see decode.open_image
-                    raise BrokenImageError(" ".join(str(error).split())) from error
+                    raise BrokenImageError(one_line(error)) from error
             index -= len(dataset)
         raise IndexError(index)
 
@@ -152,7 +152,7 @@ class TorchvisionSource:
             self._root.mkdir(parents=True, exist_ok=True)
             return factory(str(self._root), download=True, **arguments)
         except Exception as error:  # the network, the server, the archive, a missing package
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             raise UserError(
                 f"torchvision:{self.name} cannot be opened or downloaded ({reason}): connect to "
                 f"the network, or put its files where torchvision looks for them in {self._root}"

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.spaces.base import SearchSpace
 from nas.trial import Proposal
 
@@ -79,7 +79,7 @@ class Table:
         except FileNotFoundError:
             raise UserError(f"--table {path} does not exist; give the JSON file of a benchmark") from None
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise UserError(f"--table {path} cannot be read as JSON: {reason}") from None
         if not isinstance(content, dict):
             raise UserError(f"--table {path} is malformed: expected an object of codes")

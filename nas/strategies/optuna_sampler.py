@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.errors import UserError
+from nas.errors import UserError, one_line
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.base import PATIENCE, Strategy, training_seed
@@ -85,7 +85,7 @@ class OptunaSampler(Strategy):
             if options and self.sampler in _STATELESS:  # which some ask for once there are trials
                 self._rehearsed().scratch([]).draw(self._made(np.random.default_rng(0)))
         except (TypeError, ValueError) as error:
-            raise UserError(f"strategy '{self.strategy}': {' '.join(str(error).split())}") from None
+            raise UserError(f"strategy '{self.strategy}': {one_line(error)}") from None
 
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
         """Draw from a fresh sampler; what it writes is forgotten when the next trial is asked for.

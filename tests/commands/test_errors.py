@@ -65,6 +65,7 @@ WRONG = [
     (f"{SEARCH} --storage sqlite:///no/such/place.db", "no/such/place.db"),
     (f"{SEARCH} --strategy-option startup=[1", "startup=[1", "YAML"),
     (f"{SEARCH} --strategy ./part.py:Part", "cannot be made", "propose"),
+    (f"{SEARCH} --strategy ./part.py:Needy", "cannot be made", "'heat'"),
     (f"{SEARCH} --strategy optuna:tpe --strategy-option n_ei_candidates=0", "optuna:tpe"),
     (f"{SEARCH} --limit train_seconds<=2m", "'m'", "params and macs"),
     (f"{SEARCH} --limit params<=3%", "'%'", "f1, accuracy"),
@@ -153,7 +154,10 @@ def test_it_is_one_line_that_says_what_and_where(here, finished, minnow, write_c
     (here / "broken.py").write_text("1 / 0\n")
     (here / "other.py").write_text("class A: pass\n")
     (here / "part.py").write_text(
-        "from nas.strategies.base import Strategy\nclass Part(Strategy): pass\n"
+        "from nas.strategies.random import RandomSearch, Strategy\n"
+        "class Part(Strategy): pass\n"
+        "class Needy(RandomSearch):\n"
+        "    def __init__(self, *given, heat, **more): super().__init__(*given, **more)\n"
     )
     (here / "unknown.yaml").write_text("train: {epoch: 3}\n")
     (here / "optimizer.yaml").write_text("train: {optimizer: adamv}\n")

@@ -110,3 +110,11 @@ def test_what_cannot_be_loaded(
 def test_unknown_spaces_list_the_known() -> None:
     with pytest.raises(UserError, match="mobilenet, macro, stages7, elastic, toy"):
         nas.spaces.load("resnet")
+
+
+def test_a_class_that_lacks_a_method_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "part.py").write_text(
+        "from nas.strategies.base import Strategy\nclass Part(Strategy): pass\n"
+    )
+    with pytest.raises(UserError, match="cannot be made: it lacks propose"):
+        nas.strategies.load(f"{tmp_path}/part.py:Part")
