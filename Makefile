@@ -17,8 +17,8 @@ demo: setup
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict nas/*.py nas/spaces nas/strategies nas/executors nas/bench
-	$(BIN)/mypy cli.py nas training teachers distill deploy commands
+	$(BIN)/mypy --strict core nas/*.py nas/spaces nas/strategies nas/schedulers nas/executors nas/bench
+	$(BIN)/mypy cli.py core nas training teachers distill deploy minnow
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow"
 

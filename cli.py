@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.cli import bench, data, finished, model, search, students
+from minnow.commands import bench, data, finished, model, search, students
 
 app = typer.Typer(
     name="minnow",
@@ -30,14 +30,14 @@ def launched(context: typer.Context) -> None:
     """Refuse several processes where they would all do the same."""
     command = context.invoked_subcommand
     if command is not None and command not in ("distill", "train"):
-        from training.launch import check_alone
+        from core.launch import check_alone
 
         check_alone(command)
 
 
 def plugins() -> None:
     """List every space, strategy, loss and teacher source."""
-    from commands.plugins import list_plugins
+    from minnow.plugin_list import list_plugins
 
     list_plugins()
 
@@ -49,10 +49,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of every random decision.", min=0, max=2**32 - 1)] = 0,
 ) -> None:
     """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
-    from commands.cores import share_cores
+    from minnow.cores import share_cores
 
     share_cores()
-    from commands.demo import run_demo
+    from minnow.demo_run import run_demo
 
     run_demo(out, seed)
 
@@ -81,15 +81,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _guarded(run: Callable[[], Any]) -> int:
-    from nas.errors import UserError
+    from core.errors import UserError
 
     try:
         return run() or 0
     except UserError as error:
         _complain(str(error))
     except OSError as error:
-        from training.cache import in_cache
-        from training.disk import complaint
+        from core.cache import in_cache
+        from core.disk import complaint
 
         path = Path(error.filename2 or error.filename or "to the disk")
         if (found := complaint(error, path, cached=in_cache(path))) is None:
@@ -107,7 +107,7 @@ def _guarded(run: Callable[[], Any]) -> int:
 
 
 def _complain(message: str) -> None:
-    from training.launch import is_main
+    from core.launch import is_main
 
     if is_main():
         print(f"minnow: error: {' '.join(message.split())}", file=sys.stderr)

@@ -5,8 +5,8 @@ Usage: python benchmarks/asha.py [--runs 200] [--csv FILE] [--epochs 27] [--eta 
 
 Replays measured learning curves (benchmarks/curves.py) through the real search loop, in virtual time.
 Every run draws the networks in another order, by random search. Full training: every network for all
-epochs. Halving: :class:`nas.halving.Halving` around the same random search. After every trial the pick is
-what the search would pick, and its merit is its F1 on validation after a full training. For n full
+epochs. Halving: :class:`nas.schedulers.asha.Halving` around the same search. After every trial the pick
+is what the search would pick, and its merit is its F1 on validation after a full training. For n full
 trainings the table tells their mean merit over the runs, and after how many epochs halving's mean merit
 is as high.
 
@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.bench.virtual import MemoryStudy
+from nas.bench.virtual_executor import MemoryStudy
 from nas.executors import SerialExecutor
-from nas.halving import ETA, Halving
 from nas.objectives import Objectives
+from nas.schedulers.asha import ETA, Halving
 from nas.search import Asker, search
 from nas.spaces.base import Decision, SearchSpace
 from nas.spaces.mobilenet import MobileNet

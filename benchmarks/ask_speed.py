@@ -27,7 +27,7 @@ from rich.table import Table
 
 import nas.spaces
 import nas.strategies
-from commands.console import output
+from minnow.console import output
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace

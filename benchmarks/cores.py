@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.cores import SLEEPY
-from training.threads import cpu_count
+from core.runtime import cpu_count
+from minnow.cores import SLEEPY
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

@@ -19,16 +19,16 @@ from pathlib import Path
 
 import torch
 
-from nas.config import DataConfig, SearchConfig, TrainConfig
+from core.config import DataConfig, SearchConfig, TrainConfig
+from minnow.evaluators import TrainEvaluator
+from minnow.evaluators.trial_checkpoints import Checkpoints
 from nas.cost import cost
-from nas.evaluators import TrainEvaluator
-from nas.evaluators.checkpoints import Checkpoints
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
+from training.data.images import open_images, options_of
 from training.fit import Fitted
-from training.images import open_images, options_of
 
 LIMIT = "macs<=4M"
 RESOLUTIONS = (16, 20, 24, 28, 32)

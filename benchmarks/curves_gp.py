@@ -19,9 +19,9 @@ from asha import CURVES, RESOLUTIONS, Curves
 
 from nas.cost import cost
 from nas.spaces.mobilenet import MobileNet
-from nas.strategies.acquisition import expected_improvement
-from nas.strategies.encoding import Encoding
-from nas.strategies.learner import Learner
+from nas.strategies.gp.acquisition import expected_improvement
+from nas.strategies.gp.encoding import Encoding
+from nas.strategies.gp.learner import Learner
 
 START, SHOWN = 6, (10, 15, 20)
 CLASSES = 10

@@ -31,15 +31,15 @@ import torch
 import yaml
 from scipy.stats import ttest_rel
 
-from commands.teaching import teach
-from distill.run import train_student
+from core.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
+from core.config_io import merged
+from core.formats import read_lines, write_lines
+from distill.student_training import train_student
+from minnow.teaching import teach
 from nas.architecture import Architecture
-from nas.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
-from nas.settings import merged
 from nas.spaces.mobilenet import MobileNet
-from training.files import read_lines, write_lines
-from training.images import ImageSet, open_images, options_of
-from training.length import settled
+from training.budget import settled
+from training.data.images import ImageSet, open_images, options_of
 
 #: 245 k parameters with 6 classes; 3.8 M MACs at 32 and 64 pixels, 8.5 M at 96.
 POINT = "0 1 1 0 0 0 0 0 1 0 2 0 0 0 1 0 2 1 0 1 1 0 2 1 1 1 1 0 2 1 1 1"

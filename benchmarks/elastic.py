@@ -27,23 +27,23 @@ import torch
 from distillation import results, table
 from torch import nn
 
-from commands.picking import find_student
-from commands.teaching import teach
+from core.config import INHERITED_RATE, StudentConfig, TrainConfig
+from core.formats import read_lines, write_lines
 from deploy.latency import measure_in_turns
-from distill.inheritance import Inheritance, from_teacher
-from distill.run import train_student
+from distill.inherited_weights import Inheritance, from_teacher
+from distill.prepared_teacher import Taught
+from distill.student_training import train_student
 from distill.supernet import find_supernet
-from distill.taught import Taught
+from minnow.picking import find_student
+from minnow.teaching import teach
 from nas.architecture import Architecture
-from nas.config import INHERITED_RATE, StudentConfig, TrainConfig
 from nas.cost import cost
 from nas.layers import make_divisible
 from nas.networks import build
 from nas.networks.describe import describe
 from nas.timm_layers import InvertedResidual, stages_of
-from training.files import read_lines, write_lines
-from training.images import open_images, options_of
-from training.length import settled
+from training.budget import settled
+from training.data.images import open_images, options_of
 
 ARMS = ("found", "uniform", "scratch", "mobilenetv3")
 _RIVAL = "mobilenetv3_small_100"

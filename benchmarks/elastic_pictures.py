@@ -17,16 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands.runs import ARCHITECTURE, CONFIG, read_summary
+from core.config import SearchConfig
+from core.config_io import read_config
+from core.files import write_text
+from core.formats import read_lines
 from deploy.latency import measure_module
 from deploy.latency_cache import measure_architecture
+from minnow.runs import ARCHITECTURE, CONFIG, read_summary
 from nas.architecture import Architecture
-from nas.config import SearchConfig
-from nas.files import write_text
-from nas.settings import read_config
 from teachers.finetune import prepare_teacher
-from training.files import read_lines
-from training.images import open_images, options_of
+from training.data.images import open_images, options_of
 
 _LATENCY = "latency, ms (ONNX Runtime, 1 thread)"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 400, 60, 52, 30

@@ -20,20 +20,20 @@ import numpy as np
 import torch
 
 import nas.strategies
-from commands.spaces import make_space
+from core.config import SearchConfig
+from core.config_io import read_config
+from core.formats import read_lines, write_lines
 from distill.supernet import find_supernet
-from nas.bench.virtual import MemoryStudy
-from nas.config import SearchConfig
+from minnow.spaces import make_space
+from nas.bench.virtual_executor import MemoryStudy
 from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.search import search
-from nas.settings import read_config
 from nas.spaces.elastic import Elastic
 from nas.trial import Proposal
 from training.allocator import keep_freed_memory
-from training.files import read_lines, write_lines
-from training.images import open_images, options_of
+from training.data.images import open_images, options_of
 
 STRATEGIES = ("random", "gp", "tpe")
 

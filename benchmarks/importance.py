@@ -14,13 +14,13 @@ from dataclasses import replace
 
 import torch
 
-from distill.inheritance import from_teacher
-from nas.config import AugmentConfig, DataConfig, TeacherConfig
+from core.config import AugmentConfig, DataConfig, TeacherConfig
+from distill.inherited_weights import from_teacher
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import Teachers
 from teachers.finetune import prepare_teacher
 from training.allocator import keep_freed_memory
-from training.images import open_images, options_of
+from training.data.images import open_images, options_of
 
 CUTS = {
     "expansions": ("expansion", (0.8, 0.65, 0.5)),

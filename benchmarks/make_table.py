@@ -19,13 +19,13 @@ import numpy as np
 from rich.progress import track
 
 import nas.spaces
-from nas.config import DataConfig, SearchConfig, TrainConfig
+from core.config import DataConfig, SearchConfig, TrainConfig
+from core.files import write_text
+from minnow.evaluators import TrainEvaluator
 from nas.cost import cost
-from nas.evaluators import TrainEvaluator
-from nas.files import write_text
 from nas.trial import Proposal
+from training.data.images import open_images, options_of
 from training.evaluate import evaluate
-from training.images import open_images, options_of
 from training.preprocess import IMAGENET
 
 

@@ -27,10 +27,10 @@ import typer
 from rich.progress import track
 
 import nas.spaces
-from commands.bench_table import curves, regret_grid
-from commands.console import notices, output
+from minnow.bench_table import curves, regret_grid
+from minnow.console import notices, output
 from nas.bench.regret import Trajectory, Truth, trajectory
-from nas.bench.run import run_seed
+from nas.bench.simulation import run_seed
 from nas.bench.table import Table, TableEvaluator
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace

@@ -22,17 +22,17 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-from commands.teaching import teach
-from distill.run import train_student
-from nas.bench.ranking import tau
-from nas.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
+from core.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
+from core.formats import read_lines, write_lines
+from distill.student_training import train_student
+from minnow.teaching import teach
+from nas.bench.rank_correlation import tau
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
-from training.files import read_lines, write_lines
-from training.images import open_images, options_of
-from training.length import settled
+from training.budget import settled
+from training.data.images import open_images, options_of
 
 ARMS = ("alone", "distilled")
 _RESAMPLES = 5_000

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 import nas.spaces
+from core.files import write_text
 from nas.bench.regret import Summary, Trajectory
-from nas.bench.run import Job, run_all
+from nas.bench.simulation import Job, run_all
 from nas.bench.table import Table
-from nas.files import write_text
 from nas.spaces.macro import Macro
 
 _SHARES = (

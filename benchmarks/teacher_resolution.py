@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from distillation import spread
 
-from nas.config import AugmentConfig, DataConfig, TeacherConfig
+from core.config import AugmentConfig, DataConfig, TeacherConfig
+from core.formats import read_lines, write_lines
 from teachers.finetune import prepare_teacher
-from training.files import read_lines, write_lines
-from training.images import open_images, options_of
+from training.data.images import open_images, options_of
 
 
 def main() -> None:

@@ -37,23 +37,23 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from distill.objective import feature_kind, objective
-from nas.config import DataConfig, SearchConfig, StudentConfig, TrainConfig
-from nas.evaluators import TrainEvaluator
+from core.config import DataConfig, SearchConfig, StudentConfig, TrainConfig
+from core.runtime import cpu_count, ordered_map
+from distill.student_loss import feature_kind, objective
+from minnow.evaluators import TrainEvaluator
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from teachers.finetune import Teacher
-from teachers.outputs import fill_outputs
+from teachers.output_cache import fill_outputs
 from teachers.pretrained import replace_head, resolve
 from training.augment import Augmentation
 from training.batches import Batches
+from training.data.images import DataOptions, ImageSet, open_images
 from training.fit import cross_entropy, fit
-from training.images import DataOptions, ImageSet, open_images
 from training.metrics import Metrics
 from training.optimizer import make_optimizer
 from training.preprocess import IMAGENET, prepare
-from training.threads import cpu_count, ordered_map
 
 RECIPE = TrainConfig(epochs=1, views=1)
 NAMES = ("first", "epoch", "distil", "fill", "read", "open", "start")

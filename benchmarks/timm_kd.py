@@ -30,13 +30,13 @@ from timm.utils import ModelEmaV3, random_seed
 from torch import nn
 from torch.utils.data import Dataset
 
+from core.config import AugmentConfig, DataConfig, TeacherConfig, TrainConfig
+from core.formats import read_lines, write_lines
 from nas.architecture import Architecture
-from nas.config import AugmentConfig, DataConfig, TeacherConfig, TrainConfig
 from nas.networks.build import build
 from teachers.finetune import Teacher, prepare_teacher
+from training.data.images import ImageSet, open_images, options_of
 from training.evaluate import evaluate
-from training.files import read_lines, write_lines
-from training.images import ImageSet, open_images, options_of
 from training.optimizer import make_optimizer
 from training.preprocess import IMAGENET, Normalization, resize
 from training.schedule import by_recipe

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nas.errors import UserError
+from core.errors import UserError
 from training.bundle import CONFIG, Bundle
-from training.decode import FITS, BrokenImageError, Fit, open_image, square
+from training.data.decode import FITS, BrokenImageError, Fit, open_image, square
 from training.preprocess import prepare
 
 ImageLike = str | Path | Image.Image | np.ndarray

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deploy.export import onnx_bytes
+from deploy.onnx_export import onnx_bytes
 from training.onnx_graph import INPUT, open_session
 
 WARM_UP_S = 0.05

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
+from core.cache import cache_dir
+from core.disk import disk_errors
+from core.files import write_text
+from core.formats import json_text
 from deploy.latency import Latency, measure_module, runtime_name
 from nas.architecture import Architecture
-from nas.files import write_text
 from nas.networks import build
-from training.cache import cache_dir
-from training.disk import disk_errors
-from training.files import json_text
 
 
 def measure_architecture(

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.export import onnx_bytes
 from deploy.latency import WARM_UP_RUNS, thread_clock
-from training.images import ImageSet
+from deploy.onnx_export import onnx_bytes
+from training.data.images import ImageSet
 from training.onnx_graph import INPUT, open_session
 from training.preprocess import IMAGENET, Normalization, resize
 
@@ -50,7 +50,7 @@ def timed_labels(
     """Seconds ``(n,)`` for each image and its class ``(n,)``.
 
     Args:
-        content: of an ONNX file as :mod:`deploy.export` writes it.
+        content: of an ONNX file as :mod:`deploy.onnx_export` writes it.
         images: ``(N, S, S, 3)`` uint8, RGB.
         indices: which of them, ``(n,)``.
         resolution: side of the network's input, pixels.

@@ -11,17 +11,17 @@ from typing import Any
 
 import torch
 
-from distill.inheritance import Inheritance, normalization_of
-from distill.taught import Taught
+from core.config import StudentConfig
+from distill.inherited_weights import Inheritance, normalization_of
+from distill.prepared_teacher import Taught
 from nas.architecture import Architecture
-from nas.config import StudentConfig
 from nas.cost import cost
 from training.balance import log_priors, subtract_from_bias, tune_tau
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle
+from training.data.images import ImageSet
 from training.evaluate import evaluate, logits_of, score
 from training.fit import Fitted
-from training.images import ImageSet
 from training.metrics import Metrics
 from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
 from training.preprocess import Normalization

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nas.architecture import Architecture
 from nas.networks import Network, skeleton
-from nas.networks.inherit import Orders, cut
+from nas.networks.subnet import Orders, cut
 from nas.spaces.elastic import Elastic
 from training.batches import Batch
 from training.step import Loss, SummedLoss

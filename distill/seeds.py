@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.errors import UserError
-from nas.files import flush_directory
+from core.errors import UserError
+from core.files import flush_directory
+from core.formats import write_json
 from training.bundle import METRICS, WEIGHTS, read_metrics
-from training.files import write_json
 
 STUDENT = "student"
 SEEDS = "seeds"
@@ -58,7 +58,7 @@ def check_alike(path: Path, identity: str) -> None:
 
     Args:
         path: of the student.
-        identity: see :func:`distill.run.training_identity`.
+        identity: see :func:`distill.student_training.training_identity`.
 
     Raises:
         UserError: it is another network, or its data, recipe or teacher differ.

@@ -9,22 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distill.inheritance import ORDERS, Inheritance, base_of, kept_orders, only, weights_of
-from distill.objective import Objective
+from core.config import AugmentConfig, Importance, LossConfig, TrainConfig
+from core.disk import disk_errors
+from core.errors import UserError
+from core.files import write_bytes, write_text
+from core.formats import json_text
+from distill.inherited_weights import ORDERS, Inheritance, base_of, kept_orders, only, weights_of
+from distill.prepared_teacher import Taught
 from distill.sandwich import Sandwich
-from distill.taught import Taught
+from distill.student_loss import Objective
 from nas.architecture import Architecture
-from nas.config import AugmentConfig, Importance, LossConfig, TrainConfig
-from nas.errors import UserError
-from nas.files import write_bytes, write_text
 from nas.spaces.elastic import Elastic
 from training.batches import Batches, augmentation_of
+from training.data.images import ImageSet
 from training.device import pick_device
-from training.disk import disk_errors
 from training.divergence import DivergedError, halve_once
-from training.files import json_text
 from training.fit import Progress, fit
-from training.images import ImageSet
 from training.preprocess import Normalization
 
 FOLDER = "supernet"

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from nas.layers import CLASSIFIERS, AvgPool, Flatten, GlobalAvgPool, Layer, Linear, MaxPool
+from core.errors import UserError
+from core.files import write_text
+from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Flatten, GlobalAvgPool, Layer, Linear
+from nas.model_file import ModelFile, model_text, read_model
 from nas.shapes import Shape, output_shape
-
-AFTER_CLASSIFIER = (GlobalAvgPool, AvgPool, MaxPool, Flatten)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Architecture:
 
     @classmethod
     def from_yaml(cls, path: str | Path, *, resolution: int | None = None) -> Architecture:
-        """Read a model file, see :func:`nas.model_file.read_model`.
+        """Read a model file (:func:`nas.model_file.read_model`).
 
         Args:
             path: a YAML file with ``backbone: [[repeat, module, args], ...]``.
@@ -91,9 +92,19 @@ class Architecture:
         Raises:
             UserError: the file is missing or malformed; names file, row and what was expected.
         """
-        from nas.model_file import read_model
+        return cls.from_model_file(read_model(path, resolution=resolution))
 
-        return read_model(path, resolution=resolution).architecture
+    @classmethod
+    def from_model_file(cls, model: ModelFile) -> Architecture:
+        """Return the network of a model file that was read.
+
+        Raises:
+            UserError: its layers do not make a classifier; names the file.
+        """
+        try:
+            return cls(model.resolution, model.input_channels, model.layers, model.base)
+        except ValueError as error:
+            raise UserError(f"{model.path}: {error}") from None
 
     def to_yaml(self, path: str | Path, *, num_classes: int | None = None) -> None:
         """Write the model file; :meth:`from_yaml` reads it back to an equal architecture.
@@ -102,15 +113,22 @@ class Architecture:
             path: file to write.
             num_classes: width of the classifier, for readers that need the number.
         """
-        from nas.files import write_text
-
         write_text(Path(path), self.to_text(num_classes=num_classes))
 
     def to_text(self, *, num_classes: int | None = None) -> str:
-        """The model file as text."""
-        from nas.model_file import model_text
+        """Return the model file as text.
 
-        return model_text(self, num_classes)
+        Raises:
+            ValueError: a block has channels that a row cannot express; names the layer.
+        """
+        return model_text(
+            self.layers,
+            self.shapes,
+            resolution=self.resolution,
+            input_channels=self.input_channels,
+            base=self.base,
+            num_classes=num_classes,
+        )
 
 
 def classifier(

@@ -1,6 +1,6 @@
 """The layers an architecture is made of: frozen records with their numbers resolved.
 
-Rows of model files become these in :mod:`nas.rows`.
+Rows of model files become these in :mod:`nas.model_file.rows`.
 """
 
 from __future__ import annotations
@@ -219,6 +219,8 @@ Layer = (
 )
 #: Layers that give one channel per class.
 CLASSIFIERS = (Linear, ConvClassifier)
+#: Layers that may follow the classifier.
+AFTER_CLASSIFIER = (GlobalAvgPool, AvgPool, MaxPool, Flatten)
 
 
 @lru_cache(1 << 12)

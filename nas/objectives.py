@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.errors import UserError
+from core.errors import UserError
 from nas.trial import Trial, longest, merged
 
 #: Metrics a study can aim at or limit, and whether more of it is better.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from nas.config import ScoreConfig
+from core.config import ScoreConfig
 
 _STEEPNESS = 20.0  # of the sigmoid, per unit of F1
 

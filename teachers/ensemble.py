@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from nas.errors import UserError
+from core.errors import UserError
 from teachers.finetune import Teacher
-from teachers.outputs import StoredOutputs
+from teachers.output_cache import StoredOutputs
 from training.batches import Look, Outputs
+from training.data.images import ImageSet
 from training.evaluate import logits_of, score
-from training.images import ImageSet
 from training.metrics import Metrics
 from training.signals import Signals
 

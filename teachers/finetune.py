@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas.config import AugmentConfig, TeacherConfig, TrainConfig
-from nas.errors import UserError, one_line
-from nas.files import write_bytes, write_text
+from core.cache import cache_dir
+from core.config import AugmentConfig, TeacherConfig, TrainConfig
+from core.disk import disk_errors
+from core.errors import UserError, one_line
+from core.files import write_bytes, write_text
+from core.formats import json_text
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.pretrained import replace_head, resolve
 from training.batches import Batches, augmentation_of
-from training.cache import cache_dir
-from training.disk import disk_errors
+from training.budget import TEACHER, decided
+from training.data.images import ImageSet
 from training.divergence import DivergedError, halve_once
 from training.evaluate import evaluate
-from training.files import json_text
 from training.fit import Fitted, Progress, cross_entropy, fit
-from training.images import ImageSet
-from training.length import TEACHER, decided
 from training.metrics import Metrics
 from training.preprocess import Normalization
 

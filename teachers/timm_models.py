@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nas.errors import UserError
+from core.errors import UserError
 from teachers.base import Pretrained, weights_digest
 
 if TYPE_CHECKING:

@@ -6,19 +6,24 @@ import multiprocessing
 import os
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nas.architecture import Architecture
 from nas.spaces.toy import Toy
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory):
     """scikit-learn's digits at 32 px: 1,259 images to train on, 179 to validate, 359 to test."""
-    from training.images import open_images
+    from training.data.images import open_images
 
     return open_images("digits", cache=tmp_path_factory.mktemp("digits"))
 
@@ -100,3 +105,51 @@ def together() -> Callable[..., list[Any]]:
         return [result for result, _ in answers]
 
     return run
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``$MINNOW_CACHE`` is an empty directory."""
+    path = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MINNOW_CACHE", str(path))
+    return path
+
+
+@pytest.fixture
+def write_images() -> Callable[..., Path]:
+    """Write ``{folder: count}`` random PNG files, all different, below a root."""
+
+    def write(root: Path, counts: Mapping[str, int], size: tuple[int, int] = (40, 32)) -> Path:
+        rng = np.random.default_rng(0)
+        for folder, count in counts.items():
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                noise = rng.integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(noise).save(root / folder / f"{index:03d}.png")
+        return root
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def trashnet() -> Path:
+    """2,016 photographs of waste in six classes."""
+    return _shared("trashnet")
+
+
+@pytest.fixture(scope="session")
+def cifar10_small() -> Path:
+    """7,000 images of CIFAR-10 in train/, val/ and test/."""
+    return _shared("cifar10-small")
+
+
+def _shared(name: str) -> Path:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"the data set {SHARED / name} is not on this machine")
+    return SHARED / name
+
+
+@pytest.fixture(scope="session")
+def taco() -> Path:
+    """TACO's annotation file: 1,500 photos, which are not there, and 4,784 boxes."""
+    return _shared("taco") / "annotations.json"

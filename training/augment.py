@@ -20,7 +20,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from nas.errors import UserError
+from core.errors import UserError
 
 OPERATIONS = (
     "Identity",

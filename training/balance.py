@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nas.config import BalanceConfig
-from training.images import ImageSet
+from core.config import BalanceConfig
+from training.data.images import ImageSet
 from training.metrics import compute_metrics
 
 #: What ``post-hoc`` chooses from.

@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from nas.config import AugmentConfig
-from nas.errors import UserError
+from core.config import AugmentConfig
+from core.errors import UserError
 from training.augment import Augmentation
 from training.balance import balanced_order
-from training.images import ImageSet
-from training.length import steps_per_epoch
+from training.budget import steps_per_epoch
+from training.data.images import ImageSet
 from training.preprocess import Normalization, prepare
 from training.processes import ALONE, Processes
 from training.signals import Signals

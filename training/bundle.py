@@ -23,12 +23,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.disk import disk_errors
+from core.errors import UserError, one_line
+from core.files import flush_directory, write_bytes, write_text
+from core.formats import write_json
 from nas.architecture import Architecture
-from nas.errors import UserError, one_line
-from nas.files import flush_directory, write_bytes, write_text
 from training.bundle_text import read_labels, read_mapping, read_normalization
-from training.disk import disk_errors
-from training.files import write_json
 from training.preprocess import Normalization
 
 WEIGHTS = "model.safetensors"

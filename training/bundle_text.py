@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.errors import UserError, one_line
+from core.errors import UserError, one_line
 from training.preprocess import Normalization
 
 

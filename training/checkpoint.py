@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from nas.errors import UserError, one_line
-from nas.files import write_bytes
-from training.cache import in_cache
-from training.disk import disk_errors
+from core.cache import in_cache
+from core.disk import disk_errors
+from core.errors import UserError, one_line
+from core.files import write_bytes
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

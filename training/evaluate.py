@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.images import ImageSet
+from training.data.images import ImageSet
 from training.metrics import Metrics, compute_metrics
 from training.preprocess import Normalization, prepare
 from training.views import stored

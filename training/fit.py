@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.config import TrainConfig
+from core.config import TrainConfig
 from training.allocator import keep_freed_memory
 from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
@@ -108,7 +108,7 @@ def fit(
     on_divergence: OnDivergence = stop,
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Train; keep the last epoch that validates about as well as the best, see ``training.keeping``.
+    """Train; keep the last epoch that validates about as well as the best (``training.epoch_selection``).
 
     Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
@@ -136,7 +136,7 @@ def fit(
         ValueError: the recipe's epochs are not decided.
     """
     if not recipe.epochs:
-        raise ValueError("recipe.epochs is 0: decide it first, see training.length")
+        raise ValueError("recipe.epochs is 0: decide it first, see training.budget")
     keep_freed_memory()
     model.to(batches.device).to(memory_format=torch.channels_last)
     for part in model.modules():

@@ -8,8 +8,8 @@ from timm.optim import create_optimizer_v2, list_optimizers
 from torch import nn
 from torch.optim import Optimizer
 
-from nas.config import TrainConfig
-from nas.errors import UserError, one_line
+from core.config import TrainConfig
+from core.errors import UserError, one_line
 
 
 def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nas.errors import UserError
-from training.files import csv_bytes
-from training.images import ImageSet
+from core.errors import UserError
+from core.formats import csv_bytes
+from training.data.images import ImageSet
 
 PREDICTIONS = "predictions.csv"
 _COLUMNS = ["file", "true", "predicted"]

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import distributed
 
-from nas.errors import UserError
-from training.launch import process_count
+from core.errors import UserError
+from core.launch import process_count
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from training.augment import Augmentation
-from training.images import ImageSet
+from training.data.images import ImageSet
 from training.preprocess import Normalization, prepare
 from training.views import seen
 

@@ -8,7 +8,7 @@ from timm.scheduler import MultiStepLRScheduler, create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch.optim import Optimizer
 
-from nas.config import TrainConfig
+from core.config import TrainConfig
 
 #: From the optimiser, the recipe and the steps per epoch to a scheduler that is updated every step.
 Schedule = Callable[[Optimizer, TrainConfig, int], Scheduler]

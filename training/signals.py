@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nas.errors import UserError
+from core.errors import UserError
 
 Kind = Literal["logits", "pooled", "attention"]
 

@@ -10,8 +10,8 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from nas.config import TrainConfig
-from training.keeping import keeps
+from core.config import TrainConfig
+from training.epoch_selection import keeps
 from training.metrics import Metrics
 from training.optimizer import make_optimizer
 from training.schedule import Schedule

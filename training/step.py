@@ -11,7 +11,7 @@ from timm.utils import dispatch_clip_grad
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from nas.config import TrainConfig
+from core.config import TrainConfig
 from training.batches import Batch
 from training.device import forward_dtype
 from training.divergence import DivergedError

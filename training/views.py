@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from training.augment import Augmentation, augment
-from training.images import ImageSet
-from training.memory import MEMORY, Memory
+from training.data.images import ImageSet
 from training.mixing import Mixture, mixture
 from training.preprocess import resize
+from training.view_cache import MEMORY, Memory
 
 #: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
 DATA_SEED = 0

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from inspect import Parameter, signature
 from typing import Any
 
+from core.errors import UserError
+from core.plugins import Registry
 from distill.losses.at import AT, at
 from distill.losses.base import DistillationLoss, FeatureLoss
 from distill.losses.dist import DIST, dist, pearson_distance
@@ -12,8 +14,6 @@ from distill.losses.hint import Hint, hint
 from distill.losses.kd import KD, kd
 from distill.losses.ls import LS, standardize
 from distill.losses.rkd import RKD, rkd_angle, rkd_distance
-from nas.errors import UserError
-from nas.plugins import Registry
 
 REGISTRY = Registry(
     kind="loss",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from nas.errors import UserError
+from core.errors import UserError
 from training.signals import Kind
 
 

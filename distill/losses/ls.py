@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from core.errors import UserError
 from distill.losses.base import DistillationLoss
-from nas.errors import UserError
 from training.signals import at_least_fp32
 
 _EPSILON = 1e-7

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import UserError
 from nas.bench.table import Row, Table
-from nas.errors import UserError
 from nas.objectives import COSTS, Objectives
 from nas.trial import Trial
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import UserError, one_line
+from core.errors import UserError, one_line
 from nas.spaces.base import SearchSpace
 from nas.trial import Proposal
 

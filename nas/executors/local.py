@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from nas.errors import UserError
-from nas.executors.processes import follow_parent, interrupts_held_back, threads_limited
+from core.errors import UserError
+from nas.executors.subprocesses import follow_parent, interrupts_held_back, threads_limited
 from nas.search import EvaluationError, Evaluator
 from nas.trial import Proposal, Trial
 

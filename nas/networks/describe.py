@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from core.errors import UserError
 from nas.activations import ACTIVATIONS
 from nas.architecture import Architecture
-from nas.errors import UserError
 from nas.layers import Dense, Flatten, GlobalAvgPool, Layer, Linear
 from nas.timm_layers import ConvBn, InvertedResidual
 

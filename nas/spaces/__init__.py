@@ -1,6 +1,6 @@
 """Search spaces, by name."""
 
-from nas.plugins import Registry
+from core.plugins import Registry
 from nas.spaces.base import Decision, SearchSpace
 
 REGISTRY = Registry(

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from core.errors import UserError
 from nas.architecture import Architecture
-from nas.errors import UserError
 
 _ENUMERABLE = 10_000  # points
 

@@ -29,7 +29,7 @@ class Elastic(SearchSpace):
     Decided are the input resolution; per stage how many blocks stay (from its start), its kernel (5 or 7
     may become smaller) and the share of its residual stream's channels; per block the share of its
     expansion, or per stage in bases of more than 20 blocks; the shares of stem and head. Kept channels
-    are rounded to 8; which ones they are, weights decide (see :mod:`nas.networks.importance`).
+    are rounded to 8; which ones they are, weights decide (see :mod:`nas.networks.channel_importance`).
 
     Args:
         resolutions: input resolutions to choose from, pixels.

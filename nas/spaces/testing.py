@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 import nas.spaces
-from nas.checks import Suite, expect, expect_error
+from core.contracts import Suite, expect, expect_error
+from core.errors import UserError
 from nas.cost import cost
-from nas.errors import UserError
 from nas.spaces.base import SearchSpace
 
 _CLASSES = 7

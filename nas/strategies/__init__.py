@@ -1,6 +1,6 @@
 """Search strategies, by name."""
 
-from nas.plugins import Registry
+from core.plugins import Registry
 from nas.strategies.base import SpaceExhausted, Strategy
 
 REGISTRY = Registry(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.errors import UserError
 from nas.architecture import Architecture
-from nas.errors import UserError
 from nas.objectives import COSTS, Limit, Objectives
 from nas.spaces.base import SearchSpace
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Required, TypedDict
 
+from core.errors import UserError
 from nas.architecture import Architecture
-from nas.errors import UserError
 
 
 class Given(TypedDict, total=False):

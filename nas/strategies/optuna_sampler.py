@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from core.errors import UserError, one_line
 from nas.architecture import Architecture
-from nas.errors import UserError, one_line
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.base import PATIENCE, Strategy, training_seed

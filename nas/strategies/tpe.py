@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Unpack
 
-from nas.errors import UserError
+from core.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.options import Given, whole_number

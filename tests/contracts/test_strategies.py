@@ -12,9 +12,9 @@ import pytest
 
 import nas.spaces
 import nas.strategies
+from core.errors import UserError
 from nas.architecture import Architecture
 from nas.cost import cost
-from nas.errors import UserError
 from nas.strategies import Strategy
 from nas.strategies.random import RandomSearch
 from nas.strategies.testing import CHECKS, check_strategy

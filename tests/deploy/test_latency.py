@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 import deploy.latency_cache as latency_cache
-from deploy.export import onnx_bytes
 from deploy.latency import (
     MAX_RUNS,
     MIN_RUNS,
@@ -29,6 +28,7 @@ from deploy.latency import (
     time_runs,
 )
 from deploy.latency_cache import measure_architecture
+from deploy.onnx_export import onnx_bytes
 from nas.architecture import Architecture
 
 ROOT = Path(__file__).parents[2]

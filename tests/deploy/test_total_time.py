@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import deploy.total_time as total_time
-from deploy.export import onnx_bytes
+from deploy.onnx_export import onnx_bytes
 from deploy.total_time import timed_labels, total_seconds
+from training.data.images import ImageSet
 from training.evaluate import logits_of
-from training.images import ImageSet
 from training.preprocess import IMAGENET
 
 

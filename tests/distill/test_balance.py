@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import distill.outcome
-from deploy.export import export_onnx
-from distill.run import train_student
-from nas.config import BalanceConfig, StudentConfig, TrainConfig
+from core.config import BalanceConfig, StudentConfig, TrainConfig
+from deploy.onnx_export import export_onnx
+from distill.student_training import train_student
 from nas.spaces.toy import Toy
 from training.balance import TAUS, log_priors, tune_tau
 from training.bundle import load_bundle

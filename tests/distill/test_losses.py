@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from core.errors import UserError
 from distill.losses import DKD, KD, REGISTRY, DistillationLoss, dkd, dkd_terms, kd
-from nas.errors import UserError
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

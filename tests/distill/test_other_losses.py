@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.errors import UserError
 from distill.losses import (
     AT,
     LS,
@@ -26,7 +27,6 @@ from distill.losses import (
     standardize,
 )
 from distill.losses.base import DistillationLoss
-from nas.errors import UserError
 
 
 def logits(rows: int = 8, classes: int = 6, seed: int = 0) -> torch.Tensor:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from distill.objective import objective
-from nas.config import LossConfig, TrainConfig
+from core.config import LossConfig, TrainConfig
+from distill.student_loss import objective
 from nas.networks import build
 from training.augment import Augmentation
 from training.batches import Batches, Look

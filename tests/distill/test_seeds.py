@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import UserError
 from distill.seeds import check_alike, keep_best, recorded, seed_path, students, unfinished
-from nas.errors import UserError
 
 #: seed → validation and test F1
 SCORES = {0: (0.5, 0.9), 1: (0.7, 0.3), 2: (0.7, 0.8)}

@@ -11,20 +11,20 @@ import timm
 import torch
 
 import distill.supernet
-from distill.inheritance import Inheritance, from_teacher
-from distill.objective import Objective
-from distill.run import train_student
+from core.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
+from core.errors import UserError
+from distill.inherited_weights import Inheritance, from_teacher
+from distill.prepared_teacher import Taught
 from distill.sandwich import Sandwich
+from distill.student_loss import Objective
+from distill.student_training import train_student
 from distill.supernet import adapt, find_supernet, load_supernet
-from distill.taught import Taught
-from nas.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
-from nas.errors import UserError
 from nas.networks import build
 from nas.spaces.elastic import Elastic
 from teachers.base import weights_digest
 from teachers.ensemble import Teachers
 from teachers.finetune import Teacher
-from teachers.outputs import fill_outputs
+from teachers.output_cache import fill_outputs
 from training.batches import Batches, augmentation_of
 from training.bundle import load_bundle
 from training.metrics import Metrics

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import UserError
 from nas.architecture import Architecture, classifier
 from nas.cost import Cost, cost
-from nas.errors import UserError
 from nas.layers import (
     Conv,
     ConvClassifier,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nas.errors import UserError
+from core.errors import UserError
 from nas.objectives import METRICS, Limit, Objective, Objectives, parse_limit
 from nas.spaces.toy import Toy
 from nas.trial import Proposal, Trial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas.config import ScoreConfig
+from core.config import ScoreConfig
 from nas.score import score
 
 

@@ -10,12 +10,13 @@ import pytest
 
 import nas.spaces
 import nas.strategies
+from core.locks import locked
 from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, search
-from nas.store import Store, locked, open_storage
 from nas.strategies import Strategy
+from nas.study import Store, open_storage
 from nas.trial import Proposal, Trial
 
 GOALS = Objectives.parse(["f1"])

@@ -12,7 +12,7 @@ from nas.architecture import Architecture
 from nas.networks import build
 from teachers.base import Pretrained, weights_digest
 from teachers.finetune import Teacher
-from teachers.wheels import WheelSource, wheel_file
+from teachers.pypi_weights import WheelSource, wheel_file
 from training.metrics import Metrics
 from training.preprocess import IMAGENET, prepare
 

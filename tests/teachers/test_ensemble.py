@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from nas.errors import UserError
+from core.errors import UserError
 from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
-from teachers.outputs import fill_outputs
+from teachers.output_cache import fill_outputs
 from training.augment import Augmentation
 from training.evaluate import logits_of, score
 from training.preprocess import IMAGENET

@@ -13,8 +13,8 @@ import timm
 import torch
 
 import teachers.finetune
-from nas.config import AugmentConfig, TeacherConfig
-from nas.errors import UserError
+from core.config import AugmentConfig, TeacherConfig
+from core.errors import UserError
 from nas.networks import build
 from teachers.base import Pretrained, TeacherSource, weights_digest
 from teachers.finetune import Teacher, default_resolution, prepare_teacher

@@ -12,10 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from core.errors import UserError
 from nas.architecture import Architecture
-from nas.errors import UserError
 from nas.networks import build
-from teachers.hub import reachable
 from teachers.pretrained import (
     REGISTRY,
     Pretrained,
@@ -24,6 +23,7 @@ from teachers.pretrained import (
     resolve,
     weights_digest,
 )
+from teachers.timm_hub import reachable
 from training.bundle import save_bundle
 from training.preprocess import Normalization
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from teachers.base import Pretrained
-from teachers.wheels import remap
+from teachers.pypi_weights import remap
 
 # (repeats, kernel, stride, expansion) of EfficientNet-B0, the skeleton of the Lite family.
 B0_STAGES = (

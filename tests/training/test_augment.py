@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
-from nas.errors import UserError
+from core.errors import UserError
 from training.augment import MAX_MAGNITUDE, OPERATIONS, Augmentation, apply, augment, draw
 
 NOTHING = Augmentation(operations=0, flip=False, cutout=0.0)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from core.config import BalanceConfig
 from nas.architecture import Architecture
-from nas.config import BalanceConfig
 from nas.layers import Conv, ConvClassifier, Flatten, GlobalAvgPool
 from nas.networks import build
 from training.augment import Augmentation

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.config import AugmentConfig
+from core.config import AugmentConfig
 from training.augment import Augmentation
 from training.batches import Batches, Look, augmentation_of
 from training.preprocess import IMAGENET, prepare

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.errors import UserError
 from nas.architecture import Architecture, classifier
-from nas.errors import UserError
 from nas.layers import Conv
 from nas.networks import build
 from training.bundle import FILES, find_bundle, load_bundle, save_bundle

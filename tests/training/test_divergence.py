@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from nas.config import TrainConfig
+from core.config import TrainConfig
 from training.augment import Augmentation
 from training.batches import Batches
 from training.checkpoint import load_checkpoint

@@ -18,17 +18,17 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from nas.config import TrainConfig
-from nas.errors import UserError
+from core.config import TrainConfig
+from core.errors import UserError
 from nas.networks import build
 from nas.spaces.toy import Toy
 from training.augment import Augmentation
 from training.batches import Batch, Batches
 from training.checkpoint import load_checkpoint
 from training.divergence import DivergedError
+from training.epoch_selection import standard_error
 from training.evaluate import evaluate
 from training.fit import Fitted, cross_entropy, fit
-from training.keeping import standard_error
 from training.preprocess import IMAGENET
 from training.schedule import flat
 
@@ -146,13 +146,13 @@ _SERVER = """
 import os, sys
 from pathlib import Path
 import torch
-from nas.config import TrainConfig
+from core.config import TrainConfig
 from nas.networks import build
 from nas.spaces.toy import Toy
 from training.augment import Augmentation
 from training.batches import Batches
 from training.fit import cross_entropy, fit
-from training.images import open_images
+from training.data.images import open_images
 from training.preprocess import IMAGENET
 
 torch.set_num_threads(1)  # before any work, so that a fork inherits no threads

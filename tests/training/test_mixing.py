@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas.config import AugmentConfig
-from nas.errors import UserError
+from core.config import AugmentConfig
+from core.errors import UserError
 from training.augment import Augmentation
 from training.batches import Batches, augmentation_of
 from training.mixing import Mixture, mixture

@@ -9,8 +9,8 @@ import torch
 from timm.optim import create_optimizer_v2
 from torch import nn
 
-from nas.config import TrainConfig
-from nas.errors import UserError
+from core.config import TrainConfig
+from core.errors import UserError
 from training.augment import Augmentation
 from training.batches import Batches
 from training.fit import cross_entropy, fit

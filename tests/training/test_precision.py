@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from nas.config import LossConfig, StudentConfig, TeacherConfig, TrainConfig
-from nas.errors import UserError
-from nas.settings import parse_config
+from core.config import LossConfig, StudentConfig, TeacherConfig, TrainConfig
+from core.config_io import parse_config
+from core.errors import UserError
 from training.augment import Augmentation
 from training.batches import Batches
 from training.device import forward_dtype

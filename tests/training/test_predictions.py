@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from nas.errors import UserError
+from core.errors import UserError
 from training.predictions import pixels_digest, predictions_csv, read_predictions
 
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nas.config import TrainConfig
-from nas.errors import UserError
+from core.config import TrainConfig
+from core.errors import UserError
+from core.launch import check_alone, is_main, process_count
 from nas.networks import build
 from training.augment import Augmentation
 from training.batches import Batches
 from training.batchnorm import SyncedBatchNorm2d, synced
 from training.divergence import DivergedError, halve_once
 from training.fit import cross_entropy, fit
-from training.launch import check_alone, is_main, process_count
 from training.preprocess import IMAGENET
 from training.processes import ALONE, Processes
 from training.schedule import by_recipe

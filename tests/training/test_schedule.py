@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from nas.config import TrainConfig
+from core.config import TrainConfig
 from training.schedule import by_recipe
 
 STEPS, EPOCHS = 10, 12

@@ -10,8 +10,8 @@ import torch
 
 from training import views
 from training.augment import Augmentation
-from training.memory import Memory
 from training.preprocess import resize
+from training.view_cache import Memory
 from training.views import augmented, seen
 
 CPU = torch.device("cpu")

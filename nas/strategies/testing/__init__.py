@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from nas.strategies.base import Strategy
-from nas.strategies.testing import history, processes, proposals  # noqa: F401  they add their checks
+from nas.strategies.testing import history, isolation, proposals  # noqa: F401  they add their checks
 from nas.strategies.testing.case import SUITE
 
 #: Name to check, each called with the strategy and its options; in the order :func:`check_strategy` runs.

@@ -9,10 +9,10 @@ from typing import Any
 
 import nas.spaces
 import nas.strategies
+from core.contracts import Suite
+from core.errors import UserError
 from nas.architecture import Architecture
-from nas.checks import Suite
 from nas.cost import cost
-from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces import Decision, SearchSpace
 from nas.strategies.base import Strategy

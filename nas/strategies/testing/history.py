@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nas.checks import expect, expect_error
-from nas.errors import UserError
+from core.contracts import expect, expect_error
+from core.errors import UserError
 from nas.strategies.base import SpaceExhausted, Strategy
 from nas.strategies.random import RandomSearch
 from nas.strategies.testing.case import SUITE, Case, case_of, choices_of, fails, outcome, run, score

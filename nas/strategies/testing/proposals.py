@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 import nas.spaces
+from core.contracts import expect, expect_error
+from core.errors import UserError
 from nas.architecture import Architecture
-from nas.checks import expect, expect_error
 from nas.cost import cost
-from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.strategies.base import SpaceExhausted

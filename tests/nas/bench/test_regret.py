@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.errors import UserError
 from nas.bench.regret import Summary, Truth, hypervolume, trajectory
 from nas.bench.table import Table
-from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.trial import Proposal, Trial
 

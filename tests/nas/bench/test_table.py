@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import UserError
 from nas.bench.table import Table, TableEvaluator
-from nas.errors import UserError
 from nas.spaces.macro import Macro
 from nas.spaces.toy import Toy
 from nas.trial import Proposal

@@ -14,7 +14,7 @@ from nas.architecture import Architecture
 from nas.cost import cost
 from nas.layers import Conv, InvertedResidualv3
 from nas.objectives import Objectives
-from nas.spaces.stages7 import Stages7
+from nas.spaces.stages7.space import Stages7
 
 SPACE = Stages7((64,))
 

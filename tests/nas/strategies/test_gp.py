@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import nas.spaces
+from core.errors import UserError
 from nas.cost import cost
-from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.strategies import Strategy
-from nas.strategies.gp import Gp
+from nas.strategies.gp.strategy import Gp
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
 

@@ -11,11 +11,11 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 import nas.spaces
 from nas.spaces import Decision
-from nas.strategies.acquisition import Estimate, FlooredImprovement, expected_improvement
-from nas.strategies.encoding import Encoding
-from nas.strategies.learner import Learner, Scale, fitted_size, thinned
-from nas.strategies.surrogate import Hyperparameters, Posterior, fit, negative_log_posterior
-from nas.strategies.trend import Trend
+from nas.strategies.gp.acquisition import Estimate, FlooredImprovement, expected_improvement
+from nas.strategies.gp.encoding import Encoding
+from nas.strategies.gp.learner import Learner, Scale, fitted_size, thinned
+from nas.strategies.gp.surrogate import Hyperparameters, Posterior, fit, negative_log_posterior
+from nas.strategies.gp.trend import Trend
 
 NAMED = tuple(Decision(f"layer{i}", ("a", "b", "c")) for i in range(4))
 CONSTANT = Trend(np.empty(0), np.empty(0))

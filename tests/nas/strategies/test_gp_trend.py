@@ -10,14 +10,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 
 import nas.spaces
-from nas.errors import UserError
+from core.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces import Decision
-from nas.strategies.encoding import Encoding
-from nas.strategies.gp import Gp
-from nas.strategies.learner import Learner
-from nas.strategies.surrogate import Hyperparameters, Posterior
-from nas.strategies.trend import Trend
+from nas.strategies.gp.encoding import Encoding
+from nas.strategies.gp.learner import Learner
+from nas.strategies.gp.strategy import Gp
+from nas.strategies.gp.surrogate import Hyperparameters, Posterior
+from nas.strategies.gp.trend import Trend
 
 DECISIONS = tuple(Decision(f"layer{i}", ("a", "b", "c")) for i in range(4))
 

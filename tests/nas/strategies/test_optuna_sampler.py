@@ -11,8 +11,8 @@ import pytest
 
 import nas.spaces
 import nas.strategies
+from core.errors import UserError
 from nas import pareto
-from nas.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.macro import Macro
 from nas.strategies import optuna_sampler

@@ -1,0 +1,159 @@
+"""From a name to a class: built-ins, entry points, ``package.module:Class``, ``./file.py:Class``.
+
+A registry may also have families, whose members are found by another library: ``optuna:nsgaii``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A registered class: its name, where it comes from, and the first paragraph of its docstring."""
+
+    name: str
+    origin: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The classes of one kind.
+
+    Attributes:
+        kind: what they are, for messages: ``"strategy"``.
+        group: entry-point group of third-party packages.
+        base: every class must be a subclass of it.
+        builtins: name to ``module:Class``; imported only when used.
+        families: prefix to ``module:function``, which makes the class of ``prefix:MEMBER`` from MEMBER.
+    """
+
+    kind: str
+    group: str
+    base: type
+    builtins: Mapping[str, str]
+    families: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Built-in names first, then those of installed packages."""
+        return [*self.builtins, *(point.name for point in self._entry_points())]
+
+    def load(self, name: str) -> type[Any]:
+        """The class called ``name``.
+
+        Args:
+            name: a built-in or entry-point name, ``family:MEMBER``, ``package.module:Class`` or
+                ``path/to/file.py:Class``.
+
+        Raises:
+            UserError: unknown, not importable, or not a class of this kind; lists the known names.
+        """
+        points = {point.name: point for point in self._entry_points()}
+        family, colon, member = name.partition(":")
+        if colon and family in self.families:
+            return self._check(name, _resolve(self.kind, self.families[family])(member))
+        if name in self.builtins:
+            target = self.builtins[name]
+        elif name in points:
+            target = points[name].value
+        elif ":" in name:
+            target = name
+        else:
+            close = difflib.get_close_matches(name, self.names(), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            raise UserError(
+                f"unknown {self.kind} {name!r}{hint} known: {', '.join(self._listed())}; "
+                f"or give package.module:Class or ./file.py:Class"
+            )
+        return self._check(name, _resolve(self.kind, target))
+
+    def describe(self) -> list[Plugin]:
+        """Every registered class; one that cannot be imported is listed with its error."""
+        plugins = [Plugin(name, "built in", self._summary(name)) for name in self.builtins]
+        for family, target in self.families.items():
+            summary = _first_paragraph(_resolve(self.kind, target))
+            plugins.append(Plugin(f"{family}:NAME", "built in", summary))
+        for point in self._entry_points():
+            package = point.dist.name if point.dist else "?"
+            plugins.append(Plugin(point.name, package, self._summary(point.name)))
+        return plugins
+
+    def _entry_points(self) -> list[EntryPoint]:
+        """Entry points; a built-in name cannot be taken over."""
+        points = {point.name: point for point in entry_points(group=self.group)}
+        return [points[name] for name in sorted(points) if name not in self.builtins]
+
+    def _summary(self, name: str) -> str:
+        try:
+            return _first_paragraph(self.load(name))
+        except UserError as error:
+            return f"broken: {error}"
+
+    def _listed(self) -> list[str]:
+        return [*self.names(), *(f"{family}:NAME" for family in self.families)]
+
+    def _check(self, name: str, found: object) -> type[Any]:
+        if not isinstance(found, type) or not issubclass(found, self.base):
+            raise UserError(f"{self.kind} {name!r} is not a subclass of {self.base.__name__}")
+        if missing := sorted(getattr(found, "__abstractmethods__", ())):
+            raise UserError(f"{self.kind} {name!r} cannot be made: it lacks {', '.join(missing)}")
+        return found
+
+
+def _first_paragraph(documented: object) -> str:
+    doc = (documented.__doc__ or "").strip()
+    return " ".join(doc.split("\n\n")[0].split()).rstrip(".")
+
+
+def _resolve(kind: str, target: str) -> Any:
+    place, _, attribute = target.rpartition(":")
+    module = _load_file(kind, Path(place)) if place.endswith(".py") else _load_module(kind, place)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise UserError(f"{kind} {target!r}: {place} has no {attribute!r}") from None
+
+
+def _load_module(kind: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"{kind} plugin: cannot import {name!r}: {error}") from None
+    except Exception as error:  # whatever someone else's module raises
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{kind} plugin: cannot import {name!r}: {reason}") from error
+
+
+def _load_file(kind: str, path: Path) -> ModuleType:
+    """Import a file once, under a name that worker processes can find again by the same path."""
+    if not path.is_file():
+        raise UserError(f"{kind} plugin: file {path} does not exist")
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"minnow_plugin_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{kind} plugin: {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{kind} plugin: {path} cannot be imported: {reason}") from error
+    return module

@@ -1,0 +1,166 @@
+"""Export to ONNX: one self-contained file, checked against PyTorch before it is written.
+
+The file takes what any camera gives: ``images``, float32 ``(N, 3, r, r)``, RGB in 0..1, any N; the
+normalisation is part of the graph. It gives ``logits``, float32 ``(N, C)``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.disk import disk_errors
+from core.files import write_bytes
+from training.onnx_graph import gaps, open_session, traced
+from training.preprocess import IMAGENET, Normalization
+
+OUTPUT = "logits"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made.
+
+    Attributes:
+        path: the file.
+        size_bytes: its size.
+        max_abs_difference: largest difference between ONNX Runtime's and PyTorch's logits.
+        checked_images: number of images that difference was taken over.
+    """
+
+    path: Path
+    size_bytes: int
+    max_abs_difference: float
+    checked_images: int
+
+
+class _Shipped(nn.Module):
+    """A network with its normalisation in front."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, normalization: Normalization) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(normalization.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(normalization.std).view(1, -1, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+
+def export_onnx(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    resolution: int,
+    normalization: Normalization,
+    classes: Sequence[str],
+    input_channels: int = 3,
+    metadata: Mapping[str, str] | None = None,
+    images: np.ndarray | None = None,
+) -> Exported:
+    """Write ``model`` as an ONNX file and prove that it computes the same.
+
+    Args:
+        model: maps normalised ``(N, input_channels, r, r)`` to logits ``(N, len(classes))``; it is
+            copied, never changed.
+        path: file to write; an old one is replaced, atomically.
+        resolution: side r of the input, pixels.
+        normalization: what the model's input is normalised with; goes into the graph.
+        classes: names in the order of the logits; kept in the file as JSON.
+        input_channels: channels of the input.
+        metadata: more ``key: text`` pairs for the file, e.g. a licence.
+        images: real images to check with besides random ones, float32 ``(n, C, r, r)`` in 0..1.
+
+    Raises:
+        UserError: the disk is full or closed to this user.
+        ValueError: ``input_channels`` or ``classes`` do not fit the model and its normalisation.
+        RuntimeError: ONNX Runtime and PyTorch disagree by more than ``TOLERANCE``.
+    """
+    import onnx
+
+    path = Path(path)
+    shipped = _shipped(model, normalization, input_channels)
+    content = _serialise(shipped, resolution, input_channels)
+
+    proto = onnx.load_model_from_string(content)
+    width = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    if width != len(classes):
+        raise ValueError(f"the model gives {width} logits, but {len(classes)} classes are named")
+    described = {
+        "classes": json.dumps(list(classes), ensure_ascii=False),
+        "resolution": str(resolution),
+        "normalization": json.dumps({"mean": list(normalization.mean), "std": list(normalization.std)}),
+        "minnow_version": minnow_version(),
+        **(metadata or {}),
+    }
+    onnx.helper.set_model_props(proto, described)
+    onnx.checker.check_model(proto, full_check=True)
+    content = proto.SerializeToString()
+
+    samples = np.random.default_rng(0).random(
+        (3, input_channels, resolution, resolution), dtype=np.float32
+    )
+    if images is not None:
+        samples = np.concatenate([samples, images.astype(np.float32)])
+    difference = _verify(content, shipped, samples)
+    with disk_errors(path):
+        write_bytes(path, content)
+    return Exported(path, len(content), difference, len(samples))
+
+
+def onnx_bytes(
+    model: nn.Module,
+    resolution: int,
+    *,
+    input_channels: int = 3,
+    normalization: Normalization = IMAGENET,
+) -> bytes:
+    """The graph of :func:`export_onnx` in memory, without metadata and checks, to be timed."""
+    return _serialise(_shipped(model, normalization, input_channels), resolution, input_channels)
+
+
+def minnow_version() -> str:
+    """The installed version, or ``"unknown"`` when run from a checkout that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("minnow")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _shipped(model: nn.Module, normalization: Normalization, input_channels: int) -> _Shipped:
+    if len(normalization.mean) != input_channels:
+        raise ValueError(
+            f"normalisation has {len(normalization.mean)} channels, the input {input_channels}"
+        )
+    network = copy.deepcopy(model).to("cpu", torch.float32)
+    return _Shipped(network, normalization).eval().requires_grad_(False)
+
+
+def _serialise(shipped: _Shipped, resolution: int, input_channels: int) -> bytes:
+    return traced(shipped, torch.zeros(1, input_channels, resolution, resolution), [OUTPUT])
+
+
+def _verify(content: bytes, shipped: _Shipped, samples: np.ndarray) -> float:
+    """Largest difference of the runtimes' logits."""
+    worst = 0.0
+    for gap in gaps(open_session(content), shipped, samples, [OUTPUT]):
+        if not gap.small:
+            raise RuntimeError(
+                f"ONNX Runtime's logits differ from PyTorch's by up to {gap.difference:.2g} "
+                f"(largest logit {gap.scale:.2g}); the file was not written"
+            )
+        worst = max(worst, gap.difference)
+    return worst

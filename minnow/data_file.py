@@ -1,0 +1,186 @@
+"""The data YAML of other workflows, given as ``--data FILE.yaml``: its keys become settings.
+
+It was made for SGD with momentum 0.9 and no weight decay, a peak learning rate of ``INIT_LR``, and half
+precision on a GPU where ``FP16`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from core.config_io import read_config
+from core.errors import UserError
+from minnow.console import say
+
+_ENDINGS = (".yaml", ".yml")
+_MOST = 30  # of a RandAugment magnitude
+
+
+def _number(value: Any) -> Any:
+    """YAML takes 1e-3 for a text, as it has no point."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("input should be a number") from None
+
+
+_MEANINGS = {
+    ("train.precision", "auto"): " (bfloat16 on a GPU that has it, else float32)",
+    ("train.optimizer", "sgd"): " (momentum 0.9)",
+}
+_Number = Annotated[float, BeforeValidator(_number)]
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class RandAugmentKeys(_Keys):
+    """``AUG_TRAIN_PARAMS``: operations per image; their strength is one of ``n_level`` levels from 0;
+    those that are missing or null are those of the scripts."""
+
+    n_select: Annotated[int, Field(ge=0, le=8)] = 2
+    level: Annotated[int, Field(ge=0)] = 14
+    n_level: Annotated[int, Field(ge=2)] = 31
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, keys: Any) -> Any:
+        if not isinstance(keys, Mapping):
+            return keys
+        return {
+            key: value for key, value in keys.items() if value is not None or key not in cls.model_fields
+        }
+
+
+class DataFile(_Keys):
+    """The keys of a data YAML; those that are missing or null leave Minnow's settings as they are."""
+
+    DATA_PATH: str | None = None
+    DATASET: str | None = None
+    IMG_SIZE: Annotated[int | None, Field(ge=8, le=1024)] = None
+    AUG_TRAIN: Literal["randaugment_train", "simple_augment_train"] | None = None
+    AUG_TRAIN_PARAMS: RandAugmentKeys | None = None
+    AUG_TEST: Literal["simple_augment_test"] | None = None
+    AUG_TEST_PARAMS: None = None
+    BATCH_SIZE: Annotated[int | None, Field(ge=2)] = None
+    EPOCHS: Annotated[int | None, Field(ge=1)] = None
+    VAL_RATIO: Annotated[_Number | None, Field(gt=0, lt=1)] = None
+    INIT_LR: Annotated[_Number | None, Field(gt=0)] = None
+    FP16: bool | None = None
+
+
+def is_data_file(spec: str | None) -> bool:
+    """Whether ``--data`` names a YAML file."""
+    return spec is not None and spec.lower().endswith(_ENDINGS) and not Path(spec).is_dir()
+
+
+def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
+    """Key → the dotted settings that it becomes; DATASET and AUG_TEST become none.
+
+    Raises:
+        UserError: missing, not YAML, an unknown key (lists the known ones), a wrong value.
+    """
+    file = read_config(DataFile, path, "data file")
+    if not file.DATA_PATH:
+        raise UserError(f"{path}: DATA_PATH is missing; it says where the images are")
+    found: dict[str, dict[str, Any]] = {"DATA_PATH": {"data.spec": _place(file.DATA_PATH, path.parent)}}
+    for key, setting, value in (
+        ("IMG_SIZE", "data.size", file.IMG_SIZE),
+        ("VAL_RATIO", "data.val_share", file.VAL_RATIO),
+        ("BATCH_SIZE", "train.batch_size", file.BATCH_SIZE),
+        ("EPOCHS", "train.epochs", file.EPOCHS),
+    ):
+        if value is not None:
+            found[key] = {setting: value}
+    found |= _augmentation(file, path)
+    if file.INIT_LR is not None:
+        found["INIT_LR"] = {
+            "train.optimizer": "sgd",
+            "train.learning_rate": file.INIT_LR,
+            "train.weight_decay": 0.0,
+        }
+    if file.FP16 is not None:
+        found["FP16"] = {"train.precision": "auto" if file.FP16 else "float32"}
+    return found
+
+
+def with_data_file(
+    changes: Mapping[str, Any], *, only: str = ""
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Options, with the settings of the file where ``data.spec`` is one; says what was taken from it.
+
+    Args:
+        changes: dotted setting to value, ``None`` where no option was given; options win.
+        only: start of the settings that matter.
+
+    Returns:
+        The settings, and the names of those that are the file's.
+
+    Raises:
+        UserError: see :func:`read_data_file`.
+    """
+    spec = changes.get("data.spec")
+    if spec is None or not is_data_file(spec):
+        return dict(changes), ()
+    path = Path(spec).expanduser()
+    options = {
+        name: value for name, value in changes.items() if value is not None and name != "data.spec"
+    }
+    taken: dict[str, Any] = {}
+    words, beaten = [], []
+    for key, settings in read_data_file(path).items():
+        optimizer = options.get("train.optimizer", "sgd")
+        if key == "INIT_LR" and optimizer != "sgd":  # others need other rates
+            beaten.append(f"INIT_LR (it is for sgd, not for {optimizer})")
+            continue
+        mine = {n: v for n, v in settings.items() if n.startswith(only) and n not in options}
+        beaten += [f"{name} of {key}" for name in settings if name in options]
+        if mine:
+            taken |= mine
+            meaning = ", ".join(f"{n} {v}" + _MEANINGS.get((n, v), "") for n, v in mine.items())
+            words.append(f"{key}: {meaning}")
+    left = f"; not taken, as options say otherwise: {', '.join(beaten)}" if beaten else ""
+    say(f"{path}: {'; '.join(words)}{left}")
+    return {**changes, **taken}, tuple(taken)
+
+
+def images_of(spec: str) -> str:
+    """Where the images of ``--data`` are, be it a data YAML or not."""
+    if not is_data_file(spec):
+        return spec
+    path = Path(spec).expanduser()
+    return str(read_data_file(path)["DATA_PATH"]["data.spec"])
+
+
+def _place(text: str, folder: Path) -> str:
+    """A path beside the file if something is there, else from the working directory."""
+    path = Path(text).expanduser()
+    beside = folder / path
+    return str(beside) if beside.exists() else text
+
+
+def _augmentation(file: DataFile, path: Path) -> dict[str, dict[str, Any]]:
+    params = file.AUG_TRAIN_PARAMS
+    if file.AUG_TRAIN == "simple_augment_train":
+        if params is not None:
+            raise UserError(
+                f"{path}: AUG_TRAIN_PARAMS belongs to AUG_TRAIN: randaugment_train; remove it"
+            )
+        return {"AUG_TRAIN": {"augment.operations": 0}}
+    if file.AUG_TRAIN is None and params is None:
+        return {}
+    params = params or RandAugmentKeys()
+    if params.level >= params.n_level:
+        raise UserError(
+            f"{path}: AUG_TRAIN_PARAMS.level is {params.level}: of {params.n_level} levels it can be "
+            f"0 to {params.n_level - 1}"
+        )
+    magnitude = round(params.level * _MOST / (params.n_level - 1))
+    return {"AUG_TRAIN": {"augment.operations": params.n_select, "augment.magnitude": magnitude}}

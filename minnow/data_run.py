@@ -1,0 +1,74 @@
+"""Opening the images of a run, and ``data check``."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from core.config import DataConfig
+from minnow.console import output, say, warn
+from minnow.progress import counting
+from training.data.check import Report, check_images
+from training.data.images import ImageSet, open_images, options_of
+
+
+def open_data(config: DataConfig) -> ImageSet:
+    """The images, decoded now if they never were; says what they are."""
+    with counting("decoding images") as progress:
+        data = open_images(config.spec, options_of(config), progress=progress, warn=warn)
+    sizes = ", ".join(f"{len(indices):,} {part}" for part, indices in data.splits.items())
+    broken = f", {len(data.broken)} broken files left out" if data.broken else ""
+    say(f"data: {data.name}, {data.num_classes} classes, {sizes}, stored at {data.size} px{broken}")
+    for line in data.notes:
+        say(f"data: {line}")
+    return data
+
+
+def check(config: DataConfig) -> bool:
+    """Print what is in a data set and what is wrong with it; whether it can be used."""
+    with counting("reading images") as progress:
+        report = check_images(config.spec, options_of(config), progress=progress)
+    console = output()
+    console.print(_counts(report))
+    if report.sizes is not None:
+        s = report.sizes
+        console.print(
+            f"sizes   {s.min_width}-{s.max_width} x {s.min_height}-{s.max_height} px, "
+            f"median {s.median_width:g} x {s.median_height:g}; stored at {report.stored_size} px",
+            highlight=False,
+        )
+    modes = ", ".join(f"{mode} {count:,}" for mode, count in report.modes.items())
+    console.print(f"modes   {modes or 'none'}", highlight=False)
+    console.print(f"largest class / smallest  {report.imbalance:.1f}", highlight=False)
+    for name, reason in report.broken:
+        console.print(f"broken     {name}: {reason}", highlight=False, markup=False)
+    for group in report.duplicates:
+        places = " and ".join(
+            f"{label} {', '.join(names)}"
+            for label, names in (("classes", group.classes), ("splits", group.parts))
+            if len(names) > 1
+        )
+        files = ", ".join(group.files)
+        console.print(f"duplicate  across {places}: {files}", highlight=False, markup=False)
+    for line in report.notes:
+        console.print(f"note: {line}", highlight=False, markup=False)
+    for line in report.problems:
+        console.print(f"problem: {line}", style="red", highlight=False, markup=False)
+    for line in report.warnings:
+        console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+    if report.usable and not report.warnings:
+        console.print("nothing to complain about", style="green")
+    return report.usable
+
+
+def _counts(report: Report) -> Table:
+    table = Table(
+        title=f"{report.name}: {report.images:,} images", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    table.add_column("class")
+    for part in report.counts:
+        table.add_column(part if report.own_splits else f"{part} (by Minnow)", justify="right")
+    for index, name in enumerate(report.classes):
+        table.add_row(escape(name), *(f"{counts[index]:,}" for counts in report.counts.values()))
+    return table

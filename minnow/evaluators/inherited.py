@@ -1,0 +1,80 @@
+"""Judge a proposal by weights that it inherits, without training it or after a short training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from core.config import SearchConfig
+from distill.inherited_weights import Inheritance
+from minnow.evaluators.measure import measured
+from minnow.evaluators.train import TrainEvaluator
+from nas.trial import Proposal
+from training.batches import Outputs
+from training.data.images import ImageSet, open_images, options_of
+from training.fit import Progress
+
+
+@dataclass(frozen=True)
+class InheritEvaluator:
+    """Cuts a proposal out of a whole network, recalibrates its batch norm, validates it.
+
+    With a supernet's weights that is all it takes. With a teacher's, ``config.train.epochs`` of
+    distillation make it comparable.
+
+    Attributes:
+        data: the images.
+        config: of the search.
+        inheritance: the whole network.
+        outputs: the teacher's, for trainings.
+        report: hears of every training step.
+    """
+
+    data: ImageSet
+    config: SearchConfig
+    inheritance: Inheritance
+    outputs: Outputs | None = None
+    report: Callable[[Progress], None] | None = None
+
+    def __call__(self, proposal: Proposal) -> Mapping[str, float]:
+        """As :meth:`TrainEvaluator.__call__`; ``train_seconds`` is what cutting and validating took, and
+        ``images_per_second`` is missing without training.
+
+        Raises:
+            EvaluationError: a training diverged.
+        """
+        if self.config.train.epochs:
+            trainer = TrainEvaluator(
+                self.data,
+                self.config,
+                self.outputs,
+                report=self.report,
+                inheritance=self.inheritance,
+            )
+            return trainer(proposal)
+        started = time.perf_counter()
+        network, val = self.inheritance.judged(proposal.architecture, self.data, self.config.augment)
+        took = {"train_seconds": time.perf_counter() - started}
+        sees = self.inheritance.normalization
+        return {**measured(proposal, self.data, self.config, network, val, sees), **took}
+
+
+@dataclass(frozen=True)
+class InheritEvaluatorFactory:
+    """Makes the same evaluator in a worker process, where images are opened from the cache.
+
+    Attributes:
+        config: of the search.
+        inheritance: the whole network.
+        outputs: the teacher's, already filled.
+    """
+
+    config: SearchConfig
+    inheritance: Inheritance
+    outputs: Outputs | None = None
+
+    def __call__(self) -> InheritEvaluator:
+        """The evaluator, without progress reports."""
+        data = open_images(self.config.data.spec, options_of(self.config.data))
+        return InheritEvaluator(data, self.config, self.inheritance, self.outputs)

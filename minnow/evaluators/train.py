@@ -1,0 +1,121 @@
+"""Train each proposal for a few epochs and measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from core.config import SearchConfig
+from distill.inherited_weights import Inheritance, first_network, normalization_of
+from distill.student_loss import objective
+from minnow.evaluators.measure import measured
+from minnow.evaluators.trial_checkpoints import Checkpoints, identity_of
+from nas.search import EvaluationError
+from nas.trial import Proposal
+from training.balance import loss_offsets
+from training.batches import Batches, Outputs, augmentation_of
+from training.data.images import ImageSet, open_images, options_of
+from training.device import pick_device
+from training.divergence import DivergedError
+from training.fit import Fitted, Progress, fit
+from training.schedule import by_recipe, flat
+
+
+@dataclass(frozen=True)
+class TrainEvaluator:
+    """Trains a proposal or continues its parent's training, with the cached logits of a teacher if any.
+
+    Attributes:
+        data: the images.
+        config: of the search: recipe, augmentation, balance, loss.
+        outputs: the teacher's logits by view.
+        checkpoints: where trainings that may be continued are kept; with them the learning rate does not
+            depend on the length of a training.
+        report: hears of every training step.
+        inheritance: what proposals are cut out of; ``None``: random weights.
+    """
+
+    data: ImageSet
+    config: SearchConfig
+    outputs: Outputs | None = None
+    checkpoints: Checkpoints | None = None
+    report: Callable[[Progress], None] | None = None
+    inheritance: Inheritance | None = None
+
+    def __call__(self, proposal: Proposal) -> Mapping[str, float]:
+        """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms, train_seconds and
+        images_per_second; total_seconds and score where a goal or limit names one of them.
+
+        Raises:
+            EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
+        """
+        fitted = self.trained(proposal)
+        sees = normalization_of(self.inheritance)
+        found = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
+        return {
+            **found,
+            "train_seconds": fitted.seconds,
+            "images_per_second": fitted.history[-1]["images_per_second"],
+        }
+
+    def trained(self, proposal: Proposal) -> Fitted:
+        """The training itself.
+
+        Raises:
+            EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
+        """
+        train = self.config.train
+        if proposal.epochs is not None:
+            train = train.model_copy(update={"epochs": proposal.epochs})
+        torch.manual_seed(proposal.seed)
+        network = first_network(proposal.architecture, self.data.num_classes, self.inheritance)
+        batches = Batches(
+            data=self.data,
+            resolution=proposal.architecture.resolution,
+            normalization=normalization_of(self.inheritance),
+            augmentation=augmentation_of(self.config.augment, self.data),
+            batch_size=train.batch_size,
+            views=train.walked,
+            seed=proposal.seed,
+            outputs=self.outputs,
+            balanced=self.config.balance.mode == "sampler",
+            device=pick_device(),
+        )
+        offsets = loss_offsets(self.config.balance, self.data)
+        loss = objective(self.config.loss, train.label_smoothing, network, batches, offsets)
+        checkpoint = None if self.checkpoints is None else self.checkpoints.of(proposal)
+        try:
+            return fit(
+                network,
+                batches,
+                loss,
+                train,
+                schedule=by_recipe if checkpoint is None else flat,
+                checkpoint=checkpoint,
+                identity=identity_of(proposal),
+                report=self.report,
+            )
+        except DivergedError as error:
+            raise EvaluationError(f"{error}; lower train.learning_rate") from None
+
+
+@dataclass(frozen=True)
+class TrainEvaluatorFactory:
+    """Makes the same evaluator in a worker process, where images are opened from the cache.
+
+    Attributes:
+        config: of the search.
+        outputs: the teacher's logits, already filled.
+        checkpoints: as :attr:`TrainEvaluator.checkpoints`.
+    """
+
+    config: SearchConfig
+    outputs: Outputs | None = None
+    checkpoints: Checkpoints | None = None
+
+    def __call__(self) -> TrainEvaluator:
+        """The evaluator, without progress reports."""
+        data = open_images(self.config.data.spec, options_of(self.config.data))
+        return TrainEvaluator(data, self.config, self.outputs, self.checkpoints)

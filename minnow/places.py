@@ -1,0 +1,147 @@
+"""Where run directories lie: which one to use, which was last, and how to undo a false start."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+ROOT = Path("runs")
+LATEST = ROOT / "latest"
+CONFIG = "config.yaml"
+
+
+def new_run(name: str) -> Path:
+    """``runs/NAME``, or ``runs/NAME-2`` and so on where that exists; not made yet."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
+    number, path = 1, ROOT / name
+    while path.exists():
+        number += 1
+        path = ROOT / f"{name}-{number}"
+    return path
+
+
+def check_new(path: Path, what: str = CONFIG) -> None:
+    """Refuse to write into a run that exists.
+
+    Raises:
+        UserError: ``path`` holds ``what`` already, is no directory, or is ``runs/latest``.
+    """
+    if Path(os.path.abspath(path)) == Path(os.path.abspath(LATEST)):
+        raise UserError(f"{path} always points at the last search; choose another --out")
+    check_out(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; choose another --out")
+    if (path / what).exists():
+        raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
+
+
+def check_out(path: Path) -> None:
+    """Refuse to make a directory where the link to the last search will be.
+
+    Raises:
+        UserError: ``path`` is ``runs/latest``, or below, and there was no search yet.
+    """
+    link, place = Path(os.path.abspath(LATEST)), Path(os.path.abspath(path))
+    if place.is_relative_to(link) and not LATEST.exists():
+        raise UserError(f"{LATEST} names the last search, and there is none yet; choose another --out")
+
+
+def check_latest() -> None:
+    """Make sure that a search can become the last one.
+
+    Raises:
+        UserError: something else is where the link to it belongs.
+    """
+    if LATEST.exists() and not LATEST.is_symlink():
+        raise UserError(
+            f"{LATEST} is no link to the last search, but holds something itself; rename it first"
+        )
+
+
+@dataclass(frozen=True)
+class Before:
+    """What there was before a run.
+
+    Attributes:
+        missing: directories that had to be made, the run's own first.
+        present: what its directory held.
+        latest: the run that ``runs/latest`` pointed at.
+    """
+
+    missing: tuple[Path, ...]
+    present: frozenset[Path]
+    latest: str | None
+
+
+def make_run(run: Path) -> Before:
+    """Make a run directory; returns what there was before."""
+    missing = tuple(path for path in (run, *run.parents) if not path.exists())
+    run.mkdir(parents=True, exist_ok=True)
+    latest = os.readlink(LATEST) if LATEST.is_symlink() else None
+    return Before(missing, frozenset(run.iterdir()), latest)
+
+
+@contextmanager
+def taken_back(
+    run: Path,
+    before: Before,
+    if_nothing: Callable[[], bool] = lambda: True,
+    elsewhere: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Work on a run that holds nothing yet: where a setting turns out wrong, nothing is left of it.
+
+    Args:
+        run: locked by this process.
+        before: what :func:`make_run` returned.
+        if_nothing: whether there is still nothing worth keeping.
+        elsewhere: takes back what is not in the directory.
+    """
+    try:
+        yield
+    except UserError:
+        if if_nothing():
+            elsewhere()
+            _take_back(run, before)
+        raise
+
+
+def _take_back(run: Path, before: Before) -> None:
+    if LATEST.is_symlink() and LATEST.resolve() == run.resolve():
+        LATEST.unlink()
+        if before.latest is not None:
+            LATEST.symlink_to(before.latest)
+    for path in set(run.iterdir()) - before.present:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with suppress(OSError):  # no longer empty: others have put something there
+        for path in before.missing:
+            path.rmdir()
+
+
+def mark_latest(run: Path) -> None:
+    """Let ``runs/latest`` point at ``run``."""
+    ROOT.mkdir(exist_ok=True)
+    link = LATEST.with_name(f".latest-{os.getpid()}")
+    link.unlink(missing_ok=True)
+    link.symlink_to(os.path.relpath(run.resolve(), ROOT.resolve()))
+    os.replace(link, LATEST)
+
+
+def latest() -> Path:
+    """The run of the last search.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not LATEST.exists():
+        raise UserError(
+            "there is no earlier search (runs/latest is missing); run a search first, "
+            "or give --student a run directory or a model YAML"
+        )
+    return ROOT / os.readlink(LATEST) if LATEST.is_symlink() else LATEST

@@ -1,0 +1,38 @@
+"""``plugins``: everything that can be swapped, by kind."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+import distill.losses
+import nas.spaces
+import nas.strategies
+import teachers.pretrained
+from minnow.console import output
+
+_HOW = "Others: {flag} package.module:Class or ./file.py:Class, or an entry point in {group}."
+_FLAGS = {"space": "--space", "strategy": "--strategy", "loss": "--loss", "feature loss": "--features"}
+
+
+def list_plugins() -> None:
+    """Name, origin and one line of every space, strategy, loss and teacher source."""
+    for title, registry in (
+        ("Spaces", nas.spaces.REGISTRY),
+        ("Strategies", nas.strategies.REGISTRY),
+        ("Losses on logits", distill.losses.REGISTRY),
+        ("Losses on features", distill.losses.FEATURES),
+        ("Teacher sources", teachers.pretrained.REGISTRY),
+    ):
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        for column in ("name", "origin", "what it is"):
+            table.add_column(column, no_wrap=column != "what it is")
+        for plugin in registry.describe():
+            table.add_row(plugin.name, plugin.origin, escape(plugin.summary))
+        output().print(table)
+        if flag := _FLAGS.get(registry.kind):
+            line = _HOW.format(flag=flag, group=registry.group)
+        else:
+            line = f"Others: an entry point in {registry.group}."
+        output().print(f"  {line}\n", highlight=False, markup=False)

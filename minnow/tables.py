@@ -1,0 +1,133 @@
+"""Result tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from minnow.format import interval_text, metric_text, title_of
+from nas.objectives import Objectives
+from nas.spaces.base import SearchSpace
+from nas.trial import Trial
+
+_NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
+_SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
+
+
+def front_table(
+    trials: Sequence[Trial], chosen: Trial, objectives: Objectives, space: SearchSpace
+) -> Table:
+    """The Pareto front of ``trials``, best in the first goal first; marks the chosen one and the knee.
+
+    A network that was trained several times is shown with the means and the number of trainings.
+    """
+    front = objectives.front(trials)
+    trainings = Counter(trial.proposal.group for trial in objectives.sound(trials))
+    repeated = any(trainings[trial.proposal.group] > 1 for trial in front)
+    title = f"Pareto front ({objectives})"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
+    table.add_column("")
+    table.add_column("trial", justify="right")
+    halved = any(trial.proposal.epochs is not None for trial in front)
+    if halved:
+        table.add_column("epochs", justify="right")
+    timed = ("total_seconds",) if objectives.timed else ()
+    columns = list(dict.fromkeys([*objectives.named, *timed, *_SHOWN]))
+    knee = objectives.knee(trials) if len(front) > 1 else None
+    for name in columns:
+        table.add_column(title_of(name), justify="right", no_wrap=True)
+    table.add_column("input", justify="right")
+    if repeated:
+        table.add_column("mean of", justify="right")
+    for trial in front:
+        metrics = trial.metrics or {}
+        marks = [
+            mark
+            for mark, marked in (("chosen", chosen), ("knee", knee))
+            if marked is not None and trial.number == marked.number
+        ]
+        table.add_row(
+            ", ".join(marks),
+            str(trial.number),
+            *([str(trial.proposal.epochs)] if halved else []),
+            *(metric_text(name, metrics[name]) if name in metrics else "-" for name in columns),
+            f"{trial.architecture.resolution} px",
+            *([str(trainings[trial.proposal.group])] if repeated else []),
+            style="bold" if trial.number == chosen.number else None,
+        )
+    return table
+
+
+def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Table:
+    """Networks side by side.
+
+    Args:
+        title: of the table.
+        rows: name, and test metrics with ``f1``, ``f1_interval``, ``accuracy``, ``params``, ``macs``
+            and ``latency_ms`` (as in ``metrics.json``); rows without metrics are left out.
+    """
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
+    table.add_column("", no_wrap=True)
+    for name in ("test F1", "95 % interval", "accuracy", "params", "MACs", "latency (IQR)", "training"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, metrics in rows:
+        if metrics is None:
+            continue
+        latency = metrics["latency_ms"]
+        table.add_row(
+            name,
+            metric_text("f1", metrics["f1"]),
+            interval_text(*metrics["f1_interval"]),
+            metric_text("accuracy", metrics["accuracy"]),
+            metric_text("params", metrics["params"]),
+            metric_text("macs", metrics["macs"]),
+            f"{latency['median']:.2f} ({latency['iqr']:.2f}) ms",
+            metric_text("train_seconds", metrics["seconds"]),
+        )
+    return table
+
+
+def student_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a student's ``metrics.json`` for :func:`comparison_table`."""
+    return {**metrics, **metrics["test"]}
+
+
+def seeds_text(metrics: Mapping[str, Any]) -> str:
+    """What a kept student's ``metrics.json`` says about the seeds it was chosen from."""
+    seeds = metrics["seeds"]
+    each = ", ".join(
+        f"seed {one['seed']} {one['test_f1']:.3f} ({one['val_f1']:.3f})" for one in seeds["students"]
+    )
+    return (
+        f"test F1 {seeds['test_f1_mean']:.3f} ± {seeds['test_f1_sd']:.3f} "
+        f"(mean ± sd of {len(seeds['students'])} seeds); kept: seed {metrics['seed']}, "
+        f"the best on validation\ntest (validation) F1 of each: {each}"
+    )
+
+
+def scores_table(scores: Mapping[str, Any], classes: Sequence[str], images: int) -> Table:
+    """F1 per class and the confusion matrix."""
+    title = (
+        f"F1 {scores['f1']:.4f}, accuracy {scores['accuracy']:.4f}, "
+        f"balanced accuracy {scores['balanced_accuracy']:.4f} on {images} images"
+    )
+    table = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption="rows: true class; columns: predicted",
+        caption_justify="left",
+    )
+    table.add_column("class")
+    table.add_column("F1", justify="right")
+    for name in map(escape, classes):
+        table.add_column(name, justify="right")
+    for index, name in enumerate(map(escape, classes)):
+        counts = scores["confusion"][index]
+        table.add_row(name, f"{scores['per_class_f1'][index]:.3f}", *map(str, counts))
+    return table

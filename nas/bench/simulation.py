@@ -1,0 +1,221 @@
+"""Runs of the real search loop on a table, many of them, in parallel processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nas.spaces
+import nas.strategies
+from core.errors import UserError
+from nas.architecture import Architecture
+from nas.bench.regret import Trajectory, Truth, trajectory
+from nas.bench.table import Table, TableEvaluator
+from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
+from nas.executors.subprocesses import follow_parent, interrupts_held_back, threads_limited
+from nas.objectives import Objectives
+from nas.schedulers.confirmation import Confirmed
+from nas.search import Asker, search
+from nas.strategies.base import Strategy
+from nas.strategies.options import options_of
+from nas.trial import Proposal, Trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run; picklable, and everything a run depends on.
+
+    Attributes:
+        table: JSON file, see :mod:`nas.bench.table`.
+        space: name of its space.
+        strategy: name of the strategy.
+        options: of the strategy.
+        goals: as on the command line.
+        limits: as on the command line.
+        trials: evaluations, confirmations included.
+        confirm: the last so many evaluations re-train known networks.
+        workers: trials at a time, in virtual time.
+        seed: of all runs together.
+    """
+
+    table: Path
+    strategy: str
+    trials: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    space: str = "macro"
+    goals: tuple[str, ...] = ("f1:max",)
+    limits: tuple[str, ...] = ()
+    confirm: int = 0
+    workers: int = 1
+    seed: int = 0
+
+
+def run_seed(seed: int, index: int) -> int:
+    """Seed of run ``index`` of the runs that ``seed`` stands for; the same whatever is run."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+
+
+def run(job: Job, index: int) -> Trajectory:
+    """One run; the same index gives the same run seed to every strategy.
+
+    Raises:
+        UserError: a name, a limit or the table is wrong.
+    """
+    truth = _truth(job.table, job.space, job.goals, job.limits)
+    seed = run_seed(job.seed, index)
+    kind = nas.strategies.load(job.strategy)
+    strategy = kind(
+        truth.table.space,
+        truth.objectives,
+        seed=seed,
+        num_classes=truth.table.num_classes,
+        **fitting(kind, job.options),
+    )
+    asker = Confirmed(strategy, trials=job.trials, confirm=job.confirm)
+    return run_asker(
+        asker, truth, trials=job.trials, workers=job.workers, seed=seed, deliberate=asker.repeats
+    )
+
+
+def run_asker(
+    asker: Asker,
+    truth: Truth,
+    *,
+    trials: int,
+    workers: int = 1,
+    seed: int = 0,
+    deliberate: Collection[int] = (),
+) -> Trajectory:
+    """Run the search loop on a table in virtual time.
+
+    Args:
+        asker: new, with nothing told.
+        truth: holds the table.
+        trials: evaluations.
+        workers: trials at a time.
+        seed: of what the evaluations observe and how long they take.
+        deliberate: numbers of trials that re-train known networks on purpose; read at the end.
+    """
+    evaluator, study, watched = TableEvaluator(truth.table, seed), MemoryStudy(), _Watched(asker)
+    search(watched, VirtualExecutor(evaluator, evaluator.duration, workers), study, trials=trials)
+    seconds = statistics.median(watched.seconds) if watched.seconds else float("nan")
+    return trajectory(study.finished, truth, deliberate, ask_seconds=seconds)
+
+
+def run_all(
+    job: Job,
+    runs: int,
+    *,
+    processes: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Trajectory]:
+    """Runs 0 to ``runs - 1``, by index; the number of processes changes nothing but the time.
+
+    Args:
+        job: what to run.
+        runs: how many.
+        processes: of one thread each; ``None``: one per core.
+        progress: hears how many of how many are through.
+
+    Raises:
+        UserError: a name, a limit or the table is wrong.
+    """
+    processes = min(processes or os.cpu_count() or 1, runs)
+    found: dict[int, Trajectory] = {0: run(job, 0)}  # here first: what is wrong shows at once
+    progress(1, runs)
+    if processes == 1:
+        for index in range(1, runs):
+            found[index] = run(job, index)
+            progress(len(found), runs)
+        return list(found.values())
+    context = multiprocessing.get_context("spawn")
+    with (
+        threads_limited(1),
+        ProcessPoolExecutor(processes, mp_context=context, initializer=follow_parent) as pool,
+    ):
+        with interrupts_held_back():
+            futures = {pool.submit(run, job, index): index for index in range(1, runs)}
+        try:
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                progress(len(found), runs)
+        except BrokenProcessPool:
+            raise UserError(
+                f"one of {processes} worker processes died after {len(found)} of {runs} runs; is there "
+                "enough memory for them?"
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[index] for index in range(runs)]
+
+
+def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a strategy has."""
+    known = options_of(kind)
+    return {name: value for name, value in options.items() if name in known}
+
+
+def check_options(strategies: list[str], options: Mapping[str, Any]) -> None:
+    """Make sure that every option fits some strategy.
+
+    Raises:
+        UserError: one fits none.
+    """
+    kinds = [nas.strategies.load(name) for name in strategies]
+    for name in options:
+        if not any(fitting(kind, {name: None}) for kind in kinds):
+            raise UserError(f"--strategy-option {name}: none of {', '.join(strategies)} has it")
+
+
+@lru_cache(maxsize=4)
+def _truth(path: Path, space: str, goals: tuple[str, ...], limits: tuple[str, ...]) -> Truth:
+    return Truth.of(_table(path, space), Objectives.parse(goals, limits))
+
+
+@lru_cache(maxsize=4)
+def _table(path: Path, space: str) -> Table:
+    return Table.read(path, nas.spaces.load(space)())
+
+
+class _Watched:
+    """An asker whose asks are timed."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self.seconds: list[float] = []
+
+    @property
+    def trials(self) -> list[Trial]:
+        return self._asker.trials
+
+    @property
+    def begun(self) -> int | Fraction:
+        return self._asker.begun
+
+    def ask(self) -> Proposal:
+        start = time.perf_counter()
+        proposal = self._asker.ask()
+        self.seconds.append(time.perf_counter() - start)
+        return proposal
+
+    def tell(self, trial: Trial) -> None:
+        self._asker.tell(trial)
+
+    def resume(self, proposal: Proposal) -> None:
+        self._asker.resume(proposal)
+
+    def measure(self, architecture: Architecture) -> dict[str, float]:
+        return self._asker.measure(architecture)

@@ -1,0 +1,195 @@
+"""The model file: one YAML schema for every architecture, that of the model-compression competitions."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError, one_line
+from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Bottleneck, Layer, make_divisible
+from nas.model_file.rows import classifier_from_row, layer_from_row, row_of_layer
+from nas.shapes import Shape, output_shape
+
+_POOLS = {kind.__name__ for kind in AFTER_CLASSIFIER}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a model file, every multiple resolved.
+
+    Attributes:
+        path: the file.
+        resolution: side of the square input image, pixels.
+        input_channels: 3 for RGB.
+        layers: from input to logits, for any number of classes.
+        base: name of the pretrained network that this one inherits from, if any.
+        classes: the width that the file gives its classifier, if any.
+        states_resolution: whether the resolution is the file's own.
+    """
+
+    path: Path
+    resolution: int
+    input_channels: int
+    layers: tuple[Layer, ...]
+    base: str | None
+    classes: int | None
+    states_resolution: bool
+
+
+def read_model(
+    path: str | Path, *, resolution: int | None = None, default_resolution: int | None = None
+) -> ModelFile:
+    """Read a model file.
+
+    Args:
+        path: a YAML file with ``input_channel``, ``depth_multiple``, ``width_multiple`` and
+            ``backbone: [[repeat, module, args], ...]``; ``resolution`` (or ``INPUT_SIZE``) and
+            ``base`` are optional, other keys are left alone.
+        resolution: overrides the file's, pixels.
+        default_resolution: where the file gives none.
+
+    Raises:
+        UserError: the file is missing or malformed; names file, row and what was expected.
+    """
+    path = Path(path)
+    content = _read(path)
+    own = content.get("resolution", content.get("INPUT_SIZE"))
+    side = resolution or _side(path, default_resolution if own is None else own)
+    depth, width = _number(path, content, "depth_multiple"), _number(path, content, "width_multiple")
+    channels = content.get("input_channel", 3)
+    if type(channels) is not int or channels < 1:
+        raise UserError(f"{path}: 'input_channel' must be a positive number, got {channels!r}")
+    base = content.get("base")
+    if base is not None and not isinstance(base, str):
+        raise UserError(f"{path}: 'base' must be the name of a pretrained network, got {base!r}")
+    rows = content.get("backbone")
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{path}: 'backbone' must be a list of [repeat, module, args] rows")
+    last = max((index for index, row in enumerate(rows) if not _is_pool(row)), default=-1)
+    layers: list[Layer] = []
+    classes: int | None = None
+    shape: Shape = (channels, side, side)
+    for index, row in enumerate(rows):
+        try:
+            if index == last:
+                classifier, classes = classifier_from_row(row)
+                made = [classifier]
+            else:
+                made = layer_from_row(row, shape[0], depth, width)
+            for layer in made:
+                shape = output_shape(layer, shape)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}, backbone row {index + 1} {row}: {error}") from None
+        layers.extend(made)
+    return ModelFile(path, side, channels, tuple(layers), base, classes, own is not None)
+
+
+def model_text(
+    layers: Sequence[Layer],
+    shapes: Sequence[Shape],
+    *,
+    resolution: int,
+    input_channels: int,
+    base: str | None,
+    num_classes: int | None,
+) -> str:
+    """Return the text of a model file, which :func:`read_model` reads back to equal layers.
+
+    Args:
+        layers: from input to logits.
+        shapes: input shape of each layer, ``(channels, height, width)``.
+        resolution: side of the square input image, pixels.
+        input_channels: 3 for RGB.
+        base: name of the pretrained network that this one inherits from, if any.
+        num_classes: width of the classifier, for readers that need the number.
+
+    Raises:
+        ValueError: a block has channels that a row cannot express; names the layer.
+    """
+    lines = [
+        f"resolution: {resolution}",
+        f"input_channel: {input_channels}",
+        "depth_multiple: 1.0",
+        "width_multiple: 1.0",
+    ]
+    if base is not None:
+        lines.append(f"base: {json.dumps(base)}")
+    lines.append("backbone:  # [repeat, module, args]")
+    repeat = 1
+    for index, layer in enumerate(layers):
+        if _only_repeated(layers, shapes, index):
+            repeat += 1
+            continue
+        module, args = row_of_layer(layer)
+        if isinstance(layer, CLASSIFIERS):
+            args[0] = num_classes
+        elif layer_from_row([1, module, args], shapes[index][0], 1.0, 1.0) != [layer]:
+            raise ValueError(
+                f"layer {index}, {module} {args}, cannot be said in a model file: "
+                "its channels are rounded to a multiple of 8"
+            )
+        lines.append(f"  - [{repeat}, {module}, {_yaml(args)}]")
+        repeat = 1
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(args: list[Any]) -> str:
+    """Arguments in one line of YAML 1.1, which takes 1e-05 for text and 1.0e-05 for a number."""
+    return re.sub(r"(?<![\w.])(\d+)e-", r"\1.0e-", json.dumps(args))
+
+
+def _only_repeated(layers: Sequence[Layer], shapes: Sequence[Shape], index: int) -> bool:
+    """Tell if only the next row's repeat can express a layer: a Bottleneck that keeps its channels, where
+    they are no multiple of 8.
+    """
+    layer = layers[index]
+    if not isinstance(layer, Bottleneck) or make_divisible(layer.out) == layer.out:
+        return False
+    following = layers[index + 1]  # there is one: a classifier comes last
+    alike = isinstance(following, Bottleneck) and following == replace(layer, out=following.out)
+    return alike and layer.out == shapes[index][0]
+
+
+def _is_pool(row: Any) -> bool:
+    return isinstance(row, list) and len(row) > 1 and isinstance(row[1], str) and row[1] in _POOLS
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"model file {path} does not exist; give the path of a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"model file {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        reason = one_line(error)
+        raise UserError(f"model file {path} is not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"model file {path}: expected a mapping with 'backbone', see docs")
+    return content
+
+
+def _side(path: Path, value: Any) -> int:
+    """A side of the input, which files may give as height and width too."""
+    sides = value if isinstance(value, list) and value else [value]
+    if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
+        raise UserError(
+            f"{path}: 'resolution' must be the side of the input image in pixels, got {value!r}"
+        )
+    if len(set(sides)) > 1:
+        raise UserError(f"{path}: input images are square here, got a resolution of {value!r}")
+    return int(sides[0])
+
+
+def _number(path: Path, content: dict[str, Any], name: str) -> float:
+    value = content.get(name, 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UserError(f"{path}: '{name}' must be a positive number, got {value!r}")
+    return float(value)

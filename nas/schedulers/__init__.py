@@ -1,0 +1,1 @@
+"""Trial schedulers: re-training and continuing known networks between the proposals of a strategy."""

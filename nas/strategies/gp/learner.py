@@ -1,0 +1,117 @@
+"""One metric, learned from the told trials: ranked observations and their Gaussian process."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from nas.strategies.gp.encoding import Encoding
+from nas.strategies.gp.surrogate import Hyperparameters, Posterior, fit
+from nas.strategies.gp.trend import Trend
+
+_CAPACITY = 400  # observations that the process is conditioned on
+_FIT_CAPACITY = 250  # observations that its hyperparameters are fitted to
+_GROWTH = 1.15  # of the history between two fits
+_FIRST_FIT = 4  # observations
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Scores as normal quantiles of their ranks, linear in between.
+
+    Networks that trained to chance would otherwise stretch the scale and flatten the top.
+
+    Attributes:
+        scores: ``(distinct,)``, observed, ascending.
+        quantiles: ``(distinct,)``, what they become.
+    """
+
+    scores: np.ndarray
+    quantiles: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> Scale:
+        """For observed scores, ``(n,)``; more is better, equal ones share their mean rank."""
+        distinct, counts = np.unique(scores, return_counts=True)
+        return cls(distinct, ndtri((np.cumsum(counts) - 0.5 * counts) / len(scores)))
+
+    def __call__(self, scores: np.ndarray | float) -> np.ndarray:
+        """Scaled scores; those outside the observed range count as its ends."""
+        return np.asarray(np.interp(scores, self.scores, self.quantiles))
+
+
+def fitted_size(count: int) -> int:
+    """How many of ``count`` observations the hyperparameters are fitted to: the last of fixed sizes.
+
+    The sizes grow by 15 %, so that a resumed study fits to what the uninterrupted one had fitted to.
+    """
+    size = min(count, _FIRST_FIT)
+    while (larger := max(size + 1, math.ceil(size * _GROWTH))) <= count:
+        size = larger
+    return size
+
+
+def thinned(scores: np.ndarray, capacity: int) -> np.ndarray:
+    """Indices, ascending, of at most ``capacity`` scores: the best, the latest, and evenly from the rest.
+
+    Args:
+        scores: ``(n,)``, in the order they were observed; more is better.
+        capacity: half goes to the best, a quarter to the latest.
+    """
+    count = len(scores)
+    if count <= capacity:
+        return np.arange(count)
+    kept = np.zeros(count, dtype=bool)
+    kept[np.argsort(-scores, kind="stable")[: capacity // 2]] = True
+    kept[count - capacity // 4 :] = True
+    rest = np.flatnonzero(~kept)
+    places = np.linspace(0, len(rest) - 1, capacity - int(kept.sum())).round().astype(int)
+    kept[rest[places]] = True
+    return np.flatnonzero(kept)
+
+
+class Learner:
+    """Observations of one metric; the process is a function of them and their order, and of nothing else.
+
+    Args:
+        encoding: of the points.
+        maximize: whether more of the metric is better.
+    """
+
+    def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
+        self.sign = 1.0 if maximize else -1.0
+        self.points: list[tuple[int, ...]] = []
+        self.scores: list[float] = []  # more is better
+        self._encoding = encoding
+        self._fitted: tuple[int, Hyperparameters] | None = None
+
+    def add(self, point: tuple[int, ...], value: float) -> None:
+        """One observation of the metric; a point may be observed many times."""
+        self.points.append(point)
+        self.scores.append(self.sign * value)
+
+    def posterior(self) -> tuple[Posterior, Scale]:
+        """The process and the scale of its targets."""
+        size = fitted_size(len(self.scores))
+        if self._fitted is None or self._fitted[0] != size:
+            self._fitted = size, self._fit(size)
+        scores = np.array(self.scores)
+        kept = thinned(scores, _CAPACITY)
+        scale = Scale.of(scores[kept])
+        codes = self._encoding([self.points[index] for index in kept])
+        trend = Trend.of(self._encoding.features(codes))
+        return Posterior(self._encoding, self._fitted[1], trend, codes, scale(scores[kept])), scale
+
+    @property
+    def active(self) -> list[tuple[int, ...]]:
+        """Points of the observations that the process is conditioned on."""
+        return [self.points[index] for index in thinned(np.array(self.scores), _CAPACITY)]
+
+    def _fit(self, size: int) -> Hyperparameters:
+        scores = np.array(self.scores[:size])
+        kept = thinned(scores, _FIT_CAPACITY)
+        codes = self._encoding([self.points[index] for index in kept])
+        return fit(self._encoding, codes, Scale.of(scores[kept])(scores[kept]))

@@ -1,0 +1,179 @@
+"""A Gaussian process on the choices of a search space, with few trials and many decisions in mind.
+
+The algebra is written out here because scikit-learn's ``GaussianProcessRegressor`` maximises the plain
+likelihood, which overfits thirty length scales to ten trials, and evaluates kernels pair by pair, which
+is too slow for thousands of candidates; it is the oracle of the tests instead.
+
+Source: Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, algorithm 2.1 and
+section 5.4.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.optimize import minimize
+
+from nas.strategies.gp.encoding import Codes, Encoding
+from nas.strategies.gp.trend import Trend
+
+_JITTER = 1e-8
+_STEPS = 60  # of L-BFGS
+_BOUND = 12.0  # on the logarithm of every hyperparameter
+
+# Prior on the logarithms: normal around log of these, standard deviation 1. A point that differs in
+# everything is about exp(-1) correlated, however many decisions there are, so by default effects add up
+# and interactions are weak.
+_TOTAL_WEIGHT = 1.0
+_SIGNAL = 1.0
+_NOISE = 0.15
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Of the kernel ``trend + signal * exp(-sum_d weights_d distance_d)`` and the noise.
+
+    With one-hot codes this is the exponential Hamming kernel, a product over decisions of
+    ``exp(-weights_d [x_d != y_d])``, which is the RBF kernel on one-hot vectors.
+
+    Attributes:
+        weights: ``(decisions,)``, inverse length scales.
+        signal: variance of the function.
+        noise: variance of one observation.
+    """
+
+    weights: np.ndarray
+    signal: float
+    noise: float
+
+    @classmethod
+    def prior(cls, decisions: int) -> Hyperparameters:
+        """The prior's median."""
+        return cls(np.full(decisions, _TOTAL_WEIGHT / decisions), _SIGNAL, _NOISE)
+
+    @property
+    def logs(self) -> np.ndarray:
+        """Logarithms of weights, signal and noise, ``(decisions + 2,)``."""
+        return np.log([*self.weights, self.signal, self.noise])
+
+    @classmethod
+    def of_logs(cls, logs: np.ndarray) -> Hyperparameters:
+        """Inverse of :attr:`logs`."""
+        values = np.exp(logs)
+        return cls(values[:-2], float(values[-2]), float(values[-1]))
+
+
+def negative_log_posterior(
+    hyperparameters: Hyperparameters, distances: np.ndarray, mean: np.ndarray, targets: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Of the hyperparameters given the targets, up to a constant (eq. 5.8), and its gradient (eq. 5.9).
+
+    Args:
+        hyperparameters: where.
+        distances: ``(decisions, n * n)``, of each pair of observations in each decision.
+        mean: ``(n, n)``, covariance of the mean.
+        targets: ``(n,)``, standardised observations.
+
+    Returns:
+        The value, and the gradient with respect to ``hyperparameters.logs``.
+    """
+    count = len(targets)
+    weights, signal, noise = hyperparameters.weights, hyperparameters.signal, hyperparameters.noise
+    covariance = signal * np.exp(-(weights @ distances)).reshape(count, count)
+    lower = np.linalg.cholesky(covariance + mean + (noise + _JITTER) * np.eye(count))
+    alpha = cho_solve((lower, True), targets, check_finite=False)
+    inner = np.outer(alpha, alpha) - cho_solve((lower, True), np.eye(count), check_finite=False)
+    slope = (inner * covariance).ravel()
+    offset = hyperparameters.logs - Hyperparameters.prior(len(weights)).logs
+    value = 0.5 * targets @ alpha + np.log(np.diag(lower)).sum() + 0.5 * offset @ offset
+    gradient = [
+        *(0.5 * weights * (distances @ slope)),
+        -0.5 * slope.sum(),
+        -0.5 * noise * np.trace(inner),
+    ]
+    return float(value), np.array(gradient) + offset
+
+
+def fit(encoding: Encoding, codes: Codes, targets: np.ndarray) -> Hyperparameters:
+    """The hyperparameters of the highest posterior density found from the prior's median.
+
+    Starts afresh each time, so that it depends on the observations alone.
+
+    Args:
+        encoding: of ``codes``.
+        codes: ``(n, columns + features)``, observed points; a point observed twice is there twice.
+        targets: ``(n,)``, standardised observations.
+    """
+    distances = encoding.distances(codes).reshape(len(encoding.tables), -1)
+    features = encoding.features(codes)
+    mean = Trend.of(features).covariance(features, features)
+    start = Hyperparameters.prior(len(encoding.tables)).logs
+    found = minimize(
+        lambda logs: negative_log_posterior(Hyperparameters.of_logs(logs), distances, mean, targets),
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-_BOUND, _BOUND)] * len(start),
+        options={"maxiter": _STEPS},
+    )
+    return Hyperparameters.of_logs(found.x)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the observations say about the function.
+
+    Attributes:
+        encoding: of ``codes``.
+        hyperparameters: of the kernel and the noise.
+        trend: the mean.
+        codes: ``(n, columns + features)``, observed points.
+        targets: ``(n,)``, standardised observations.
+    """
+
+    encoding: Encoding
+    hyperparameters: Hyperparameters
+    trend: Trend
+    codes: Codes
+    targets: np.ndarray
+
+    def predict(self, codes: Codes) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the noiseless function at ``codes``, ``(points,)`` each."""
+        lower, whitened = self._factors
+        cross = solve_triangular(lower, self._kernel(self.codes, codes), lower=True, check_finite=False)
+        variance = self.hyperparameters.signal + self.trend.variance(self.encoding.features(codes))
+        variance -= np.sum(cross * cross, axis=0)
+        return cross.T @ whitened, np.sqrt(np.maximum(variance, 1e-12))
+
+    def mean(self, codes: Codes) -> np.ndarray:
+        """Mean at ``codes``, ``(points,)``, in a fraction of the time."""
+        lower, whitened = self._factors
+        weights = solve_triangular(lower, whitened, lower=True, trans="T", check_finite=False)
+        return np.asarray(weights @ self._kernel(self.codes, codes))
+
+    def believing(self, codes: Codes) -> Posterior:
+        """As if ``codes`` had been observed at their means (the kriging believer).
+
+        Source: Ginsbourger et al., "Kriging is well-suited to parallelize optimization", 2010.
+        """
+        if len(codes) == 0:
+            return self
+        targets = np.concatenate([self.targets, self.mean(codes)])
+        return replace(self, codes=np.concatenate([self.codes, codes]), targets=targets)
+
+    @cached_property
+    def _factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """The Cholesky factor L of the covariance, and L^-1 targets."""
+        noise = (self.hyperparameters.noise + _JITTER) * np.eye(len(self.codes))
+        lower = np.linalg.cholesky(self._kernel(self.codes, self.codes) + noise)
+        return lower, solve_triangular(lower, self.targets, lower=True, check_finite=False)
+
+    def _kernel(self, ones: Codes, others: Codes) -> np.ndarray:
+        kernel = self.encoding.distance(ones, others, self.hyperparameters.weights)
+        np.exp(np.negative(kernel, out=kernel), out=kernel)
+        kernel *= self.hyperparameters.signal
+        kernel += self.trend.covariance(self.encoding.features(ones), self.encoding.features(others))
+        return kernel

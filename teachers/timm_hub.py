@@ -1,0 +1,114 @@
+"""timm's own pretrained weights: from the local cache, else from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from core.errors import UserError
+from teachers.base import Pretrained, TeacherSource
+
+if TYPE_CHECKING:
+    from timm.models import PretrainedCfg
+
+PROBE_TIMEOUT_S = 8.0
+
+
+def reachable(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
+    """Tell whether any server answers at ``url`` within ``timeout_s`` seconds, in one try.
+
+    huggingface_hub retries a dead network for three quarters of a minute, which nobody should have
+    to wait for; one small request tells sooner.
+    """
+    # In a thread, because urllib's time limit holds for each address of a host anew, and not at
+    # all for looking the host up.
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(_answers(url, timeout_s)), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return any(answers)
+
+
+def _answers(url: str, timeout_s: float) -> bool:
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=timeout_s).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        # A certificate that this interpreter cannot check proves that someone answered.
+        return isinstance(error.reason, ssl.SSLError)
+    except OSError:
+        return False
+    return True
+
+
+def is_cached(config: dict[str, Any]) -> bool:
+    """Tell whether a timm ``pretrained_cfg``'s weights already lie in a local cache."""
+    import torch
+    from huggingface_hub import try_to_load_from_cache
+
+    if repository := config.get("hf_hub_id"):
+        own = config.get("hf_hub_filename")
+        files = (own,) if own else ("model.safetensors", "pytorch_model.bin")
+        return any(isinstance(try_to_load_from_cache(repository, f), str) for f in files)
+    name = Path(config.get("url", "")).name
+    return bool(name) and (Path(torch.hub.get_dir()) / "checkpoints" / name).exists()
+
+
+class HubSource(TeacherSource):
+    """Any pretrained timm network by name, for example resnet18 or convnext_tiny.fb_in1k."""
+
+    name: ClassVar[str] = "timm"
+
+    def find(self, spec: str) -> Pretrained | None:
+        """Load a timm name, with or without a pretrained tag (``name.tag``).
+
+        Raises:
+            UserError: timm has no weights for the network or tag, or they cannot be fetched.
+        """
+        from teachers.timm_models import close_matches, is_timm_name, pretrained_from_timm
+
+        if not is_timm_name(spec):
+            return None
+        import timm
+        from huggingface_hub import constants
+        from huggingface_hub.errors import HTTPError
+        from timm.models import get_pretrained_cfg, split_model_name_tag
+
+        base, tag = split_model_name_tag(spec)
+        tags = [name.split(".", 1)[1] for name in timm.list_pretrained(f"{base}.*")]
+        if not tags:
+            near = ", ".join(close_matches(spec, pretrained=True)) or "see timm.list_pretrained()"
+            raise UserError(
+                f"teacher '{spec}': timm has no pretrained weights for it; "
+                f"networks of a similar name that have: {near}"
+            )
+        if tag and tag not in tags:
+            raise UserError(f"teacher '{spec}': {base} has no tag {tag!r}; known: {', '.join(tags)}")
+        config = cast("PretrainedCfg", get_pretrained_cfg(spec)).to_dict()
+        place = constants.ENDPOINT if config.get("hf_hub_id") else config.get("url", "")
+        if not is_cached(config):
+            if constants.HF_HUB_OFFLINE:
+                raise _unfetched(spec, place, "HF_HUB_OFFLINE is set")
+            if not reachable(place):
+                raise _unfetched(spec, place, "nothing answers there")
+        try:
+            model = timm.create_model(spec, pretrained=True)
+        except (OSError, HTTPError) as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise _unfetched(spec, place, why) from error
+        fetched_from = config.get("hf_hub_id") or place
+        return pretrained_from_timm(base, model, f"timm's pretrained weights, {fetched_from}")
+
+
+def _unfetched(spec: str, place: str, why: str) -> UserError:
+    return UserError(
+        f"teacher '{spec}': its weights are not on this machine and cannot be fetched from {place} "
+        f"({why}); connect to the network, or use tf_efficientnet_lite0 (its weights come with the "
+        "installation) or TIMM_NAME:FILE"
+    )

@@ -1,0 +1,249 @@
+"""A student's training from start to bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import distill.student_training
+from core.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
+from core.errors import UserError
+from distill.prepared_teacher import Taught
+from distill.student_training import CHECKPOINT, train_student
+from nas.cost import cost
+from nas.spaces.toy import Toy
+from teachers.ensemble import Teachers
+from teachers.finetune import prepare_teacher
+from teachers.output_cache import fill_outputs
+from training.batches import augmentation_of
+from training.bootstrap import f1_interval
+from training.bundle import FILES, load_bundle
+from training.evaluate import evaluate, logits_of
+from training.predictions import PREDICTIONS, read_predictions
+from training.preprocess import IMAGENET
+from training.signals import Kind
+
+LATENCY = {"median": 1.5, "iqr": 0.1, "n": 100, "runtime": "a stopwatch"}
+SHORT = StudentConfig(train=TrainConfig(epochs=3, views=2), loss=LossConfig(), seed=3)
+HOW = {"resolution": 32, "normalization": IMAGENET}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "cache"))
+
+
+def train(data, architecture, out: Path, config=SHORT, taught=None, report=None) -> dict[str, Any]:
+    how = {"taught": taught, "latency": lambda networks: [LATENCY for _ in networks], "report": report}
+    return train_student(architecture, data, config, out, **how)
+
+
+def taught_by(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> Taught:
+    teacher = prepare_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
+    outputs = fill_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views, kinds=kinds)
+    costs = {"params": 1, "macs": 2}
+    return Taught(Teachers((teacher,), (1.0,)), teacher.val, outputs, costs)
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_bundle(out).model.state_dict()
+
+
+def equal(one: Path, other: Path) -> bool:
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
+    returned = train(some_digits, tiny, tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {*FILES, PREDICTIONS}
+    bundle = load_bundle(tmp_path / "out")
+    assert bundle.metrics == json.loads(json.dumps(returned))
+    assert bundle.classes == some_digits.classes and bundle.architecture == tiny
+    assert bundle.config["train"]["epochs"] == 3 and bundle.config["seed"] == 3
+    assert bundle.config["data"]["size"] == 32  # settled, so that others store images alike
+    total = cost(tiny, 10)
+    metrics = bundle.metrics
+    assert (metrics["params"], metrics["macs"]) == (total.params, total.macs)
+    assert metrics["latency_ms"] == LATENCY and metrics["seed"] == 3
+    assert metrics["teacher"] is None and metrics["seconds"] > 0
+    assert {"python", "torch", "timm"} <= set(metrics["versions"])
+    for split in ("val", "test"):
+        scores = evaluate(bundle.model, some_digits, split, **HOW).to_dict()
+        assert {name: metrics[split][name] for name in scores} == scores
+    low, high = metrics["test"]["f1_interval"]
+    assert low <= metrics["test"]["f1"] <= high
+    expected = f1_interval(metrics["test"]["confusion"])
+    assert (low, high) == (expected.low, expected.high)
+
+
+def test_the_table_of_predictions_is_what_the_student_says(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "out")
+    images = some_digits.splits["test"]
+    logits = logits_of(load_bundle(tmp_path / "out").model, some_digits, images, **HOW)
+    found = read_predictions(tmp_path / "out" / PREDICTIONS)
+    assert found.classes == some_digits.classes
+    order = np.argsort([some_digits.files[index] for index in images])
+    assert found.files == tuple(some_digits.files[index] for index in images[order])
+    assert np.array_equal(found.labels, some_digits.labels[images[order]])
+    assert np.array_equal(found.predicted, logits.argmax(axis=1)[order])
+
+
+def test_the_same_seed_gives_the_same_student(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "a")
+    torch.manual_seed(99)
+    train(some_digits, tiny, tmp_path / "b")
+    train(some_digits, tiny, tmp_path / "c", SHORT.model_copy(update={"seed": 4}))
+    assert equal(tmp_path / "a", tmp_path / "b")
+    assert not equal(tmp_path / "a", tmp_path / "c")
+
+
+def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "teacher")
+    taught = taught_by(tmp_path / "teacher", some_digits)
+    metrics = train(some_digits, tiny, tmp_path / "student", taught=taught)
+    expected = taught.teacher.evaluate(some_digits, "test").to_dict()
+    assert len(metrics["teacher"]["f1_interval"]) == 2
+    assert {key: metrics["teacher"][key] for key in expected} == expected
+    assert metrics["teacher"]["val_f1"] == taught.val.f1
+    assert metrics["teacher"]["name"] == "teacher"
+    assert not equal(tmp_path / "teacher", tmp_path / "student")
+
+
+def test_two_teachers_take_their_time_one_after_the_other(some_digits, tiny, tmp_path):
+    train(some_digits, tiny, tmp_path / "teacher")
+    one = taught_by(tmp_path / "teacher", some_digits)
+    both = replace(one, teacher=Teachers(one.teacher.members * 2, (0.5, 0.5)))
+    teacher = train(some_digits, tiny, tmp_path / "student", taught=both)["teacher"]
+    assert teacher["latency_ms"]["median"] == 2 * LATENCY["median"]
+    assert teacher["latency_ms"]["iqr"] == pytest.approx(LATENCY["iqr"] * 2**0.5)
+
+
+@pytest.mark.parametrize("features, kind", [("hint", "pooled"), ("at", "attention"), ("rkd", "pooled")])
+def test_a_loss_on_features_changes_the_student_and_resumes(some_digits, tiny, tmp_path, features, kind):
+    train(some_digits, tiny, tmp_path / "teacher")
+    taught = taught_by(tmp_path / "teacher", some_digits, kinds=(kind,))
+    loss = LossConfig(features=features)
+    config = SHORT.model_copy(update={"loss": loss})
+    train(some_digits, tiny, tmp_path / "logits", taught=taught)
+    train(some_digits, tiny, tmp_path / "whole", config, taught)
+    assert not equal(tmp_path / "logits", tmp_path / "whole")
+
+    def stop(progress):
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(some_digits, tiny, tmp_path / "parts", config, taught, report=stop)
+    train(some_digits, tiny, tmp_path / "parts", config, taught)
+    assert equal(tmp_path / "whole", tmp_path / "parts")  # adapters go on where they were
+
+
+def test_the_student_of_an_equal_becomes_its_equal(digits, tmp_path):
+    architecture = Toy().decode((1, 1, 1, 0))
+    long = StudentConfig(train=TrainConfig(epochs=8))
+    alone = train(digits, architecture, tmp_path / "teacher", long)
+    taught = taught_by(tmp_path / "teacher", digits, views=4)
+    changes = {"loss": LossConfig(weight=1.0), "train": TrainConfig(epochs=16), "seed": 1}
+    config = long.model_copy(update=changes)
+    student = train(digits, architecture, tmp_path / "student", config, taught)
+    assert alone["val"]["f1"] > 0.8
+    assert student["val"]["f1"] > alone["val"]["f1"] - 0.05
+    assert student["history"][-1]["loss"] < 0.5 * student["history"][0]["loss"]
+
+
+def test_test_images_change_nothing_but_test_scores(some_digits, tiny, tmp_path):
+    test = some_digits.splits["test"]
+    images, labels = np.array(some_digits.images), some_digits.labels.copy()
+    images[test] = 255 - images[test]
+    labels[test] = (labels[test] + 1) % 10
+    other = replace(some_digits, images=images, labels=labels)
+    one = train(some_digits, tiny, tmp_path / "a")
+    two = train(other, tiny, tmp_path / "b")
+    assert equal(tmp_path / "a", tmp_path / "b")
+    assert one["val"] == two["val"] and one["epoch"] == two["epoch"]
+    assert one["test"] != two["test"]
+
+
+class Cut(Exception):
+    pass
+
+
+def cut_at(epoch: int, step: int):
+    def report(progress) -> None:
+        if (progress.epoch, progress.step) == (epoch, step):
+            raise Cut
+
+    return report
+
+
+@pytest.mark.parametrize("cut", [(0, 1), (1, 0), (2, 2), (3, 0)])
+def test_an_interrupted_training_goes_on_to_the_same_student(some_digits, tiny, tmp_path, cut):
+    whole = train(some_digits, tiny, tmp_path / "whole")
+    with pytest.raises(Cut):
+        train(some_digits, tiny, tmp_path / "cut", report=cut_at(*cut))
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    resumed = train(some_digits, tiny, tmp_path / "cut")
+    assert equal(tmp_path / "whole", tmp_path / "cut")
+    assert not (tmp_path / "cut" / CHECKPOINT).exists()
+    assert resumed["test"] == whole["test"] and resumed["epoch"] == whole["epoch"]
+
+
+@pytest.mark.parametrize("what", ["network", "data", "recipe", "augmentation", "seed", "teacher"])
+def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path, what):
+    with pytest.raises(Cut):
+        train(some_digits, tiny, tmp_path / "out", report=cut_at(1, 0))
+    data, architecture, config, taught = some_digits, tiny, SHORT, None
+    if what == "network":
+        architecture = Toy().decode((0, 0, 1, 0))
+    elif what == "data":
+        data = replace(data, digest="other")
+    elif what == "recipe":
+        config = SHORT.model_copy(update={"train": TrainConfig(epochs=4)})
+    elif what == "augmentation":
+        config = SHORT.model_copy(update={"augment": AugmentConfig(magnitude=1)})
+    elif what == "seed":
+        config = SHORT.model_copy(update={"seed": 5})
+    else:
+        train(some_digits, tiny, tmp_path / "teacher")
+        taught = taught_by(tmp_path / "teacher", some_digits)
+    with pytest.raises(UserError, match="checkpoint") as error:
+        train(data, architecture, tmp_path / "out", config, taught)
+    assert "\n" not in str(error.value)
+
+
+def test_a_training_that_diverges_once_goes_on_slower_and_says_so(some_digits, tiny, tmp_path, diverging):
+    diverging(distill.student_training, "objective", 5)  # three steps an epoch
+    with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate") as said:
+        metrics = train(some_digits, tiny, tmp_path / "out")
+    assert len(said) == 1
+    assert metrics["rollbacks"][0]["epoch"] == 2
+    rates = [epoch["learning_rate"] for epoch in metrics["history"]]
+    assert rates == [SHORT.train.learning_rate] + [SHORT.train.learning_rate / 2] * 2
+    assert load_bundle(tmp_path / "out").metrics["rollbacks"] == metrics["rollbacks"]
+    assert metrics["stopped_early"] is False
+
+
+@pytest.mark.filterwarnings("ignore:the loss became")
+def test_a_training_that_diverges_twice_says_what_to_change(some_digits, tiny, tmp_path, diverging):
+    diverging(distill.student_training, "objective", 5, 7)
+    with pytest.raises(UserError, match=r"epoch 2, step 2.*halved.*lower train\.learning_rate") as error:
+        train(some_digits, tiny, tmp_path / "out")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_patience_ends_it_early_and_is_recorded(some_digits, tiny, tmp_path):
+    """With next to no learning rate, no epoch is better than the first."""
+    recipe = TrainConfig(
+        epochs=9, views=2, learning_rate=1e-12, average=0.0, norm_momentum=1e-6, patience=3
+    )
+    metrics = train(some_digits, tiny, tmp_path / "out", SHORT.model_copy(update={"train": recipe}))
+    assert len({epoch["val_f1"] for epoch in metrics["history"]}) == 1
+    assert len(metrics["history"]) == 4 and metrics["stopped_early"] is True

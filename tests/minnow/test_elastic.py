@@ -1,0 +1,220 @@
+"""The elastic space on the command line: search, distil, rank; and what can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from distill import inherited_weights as inheritance
+from distill.inherited_weights import orders_of
+from nas.architecture import Architecture
+from training.bundle import load_bundle
+
+TEACHER = "mobilenetv3_small_050:teacher.pth"
+SMALL = f"--teacher {TEACHER} --teacher-epochs 1 --resolution 32,40 --image-size 40"
+
+
+@pytest.fixture
+def folder(here: Path, write_classes) -> Path:
+    """Photos of two classes, and a network of timm with random weights."""
+    write_classes(here / "photos")
+    torch.manual_seed(0)
+    model = timm.create_model("mobilenetv3_small_050", num_classes=2)
+    torch.save(model.state_dict(), here / "teacher.pth")
+    return here
+
+
+@pytest.fixture
+def search(folder: Path, minnow):
+    def run(*more: str):
+        return minnow(f"search --space elastic --data photos --trials 3 {SMALL}", *more)
+
+    return run
+
+
+def test_search_distil_and_rank(folder: Path, search, minnow):
+    said = search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M")
+    assert said.code == 0, said.notices
+    assert any("with the supernet's weights" in line for line in said.notices)
+    summary = json.loads(Path("runs/found/summary.json").read_text())
+    assert len(summary["trials"]) == 3
+    for trial in summary["trials"]:
+        assert trial["metrics"]["macs"] <= 2e6 and 0 <= trial["metrics"]["f1"] <= 1
+    found = Architecture.from_yaml("runs/found/architecture.yaml")
+    assert found.base == "mobilenetv3_small_050"
+
+    said = minnow(f"distill --teacher {TEACHER} --student runs/found --epochs 1")
+    assert said.code == 0, said.notices
+    assert not any("fine-tuning" in line for line in said.notices)  # it is the search's
+    assert any("starts from its weights in the supernet" in line for line in said.notices)
+    assert not any("aside for the test" in line for line in said.notices)
+    bundle = load_bundle(Path("runs/found"))
+    assert bundle.metrics["inherited"] == "mobilenetv3_small_050"
+    assert bundle.config["train"]["learning_rate"] == 0.002
+    assert bundle.config["teacher"]["epochs"] == 1
+
+    said = minnow("train --model runs/found --epochs 1 --from-scratch --out runs/scratch")
+    assert said.code == 0 and load_bundle(Path("runs/scratch")).metrics["inherited"] is None
+    assert load_bundle(Path("runs/scratch")).config["train"]["learning_rate"] == 0.006
+
+    said = minnow("bench ranking runs/found --networks 3 --epochs 1")
+    assert said.code == 0, said.notices
+    assert (
+        "Kendall" in said.output and len(Path("runs/found/ranking.jsonl").read_text().splitlines()) == 3
+    )
+    again = minnow("bench ranking runs/found --networks 3 --epochs 1 --trainings 2")
+    assert again.code == 0 and "another training's validation F1" in again.output
+    rows = [json.loads(line) for line in Path("runs/found/ranking.jsonl").read_text().splitlines()]
+    assert [row["seed"] for row in rows] == [1, 1, 1, 2, 2, 2]  # those that were trained are not again
+    assert [row["f1"] for row in rows[:3]] == [row["f1"] for row in rows[3:]]
+
+    others = minnow("bench ranking runs/found --networks 3 --epochs 1 --seed 1")
+    assert others.code == 0 and "of 3 networks" in " ".join(others.output.split())
+    said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit latency_ms<=1")
+    assert "known: params, macs" in said.complaint
+
+    assert minnow("export runs/found").code == 0
+    said = minnow("evaluate runs/found --json")
+    assert json.loads(said.output)["f1"] == pytest.approx(bundle.metrics["test"]["f1"])
+
+
+def test_a_search_goes_on_with_its_supernet(folder: Path, search, minnow):
+    first = search("--supernet-epochs", "1", "--out", "runs/found", "--trials", "2")
+    assert first.code == 0, first.notices
+    weights = Path("runs/found/supernet/weights.safetensors").read_bytes()
+    said = minnow("search --resume --out runs/found --trials 3 --strategy random")
+    assert said.code == 0, said.notices
+    assert not any("adapting" in line for line in said.notices)
+    assert Path("runs/found/supernet/weights.safetensors").read_bytes() == weights
+    said = minnow("search --resume --out runs/found --trials 4 --supernet-epochs 2")
+    assert "supernet" in said.complaint
+
+
+def test_a_data_file_does_not_raise_the_rate_of_what_inherits(folder: Path, search, minnow):
+    """It says other things about training."""
+    Path("photos.yaml").write_text("DATA_PATH: photos\nBATCH_SIZE: 16\n")
+    more = ("--data", "photos.yaml", "--evaluator", "inherit", "--trials", "1", "--out", "runs/found")
+    assert search(*more).code == 0
+    distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
+    assert minnow(distil).code == 0
+    train = load_bundle(Path("runs/found")).config["train"]
+    assert (train["batch_size"], train["learning_rate"]) == (16, 0.002)
+
+
+def test_inheriting_with_a_short_training(folder: Path, search):
+    said = search("--evaluator", "inherit", "--epochs", "1", "--trials", "2", "--out", "runs/short")
+    assert said.code == 0, said.notices
+    assert any("with the teacher's weights and 1 epochs" in line for line in said.notices)
+    assert not Path("runs/short/supernet").exists()
+
+
+def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minnow, monkeypatch):
+    asked = []
+
+    def orders(teacher, data, importance):
+        asked.append(importance)
+        return orders_of(teacher, data, importance)
+
+    monkeypatch.setattr(inheritance, "orders_of", orders)
+    rule = ("--evaluator", "inherit", "--importance", "magnitude", "--trials", "1")
+    assert search(*rule, "--out", "runs/found").code == 0
+    distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
+    assert minnow(distil).code == 0
+    assert asked == ["magnitude", "magnitude"]
+
+
+def test_more_seeds_inherit_the_same_channels(folder: Path, search, minnow, monkeypatch):
+    """Rounding, and with it the number of threads, decides between channels that matter alike."""
+    assert search("--evaluator", "inherit", "--trials", "1", "--out", "runs/found").code == 0
+    distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
+    assert minnow(f"{distil} --seeds 2").code == 0
+
+    def others(teacher, data, importance):
+        return {group: order.flip(0) for group, order in orders_of(teacher, data, importance).items()}
+
+    monkeypatch.setattr(inheritance, "orders_of", others)
+    said = minnow(f"{distil} --seeds 3 --resume")
+    assert said.code == 0, said.notices
+    assert len(load_bundle(Path("runs/found")).metrics["seeds"]["students"]) == 3
+
+
+def test_a_supernet_that_saw_the_test_images(folder: Path, search, minnow):
+    assert search("--supernet-epochs", "1", "--trials", "1", "--out", "runs/found").code == 0
+    for name in ("dark", "light"):
+        first = min(Path("photos", name).iterdir())
+        first.with_stem("0" + first.stem).write_bytes(first.read_bytes())
+    said = minnow(f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1")
+    assert said.code == 0, said.notices
+    warned = " ".join(said.notices)
+    assert "the search in runs/found set other images aside for the test" in warned
+
+
+def test_without_a_teacher(folder: Path, minnow):
+    complaint = minnow("search --space elastic --data photos --trials 2").complaint
+    assert "cuts its networks out of a teacher: give --teacher" in complaint
+
+
+def test_a_base_that_is_not_known(folder: Path, minnow):
+    torch.save(timm.create_model("resnet18", num_classes=2).state_dict(), "resnet.pth")
+    said = minnow("search --space elastic --data photos --teacher resnet18:resnet.pth --trials 2")
+    assert said.complaint.startswith(
+        "resnet18 is no base for the space elastic: a ResNet is not built of"
+    )
+    assert not Path("runs").exists()
+
+
+def test_a_broken_teacher(folder: Path, minnow):
+    Path("teacher.pth").write_bytes(b"no weights")
+    said = minnow(f"search --space elastic --data photos --trials 2 {SMALL}")
+    assert "teacher.pth cannot be read as weights" in said.complaint
+    torch.save(timm.create_model("mobilenetv3_small_075", num_classes=2).state_dict(), "teacher.pth")
+    assert "does not fit the network" in minnow(f"search --space elastic --data photos {SMALL}").complaint
+
+
+def test_a_limit_below_the_smallest(folder: Path, search):
+    complaint = search("--limit", "params<=1k").complaint
+    assert ("params<=1" in complaint and "smallest" in complaint) or "cheapest" in complaint
+
+
+def test_two_teachers(folder: Path, minnow):
+    said = minnow(f"search --space elastic --data photos --teacher {TEACHER},{TEACHER} --trials 2")
+    assert "one teacher" in said.complaint
+
+
+def test_evaluators_belong_to_the_space(folder: Path, minnow):
+    complaint = minnow("search --data photos --evaluator supernet --trials 2").complaint
+    assert "choose --space elastic, or --evaluator train" in complaint
+    complaint = minnow("search --data photos --importance magnitude --trials 2").complaint
+    assert "which mobilenet has not" in complaint
+    assert "train" in minnow("search --data photos --evaluator guess --trials 2").complaint
+    said = minnow(f"search --space elastic --data photos --fidelity asha --trials 2 {SMALL}")
+    assert "--fidelity asha needs --evaluator train" in said.complaint
+    said = minnow(f"search --space elastic --data photos --balance sampler --trials 2 {SMALL}")
+    assert "supernet judges networks without" in said.complaint
+
+
+def test_a_student_of_another_base(folder: Path, search, minnow):
+    """It needs its own teacher, unless it starts from scratch."""
+    assert search("--evaluator", "inherit", "--trials", "1", "--out", "runs/found").code == 0
+    torch.save(timm.create_model("mobilenetv3_small_075", num_classes=2).state_dict(), "other.pth")
+    other = "--teacher mobilenetv3_small_075:other.pth --teacher-epochs 1 --epochs 1"
+    complaint = minnow(f"distill {other} --student runs/found").complaint
+    assert "is cut out of mobilenetv3_small_050" in complaint and "--from-scratch" in complaint
+    said = minnow(f"distill {other} --student runs/found --from-scratch --features none")
+    assert said.code == 0, said.notices
+
+
+def test_other_classes(folder: Path, search, minnow, write_classes):
+    assert search("--supernet-epochs", "1", "--trials", "1", "--out", "runs/found").code == 0
+    (write_classes(folder / "more") / "dark").rename("more/black")
+    Path("more/grey").mkdir()
+    for image in Path("more/black").glob("1*.jpg"):
+        (Path("more/grey") / image.name).write_bytes(image.read_bytes())
+    said = minnow(
+        f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --data more --epochs 1"
+    )
+    assert "knows 2 classes, the data has 3" in said.complaint

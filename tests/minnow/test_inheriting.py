@@ -1,0 +1,42 @@
+"""When a student is told that it could have inherited its weights."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import timm
+
+from core.config import StudentConfig, TeacherConfig
+from minnow.inheriting import point_to_inheritance
+
+
+def said(capsys, teacher="mobilenetv3_small_050", upper=0.6, inherited=None, members=1, **settings):
+    """What is said of a student whose F1 is at most ``upper``; its teacher's is 0.7 to 0.9."""
+    member = SimpleNamespace(model=timm.create_model(teacher), name=teacher, resolution=64)
+    taught = SimpleNamespace(teacher=SimpleNamespace(members=(member,) * members))
+    config = StudentConfig(teacher=TeacherConfig(spec=teacher), **settings)
+    test = {"f1": upper - 0.1, "f1_interval": [upper - 0.2, upper]}
+    theirs = {"f1": 0.8, "f1_interval": [0.7, 0.9]}
+    point_to_inheritance(config, taught, {"test": test, "teacher": theirs, "inherited": inherited})
+    return capsys.readouterr().err
+
+
+def test_a_student_far_below_its_teacher_is_told_how_to_inherit(capsys):
+    assert "search --space elastic --teacher mobilenetv3_small_050" in " ".join(said(capsys).split())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"upper": 0.85},
+        {"upper": 0.75},
+        {"inherited": "mobilenetv3_small_050"},
+        {"teacher": "resnet10t"},
+        {"members": 2},
+        {"from_scratch": True},
+    ],
+    ids=["near", "not-far", "inherited", "no-base", "several", "on-purpose"],
+)
+def test_others_are_not(capsys, changes):
+    assert said(capsys, **changes) == ""

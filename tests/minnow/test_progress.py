@@ -1,0 +1,56 @@
+"""What trainings and searches say of themselves where there is no terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from minnow import progress
+from nas.objectives import Objectives
+from nas.spaces.toy import Toy
+from nas.trial import Proposal
+from training.fit import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that tests set."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def _run(clock, capsys, first=0, epochs=4, seconds=60.0):
+    with progress.TrainingDisplay("training") as display:
+        for epoch in range(first, epochs):
+            display(Progress(epoch, epochs, 1, 2, 50.0, 0.5 if epoch else None))
+            clock[0] += seconds
+            display(Progress(epoch + 1, epochs, 0, 2, 50.0, 0.5))
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_line_per_epoch_says_how_long_the_rest_takes(clock, capsys):
+    assert _run(clock, capsys) == [
+        "training: epoch 1 of 4, 50 images/s, val F1 0.500; 3m 00s left",
+        "training: epoch 2 of 4, 50 images/s, val F1 0.500; 2m 00s left",
+        "training: epoch 3 of 4, 50 images/s, val F1 0.500; 1m 00s left",
+        "training: epoch 4 of 4, 50 images/s, val F1 0.500",
+    ]
+
+
+def test_epochs_before_an_interruption_do_not_count(clock, capsys):
+    assert _run(clock, capsys, first=2)[0].endswith("; 1m 00s left")
+
+
+def test_quick_epochs_share_their_lines(clock, capsys):
+    lines = _run(clock, capsys, epochs=40, seconds=1.0)
+    assert [line.split()[2] for line in lines] == ["1", "12", "23", "34", "40"]
+    assert lines[1].endswith("; 28s left")
+
+
+@pytest.mark.parametrize(("timeout", "left"), [(None, "9m 00s"), (1000.0, "9m 00s"), (240.0, "3m 00s")])
+def test_a_search_does_not_announce_more_time_than_it_may_take(clock, capsys, timeout, left):
+    objectives = Objectives.parse(["f1"], [])
+    display = progress.SearchDisplay(objectives, [], 10, progress.whole, timeout)
+    clock[0] += 60.0
+    display.ended(Proposal(0, (), Toy().decode((0, 0, 0, 0)), seed=0).complete({"f1": 0.5}))
+    assert capsys.readouterr().err.endswith(f"; {left} left\n")

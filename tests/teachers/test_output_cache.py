@@ -1,0 +1,174 @@
+"""The teacher's cached logits: those of a direct forward pass, whole, and shared."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from teachers.finetune import Teacher
+from teachers.output_cache import LiveOutputs, StoredOutputs, fill_outputs
+from training.augment import Augmentation
+from training.batches import Batches
+from training.preprocess import IMAGENET, Normalization, prepare
+from training.views import augmented
+
+ROOT = Path(__file__).parents[2]
+NORMALIZATION = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+AUGMENTATION = Augmentation(flip=False)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MINNOW_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def at_40(teacher: Teacher) -> Teacher:
+    return replace(teacher, resolution=40, normalization=NORMALIZATION)
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_of, tiny) -> Teacher:
+    return at_40(teacher_of(tiny))
+
+
+def test_they_are_those_of_a_direct_forward_pass(teacher, some_digits):
+    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    train = some_digits.splits["train"]
+    for view in range(2):
+        pixels = augmented(some_digits, train, view, AUGMENTATION, CPU)
+        with torch.no_grad():
+            expected = teacher.model(prepare(pixels, 40, NORMALIZATION)).numpy()
+        stored = outputs.rows(view, "logits")
+        assert stored.dtype == np.float16 and stored.shape == (1797, 10)
+        np.testing.assert_allclose(stored[train], expected, rtol=2**-10, atol=1e-4)
+        rest = np.setdiff1d(np.arange(1797), train)
+        assert not stored[rest].any()
+    assert not np.array_equal(outputs.rows(0, "logits"), outputs.rows(1, "logits"))
+
+
+def test_a_student_is_shown_the_row_of_the_pixels_it_sees(teacher, some_digits):
+    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    batches = Batches(some_digits, 40, NORMALIZATION, AUGMENTATION, 50, 2, 7, outputs)
+    for epoch in (0, 3):
+        for batch in batches.epoch(epoch):
+            with torch.no_grad():
+                expected = teacher.model(batch.images)
+            torch.testing.assert_close(batch.teacher.logits, expected, rtol=2**-10, atol=1e-4)
+
+
+@pytest.mark.parametrize("kinds", [("pooled",), ("attention",), ("pooled", "attention")])
+def test_stored_and_live_say_the_same(teacher, some_digits, kinds):
+    stored = fill_outputs(teacher, some_digits, AUGMENTATION, 2, kinds=kinds)
+    live = LiveOutputs(teacher, kinds)
+    train = some_digits.splits["train"][:70]
+    pixels = augmented(some_digits, train, 1, AUGMENTATION, CPU)
+    one, other = (outputs(1, train, lambda: pixels) for outputs in (stored, live))
+    for kind in ("logits", *kinds):
+        torch.testing.assert_close(one.get(kind), other.get(kind), rtol=2**-9, atol=1e-4)
+
+
+def test_features_are_added_to_views_that_have_only_logits(teacher, some_digits):
+    heard = []
+    logits = fill_outputs(teacher, some_digits, AUGMENTATION, 2).rows(1, "logits").copy()
+    outputs = fill_outputs(
+        teacher, some_digits, AUGMENTATION, 2, kinds=("pooled",), report=lambda *at: heard.append(at)
+    )
+    assert heard[-1] == (400, 400)
+    assert np.array_equal(outputs.rows(1, "logits"), logits)
+    assert outputs.rows(1, "pooled").shape[0] == 1797
+
+
+def test_a_second_call_computes_nothing(teacher, some_digits):
+    fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    heard = []
+    fill_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
+    assert heard == []
+    fill_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
+    assert heard[-1] == (200, 200)
+
+
+def test_progress_ends_with_all_images_of_all_views(teacher, some_digits):
+    heard = []
+    fill_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
+    assert heard[-1] == (600, 600)
+    assert heard == sorted(heard)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-10]),
+        lambda path: path.write_bytes(b"not an array" * 100),
+        lambda path: np.save(path, np.zeros((5, 10), np.float16)),
+        lambda path: np.save(path, np.zeros((1797, 10), np.float32)),
+        lambda path: np.save(path, np.zeros(1797, np.float16)),
+        Path.unlink,
+    ],
+    ids=["empty", "cut", "text", "shape", "dtype", "flat", "gone"],
+)
+def test_a_damaged_view_is_computed_again(teacher, some_digits, damage):
+    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    whole = [outputs.rows(view, "logits").copy() for view in range(2)]
+    damage(outputs.path(1, "logits"))
+    assert not outputs.has(1)
+    with pytest.raises(FileNotFoundError, match="view-001"):
+        outputs.rows(1, "logits")
+    heard = []
+    fill_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
+    assert heard[-1] == (200, 200)  # one view, not two
+    assert all(np.array_equal(outputs.rows(view, "logits"), whole[view]) for view in range(2))
+
+
+@pytest.mark.parametrize("change", ["teacher", "resolution", "data", "augmentation", "normalisation"])
+def test_whatever_changes_the_logits_changes_the_folder(teacher, teacher_of, tiny, some_digits, change):
+    fill_outputs(teacher, some_digits, AUGMENTATION, 1)
+    taught, data, augmentation = {
+        "teacher": (at_40(teacher_of(tiny, seed=1)), some_digits, AUGMENTATION),
+        "resolution": (replace(teacher, resolution=32), some_digits, AUGMENTATION),
+        "data": (teacher, replace(some_digits, digest="other"), AUGMENTATION),
+        "augmentation": (teacher, some_digits, Augmentation(magnitude=3, flip=False)),
+        "normalisation": (replace(teacher, normalization=IMAGENET), some_digits, AUGMENTATION),
+    }[change]
+    heard = []
+    fill_outputs(taught, data, augmentation, 1, report=lambda *at: heard.append(at))
+    assert heard
+
+
+def test_another_process_sees_them(teacher, some_digits, own_cache):
+    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from teachers.output_cache import StoredOutputs\n"
+        "outputs = StoredOutputs(Path(sys.argv[1]), 1797)\n"
+        "print(float(outputs.rows(1, 'logits').astype('f8').sum()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(outputs.folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert float(done.stdout) == float(outputs.rows(1, "logits").astype("f8").sum())
+    assert outputs.folder.is_relative_to(own_cache)
+
+
+def test_they_are_cheap_to_hand_over(teacher, some_digits):
+    import pickle
+
+    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 1)
+    content = pickle.dumps(outputs)
+    assert len(content) < 1000
+    again = pickle.loads(content)
+    assert isinstance(again, StoredOutputs)
+    assert np.array_equal(again.rows(0, "logits"), outputs.rows(0, "logits"))

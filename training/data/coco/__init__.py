@@ -1,0 +1,1 @@
+"""Crops from photos with boxes in COCO's format."""

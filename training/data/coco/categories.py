@@ -1,0 +1,125 @@
+"""Maps from a file's categories to classes: several become one, some are left out.
+
+In YAML, class by class; ``"*"`` stands for all categories that are not named::
+
+    Metal: [Drink can, Food Can]
+    Glass: [Glass bottle, Broken glass]
+    Other: ["*"]      # "*": "*" keeps the others under their own names; without either they are left out
+
+A line may also go the other way, ``Drink can: Metal``, and ``Drink can: null`` leaves one out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError, one_line
+
+_ALL = "*"
+
+
+@dataclass(frozen=True)
+class CategoryMap:
+    """Which class a category belongs to.
+
+    Attributes:
+        classes: category → class, or ``None`` where it is left out.
+        others: class of the categories that are not named; ``"*"``: their own, ``None``: left out.
+    """
+
+    classes: Mapping[str, str | None]
+    others: str | None
+
+    def class_of(self, category: str) -> str | None:
+        """The class, or ``None`` where the category is left out."""
+        named = self.classes.get(category, self.others)
+        return category if named == _ALL else named
+
+    def unknown(self, categories: Sequence[str]) -> list[str]:
+        """One line for each named category that a file does not have."""
+        lines = []
+        for name in self.classes:
+            if name not in categories:
+                close = difflib.get_close_matches(name, categories, n=1)
+                lines.append(f"no category {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return lines
+
+
+#: Every category is a class.
+OWN_NAMES = CategoryMap({}, _ALL)
+
+
+def load_map(name: str) -> CategoryMap:
+    """The map that ships under this name, or the one in a YAML file.
+
+    Raises:
+        UserError: neither; or not a map.
+    """
+    import yaml
+
+    shipped = {entry.name.removesuffix(".yaml"): entry for entry in _shipped()}
+    try:
+        text = shipped[name].read_text("utf-8") if name in shipped else Path(name).read_text("utf-8")
+        content = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise UserError(
+            f"no map {name!r}: there is no such file, and those that ship are {', '.join(shipped)}"
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"map {name} cannot be read: {one_line(error)}") from None
+    try:
+        return parse_map(content)
+    except UserError as error:
+        raise UserError(f"map {name}: {error}") from None
+
+
+def parse_map(content: object) -> CategoryMap:
+    """Check what was read; see :func:`load_map`."""
+    if not isinstance(content, dict) or not content:
+        raise UserError("expected lines like 'Metal: [Drink can, Food Can]'")
+    classes: dict[str, str | None] = {}
+    for category, target in _pairs(content):
+        if classes.get(category, target) != target:
+            raise UserError(f"category {category!r} is in {classes[category]!r} and in {target!r}")
+        classes[category] = target
+    others = classes.pop(_ALL, None)
+    if _ALL in classes.values():
+        raise UserError("'*' as a class stands alone: '*': '*' keeps the other categories as they are")
+    return CategoryMap(classes, others)
+
+
+def check_folders(labels: Iterable[str]) -> None:
+    """Refuse class names that are no folder names, on any system.
+
+    Raises:
+        UserError: names the class.
+    """
+    for label in sorted(labels):
+        fits = label.isprintable() and not label.startswith(".") and len(label.encode()) <= 200
+        if not fits or not label.strip() or any(character in label for character in '/\\:*?"<>|'):
+            raise UserError(f"no folder can be called {label!r}: give that class another name with --map")
+
+
+def _pairs(content: Mapping[Any, Any]) -> Iterator[tuple[str, str | None]]:
+    """(category, class) of every line, whichever way it is written."""
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise UserError(f"{key!r} is not a text: put it into quotes")
+        if isinstance(value, list):
+            if not all(isinstance(name, str) for name in value):
+                raise UserError(f"{key}: expected category names, got {value!r}: put them into quotes")
+            yield from ((name, key) for name in value)
+        elif value is None or isinstance(value, str):
+            yield key, value
+        else:
+            raise UserError(f"{key}: expected a class or a list of categories, got {value!r}")
+
+
+def _shipped() -> list[Any]:
+    folder = resources.files("training.data.coco") / "maps"
+    return sorted((e for e in folder.iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name)

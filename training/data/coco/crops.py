@@ -1,0 +1,159 @@
+"""Cutting the boxes of one photo out of it: what is wanted, where it is, what it is called."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from core.errors import UserError
+from training.data.coco.annotations import Annotation, Photo
+from training.data.coco.boxes import Box, Size, clipped, frame_of, to_upright, window
+from training.data.coco.categories import CategoryMap
+from training.data.decode import BrokenImageError, open_image, orientation, upright
+
+LEFT_OUT = "category left out by the map"
+CROWD = "crowd of objects (iscrowd)"
+REPEATED = "repeats another annotation"
+EMPTY = "empty or inverted box"
+OUTSIDE = "box outside its photo"
+SMALL = "shorter side under --min-side"
+
+_LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
+_STEM_BYTES = 150
+
+
+class OtherSizeError(Exception):
+    """The boxes belong to a version of the photo that has another size; the message says which."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How Pillow saves the crops of a photo."""
+
+    ending: str
+    options: Mapping[str, Any]
+
+
+_AS_JPEG = Saving(".jpg", {"format": "JPEG", "quality": 95})
+_AS_PNG = Saving(".png", {"format": "PNG"})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One crop to make.
+
+    Attributes:
+        annotation: what it shows.
+        label: its class.
+        box: inside the photo, in the frame of its annotation.
+    """
+
+    annotation: Annotation
+    label: str
+    box: Box
+
+
+def wanted_of(photo: Photo, classes: CategoryMap, min_side: float) -> tuple[list[Wanted], Counter[str]]:
+    """The crops to make of a photo, and why its other boxes give none.
+
+    Args:
+        photo: with its boxes.
+        classes: which class each category belongs to.
+        min_side: least shorter side of a box, of what is inside the photo, pixels.
+    """
+    wanted: list[Wanted] = []
+    skipped: Counter[str] = Counter()
+    seen: set[Annotation] = set()
+    for annotation in photo.annotations:
+        label = classes.class_of(annotation.category)
+        box = clipped(annotation.box, photo.size)
+        if label is None:
+            skipped[LEFT_OUT] += 1
+        elif annotation.crowd:
+            skipped[CROWD] += 1
+        elif annotation in seen:
+            skipped[REPEATED] += 1
+        elif annotation.box.empty:
+            skipped[EMPTY] += 1
+        elif box.empty:
+            skipped[OUTSIDE] += 1
+        elif min(box.width, box.height) < min_side:
+            skipped[SMALL] += 1
+        else:
+            wanted.append(Wanted(annotation, label, box))
+        seen.add(annotation)
+    return wanted, skipped
+
+
+def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
+    """Where each photo is; ``None`` where it is missing.
+
+    Raises:
+        UserError: ``images`` is no folder, or a link leads out of it.
+    """
+    if not images.is_dir():
+        raise UserError(f"--images {images} is no folder")
+    root = images.resolve()
+    found: list[Path | None] = []
+    for photo in photos:
+        try:
+            path = (root / photo.file).resolve()
+            there = path.is_file()
+        except (OSError, RuntimeError, UnicodeEncodeError):  # too long; links in a circle; no name at all
+            there = False
+        if there and not path.is_relative_to(root):
+            raise UserError(f"photo {photo.file!r} is a link that leaves {images}; refused")
+        found.append(path if there else None)
+    return found
+
+
+def cut(
+    path: Path, size: Size, wanted: Sequence[Wanted], margin: float
+) -> tuple[list[Image.Image], Saving]:
+    """Cut boxes out of a photo, which is opened once and turned upright.
+
+    Args:
+        path: of the photo.
+        size: (width, height) that the boxes count in.
+        wanted: boxes.
+        margin: share of a box's longer side that is added on every side.
+
+    Returns:
+        The crops, RGB, and how to save them: without loss where the photo is stored without.
+
+    Raises:
+        BrokenImageError: the photo cannot be read.
+        OtherSizeError: ``size`` is not that of the photo, neither as stored nor as turned.
+    """
+    try:
+        image = open_image(path.read_bytes())
+    except OSError as error:
+        raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
+    turn, lossy = orientation(image), image.format in _LOSSY
+    pixels = upright(image)
+    frame = frame_of(size, pixels.size, turn)
+    if frame is None:
+        shown = " x ".join(map(str, pixels.size))
+        raise OtherSizeError(f"it has {shown} pixels, its boxes are for {size[0]} x {size[1]}")
+    crops = []
+    for one in wanted:
+        box = one.box if frame == "upright" else to_upright(one.box, turn, size)
+        crops.append(pixels.crop(window(box, margin, pixels.size)))
+    return crops, _AS_JPEG if lossy else _AS_PNG
+
+
+def crop_stem(photo: Photo, annotation: Annotation) -> str:
+    """``batch_1_000006-box17``: a file name, without ending, that leads back to photo and annotation."""
+    stem = _plain(photo.file.rpartition(".")[0] or photo.file)
+    kept = stem.encode()[-_STEM_BYTES:].decode(errors="ignore").lstrip("._")
+    return f"{kept}-box{_plain(str(annotation.id))[-40:]}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)

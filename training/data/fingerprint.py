@@ -1,0 +1,105 @@
+"""Content digests of files, remembered so that an unchanged file is not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.cache import atomic_file
+from core.runtime import ordered_map
+
+_VERSION = 1
+_UNREADABLE = "unreadable: "
+# A file changed twice within the clock's granularity shows one time stamp; like git, a stamp this
+# fresh is not believed.
+_FRESH_NS = 2_000_000_000
+
+
+def digest_bytes(content: bytes) -> str:
+    """128-bit BLAKE2b, in hexadecimal."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def is_digest(entry: str) -> bool:
+    """False for a file that could not be read."""
+    return not entry.startswith(_UNREADABLE)
+
+
+def digest_files(root: Path, names: Sequence[str], cache: Path) -> tuple[str, ...]:
+    """Content digest of each of ``names`` under ``root``.
+
+    A file whose size and time stamps are those of the last call is not opened: the index of
+    ``root`` in ``cache`` remembers its digest.
+
+    Raises:
+        UserError: the index cannot be written.
+    """
+    index_path = _index_path(root, cache)
+    known = _read_index(index_path)
+    now = time.time_ns()
+    stamps = [_stamp(root / name) for name in names]
+    digests = [
+        known[name][1] if stamp is not None and known.get(name, [None])[0] == stamp else ""
+        for name, stamp in zip(names, stamps, strict=True)
+    ]
+    unknown = [position for position, digest in enumerate(digests) if not digest]
+    if not unknown and len(known) == len(names):
+        return tuple(digests)
+
+    read = ordered_map(lambda turn: _digest(root / names[unknown[turn]]), len(unknown))
+    for position, digest in zip(unknown, read, strict=True):
+        digests[position] = digest
+    entries = {
+        name: [stamp, digest]
+        for name, stamp, digest in zip(names, stamps, digests, strict=True)
+        if stamp is not None and is_digest(digest) and max(stamp[1:]) < now - _FRESH_NS
+    }
+    if entries != known:
+        with atomic_file(index_path) as write:
+            write(json.dumps({"version": _VERSION, "files": entries}).encode())
+    return tuple(digests)
+
+
+def forget_digests(root: Path, cache: Path) -> None:
+    """Read every file again next time: a remembered digest has proved wrong."""
+    _index_path(root, cache).unlink(missing_ok=True)
+
+
+def _index_path(root: Path, cache: Path) -> Path:
+    return cache / "index" / f"{digest_bytes(os.fsencode(root.resolve()))}.json"
+
+
+def _stamp(path: Path) -> list[int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        return f"{_UNREADABLE}{error.strerror or error}"
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    """The remembered entries; nothing where the index is missing or damaged."""
+    try:
+        index = json.loads(path.read_bytes())
+        if index["version"] != _VERSION:
+            return {}
+        return {
+            name: entry
+            for name, entry in index["files"].items()
+            if len(entry[0]) == 3 and isinstance(entry[1], str)
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return {}

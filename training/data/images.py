@@ -1,0 +1,187 @@
+"""A data set as one memory-mapped uint8 array, decoded once, with fixed splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.cache import cache_dir
+from core.config import DataConfig
+from core.errors import UserError
+from training.data.decode import FITS, Fit
+from training.data.pixels import Pixels, load_pixels
+from training.data.sources import find_source
+from training.data.split import PARTS, make_splits
+
+MAX_SIZE = 4096
+_WARNED = 10
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How images are stored and split.
+
+    Attributes:
+        size: side of the stored square images in pixels; None takes the median short side of
+            the images, rounded up to a multiple of 32, between 32 and 256.
+        fit: "squash" ignores the aspect ratio, "crop" keeps the centre, "pad" adds grey bars.
+        split_seed: seed of the split, where the data set does not bring its own.
+        val_share: share of the images that are not tested which validate, where the data set does not
+            bring its own; None: an eighth.
+
+    Raises:
+        UserError: a value out of range.
+    """
+
+    size: int | None = None
+    fit: Fit = "squash"
+    split_seed: int = 0
+    val_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not 8 <= self.size <= MAX_SIZE:
+            raise UserError(f"size is {self.size} pixels: choose 8 to {MAX_SIZE}")
+        if self.fit not in FITS:
+            raise UserError(f"no fit {self.fit!r}: choose one of {', '.join(FITS)}")
+        if self.split_seed < 0:
+            raise UserError(f"split_seed is {self.split_seed}: choose 0 or more")
+        if self.val_share is not None and not 0 < self.val_share < 1:
+            raise UserError(f"val_share is {self.val_share}: choose a share between 0 and 1")
+
+
+DEFAULT_OPTIONS = DataOptions()
+
+
+def options_of(config: DataConfig) -> DataOptions:
+    """Storage options of the settings."""
+    return DataOptions(config.size, config.fit, config.split_seed, config.val_share)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images, labels and splits, ready to train on.
+
+    Attributes:
+        spec: what the user named.
+        name: short name, for tables and file names.
+        classes: class names, in label order.
+        size: side S of the stored images, pixels.
+        digest: key of the content: files, classes, splits, size, fit.
+        images: (N, S, S, 3) uint8 RGB, read-only memory map.
+        labels: (N,) int64, in 0..num_classes-1.
+        splits: ascending (n,) int64 indices for "train", "val" and "test"; disjoint.
+        files: relative name of each image.
+        broken: names of the files that could not be read and were left out.
+        flip: whether a mirrored image still means the same.
+        notes: how the splits were made where the data set does not say all, one line each.
+    """
+
+    spec: str
+    name: str
+    classes: tuple[str, ...]
+    size: int
+    digest: str
+    images: np.ndarray = field(repr=False, compare=False)
+    labels: np.ndarray = field(repr=False, compare=False)
+    splits: Mapping[str, np.ndarray] = field(repr=False, compare=False)
+    files: tuple[str, ...] = field(repr=False, compare=False)
+    broken: tuple[str, ...] = field(repr=False)
+    flip: bool = True
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def test_digest(self) -> str:
+        """Of the names of the test images: the same for every stored size and place of the images."""
+        names = "\n".join(self.files[index] for index in self.splits["test"])
+        return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def resplit(self, **parts: np.ndarray) -> ImageSet:
+        """The same images with other splits, and a digest of its own.
+
+        Args:
+            parts: ascending (n,) int64 indices for "train", "val" or "test"; the others stay.
+        """
+        splits = {**self.splits, **parts}
+        digest = hashlib.sha256(self.digest.encode())
+        for part, indices in splits.items():
+            digest.update(f"\n{part} {len(indices)}\n".encode())
+            digest.update(indices.tobytes())
+        return replace(self, splits=splits, digest=digest.hexdigest()[:32])
+
+
+def open_images(
+    spec: str,
+    options: DataOptions = DEFAULT_OPTIONS,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> ImageSet:
+    """Open a data set; decode it first where the cache does not have it.
+
+    Args:
+        spec: a directory of class folders, a directory with train/, (val/) and test/, ``digits``
+            or ``torchvision:NAME``.
+        options: stored size, fit and split.
+        cache: cache directory, ``cache_dir()`` by default.
+        progress: called with (images decoded, images in all) while decoding.
+        warn: called with one line for each broken file.
+
+    Raises:
+        UserError: no such data set; no images; fewer than two classes; an empty class; parts
+            with different classes; a class too small for every part; more than 5 % broken files;
+            no room for the cache.
+    """
+    source = find_source(spec)
+    pixels = load_pixels(spec, source, options.size, options.fit, cache or cache_dir(), progress)
+    if warn is not None:
+        for name, reason in pixels.broken[:_WARNED]:
+            warn(f"skipped {name if name.isprintable() else ascii(name)}: {reason}")
+        if len(pixels.broken) > _WARNED:
+            warn(f"skipped {len(pixels.broken) - _WARNED} more broken files")
+    try:
+        splits = make_splits(
+            pixels.labels, pixels.parts, pixels.classes, options.split_seed, options.val_share
+        )
+    except UserError as error:
+        raise UserError(f"data set {spec!r}: {error}") from error
+    for indices in splits.values():
+        indices.flags.writeable = False
+    return ImageSet(
+        spec=spec,
+        name=source.name,
+        classes=pixels.classes,
+        size=pixels.size,
+        digest=_digest(pixels, options.fit, splits),
+        images=pixels.images,
+        labels=pixels.labels,
+        splits=splits,
+        files=pixels.files,
+        broken=tuple(name for name, _ in pixels.broken),
+        flip=source.flip,
+        notes=split_notes(source.note, pixels.parts, options),
+    )
+
+
+def split_notes(note: str, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:
+    """What is to be said about the splits: the source's own note, and options without effect."""
+    unused = options.val_share is not None and "val" in parts
+    more = "val_share changes nothing: the data set has images to validate of its own" if unused else ""
+    return tuple(filter(None, (note, more)))
+
+
+def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray]) -> str:
+    key = hashlib.blake2b(digest_size=16)
+    key.update(json.dumps([pixels.content, pixels.classes, pixels.size, fit]).encode())
+    for part in PARTS:
+        key.update(part.encode() + splits[part].astype("<i8").tobytes())
+    return key.hexdigest()

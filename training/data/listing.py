@@ -1,0 +1,94 @@
+"""Where images come from: what a data SPEC names, listed in one fixed order.
+
+A source tells three things apart by cost: ``content`` (a digest, cheap enough for every run),
+``listing`` (names, labels and parts) and ``load`` (one image, not yet decoded).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a source, in an order that does not depend on the file system.
+
+    Attributes:
+        classes: names, in label order.
+        files: relative name of each image.
+        labels: class index of each image.
+        parts: "train", "val" or "test" for each image, or "" for all where Minnow splits.
+        folders: the parts that the source itself has; () where Minnow splits.
+        problems: what makes the source unusable, one line each; empty when all is well.
+        ignored: (ending, count) of files in class folders that are of no known image kind.
+        note: how the parts were taken where the folders do not say all; "" where they do.
+    """
+
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+    parts: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    ignored: tuple[tuple[str, int], ...] = ()
+    note: str = ""
+
+
+class Source(Protocol):
+    """One data set, before it is decoded."""
+
+    name: str
+    flip: bool  # whether a mirrored image still means the same
+    parallel: bool  # whether load() may run in several threads
+
+    @property
+    def note(self) -> str:
+        """As in ``Listing``, without the cost of listing where there is nothing to say."""
+
+    def content(self, cache: Path) -> str:
+        """Digest of everything that is read: names, classes, parts, file contents."""
+
+    def listing(self) -> Listing:
+        """Names and labels. Raises UserError where the source cannot be listed at all."""
+
+    def load(self, index: int) -> Image.Image:
+        """Image ``index`` of the listing, lazily. Raises decode.BrokenImageError."""
+
+    def sides(self) -> Sequence[int]:
+        """Short sides in pixels, of all images or of a fair sample; unreadable ones left out."""
+
+
+def class_problems(
+    classes: Sequence[str], labels: Sequence[int], parts: Sequence[str], folders: Mapping[str, str]
+) -> tuple[str, ...]:
+    """What is wrong with the classes of a listing, one line each.
+
+    Args:
+        classes, labels, parts: as in ``Listing``.
+        folders: part → what it is called where the images are; empty where Minnow splits.
+    """
+    if not labels:
+        return ("there are no images",)
+    found = []
+    if len(classes) < 2:
+        found.append(f"there is only one class, {classes[0]!r}: a classifier needs at least two")
+    found += [
+        f"class name {name!a} is no printable text: rename its folder"
+        for name in classes
+        if not name.isprintable()  # it becomes a line of labels.txt
+    ]
+    counts = Counter(zip(parts, labels, strict=True))
+    for part, folder in (folders or {"": ""}).items():
+        where = f" in {folder}/" if part else ""
+        found += [
+            f"class {name!r} has no images{where}: add some or remove the class"
+            for label, name in enumerate(classes)
+            if not counts[part, label]
+        ]
+    return tuple(found)

@@ -1,0 +1,164 @@
+"""Decoded images on disk: ``KEY.u8`` holds the pixels, ``KEY.json`` what they are.
+
+The pixels are written first and the description last, each moved into place when whole, so an
+entry is complete or is not there. Plain writes rather than a writable memory map: a full disk is
+then an error that can be reported, not a bus error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.cache import atomic_file, require_space
+from core.disk import disk_errors
+from core.errors import UserError
+from core.runtime import ordered_map
+from training.data.decode import BrokenImageError, Fit, quiet_pillow, square
+from training.data.listing import Listing, Source
+
+_VERSION = 1  # of the stored format and of everything that decides a pixel
+MAX_BROKEN = 0.05
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Decoded images and what they are; see ``images.ImageSet`` for the shapes."""
+
+    content: str
+    classes: tuple[str, ...]
+    size: int
+    images: np.ndarray
+    labels: np.ndarray
+    parts: tuple[str, ...]
+    files: tuple[str, ...]
+    broken: tuple[tuple[str, str], ...]
+
+
+def load_pixels(
+    spec: str,
+    source: Source,
+    size: int | None,
+    fit: Fit,
+    cache: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> Pixels:
+    """The decoded images of ``source``: from the cache, or decoded into it now.
+
+    Raises:
+        UserError: see ``images.open_images``.
+    """
+    content = source.content(cache)
+    key = hashlib.blake2b(json.dumps([_VERSION, content, size, fit]).encode(), digest_size=16).hexdigest()
+    pixels_path = cache / "images" / f"{key}.u8"
+    found = _read(pixels_path, content)
+    if found is None:
+        listing = source.listing()
+        if listing.problems:
+            raise UserError(f"data set {spec!r}: {listing.problems[0]}")
+        _build(spec, source, listing, size or default_size(source.sides()), fit, pixels_path, progress)
+        found = _read(pixels_path, content)
+        if found is None:
+            raise UserError(f"the cache entry {pixels_path} was damaged by another process: retry")
+    return found
+
+
+def default_size(sides: Sequence[int]) -> int:
+    """Median short side, rounded up to a multiple of 32, between 32 and 256 pixels."""
+    median = statistics.median(sides) if sides else 32
+    return int(min(256, max(32, -(-median // 32) * 32)))
+
+
+def _build(
+    spec: str,
+    source: Source,
+    listing: Listing,
+    size: int,
+    fit: Fit,
+    path: Path,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    def decode(index: int) -> np.ndarray | str:
+        try:
+            return square(source.load(index), size, fit)
+        except BrokenImageError as error:
+            return str(error)
+
+    total = len(listing.files)
+    kept: list[int] = []
+    broken: list[tuple[str, str]] = []
+    require_space(path.parent, total * size * size * 3)
+    with quiet_pillow(), atomic_file(path) as write:
+        decoded = ordered_map(decode, total, threads=None if source.parallel else 1)
+        for index, image in enumerate(decoded):
+            if isinstance(image, str):
+                broken.append((listing.files[index], image))
+                _check_broken(spec, broken, total)
+            else:
+                kept.append(index)
+                write(image.tobytes())
+            if progress is not None:
+                progress(index + 1, total)
+    description = {
+        "version": _VERSION,
+        "size": size,
+        "count": len(kept),
+        "classes": listing.classes,
+        "files": [listing.files[index] for index in kept],
+        "labels": [listing.labels[index] for index in kept],
+        "parts": [listing.parts[index] for index in kept],
+        "broken": broken,
+    }
+    with atomic_file(path.with_suffix(".json")) as write:
+        write(json.dumps(description).encode())
+
+
+def _check_broken(spec: str, broken: Sequence[tuple[str, str]], total: int) -> None:
+    if len(broken) > MAX_BROKEN * total:
+        name, reason = broken[-1]
+        raise UserError(
+            f"data set {spec!r}: more than {MAX_BROKEN:.0%} of its {total} images are broken "
+            f"(the last of {len(broken)} found: {name}: {reason}): remove or mend them; "
+            f"`data check {spec}` lists them all"
+        )
+
+
+def _read(path: Path, content: str) -> Pixels | None:
+    """The stored entry, or None where it is missing, incomplete or damaged."""
+    try:
+        about = json.loads(path.with_suffix(".json").read_bytes())
+        count, size = int(about["count"]), int(about["size"])
+        columns = about["files"], about["labels"], about["parts"]
+        if about["version"] != _VERSION or any(len(column) != count for column in columns):
+            return None
+        if count < 1 or path.stat().st_size != count * size * size * 3:
+            return None
+        labels = np.asarray(about["labels"], dtype=np.int64)
+        if labels.min() < 0 or labels.max() >= len(about["classes"]):
+            return None
+        images = np.memmap(path, dtype=np.uint8, mode="r", shape=(count, size, size, 3))
+        broken = tuple((str(name), str(reason)) for name, reason in about["broken"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return None
+    except OSError:
+        with disk_errors(path.parent, cached=True):
+            raise
+    labels.flags.writeable = False
+    return Pixels(
+        content=content,
+        classes=tuple(about["classes"]),
+        size=size,
+        images=images,
+        labels=labels,
+        parts=tuple(about["parts"]),
+        files=tuple(about["files"]),
+        broken=broken,
+    )

@@ -1,0 +1,94 @@
+"""Which images train, which choose, which test: stratified, seeded, and no class left out.
+
+scikit-learn's ``train_test_split`` can leave a class of a few images out of a part altogether;
+here every class gives at least one image to every part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.errors import UserError
+
+PARTS = ("train", "val", "test")
+_TEST_SHARE = 0.2
+_VAL_SHARE = 0.1
+_VAL_SHARE_OF_TRAIN = 1 / 8
+
+
+def make_splits(
+    labels: np.ndarray,
+    parts: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+    val_share: float | None = None,
+) -> dict[str, np.ndarray]:
+    """Ascending image indices of "train", "val" and "test".
+
+    Args:
+        labels: (N,) class indices, in an order that does not depend on the file system.
+        parts: N times "train", "val" or "test" where the data set itself says so, or N times ""
+            where it does not (70/10/20). Without any "val", an eighth of "train" becomes it.
+        classes: class names.
+        seed: of the shuffle. Each class has its own stream, so that new images in one class
+            leave the split of the others as it was.
+        val_share: share of the images that are not tested which becomes "val", instead of an eighth;
+            without effect where ``parts`` has a "val".
+
+    Raises:
+        UserError: a class has too few images to be in every part; names it.
+    """
+    given = np.asarray(parts, dtype=object)
+    if not np.any(given != ""):
+        assigned = _cut(labels, np.ones(len(labels), bool), classes, seed, val_share)
+    else:
+        assigned = given.copy()
+        if not np.any(given == "val"):
+            cut = _cut(labels, given == "train", classes, seed, val_share, from_train=True)
+            assigned[given == "train"] = cut[given == "train"]
+        _check_every_class(labels, assigned, classes)
+    return {part: np.flatnonzero(assigned == part).astype(np.int64) for part in PARTS}
+
+
+def _cut(
+    labels: np.ndarray,
+    among: np.ndarray,
+    classes: Sequence[str],
+    seed: int,
+    val_share: float | None,
+    from_train: bool = False,
+) -> np.ndarray:
+    assigned = np.full(len(labels), "train", dtype=object)
+    needed, where = (2, "train/") if from_train else (3, "the data set")
+    for index, name in enumerate(classes):
+        members = np.flatnonzero(among & (labels == index))
+        if len(members) < needed:
+            raise UserError(
+                f"class {name!r} has {len(members)} usable image{'s' * (len(members) != 1)} in "
+                f"{where} and needs at least {needed}, one for each split: add images or remove "
+                "the class"
+            )
+        shuffled = np.random.default_rng([seed, index]).permutation(members)
+        if from_train:
+            tests, vals = 0, max(1, round(len(members) * _VAL_SHARE_OF_TRAIN))
+        else:
+            tests = max(1, round(len(members) * _TEST_SHARE))
+            vals = max(1, round(len(members) * _VAL_SHARE))
+        if val_share is not None:
+            rest = len(members) - tests
+            vals = min(rest - 1, max(1, round(rest * val_share)))
+        assigned[shuffled[:tests]] = "test"
+        assigned[shuffled[tests : tests + vals]] = "val"
+    return assigned
+
+
+def _check_every_class(labels: np.ndarray, assigned: np.ndarray, classes: Sequence[str]) -> None:
+    for part in PARTS:
+        present = np.bincount(labels[assigned == part], minlength=len(classes)) > 0
+        for index in np.flatnonzero(~present).tolist():
+            raise UserError(
+                f"class {classes[index]!r} has no usable image in {part}: every class must be in "
+                "train, val and test"
+            )

@@ -1,0 +1,181 @@
+"""The labelled data sets of torchvision.datasets, with the train/test split each one defines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.cache import atomic_file, cache_dir
+from core.errors import UserError, one_line
+from training.data.decode import BrokenImageError
+from training.data.fingerprint import digest_bytes, digest_files
+from training.data.listing import Listing, class_problems
+
+_BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
+_BY_NAME = {"train": {"split": "train"}, "test": {"split": "test"}}
+_BY_THREE = {part: {"split": part} for part in ("train", "val", "test")}
+_WHOLE: dict[str, dict[str, Any]] = {"": {}}
+
+# Part → the arguments that select it.
+DATASETS: dict[str, dict[str, dict[str, Any]]] = {
+    "Caltech101": _WHOLE,
+    "Caltech256": _WHOLE,
+    "CIFAR10": _BY_FLAG,
+    "CIFAR100": _BY_FLAG,
+    "Country211": {
+        "train": {"split": "train"},
+        "val": {"split": "valid"},
+        "test": {"split": "test"},
+    },
+    "DTD": _BY_THREE,
+    "EMNIST": {part: {"split": "balanced", "train": part == "train"} for part in ("train", "test")},
+    "EuroSAT": _WHOLE,
+    "FashionMNIST": _BY_FLAG,
+    "FGVCAircraft": _BY_THREE,
+    "Flowers102": _BY_THREE,
+    "Food101": _BY_NAME,
+    "GTSRB": _BY_NAME,
+    "Imagenette": {"train": {"split": "train"}, "test": {"split": "val"}},
+    "KMNIST": _BY_FLAG,
+    "MNIST": _BY_FLAG,
+    "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
+    "QMNIST": _BY_FLAG,
+    "RenderedSST2": _BY_THREE,
+    "STL10": _BY_NAME,
+    "SUN397": _WHOLE,
+    "SVHN": _BY_NAME,
+    "USPS": _BY_FLAG,
+}
+# Writing and traffic signs mean something else in the mirror.
+_NO_FLIP = {"EMNIST", "GTSRB", "KMNIST", "MNIST", "QMNIST", "RenderedSST2", "SVHN", "USPS"}
+_SAMPLE = 500
+
+
+class TorchvisionSource:
+    """One data set of torchvision, downloaded below the cache directory when it is not there.
+
+    Raises:
+        UserError: no such data set; lists the valid names.
+    """
+
+    parallel = True
+    note = ""
+
+    def __init__(self, name: str) -> None:
+        if name not in DATASETS:
+            raise UserError(
+                f"no torchvision data set {name!r}: choose one of {', '.join(sorted(DATASETS))}"
+            )
+        self.name = name
+        self.flip = name not in _NO_FLIP
+        self._cache = cache_dir()
+
+    def content(self, cache: Path) -> str:
+        self._cache = cache
+        # A download that broke off leaves files; only a set that has opened once is complete.
+        opened = cache / "torchvision" / f"{self.name}.opened"
+        if not opened.exists():
+            self._open()
+            with atomic_file(opened):
+                pass
+        files = self._files()
+        columns = (self.name, DATASETS[self.name], files, digest_files(self._root, files, cache))
+        return digest_bytes(json.dumps(columns).encode())
+
+    def listing(self) -> Listing:
+        labels: list[int] = []
+        parts: list[str] = []
+        files: list[str] = []
+        for part, dataset in self._open().items():
+            own = _labels(dataset)
+            labels += own
+            parts += [part] * len(own)
+            files += [f"{part or 'all'}/{index:06d}" for index in range(len(own))]
+        classes = _classes(next(iter(self._open().values())), labels)
+        folders = {part: part for part in DATASETS[self.name] if part}
+        problems = class_problems(classes, labels, parts, folders)
+        return Listing(
+            classes, tuple(files), tuple(labels), tuple(parts), tuple(folders), tuple(problems)
+        )
+
+    def load(self, index: int) -> Image.Image:
+        for dataset in self._open().values():
+            if index < len(dataset):
+                try:
+                    return dataset[index][0]
+                except Exception as error:  # torchvision decodes here; see decode.open_image
+                    raise BrokenImageError(one_line(error)) from error
+            index -= len(dataset)
+        raise IndexError(index)
+
+    def sides(self) -> Sequence[int]:
+        total = sum(len(dataset) for dataset in self._open().values())
+        chosen = np.unique(np.linspace(0, total - 1, min(total, _SAMPLE)).astype(int))
+        return [side for index in chosen if (side := self._short_side(int(index)))]
+
+    def _short_side(self, index: int) -> int:
+        try:
+            return min(self.load(index).size)
+        except BrokenImageError:
+            return 0
+
+    @property
+    def _root(self) -> Path:
+        return self._cache / "torchvision" / self.name
+
+    def _files(self) -> tuple[str, ...]:
+        found = (path for path in self._root.rglob("*") if path.is_file())
+        return tuple(sorted(path.relative_to(self._root).as_posix() for path in found))
+
+    def _open(self) -> dict[str, Any]:
+        return self._datasets
+
+    @cached_property
+    def _datasets(self) -> dict[str, Any]:
+        return {part: self._dataset(chosen) for part, chosen in DATASETS[self.name].items()}
+
+    def _dataset(self, arguments: dict[str, Any]) -> Any:
+        import torchvision.datasets
+
+        factory = getattr(torchvision.datasets, self.name)
+        try:
+            return factory(str(self._root), download=False, **arguments)
+        except Exception:  # not there yet, or only in part: each data set fails in its own way
+            pass
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            return factory(str(self._root), download=True, **arguments)
+        except Exception as error:  # the network, the server, the archive, a missing package
+            reason = one_line(error)
+            raise UserError(
+                f"torchvision:{self.name} cannot be opened or downloaded ({reason}): connect to "
+                f"the network, or put its files where torchvision looks for them in {self._root}"
+            ) from error
+
+
+def _labels(dataset: Any) -> list[int]:
+    for attribute in ("targets", "labels", "_labels", "y"):
+        values = getattr(dataset, attribute, None)
+        if values is not None and len(values) == len(dataset):
+            return [int(value) for value in values]
+    return [int(dataset[index][1]) for index in range(len(dataset))]
+
+
+def _classes(dataset: Any, labels: Sequence[int]) -> tuple[str, ...]:
+    """The data set's own names in its own order; numbers where it has none."""
+    count = max(labels, default=-1) + 1
+    for attribute in ("classes", "categories"):
+        names = getattr(dataset, attribute, None)
+        if names is not None and len(names) >= count:
+            return tuple(_plain(name) for name in names)
+    return tuple(str(label) for label in range(count))
+
+
+def _plain(name: Any) -> str:
+    return " / ".join(name) if isinstance(name, (tuple, list)) else str(name)
