@@ -232,7 +232,7 @@ def test_the_own_resolution_comes_first(tmp_path: Path) -> None:
 def test_files_that_are_no_classifier(tmp_path: Path, rows: list[list[object]], complaint: str) -> None:
     path = write(tmp_path / "m.yaml", rows, resolution=64)
     with pytest.raises(UserError) as error:
-        read_model(path)
+        Architecture.from_yaml(path)
     assert complaint in str(error.value)
     assert str(error.value).startswith(str(path))
 
