@@ -50,11 +50,13 @@ def demo(
 ) -> None:
     """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
     from minnow.cores import share_cores
+    from minnow.progress import ConsoleListener
 
-    share_cores()
-    from minnow.demo_run import run_demo
+    with ConsoleListener() as listener:
+        share_cores(listener)
+        from minnow.demo_run import run_demo
 
-    run_demo(out, seed)
+        run_demo(out, seed, listener)
 
 
 for command in (

@@ -35,7 +35,8 @@ from core.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
 from core.config_io import merged
 from core.formats import read_lines, write_lines
 from distill.student_training import train_student
-from minnow.teaching import teach
+from minnow.progress import ConsoleListener
+from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.spaces.mobilenet import MobileNet
 from training.budget import settled
@@ -82,8 +83,13 @@ def main() -> None:
     print(f"{data.name}: {dict(zip(data.classes, counts, strict=True))} to train on")
     taught = {
         name: config.teacher
-        and teach(
-            config.teacher, config.loss, data, config.augment, min(config.train.views, given.epochs)
+        and make_teacher(
+            config.teacher,
+            config.loss,
+            data,
+            config.augment,
+            min(config.train.views, given.epochs),
+            listener=ConsoleListener(),
         )
         for name, config in arms.items()
     }

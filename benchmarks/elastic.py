@@ -35,7 +35,8 @@ from distill.prepared_teacher import Taught
 from distill.student_training import train_student
 from distill.supernet import find_supernet
 from minnow.picking import find_student
-from minnow.teaching import teach
+from minnow.progress import ConsoleListener
+from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.layers import make_divisible
@@ -77,7 +78,14 @@ def main() -> None:
     found, cut = chosen.architecture, uniform(supernet.base, chosen.architecture, data.num_classes)
     rival = describe(timm.create_model(_RIVAL), _RIVAL, data.size)
     taught = {
-        epochs: teach(search.teacher, config.loss, data, config.augment, min(config.train.views, epochs))
+        epochs: make_teacher(
+            search.teacher,
+            config.loss,
+            data,
+            config.augment,
+            min(config.train.views, epochs),
+            listener=ConsoleListener(),
+        )
         for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
     }
     teacher = from_teacher(taught[given.epochs].teacher, data, search.space.importance)

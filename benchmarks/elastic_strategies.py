@@ -24,7 +24,7 @@ from core.config import SearchConfig
 from core.config_io import read_config
 from core.formats import read_lines, write_lines
 from distill.supernet import find_supernet
-from minnow.spaces import make_space
+from minnow.search_setup import make_space
 from nas.bench.virtual_executor import MemoryStudy
 from nas.cost import cost
 from nas.executors import SerialExecutor

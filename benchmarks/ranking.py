@@ -25,7 +25,8 @@ from scipy.stats import kendalltau
 from core.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
 from core.formats import read_lines, write_lines
 from distill.student_training import train_student
-from minnow.teaching import teach
+from minnow.progress import ConsoleListener
+from minnow.teacher import make_teacher
 from nas.bench.rank_correlation import tau
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
@@ -67,7 +68,14 @@ def main() -> None:
         for epochs, loss in usual.items()
     }
     taught = {
-        epochs: teach(teacher, each.loss, data, each.augment, min(each.train.views, epochs))
+        epochs: make_teacher(
+            teacher,
+            each.loss,
+            data,
+            each.augment,
+            min(each.train.views, epochs),
+            listener=ConsoleListener(),
+        )
         for epochs, each in configs.items()
     }
     rows = read_lines(given.out)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.files import write_text
 from minnow.bench_table import curves, regret_grid
 from minnow.console import output, say
-from minnow.progress import counting
+from minnow.progress import ConsoleListener
 from minnow.report.bench_page import regret_page
 from minnow.settings import named_options
 from nas.bench.regret import Trajectory
@@ -45,9 +46,9 @@ def compare_strategies(
     check_options(names, parsed)
     results: dict[str, list[Trajectory]] = {}
     for name in names:
-        with counting(name) as progress:
-            job_of = replace(job, strategy=name, options=parsed)
-            results[name] = run_all(job_of, runs, progress=progress)
+        with ConsoleListener() as listener:
+            strategy_job = replace(job, strategy=name, options=parsed)
+            results[name] = run_all(strategy_job, runs, progress=partial(listener.count, name))
         if json_file is not None:  # after each, so that an interruption loses little
             write_text(json_file, json.dumps(_record(job, results), indent=1) + "\n")
     counts = (max(1, job.trials // 2), job.trials)

@@ -1,4 +1,4 @@
-"""Training beside other programs."""
+"""OpenMP threads beside other busy programs."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import os
 import sys
 
 from core.runtime import cpu_count
-from minnow.console import say
+from minnow.listener import Listener
 
-#: After how many rounds a thread of GNU's OpenMP sleeps (else 300,000), or milliseconds of LLVM's (200).
+#: Rounds until a waiting thread of GNU's OpenMP sleeps (default 300,000); milliseconds of LLVM's (200).
 SLEEPY = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 _DECIDED = {*SLEEPY, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}
-_MOMENT = 0.2  # seconds of watching
-_SLACK = 0.5  # cores that may be busy without a thread missing them
+_WATCHED = 0.2  # seconds of measuring the load
+_SLACK = 0.5  # busy cores that slow no thread down
 
 
-def share_cores() -> None:
-    """Where other programs need the cores, have OpenMP's waiting threads sleep instead of spin.
+def share_cores(listener: Listener) -> None:
+    """Make waiting OpenMP threads sleep instead of spin where other programs need the cores.
 
-    A step of training is hundreds of parallel parts, and each ends with its last thread. Threads that
-    wait for it spin for milliseconds, by default, which is fastest where every thread has its core;
-    otherwise they may hold the very core that it needs (``benchmarks/cores.py``). Results are the same.
+    A training step has hundreds of parallel regions, and each ends with its slowest thread. By default
+    the other threads spin for milliseconds meanwhile. That is fastest where every thread has a core of
+    its own; elsewhere a spinning thread may hold the core that the slowest one needs
+    (``benchmarks/cores.py``). Results are the same.
 
-    To be called before torch is loaded, which reads the setting; whoever set it decided it.
+    Call it before torch is imported, which reads the setting. A setting of the user's is kept.
     """
     if "torch" in sys.modules or _DECIDED & os.environ.keys():
         return
     import psutil
 
     cores, own = psutil.cpu_count() or 1, cpu_count()
-    busy = psutil.cpu_percent(interval=_MOMENT) / 100 * cores
+    busy = psutil.cpu_percent(interval=_WATCHED) / 100 * cores
     if own > 1 and own + busy > cores + _SLACK:
         os.environ.update(SLEEPY)
-        say(
+        listener.note(
             f"other programs keep {busy:.1f} of {cores} cores busy, so waiting threads sleep; "
             f"OMP_NUM_THREADS={max(1, min(own, round(cores - busy)))} may be faster"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from core.errors import UserError
 from minnow.console import next_step, output, say, warn
-from minnow.progress import counting
+from minnow.progress import ConsoleListener
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import OWN_NAMES, load_map
 from training.data.coco.crop_set import CropOptions, CropReport, make_crops
@@ -53,8 +54,11 @@ def crop(
         warn(f"{len(coco.repeated_ids)} annotation ids are in use more than once, such as {ids}")
     options = CropOptions(margin, min_side, shares, seed)
     try:
-        with counting("cropping photos") as progress:
-            report = make_crops(coco, images, out, classes, options, progress=progress, warn=warn)
+        with ConsoleListener() as listener:
+            progress = partial(listener.count, "cropping photos")
+            report = make_crops(
+                coco, images, out, classes, options, progress=progress, warn=listener.warn
+            )
     except KeyboardInterrupt:
         say("\nstopped; nothing was written")
         raise SystemExit(130) from None

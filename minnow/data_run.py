@@ -1,34 +1,26 @@
-"""Opening the images of a run, and ``data check``."""
+"""``data check``."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from core.config import DataConfig
-from minnow.console import output, say, warn
-from minnow.progress import counting
+from minnow.console import output
+from minnow.progress import ConsoleListener
 from training.data.check import Report, check_images
-from training.data.images import ImageSet, open_images, options_of
-
-
-def open_data(config: DataConfig) -> ImageSet:
-    """The images, decoded now if they never were; says what they are."""
-    with counting("decoding images") as progress:
-        data = open_images(config.spec, options_of(config), progress=progress, warn=warn)
-    sizes = ", ".join(f"{len(indices):,} {part}" for part, indices in data.splits.items())
-    broken = f", {len(data.broken)} broken files left out" if data.broken else ""
-    say(f"data: {data.name}, {data.num_classes} classes, {sizes}, stored at {data.size} px{broken}")
-    for line in data.notes:
-        say(f"data: {line}")
-    return data
+from training.data.images import options_of
 
 
 def check(config: DataConfig) -> bool:
     """Print what is in a data set and what is wrong with it; whether it can be used."""
-    with counting("reading images") as progress:
-        report = check_images(config.spec, options_of(config), progress=progress)
+    with ConsoleListener() as listener:
+        report = check_images(
+            config.spec, options_of(config), progress=partial(listener.count, "reading images")
+        )
     console = output()
     console.print(_counts(report))
     if report.sizes is not None:

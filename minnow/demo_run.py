@@ -14,8 +14,9 @@ from core.config import (
     TrainConfig,
 )
 from minnow import places
+from minnow.commands.finished_run import export
 from minnow.console import output, program, say
-from minnow.inspect import export
+from minnow.listener import Listener
 from minnow.picking import BEST, find_student
 from minnow.search_run import run_search
 from minnow.student_run import run_student
@@ -27,7 +28,7 @@ _TRIALS, _SEARCH_EPOCHS = 8, 4
 _TEACHER_EPOCHS, _STUDENT_EPOCHS = 4, 12
 
 
-def run_demo(out: Path, seed: int) -> None:
+def run_demo(out: Path, seed: int, listener: Listener) -> None:
     """Search, train alone, distil, export, compare; everything lies under ``out``.
 
     Raises:
@@ -48,18 +49,18 @@ def run_demo(out: Path, seed: int) -> None:
         train=TrainConfig(epochs=_SEARCH_EPOCHS),
         seed=seed,
     )
-    run_search(config, out, resume=False)
+    run_search(config, out, listener=listener)
     chosen = find_student(str(out), BEST)
     _announce(f"train --model {out} --epochs {_STUDENT_EPOCHS} --out {out}/alone")
     student = StudentConfig(data=data, train=TrainConfig(epochs=_STUDENT_EPOCHS), seed=seed)
-    alone = run_student(chosen, student, out / "alone", resume=False)
+    alone = run_student(chosen, student, out / "alone", listener=listener)
     _announce(
         f"distill --teacher {_TEACHER} --teacher-epochs {_TEACHER_EPOCHS} "
         f"--student {out} --epochs {_STUDENT_EPOCHS}"
     )
     teacher = TeacherConfig(spec=_TEACHER, epochs=_TEACHER_EPOCHS)
     taught = student.model_copy(update={"teacher": teacher})
-    distilled = run_student(chosen, taught, out, resume=False)
+    distilled = run_student(chosen, taught, out, listener=listener)
     _announce(f"export {out}")
     export(out, None)
     rows = [

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nas.objectives import Objectives
     from nas.trial import Proposal, Trial
     from training.fit import Progress
+
+#: Name of the training of a search's current trial, for :meth:`Listener.training`.
+TRIAL = "trial"
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """The extent of a search, known before its first trial.
+
+    Attributes:
+        objectives: goals and limits.
+        known: finished trials of earlier runs of the study.
+        trials: budget, in full trainings, earlier ones included.
+        share: the part of a full training that a proposal costs.
+        timeout: seconds after which no trial starts; ``None``: unlimited.
+    """
+
+    objectives: Objectives
+    known: tuple[Trial, ...]
+    trials: int
+    share: Callable[[Proposal], int | Fraction]
+    timeout: float | None
 
 
 class Listener:
@@ -34,6 +60,9 @@ class Listener:
             work: name of the training, such as ``fine-tuning tf_efficientnet_lite0``.
             progress: epoch, step, images per second, validation F1.
         """
+
+    def search_started(self, plan: SearchPlan) -> None:
+        """Receive the extent of a search before its first trial."""
 
     def trial_started(self, proposal: Proposal) -> None:
         """Receive a proposal before it is evaluated."""

@@ -1,14 +1,12 @@
-"""Progress of long work: live bars on a terminal, plain lines elsewhere."""
+"""Progress on a console: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.progress import (
     BarColumn,
@@ -22,221 +20,226 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from minnow.console import notices, say
+from minnow.console import notices, say, warn
 from minnow.format import metric_text
-from nas.objectives import Objectives
+from minnow.listener import TRIAL, Listener, SearchPlan
 from nas.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from training.fit import Progress as Training
 
-_LINE_EVERY = 10.0  # seconds between plain lines about the same thing
+_LINE_EVERY = 10.0  # seconds between plain lines about the same work
 
 
-class _Left(ProgressColumn):
-    """What the rest takes, but no more than a task's time allows (field ``until``, monotonic)."""
+class ConsoleListener(Listener):
+    """Listener that prints to standard error.
+
+    On a terminal, work in progress is shown as bars, which disappear when it ends. Elsewhere a line is
+    printed for every trial, and for other work every ten seconds. Use it as a context manager, so that
+    an exception leaves no bar behind.
+    """
+
+    def __init__(self) -> None:
+        self._bars = _Bars() if notices().is_terminal else None
+        self._lines: dict[str, _Lines] = {}
+        self._search: _SearchLine | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.clear()
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        say(message)
+
+    def warn(self, message: str) -> None:
+        """Print one line, marked as a warning."""
+        warn(message)
+
+    def count(self, work: str, done: int, total: int) -> None:
+        """Show ``done`` of ``total`` and the rate per second."""
+        lines = self._lines.setdefault(work, _Lines(first=time.monotonic()))
+        if self._bars is not None:
+            rate = done / max(time.monotonic() - lines.start, 1e-6)
+            self._bars.update(work, done, total, f"{rate:,.0f}/s")
+        elif lines.due(last=done == total and lines.printed):
+            say(f"{work}: {done:,} of {total:,}")
+        if done == total:
+            self._finish(work)
+
+    def training(self, work: str, progress: Training) -> None:
+        """Show the epoch, images per second, the validation F1, and how much time is left."""
+        note = f"{progress.images_per_second:,.0f} images/s"
+        if work != TRIAL and progress.val_f1 is not None:
+            note += f", val F1 {progress.val_f1:.3f}"
+        last = progress.epoch == progress.epochs
+        if self._bars is not None:
+            done = progress.epoch * progress.steps + progress.step
+            self._bars.update(work, done, progress.epochs * progress.steps, note)
+        elif work != TRIAL:
+            lines = self._lines.setdefault(work, _Lines(epoch=progress.epoch))
+            if progress.step == 0 and lines.due(last=last):
+                left = lines.seconds_left(progress)
+                note += f"; {_duration(left)} left" if left else ""
+                say(f"{work}: epoch {progress.epoch} of {progress.epochs}, {note}")
+        if last:
+            self._finish(work)
+
+    def search_started(self, plan: SearchPlan) -> None:
+        """Show how many trials there will be."""
+        self._search = _SearchLine(plan)
+        if self._bars is not None:
+            self._bars.update("trials", int(self._search.done), plan.trials, "", until=self._search.until)
+
+    def trial_started(self, proposal: Proposal) -> None:
+        """Show the trial's own bar."""
+        if self._bars is not None:
+            self._bars.update(TRIAL, 0, None, f"number {proposal.number}")
+
+    def trial_finished(self, trial: Trial) -> None:
+        """Show the trial's outcome, the best one so far, and how much time is left."""
+        if self._search is None:
+            return
+        line = self._search.add(trial)
+        if self._bars is None:
+            say(line)
+            return
+        self._bars.remove(TRIAL)
+        self._bars.update("trials", float(self._search.done), self._search.total, self._search.best)
+        if self._search.done >= self._search.total:
+            self._bars.remove("trials")
+
+    def _finish(self, work: str) -> None:
+        self._lines.pop(work, None)
+        if self._bars is not None:
+            self._bars.remove(work)
+
+
+class _Bars:
+    """Bars by name of the work, shown while there are any."""
+
+    def __init__(self) -> None:
+        self._live: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def update(
+        self, work: str, done: float, total: int | None, note: str, *, until: float | None = None
+    ) -> None:
+        if self._live is None:
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                _TimeLeft(),
+                console=notices(),
+                transient=True,
+            )
+            self._live.start()
+        if work not in self._tasks:
+            self._tasks[work] = self._live.add_task(work, total=total, note=note)
+        fields: dict[str, Any] = {} if until is None else {"until": until}
+        self._live.update(self._tasks[work], completed=done, total=total, note=note, **fields)
+
+    def remove(self, work: str) -> None:
+        if self._live is None or work not in self._tasks:
+            return
+        self._live.remove_task(self._tasks.pop(work))
+        if not self._tasks:
+            self.clear()
+
+    def clear(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+        self._live, self._tasks = None, {}
+
+
+class _TimeLeft(ProgressColumn):
+    """Estimated time left, at most what a task's deadline allows (field ``until``, monotonic seconds)."""
 
     max_refresh = 0.5  # seconds
 
     def render(self, task: Task) -> Text:
+        """Return the time left; ``≤`` marks a deadline without an estimate."""
         allowed, needed = task.fields.get("until", math.inf) - time.monotonic(), task.time_remaining
         left = allowed if needed is None else min(allowed, needed)
         at_most = "≤ " if needed is None else ""
         return Text("?" if left == math.inf else at_most + _duration(left), style="progress.remaining")
 
 
-def _bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        _Left(),
-        console=notices(),
-        transient=True,
-    )
-
-
-class Counter:
-    """Progress of anything counted: images decoded, images seen by the teacher."""
-
-    def __init__(self, what: str, bars: Progress | None) -> None:
-        self._what, self._bars = what, bars
-        self._task: TaskID | None = None
-        self._line = self._start = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        """``done`` of ``total`` are through."""
-        if self._bars is not None:
-            if self._task is None:
-                self._task = self._bars.add_task(self._what, total=total, note="")
-            rate = done / max(time.monotonic() - self._start, 1e-6)
-            self._bars.update(self._task, completed=done, total=total, note=f"{rate:,.0f}/s")
-        elif time.monotonic() - self._line > _LINE_EVERY or (done == total and self._said()):
-            self._line = time.monotonic()
-            say(f"{self._what}: {done:,} of {total:,}")
-
-    def _said(self) -> bool:
-        return self._line != self._start
-
-
-@contextmanager
-def counting(what: str) -> Iterator[Counter]:
-    """A counter that shows itself at its first call."""
-    if not notices().is_terminal:
-        yield Counter(what, None)
-        return
-    with _bars() as bars:
-        yield Counter(what, bars)
-
-
-class _Display:
-    """Bars on a terminal, ``None`` elsewhere; shown while the context is open."""
-
-    def __init__(self) -> None:
-        self._bars = _bars() if notices().is_terminal else None
-
-    def __enter__(self) -> Self:
-        if self._bars is not None:
-            self._bars.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
-
-class TrainingDisplay(_Display):
-    """Progress of one training; call it with what :func:`training.fit.fit` reports.
+class _Lines:
+    """Timing of the plain lines about one work.
 
     Args:
-        what: is trained.
+        first: when the pause before the first line began; ``-inf``: print at once.
+        epoch: of the training before it started or was resumed.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        super().__init__()
-        self._task: TaskID | None = None
-        self._line = -math.inf  # when the last one was said
-        self._began: tuple[float, int] | None = None  # when, and after how many epochs
+    def __init__(self, first: float = -math.inf, epoch: int = 0) -> None:
+        self.start, self._last, self._epoch = time.monotonic(), first, epoch
+        self.printed = False
 
-    def __call__(self, training: Training) -> None:
-        """Show where the training is."""
-        note = f"{training.images_per_second:,.0f} images/s"
-        if training.val_f1 is not None:
-            note += f", val F1 {training.val_f1:.3f}"
-        if self._bars is None:
-            now = time.monotonic()
-            self._began = self._began or (now, training.epoch)
-            due = now - self._line > _LINE_EVERY or training.epoch == training.epochs
-            if due and training.step == 0:
-                self._line = now
-                note += self._left(training)
-                say(f"{self._what}: epoch {training.epoch} of {training.epochs}, {note}")
-            return
-        if self._task is None:
-            total = training.epochs * training.steps
-            self._task = self._bars.add_task(self._what, total=total, note=note)
-        done = training.epoch * training.steps + training.step
-        self._bars.update(self._task, completed=done, note=note)
+    def due(self, *, last: bool) -> bool:
+        """Tell if the next line is due, and start the pause after it."""
+        now = time.monotonic()
+        if not last and now - self._last <= _LINE_EVERY:
+            return False
+        self._last, self.printed = now, True
+        return True
 
-    def _left(self, training: Training) -> str:
-        start, first = self._began or (0.0, training.epoch)
-        if (epochs := training.epoch - first) < 1:
-            return ""
-        left = (time.monotonic() - start) / epochs * (training.epochs - training.epoch)
-        return f"; {_duration(left)} left" if left else ""
+    def seconds_left(self, progress: Training) -> float:
+        """Return the time that the rest takes at the pace so far, seconds; 0 before the first epoch."""
+        epochs = progress.epoch - self._epoch
+        if epochs < 1:
+            return 0.0
+        return (time.monotonic() - self.start) / epochs * (progress.epochs - progress.epoch)
 
 
-def whole(proposal: Proposal) -> int:
-    """Every proposal is a full training."""
-    return 1
+class _SearchLine:
+    """The state of a search as one line per finished trial."""
 
+    def __init__(self, plan: SearchPlan) -> None:
+        self._objectives, self._share = plan.objectives, plan.share
+        self.total, self._trials = plan.trials, list(plan.known)
+        self._known = sum(plan.share(trial.proposal) for trial in plan.known)
+        self.done: int | Fraction = self._known
+        self._start = time.monotonic()
+        self.until = math.inf if plan.timeout is None else self._start + plan.timeout
+        self.best = ""
 
-class SearchDisplay(_Display):
-    """Progress of a search: trials, the best so far, and the training under way.
-
-    Args:
-        objectives: decide what is best.
-        known: trials of earlier runs of the study.
-        trials: wanted in all.
-        share: how much of one a proposal counts as.
-        timeout: seconds from now on, after which no trial starts; ``None``: never ends.
-    """
-
-    def __init__(
-        self,
-        objectives: Objectives,
-        known: list[Trial],
-        trials: int,
-        share: Callable[[Proposal], int | Fraction],
-        timeout: float | None,
-    ) -> None:
-        self._objectives, self._trials, self._total = objectives, list(known), trials
-        self._share, self._known = share, sum(share(trial.proposal) for trial in known)
-        self._start, self._done = time.monotonic(), self._known
-        self._until = math.inf if timeout is None else self._start + timeout
-        super().__init__()
-        if self._bars is not None:
-            done = int(self._known)
-            self._study = self._bars.add_task(
-                "trials", total=trials, completed=done, note="", until=self._until
-            )
-            self._training = self._bars.add_task("training", total=None, note="", visible=False)
-
-    def began(self, proposal: Proposal) -> None:
-        """A trial starts."""
-        if self._bars is not None:
-            self._bars.reset(self._training, description=f"trial {proposal.number}", visible=True)
-
-    def training(self, progress: Training) -> None:
-        """A training step of the current trial."""
-        if self._bars is not None:
-            self._bars.update(
-                self._training,
-                total=progress.epochs * progress.steps,
-                completed=progress.epoch * progress.steps + progress.step,
-                note=f"{progress.images_per_second:,.0f} images/s",
-            )
-
-    def ended(self, trial: Trial) -> None:
-        """A trial ended."""
+    def add(self, trial: Trial) -> str:
+        """Return the line about ``trial``."""
         self._trials.append(trial)
-        self._done += self._share(trial.proposal)
+        self.done += self._share(trial.proposal)
         best = self._objectives.best(self._trials)
-        note = "" if best is None else f"best {self._summary(best)} (trial {best.number})"
-        if self._bars is not None:
-            self._bars.update(self._study, completed=float(self._done), note=note)
-            return
-        rate = float(self._done - self._known) / (time.monotonic() - self._start)
-        left = min(float(self._total - self._done) / rate, self._until - time.monotonic())
-        outcome = f"failed: {trial.error}" if trial.metrics is None else self._summary(trial)
-        again = (t.number for t in self._trials if t.proposal.group == trial.proposal.group)
-        if (first := next(again)) != trial.number:
+        self.best = "" if best is None else f"best {self._values(best)} (trial {best.number})"
+        rate = float(self.done - self._known) / (time.monotonic() - self._start)
+        left = min(float(self.total - self.done) / rate, self.until - time.monotonic())
+        outcome = f"failed: {trial.error}" if trial.metrics is None else self._values(trial)
+        group = trial.proposal.group
+        first = next(other.number for other in self._trials if other.proposal.group == group)
+        if first != trial.number:
             outcome = f"trial {first} again, {outcome}"
-        say(
-            f"trial {trial.number} ({_epochs(trial)}{_count(self._done)} of {self._total}): {outcome}; "
-            f"{note}; {_duration(left)} left"
+        epochs = "" if trial.proposal.epochs is None else f"epoch {trial.proposal.epochs}; "
+        done = str(self.done) if isinstance(self.done, int) else f"{float(self.done):.1f}"
+        return (
+            f"trial {trial.number} ({epochs}{done} of {self.total}): {outcome}; "
+            f"{self.best}; {_duration(left)} left"
         )
 
-    def _summary(self, trial: Trial) -> str:
+    def _values(self, trial: Trial) -> str:
         metrics = trial.metrics or {}
         return ", ".join(f"{name} {metric_text(name, metrics[name])}" for name in self._objectives.names)
-
-
-def _epochs(trial: Trial) -> str:
-    return "" if trial.proposal.epochs is None else f"epoch {trial.proposal.epochs}; "
-
-
-def _count(done: int | Fraction) -> str:
-    return str(done) if isinstance(done, int) else f"{float(done):.1f}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,9 +1,10 @@
-"""``search``: find a network."""
+"""A search, from its settings to a run directory that ``distill`` takes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from core.config_io import to_yaml
 from core.errors import UserError
 from core.files import write_text
 from core.locks import locked
+from deploy.latency import runtime_name
+from distill.inherited_weights import Inheritance
 from distill.outcome import versions
+from distill.prepared_teacher import Taught
 from distill.student_loss import Objective
 from minnow import places, runs
-from minnow.console import interruptible, say, warn
-from minnow.data_run import open_data
+from minnow.data_set import open_data
 from minnow.evaluators import (
     Checkpoints,
     InheritEvaluator,
@@ -29,200 +32,332 @@ from minnow.evaluators import (
     TrainEvaluator,
     TrainEvaluatorFactory,
 )
-from minnow.inheriting import supernet_recipe, whole_network, with_evaluator
-from minnow.progress import SearchDisplay, whole
+from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
-from minnow.search_summary import check_timed, plan, report, timing
-from minnow.spaces import make_space
-from minnow.study import identity_of, make_strategy
-from minnow.teaching import check_balance, teach
+from minnow.search_setup import make_space, make_strategy, resolve_evaluator, study_identity
+from minnow.starting_weights import search_weights, supernet_recipe
+from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
 from nas.schedulers.asha import Halving
 from nas.schedulers.confirmation import Confirmed
 from nas.schedulers.pace import Pace
-from nas.search import Evaluator, Executor, search
+from nas.search import Executor, search
+from nas.significance import doubt
+from nas.spaces.base import SearchSpace
 from nas.study import Store, open_storage, study_names
 from nas.trial import Proposal, Trial
-from training.budget import HALVED_TRIAL, TRIAL, decided
+from training.budget import HALVED_TRIAL, decided
+from training.budget import TRIAL as TRIAL_LENGTH
+from training.data.images import ImageSet
+from training.device import pick_device
 from training.optimizer import make_optimizer
 
+_ENDINGS = {"timeout": "the time is over", "exhausted": "the space has no further network"}
+_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}  # an evaluator's source of weights
 
-def run_search(config: SearchConfig, out: Path, *, resume: bool) -> runs.Summary:
-    """Search, and leave a run directory that ``distill`` can take.
+
+@dataclass(frozen=True)
+class _Search:
+    """The parts of a search that its settings and its data decide."""
+
+    config: SearchConfig
+    objectives: Objectives
+    data: ImageSet
+    space: SearchSpace
+    halving: Halving | None
+    scheduler: Confirmed
+
+
+def run_search(
+    config: SearchConfig, run: Path, *, resume: bool = False, listener: Listener
+) -> runs.Summary:
+    """Search, or resume a search, and leave a run directory that ``distill`` takes.
 
     Args:
-        config: everything.
-        out: the run directory.
-        resume: go on with the study in it.
+        config: settings of the search.
+        run: its run directory.
+        resume: continue the study in ``run``.
+        listener: receives progress, decisions and warnings.
 
     Raises:
-        UserError: anything in ``config`` is wrong, or the study in ``out`` is another.
+        UserError: a setting is wrong, or the study in ``run`` has other settings.
+    """
+    places.check_latest()
+    if not resume:
+        places.check_new(run)
+    parts = _prepare(config, listener)
+    before = places.make_run(run)
+    with locked(run):
+        with contextlib.nullcontext() if resume else places.taken_back(run, before):
+            parts, store, teacher = _open_study(parts, run, resume, listener)
+        known = store.trials()
+        places.mark_latest(run)
+        _announce(parts, run, len(known), listener)
+        with contextlib.ExitStack() as stack:
+            if not resume:  # an error before the first trial ends leaves nothing behind
+                stack.enter_context(
+                    places.taken_back(run, before, lambda: not store.trials(), store.discard)
+                )
+            weights = search_weights(parts.config, parts.space, parts.data, teacher, run, listener)
+            reason = _run_trials(parts, store, known, teacher, weights, run, listener)
+        trials = store.trials()
+    if reason != "trials":
+        listener.note(f"stopped after {len(trials)} trials: {_ENDINGS[reason]}")
+    _warn_of_results(parts, trials, teacher, listener)
+    return runs.read_summary(run)
+
+
+def _prepare(config: SearchConfig, listener: Listener) -> _Search:
+    """Make everything that needs no run directory.
+
+    Raises:
+        UserError: a setting is wrong, whatever the study.
     """
     space_class = nas.spaces.load(config.space.name)
     strategy_class = nas.strategies.load(config.strategy.name)
-    config = with_evaluator(config, space_class)
+    config = resolve_evaluator(config, space_class)
     objectives = Objectives.parse(config.objectives, config.limits)
-    _check(config, objectives)
-    places.check_latest()
-    if not resume:
-        places.check_new(out)
-    data = open_data(config.data)
-    halved = config.fidelity == "asha"
-    images = len(data.splits["train"])
+    _check(config, objectives, listener)
+    data = open_data(config.data, listener)
+    asha = config.fidelity == "asha"
     if config.evaluator == "train" or config.train.epochs:
-        train = decided(config.train, images, HALVED_TRIAL if halved else TRIAL)
-        config = config.model_copy(update={"train": train})
-    train = config.train
+        usual = HALVED_TRIAL if asha else TRIAL_LENGTH
+        recipe = decided(config.train, len(data.splits["train"]), usual)
+        config = config.model_copy(update={"train": recipe})
     space = make_space(space_class, config, data.size)
-    strategy = make_strategy(strategy_class, config.strategy, space, objectives, config.seed, data)
-    halving = Halving(strategy, epochs=train.epochs) if halved else None
-    full = train.epochs if halved else None
-    asker = Confirmed(
+    strategy = make_strategy(
+        strategy_class, config.strategy, space, objectives, config.seed, data.num_classes
+    )
+    halving = Halving(strategy, epochs=config.train.epochs) if asha else None
+    scheduler = Confirmed(
         halving or strategy,
         trials=config.trials,
         confirm=config.confirmations,
-        epochs=full,
+        epochs=config.train.epochs if asha else None,
         pace=Pace(config.timeout),
     )
-    made = places.make_run(out)
-    with interruptible("search", "--resume", "--out", out), locked(out):
-        with contextlib.nullcontext() if resume else places.taken_back(out, made):
-            storage = open_storage(out / "study.journal", config.storage)
-            name = _study_of(config, study_names(storage), out, resume=resume)
-            config = config.model_copy(update={"study": name})
-            if not resume:  # from here on there is something to resume
-                write_text(out / runs.CONFIG, to_yaml(config))
-            taught = None
-            if config.teacher is not None:
-                views = min(train.views, train.epochs)
-                if config.evaluator == "supernet":
-                    recipe = supernet_recipe(config, images)
-                    views = max(views, min(recipe.views, recipe.epochs))
-                taught = teach(config.teacher, config.loss, data, config.augment, views)
-            identity = identity_of(config, space, data, taught)
-            store = Store(storage, name, space, objectives, identity, new=not resume)
-            known = store.trials()
-            check_timed(known, objectives, out)
-        if resume:  # only once the study has taken them
-            write_text(out / runs.CONFIG, to_yaml(config))
-        places.mark_latest(out)
-        say(plan(config, space, objectives, out, len(known), halving))
-        if objectives.timed:
-            say(timing(config, len(data.splits["val"])))
-        inheritance = whole_network(config, space, data, taught, out)
-        share = whole if halving is None else halving.share
-        display = SearchDisplay(objectives, known, config.trials, share, config.timeout)
-        checkpoints = None if halving is None else Checkpoints(out / "checkpoints", warn)
-        write = partial(
-            runs.write_summary,
-            out,
-            objectives=objectives,
-            space=space,
-            classes=data.classes,
-            made={"images": {part: len(of) for part, of in data.splits.items()}, "versions": versions()},
-        )
-        keeper = _Keeper(display, known, write)
-        if halving is not None and checkpoints is not None:
-            keeper.tidy = lambda: checkpoints.keep(halving.continuable(config.trials))
-        outputs = None if taught is None else taught.outputs
-        with contextlib.ExitStack() as stack:
-            if not resume:
-                stack.enter_context(
-                    places.taken_back(out, made, lambda: not keeper.trials, store.discard)
-                )
-            stack.callback(lambda: leave_report(out) if keeper.trials else None)
-            evaluator: Evaluator
-            factory: Callable[[], Evaluator]
-            if inheritance is None:
-                evaluator = TrainEvaluator(data, config, outputs, checkpoints, display.training)
-                factory = TrainEvaluatorFactory(config, outputs, checkpoints)
-            else:
-                evaluator = InheritEvaluator(data, config, inheritance, outputs, display.training)
-                factory = InheritEvaluatorFactory(config, inheritance, outputs)
-            executor: Executor = SerialExecutor(evaluator)
-            if config.workers > 1:
-                executor = stack.enter_context(ProcessExecutor(factory, config.workers))
-            stack.enter_context(display)
-            reason = search(
-                asker,
-                executor,
-                store,
-                trials=config.trials,
-                timeout=config.timeout,
-                listener=keeper,
-            )
-            trials = store.trials()
-            summary = write(trials)
-    if reason != "trials":
-        why = {"timeout": "the time is over", "exhausted": "the space has no further network"}
-        say(f"stopped after {len(trials)} trials: {why[reason]}")
-    validation = np.bincount(data.labels[data.splits["val"]], minlength=data.num_classes)
-    report(trials, objectives, space, out, config, taught, validation.tolist())
-    return summary
+    return _Search(config, objectives, data, space, halving, scheduler)
 
 
-def _check(config: SearchConfig, objectives: Objectives) -> None:
-    """What is wrong with the settings whatever the data.
+def _check(config: SearchConfig, objectives: Objectives, listener: Listener) -> None:
+    """Refuse settings that are wrong whatever the data.
 
     Raises:
-        UserError: the first of it.
+        UserError: the first of them.
     """
     check_balance(config)
     usual = SearchConfig()
     if config.score != usual.score and not objectives.timed:
-        warn("--score-reference is for the metric score, which no goal or limit names")
+        listener.warn("score is the reference of the metric score, which no objective or limit names")
     if config.loss != usual.loss and config.teacher is None:
-        warn("what is said about the loss is for a teacher, and there is none: give --teacher")
+        listener.warn("the settings of the loss have no effect without a teacher")
     if config.supernet != usual.supernet and config.evaluator != "supernet":
-        warn(f"what is said about the supernet changes nothing: evaluator {config.evaluator} has none")
+        listener.warn(f"the settings of the supernet have no effect: evaluator {config.evaluator}")
     if config.balance.mode == "post-hoc":
         raise UserError(
-            "balance post-hoc would be tuned on the validation images that choose the network; "
-            "give --balance post-hoc to distill or train, and sampler or logit-adjust to a search"
+            "balance.mode post-hoc would be tuned on the validation images that choose the network; "
+            "give it to distill or train, and sampler or logit-adjust to a search"
         )
-    Objective(config.loss)  # a wrong name is wrong without a teacher too
+    Objective(config.loss)  # a wrong name is wrong without a teacher, too
     make_optimizer(nn.Linear(1, 1), config.train)
 
 
-def _study_of(config: SearchConfig, there: list[str], out: Path, *, resume: bool) -> str:
-    """The name of the study: that of the run where it began, also if the run was renamed since.
+def _open_study(
+    parts: _Search, run: Path, resume: bool, listener: Listener
+) -> tuple[_Search, Store, Taught | None]:
+    """Open the study and prepare the teacher, which is a part of the study's identity.
+
+    Raises:
+        UserError: there is another study, none to resume, or one with other settings.
+    """
+    config, data = parts.config, parts.data
+    storage = open_storage(run / "study.journal", config.storage)
+    name = _study_name(config, study_names(storage), run, resume=resume)
+    config = config.model_copy(update={"study": name})
+    if not resume:  # from here on there is something to resume
+        write_text(run / runs.CONFIG, to_yaml(config))
+    teacher = None
+    if config.teacher is not None:
+        views = min(config.train.views, config.train.epochs)
+        if config.evaluator == "supernet":
+            recipe = supernet_recipe(config, len(data.splits["train"]))
+            views = max(views, min(recipe.views, recipe.epochs))
+        teacher = make_teacher(
+            config.teacher, config.loss, data, config.augment, views, listener=listener
+        )
+    identity = study_identity(config, parts.space, data, teacher)
+    store = Store(storage, name, parts.space, parts.objectives, identity, new=not resume)
+    _check_measured(store.trials(), parts.objectives, run)
+    if resume:  # only once the study has accepted them
+        write_text(run / runs.CONFIG, to_yaml(config))
+    return replace(parts, config=config), store, teacher
+
+
+def _study_name(config: SearchConfig, existing: list[str], run: Path, *, resume: bool) -> str:
+    """Return the name of the study: the run's name when it began, also if the run was renamed since.
 
     Raises:
         UserError: a new search finds a study of that name, or a resumed one does not find its trials.
     """
-    name = config.study or out.resolve().name
-    if config.study is None and config.storage is None and len(there) == 1:
-        (name,) = there  # a run of 0.1.0 does not say it
-    if name in there and not resume:
+    name = config.study or run.resolve().name
+    if name in existing and not resume:
         raise UserError(
-            f"the storage holds a study {name!r} already; choose another --out, whose name is the study's"
+            f"the storage holds a study {name!r} already; choose another run directory, whose name is "
+            "the study's"
         )
-    if name not in there and resume and runs.trial_count(out):
+    if name not in existing and resume and runs.trial_count(run):
         raise UserError(
-            f"{out} has trials, but the storage holds no study {name!r}: it was moved or deleted; "
-            "restore it (a relative --storage counts from where the search began)"
+            f"{run} has trials, but the storage holds no study {name!r}: it was moved or deleted; "
+            "restore it (a relative storage URL counts from where the search began)"
         )
     return name
 
 
-class _Keeper:
-    """Passes the loop's events to the display, and keeps the run directory up to date."""
+def _check_measured(known: Sequence[Trial], objectives: Objectives, run: Path) -> None:
+    """Refuse an objective or limit that earlier trials did not measure.
+
+    Raises:
+        UserError: names the metric and a trial without it.
+    """
+    for name in objectives.named:
+        lacking = [t.number for t in known if t.metrics is not None and name not in t.metrics]
+        if lacking:
+            raise UserError(
+                f"{name} was not measured in {len(lacking)} of the {len(known)} trials of {run}, as in "
+                f"trial {lacking[0]}; leave it out, or choose another run directory"
+            )
+
+
+def _announce(parts: _Search, run: Path, known: int, listener: Listener) -> None:
+    """Note what the search is about to do."""
+    config, space, halving = parts.config, parts.space, parts.halving
+    sides = ", ".join(map(str, space.resolutions))
+    confirm = config.confirmations
+    ending = f", the last {confirm} to confirm the best" if confirm else ""
+    if confirm and config.timeout is not None:
+        ending += " (earlier where the time would be over)"
+    lengths = f"{config.train.epochs} epochs"
+    if config.evaluator != "train":
+        training = f" and {lengths}" if config.train.epochs else ""
+        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
+    if halving is not None:
+        lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
+    listener.note(
+        f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
+        f"for {parts.objectives}; {f'{known} trials known, ' if known else ''}{config.trials} trials "
+        f"{'of' if config.evaluator == 'train' else 'with'} {lengths}{ending} on "
+        f"{pick_device().type}; results in {run}"
+    )
+    if parts.objectives.timed:
+        images, reference = len(parts.data.splits["val"]), config.score
+        listener.note(
+            f"total_seconds: the {images:,} validation images one by one on {runtime_name()}, from "
+            f"stored pixels to label (resizing, normalisation, network); score: total_seconds / "
+            f"{reference.time:g} + sigmoid(20 * ({reference.f1:g} - f1)), less is better, a reference "
+            f"for {images:,} images assumed (see the setting score)"
+        )
+
+
+def _run_trials(
+    parts: _Search,
+    store: Store,
+    known: list[Trial],
+    teacher: Taught | None,
+    weights: Inheritance | None,
+    run: Path,
+    listener: Listener,
+) -> str:
+    """Run the search loop; return why it ended."""
+    config, halving = parts.config, parts.halving
+    share = _full_training if halving is None else halving.share
+    listener.search_started(
+        SearchPlan(parts.objectives, tuple(known), config.trials, share, config.timeout)
+    )
+    checkpoints = None if halving is None else Checkpoints(run / "checkpoints", listener.warn)
+    outputs = None if teacher is None else teacher.outputs
+    report = partial(listener.training, TRIAL)
+    evaluator: TrainEvaluator | InheritEvaluator
+    factory: TrainEvaluatorFactory | InheritEvaluatorFactory
+    if weights is None:
+        evaluator = TrainEvaluator(parts.data, config, outputs, checkpoints, report)
+        factory = TrainEvaluatorFactory(config, outputs, checkpoints)
+    else:
+        evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
+        factory = InheritEvaluatorFactory(config, weights, outputs)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_leave_results, parts, store, run, listener)
+        executor: Executor = SerialExecutor(evaluator)
+        if config.workers > 1:
+            executor = stack.enter_context(ProcessExecutor(factory, config.workers))
+        return search(
+            parts.scheduler,
+            executor,
+            store,
+            trials=config.trials,
+            timeout=config.timeout,
+            listener=_Trials(listener, checkpoints, halving, config.trials),
+        )
+
+
+def _full_training(proposal: Proposal) -> int:
+    """Return the part of a full training that a proposal costs: all of it."""
+    return 1
+
+
+def _leave_results(parts: _Search, store: Store, run: Path, listener: Listener) -> None:
+    """Export the trials and write the report, also after an interruption."""
+    trials = store.trials()
+    if not trials:
+        return
+    images = {part: len(indices) for part, indices in parts.data.splits.items()}
+    runs.write_summary(
+        run,
+        trials,
+        parts.objectives,
+        parts.space,
+        parts.data.classes,
+        {"images": images, "versions": versions()},
+    )
+    leave_report(run, listener)
+
+
+def _warn_of_results(
+    parts: _Search, trials: Sequence[Trial], teacher: Taught | None, listener: Listener
+) -> None:
+    """Warn of failed trials, of a choice that may be luck, and of a weak teacher."""
+    failed = [trial for trial in trials if not trial.completed]
+    if failed:
+        listener.warn(
+            f"{len(failed)} of {len(trials)} trials failed; trial {failed[0].number}: {failed[0].error}"
+        )
+    chosen = parts.objectives.best(trials)
+    if chosen is None or chosen.metrics is None:
+        listener.warn("no trial meets every limit; resume the search with more trials")
+        return
+    labels = parts.data.labels[parts.data.splits["val"]]
+    counts = np.bincount(labels, minlength=parts.data.num_classes).tolist()
+    if (reason := doubt(trials, parts.objectives, counts)) is not None:
+        listener.warn(reason)
+    if teacher is not None:
+        weak = weaker_teacher(teacher.val.f1, chosen.metrics["f1"], len(labels), "the chosen trial")
+        if weak is not None:
+            listener.warn(weak)
+
+
+class _Trials:
+    """The loop's events for the listener; deletes checkpoints that nothing can continue."""
 
     def __init__(
-        self,
-        display: SearchDisplay,
-        known: list[Trial],
-        write: Callable[[Sequence[Trial]], runs.Summary],
+        self, listener: Listener, checkpoints: Checkpoints | None, halving: Halving | None, trials: int
     ) -> None:
-        self._display, self.trials, self._write = display, list(known), write
-        self.tidy: Callable[[], None] = lambda: None  # called when a trial has been stored
+        self._listener, self._checkpoints = listener, checkpoints
+        self._halving, self._budget = halving, trials
 
     def began(self, proposal: Proposal) -> None:
-        self._display.began(proposal)
+        self._listener.trial_started(proposal)
 
     def ended(self, trial: Trial) -> None:
-        self.trials.append(trial)
-        self._write(self.trials)
-        self.tidy()
-        self._display.ended(trial)
+        if self._checkpoints is not None and self._halving is not None:
+            self._checkpoints.keep(self._halving.continuable(self._budget))
+        self._listener.trial_finished(trial)

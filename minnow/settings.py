@@ -12,8 +12,8 @@ from core.errors import UserError
 from minnow import places, runs
 from minnow.console import say
 from minnow.data_file import with_data_file
-from minnow.inheriting import inherits
 from minnow.picking import Student, find_student
+from minnow.starting_weights import inherits
 from nas.objectives import parse_limit
 
 _WHERE = "command line"

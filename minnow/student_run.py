@@ -1,13 +1,14 @@
-"""``distill`` and ``train``: the chosen network, with a teacher or alone."""
+"""The final training of a network, with a teacher or alone, from its settings to a trained student."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from torch import nn
 
 from core.config import BalanceConfig, StudentConfig
@@ -29,36 +30,54 @@ from distill.seeds import (
 from distill.student_loss import Objective
 from distill.student_training import CHECKPOINT, train_student, training_identity
 from minnow import places
-from minnow.console import interruptible, next_step, output, say, warn
-from minnow.data_run import open_data
-from minnow.inheriting import first_weights, inherits, point_to_inheritance
+from minnow.data_set import open_data
+from minnow.listener import Listener
 from minnow.picking import Student
-from minnow.progress import TrainingDisplay
 from minnow.report.run_page import leave_report
-from minnow.tables import comparison_table, seeds_text, student_row
-from minnow.teaching import check_balance, compare_with_teacher, teach
+from minnow.starting_weights import inheritance_hint, inherits, student_weights
+from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
-from training import budget as length
+from training import budget
 from training.bundle import WEIGHTS
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
 from training.processes import Processes, current
 
 
-def run_student(
-    chosen: Student, config: StudentConfig, out: Path, *, resume: bool, seeds: int = 1
-) -> dict[str, Any]:
-    """Train a network and leave ``out/student``.
+@dataclass(frozen=True)
+class _Training:
+    """Everything that the students of all seeds share."""
 
-    Where several processes were launched, all call this; the main one alone writes.
+    architecture: Architecture
+    config: StudentConfig
+    data: ImageSet
+    teacher: Taught | None
+    weights: Inheritance | None
+    processes: Processes
+    listener: Listener
+
+
+def run_student(
+    chosen: Student,
+    config: StudentConfig,
+    run: Path,
+    *,
+    resume: bool = False,
+    seeds: int = 1,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Train a network and leave ``run/student``.
+
+    Where several processes were launched, all of them call this function; the main one alone writes.
 
     Args:
-        chosen: what to train.
+        chosen: network to train.
         config: data, teacher, loss, recipe, seed.
-        out: run directory.
-        resume: go on from its checkpoint, with the seeds that are not finished.
-        seeds: how many students, from ``config.seed`` on; the best on validation is left.
+        run: run directory.
+        resume: continue from its checkpoint, with the seeds that are not finished.
+        seeds: number of students, with seeds from ``config.seed`` on; the best on validation is kept.
+        listener: receives progress, decisions and warnings.
 
     Returns:
         The content of ``metrics.json``.
@@ -66,162 +85,150 @@ def run_student(
     Raises:
         UserError: a student is there already, or a setting is wrong.
     """
-    architecture, wanted = chosen.architecture, range(config.seed, config.seed + seeds)
+    wanted = range(config.seed, config.seed + seeds)
     processes = current()
-    out = processes.on_main(lambda: _checked_place(out, wanted, resume))
-    check_balance(config)
-    config = _fitting(architecture, config)
-    Objective(config.loss)  # a wrong name is wrong without a teacher too
-    make_optimizer(nn.Linear(1, 1), config.train)  # before a teacher is fine-tuned for it
-    data = processes.main_first(lambda: open_data(config.data))
+    run = processes.on_main(lambda: _checked_place(run, wanted, resume))
+    config = _checked(chosen.architecture, config, listener)
+    data = processes.main_first(lambda: open_data(config.data, listener))
     if chosen.classes not in (None, data.num_classes):
-        say(
+        listener.note(
             f"the model file's last layer is for {chosen.classes} classes; "
             f"here it gets the {data.num_classes} of the data"
         )
-    usual = length.INHERITED if inherits(chosen, config) else length.STUDENT
-    config = length.settled(config, len(data.splits["train"]), usual)
-    train = config.train
-    work = out / (STUDENT if seeds == 1 else SEEDS)
-    with interruptible(*_resumed(sys.argv)), contextlib.ExitStack() as held:
-        made = processes.on_main(lambda: _claimed(work, held))
-        taught = None
-        if (teacher := config.teacher) is not None:
-            views = min(config.train.views, config.train.epochs)
-            new = processes.main and not resume
-            with places.taken_back(work, made) if new else contextlib.nullcontext():
-                taught = processes.main_first(
-                    lambda: teach(
-                        teacher, config.loss, data, config.augment, views, live=config.live_teacher
-                    )
-                )
-        start = processes.on_main(
-            lambda: first_weights(chosen, config, taught, data, work, resume=resume)
+    usual = budget.INHERITED if inherits(chosen, config) else budget.STUDENT
+    config = budget.settled(config, len(data.splits["train"]), usual)
+    folder = run / (STUDENT if seeds == 1 else SEEDS)
+    with contextlib.ExitStack() as held:
+        before = processes.on_main(lambda: _claimed(folder, held))
+        undo_errors = processes.main and not resume
+        with places.taken_back(folder, before) if undo_errors else contextlib.nullcontext():
+            teacher = processes.main_first(lambda: _teacher(config, data, listener))
+        weights = processes.on_main(
+            lambda: student_weights(
+                chosen, config, teacher, data, folder, resume=resume, listener=listener
+            )
         )
+        training = _Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:
-            place = out / STUDENT
-            metrics = _train(architecture, config, data, place, taught, start, "the student", processes)
+            metrics = _train(training, run / STUDENT, "the student")
         else:
-            _train_seeds(architecture, config, data, out, taught, start, wanted, processes)
-            metrics = processes.on_main(lambda: keep_best(out))
-        processes.on_main(lambda: leave_report(out))
-    if taught is not None:
-        compare_with_teacher(taught.val.f1, metrics["val"]["f1"], "the student")
-    losses = " + ".join(filter(None, (config.loss.name, config.loss.features)))
-    how, with_what = ("alone", "") if taught is None else ("distilled", f", distilled with {losses}")
-    rows = [("teacher", metrics["teacher"]), (f"student, {how}", student_row(metrics))]
-    output().print(comparison_table(f"{escape(data.name)}: test split{with_what}", rows))
-    if seeds > 1:
-        output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
-    tau = metrics["balance"]["tau"]
-    ending = f", {config.balance.mode} with tau {tau:g}" if tau else ""
-    if metrics["stopped_early"]:
-        ending += f"; stopped after {len(metrics['history'])}, the last {train.patience} were no better"
-    say(f"student in {out / STUDENT} (epoch {metrics['epoch']} of {train.epochs}{ending})")
-    point_to_inheritance(config, taught, metrics)
-    next_step(["export", out])
+            _train_seeds(training, run, wanted)
+            metrics = processes.on_main(lambda: keep_best(run))
+        processes.on_main(lambda: leave_report(run, listener))
+    _comment(training, metrics)
     return metrics
 
 
-def _train_seeds(
-    architecture: Architecture,
-    config: StudentConfig,
-    data: ImageSet,
-    out: Path,
-    taught: Taught | None,
-    start: Inheritance | None,
-    wanted: range,
-    processes: Processes,
-) -> None:
-    """Train the students that are not finished."""
-    finished = students(out)
-    for seed, place in finished.items():
-        seeded = config.model_copy(update={"seed": seed})
-        check_alike(place, training_identity(architecture, data, seeded, taught, start))
-    for turn, seed in enumerate(wanted, start=1):
-        what = f"seed {seed} ({turn} of {len(wanted)})"
-        if seed in finished:
-            say(f"{what} is finished")
-            continue
-        seeded = config.model_copy(update={"seed": seed})
-        _train(architecture, seeded, data, seed_path(out, seed), taught, start, what, processes)
+def _checked(architecture: Architecture, config: StudentConfig, listener: Listener) -> StudentConfig:
+    """Return the settings that fit the network.
 
-
-def _train(
-    architecture: Architecture,
-    config: StudentConfig,
-    data: ImageSet,
-    place: Path,
-    taught: Taught | None,
-    start: Inheritance | None,
-    what: str,
-    processes: Processes,
-) -> dict[str, Any]:
-    with TrainingDisplay(f"training {what}") as display:
-        return train_student(
-            architecture,
-            data,
-            config,
-            place,
-            taught=taught,
-            inheritance=start,
-            latency=lambda networks: [each.to_dict() for each in measure_in_turns(networks)],
-            warn=warn,
-            report=display,
-            processes=processes,
-        )
-
-
-def _fitting(architecture: Architecture, config: StudentConfig) -> StudentConfig:
-    """The settings, without a balance that the network has no bias for."""
+    Raises:
+        UserError: a setting is wrong whatever the data; found before a teacher is fine-tuned.
+    """
+    check_balance(config)
+    Objective(config.loss)  # a wrong name is wrong without a teacher, too
+    make_optimizer(nn.Linear(1, 1), config.train)
     head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
     activation = getattr(head, "activation", None)
     if config.balance.mode != "post-hoc" or activation is None:
         return config
-    warn(
-        f"balance post-hoc changes the biases of the logits, but this network ends in {activation}: left "
-        "out; choose --balance logit-adjust, or null as the last layer's activation"
+    listener.warn(
+        f"balance.mode post-hoc changes the biases of the logits, but this network ends in {activation}: "
+        "left out; choose logit-adjust, or null as the last layer's activation"
     )
     return config.model_copy(update={"balance": BalanceConfig()})
 
 
-def _resumed(arguments: list[str]) -> list[str]:
-    """The same command with ``--resume``."""
-    given = [argument for argument in arguments[1:] if argument != "--resume"]
-    return [*given, "--resume"]
+def _teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> Taught | None:
+    if config.teacher is None:
+        return None
+    views = min(config.train.views, config.train.epochs)
+    live = config.live_teacher
+    return make_teacher(
+        config.teacher, config.loss, data, config.augment, views, live=live, listener=listener
+    )
 
 
-def _claimed(work: Path, held: contextlib.ExitStack) -> places.Before:
-    """Make and lock the directory; returns what there was before."""
-    made = places.make_run(work)
-    held.enter_context(locked(work))
-    return made
+def _train_seeds(training: _Training, run: Path, wanted: Sequence[int]) -> None:
+    """Train the students that are not finished."""
+    finished = students(run)
+    for seed, folder in finished.items():
+        seeded = training.config.model_copy(update={"seed": seed})
+        identity = training_identity(
+            training.architecture, training.data, seeded, training.teacher, training.weights
+        )
+        check_alike(folder, identity)
+    for turn, seed in enumerate(wanted, start=1):
+        name = f"seed {seed} ({turn} of {len(wanted)})"
+        if seed in finished:
+            training.listener.note(f"{name} is finished")
+            continue
+        seeded = training.config.model_copy(update={"seed": seed})
+        _train(replace(training, config=seeded), seed_path(run, seed), name)
 
 
-def _checked_place(out: Path, wanted: range, resume: bool) -> Path:
-    """The run directory, if it can take these students."""
-    places.check_out(out)
-    student = out / STUDENT
+def _train(training: _Training, folder: Path, name: str) -> dict[str, Any]:
+    return train_student(
+        training.architecture,
+        training.data,
+        training.config,
+        folder,
+        taught=training.teacher,
+        inheritance=training.weights,
+        latency=lambda networks: [latency.to_dict() for latency in measure_in_turns(networks)],
+        warn=training.listener.warn,
+        report=partial(training.listener.training, f"training {name}"),
+        processes=training.processes,
+    )
+
+
+def _comment(training: _Training, metrics: dict[str, Any]) -> None:
+    """Warn of a weak teacher, and hint at inherited weights."""
+    config, teacher, listener = training.config, training.teacher, training.listener
+    if teacher is not None:
+        images = len(training.data.splits["val"])
+        weak = weaker_teacher(teacher.val.f1, metrics["val"]["f1"], images, "the student")
+        if weak is not None:
+            listener.warn(weak)
+    if (hint := inheritance_hint(config, teacher, metrics)) is not None:
+        listener.note(hint)
+
+
+def _claimed(folder: Path, held: contextlib.ExitStack) -> places.Before:
+    """Make and lock the directory; return what there was before."""
+    before = places.make_run(folder)
+    held.enter_context(locked(folder))
+    return before
+
+
+def _checked_place(run: Path, wanted: Sequence[int], resume: bool) -> Path:
+    """Return the run directory if it can take these students.
+
+    Raises:
+        UserError: it holds a student, or an interrupted training that these settings do not resume.
+    """
+    places.check_out(run)
+    student = run / STUDENT
     if (student / WEIGHTS).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save
         if not resume:
-            raise UserError(f"{student} exists already; choose another --out")
-        if len(wanted) == 1 or set(wanted) <= set(recorded(out)):
-            raise UserError(f"{student} is finished; train another one into another --out")
-        return out
-    if len(wanted) == 1 and unfinished(out):
+            raise UserError(f"{student} exists already; choose another run directory")
+        if len(wanted) == 1 or set(wanted) <= set(recorded(run)):
+            raise UserError(f"{student} is finished; train another one in another run directory")
+        return run
+    if len(wanted) == 1 and unfinished(run):
         raise UserError(
-            f"{out / SEEDS} holds a training of several seeds; give --resume and --seeds as before "
-            "to go on, or choose another --out"
+            f"{run / SEEDS} holds a training of several seeds; resume it with as many seeds as before, "
+            "or choose another run directory"
         )
     if len(wanted) > 1 and student.exists():
         raise UserError(
-            f"{student} holds an interrupted training; finish it first, with --resume and without "
-            "--seeds, or choose another --out"
+            f"{student} holds an interrupted training of one seed; resume it first with one seed, "
+            "or choose another run directory"
         )
-    if not resume and ((student / CHECKPOINT).exists() or unfinished(out)):
-        place = student if (student / CHECKPOINT).exists() else out / SEEDS
+    if not resume and ((student / CHECKPOINT).exists() or unfinished(run)):
+        folder = student if (student / CHECKPOINT).exists() else run / SEEDS
         raise UserError(
-            f"{place} holds an interrupted training; add --resume to go on, or choose another --out"
+            f"{folder} holds an interrupted training; resume it, or choose another run directory"
         )
-    return out
+    return run

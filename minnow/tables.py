@@ -12,16 +12,13 @@ from rich.table import Table
 
 from minnow.format import interval_text, metric_text, title_of
 from nas.objectives import Objectives
-from nas.spaces.base import SearchSpace
 from nas.trial import Trial
 
 _NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
 
 
-def front_table(
-    trials: Sequence[Trial], chosen: Trial, objectives: Objectives, space: SearchSpace
-) -> Table:
+def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) -> Table:
     """The Pareto front of ``trials``, best in the first goal first; marks the chosen one and the knee.
 
     A network that was trained several times is shown with the means and the number of trainings.

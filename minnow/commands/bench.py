@@ -105,6 +105,12 @@ def bench_ranking(
 
     Example: bench ranking runs/photos --networks 20 --limit 'macs<=40M'
     """
+    from minnow.commands.ranking_table import show_ranking
+    from minnow.console import interruptible
+    from minnow.progress import ConsoleListener
     from minnow.ranking import Ranking, rank
 
-    rank(Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed))
+    job = Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed)
+    with ConsoleListener() as listener, interruptible("bench", "ranking", run):
+        rows = rank(job, listener)
+    show_ranking(rows, job)

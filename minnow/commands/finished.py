@@ -21,7 +21,7 @@ def evaluate(
     as_json: Annotated[bool, Option("--json", help="Print JSON to standard output.")] = False,
 ) -> None:
     """Score a trained network: macro-F1, accuracy, F1 per class, confusion matrix."""
-    from minnow.inspect import evaluate as run_evaluate
+    from minnow.commands.finished_run import evaluate as run_evaluate
 
     run_evaluate(run, data, split, as_json=as_json)
 
@@ -93,7 +93,7 @@ def export(
     ] = None,
 ) -> None:
     """Write an ONNX file with the normalisation inside, checked against PyTorch."""
-    from minnow.inspect import export as run_export
+    from minnow.commands.finished_run import export as run_export
 
     run_export(run, out)
 
@@ -113,6 +113,6 @@ def latency(
     ] = None,
 ) -> None:
     """Milliseconds per image on ONNX Runtime, batch 1, 1 thread: median, IQR and n."""
-    from minnow.inspect import latency as run_latency
+    from minnow.commands.finished_run import latency as run_latency
 
     run_latency(model, classes, image_size)

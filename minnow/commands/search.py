@@ -185,12 +185,18 @@ def search(
     search loses at most the trial in flight: search --resume --out RUN goes on.
     """
     given = settings_in(locals(), "out", "resume", "config")
+    from minnow.console import interruptible
     from minnow.cores import share_cores
+    from minnow.progress import ConsoleListener
 
-    share_cores()
-    from minnow.settings import search_settings
+    with ConsoleListener() as listener:
+        share_cores(listener)
+        from minnow.settings import search_settings
 
-    settings, run = search_settings(given, file=config, out=out, resume=resume)
-    from minnow.search_run import run_search
+        settings, run = search_settings(given, file=config, out=out, resume=resume)
+        from minnow.commands.search_tables import show_search
+        from minnow.search_run import run_search
 
-    run_search(settings, run, resume=resume)
+        with interruptible("search", "--resume", "--out", run):
+            run_search(settings, run, resume=resume, listener=listener)
+        show_search(run)

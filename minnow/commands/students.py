@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -104,22 +104,8 @@ def distill(
     The teacher is fine-tuned on your training images first (cached), and its outputs are computed once.
     """
     given = settings_in(locals(), "student", "pick", "seeds", "out", "resume", "config")
-    from minnow.cores import share_cores
-
-    share_cores()
-    from minnow.settings import student_settings
-
-    chosen, settings, run = student_settings(
-        given,
-        student=student,
-        pick=pick,
-        file=config,
-        out=out,
-        prefix="distill",
-    )
-    from minnow.student_run import run_student
-
-    run_student(chosen, settings, run, resume=resume, seeds=seeds)
+    where = {"student": student, "pick": pick, "file": config, "out": out, "prefix": "distill"}
+    _train(given, where, resume=resume, seeds=seeds)
 
 
 def train(
@@ -156,19 +142,26 @@ def train(
     Example: train --model runs/photos/architecture.yaml --data photos/
     """
     given = settings_in(locals(), "model", "pick", "seeds", "out", "resume", "config")
+    where = {"student": model, "pick": pick, "file": config, "out": out, "prefix": "train"}
+    _train(given, where, resume=resume, seeds=seeds)
+
+
+def _train(given: dict[str, Any], where: dict[str, Any], *, resume: bool, seeds: int) -> None:
+    import sys
+
+    from minnow.console import interruptible
     from minnow.cores import share_cores
+    from minnow.progress import ConsoleListener
 
-    share_cores()
-    from minnow.settings import student_settings
+    with ConsoleListener() as listener:
+        share_cores(listener)
+        from minnow.settings import student_settings
 
-    chosen, settings, run = student_settings(
-        given,
-        student=model,
-        pick=pick,
-        file=config,
-        out=out,
-        prefix="train",
-    )
-    from minnow.student_run import run_student
+        chosen, settings, run = student_settings(given, **where)
+        from minnow.commands.student_tables import show_student
+        from minnow.student_run import run_student
 
-    run_student(chosen, settings, run, resume=resume, seeds=seeds)
+        again = [argument for argument in sys.argv[1:] if argument != "--resume"]
+        with interruptible(*again, "--resume"):
+            metrics = run_student(chosen, settings, run, resume=resume, seeds=seeds, listener=listener)
+        show_student(run, metrics)

@@ -12,8 +12,9 @@ from core.errors import UserError
 from core.files import write_text
 from distill.seeds import STUDENT
 from minnow import runs
-from minnow.console import command, say, warn
+from minnow.console import command, say
 from minnow.format import metric_text, title_of
+from minnow.listener import Listener
 from training.bundle import WEIGHTS, read_metrics
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ def report(run: Path, out: Path | None) -> Path:
     return path
 
 
-def leave_report(run: Path) -> None:
+def leave_report(run: Path, listener: Listener) -> None:
     """Write the page at the end of work whose results are stored: whatever is wrong with it, warn."""
     try:
         write_text(run / REPORT, run_page(run))
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        warn(
+        listener.warn(
             f"{run / REPORT} was not written ({reason}); nothing else is missing. "
-            f"Try again with: {command('report', run)}"
+            "write it again with the command report"
         )
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from minnow import cores
+from minnow.progress import ConsoleListener
 
 NAMES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
 
@@ -31,7 +32,7 @@ def machine(monkeypatch):
 
 def test_threads_sleep_where_others_keep_their_cores_busy(machine, capsys):
     machine(50.0)
-    cores.share_cores()
+    cores.share_cores(ConsoleListener())
     assert os.environ["GOMP_SPINCOUNT"] == "1000"
     said = capsys.readouterr().err
     assert "2.0 of 4 cores" in said and "OMP_NUM_THREADS=2" in said
@@ -46,7 +47,7 @@ def test_otherwise_they_wait_as_ever(machine, capsys, busy, own, decided):
     machine(busy, own)
     os.environ.update(decided)
     before = dict(os.environ)
-    cores.share_cores()
+    cores.share_cores(ConsoleListener())
     assert os.environ == before and capsys.readouterr().err == ""
 
 
@@ -55,7 +56,8 @@ import os, psutil
 os.sched_getaffinity = lambda _: {0, 1}
 psutil.cpu_percent = lambda interval: 100.0
 from minnow.cores import share_cores
-share_cores()
+from minnow.listener import Listener
+share_cores(Listener())
 import torch
 """
 

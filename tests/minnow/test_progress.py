@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from minnow import progress
+from minnow.listener import SearchPlan
 from nas.objectives import Objectives
 from nas.spaces.toy import Toy
 from nas.trial import Proposal
@@ -20,11 +21,11 @@ def clock(monkeypatch):
 
 
 def _run(clock, capsys, first=0, epochs=4, seconds=60.0):
-    with progress.TrainingDisplay("training") as display:
+    with progress.ConsoleListener() as listener:
         for epoch in range(first, epochs):
-            display(Progress(epoch, epochs, 1, 2, 50.0, 0.5 if epoch else None))
+            listener.training("training", Progress(epoch, epochs, 1, 2, 50.0, 0.5 if epoch else None))
             clock[0] += seconds
-            display(Progress(epoch + 1, epochs, 0, 2, 50.0, 0.5))
+            listener.training("training", Progress(epoch + 1, epochs, 0, 2, 50.0, 0.5))
     return capsys.readouterr().err.splitlines()
 
 
@@ -50,7 +51,8 @@ def test_quick_epochs_share_their_lines(clock, capsys):
 @pytest.mark.parametrize(("timeout", "left"), [(None, "9m 00s"), (1000.0, "9m 00s"), (240.0, "3m 00s")])
 def test_a_search_does_not_announce_more_time_than_it_may_take(clock, capsys, timeout, left):
     objectives = Objectives.parse(["f1"], [])
-    display = progress.SearchDisplay(objectives, [], 10, progress.whole, timeout)
+    listener = progress.ConsoleListener()
+    listener.search_started(SearchPlan(objectives, (), 10, lambda proposal: 1, timeout))
     clock[0] += 60.0
-    display.ended(Proposal(0, (), Toy().decode((0, 0, 0, 0)), seed=0).complete({"f1": 0.5}))
+    listener.trial_finished(Proposal(0, (), Toy().decode((0, 0, 0, 0)), seed=0).complete({"f1": 0.5}))
     assert capsys.readouterr().err.endswith(f"; {left} left\n")

@@ -1,0 +1,27 @@
+"""Opening the data set of a run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from core.config import DataConfig
+from minnow.listener import Listener
+from training.data.images import ImageSet, open_images, options_of
+
+
+def open_data(config: DataConfig, listener: Listener) -> ImageSet:
+    """Return the images, decoded now if they are not in the cache.
+
+    Raises:
+        UserError: there is no such data set, or it cannot be used.
+    """
+    report = partial(listener.count, "decoding images")
+    data = open_images(config.spec, options_of(config), progress=report, warn=listener.warn)
+    sizes = ", ".join(f"{len(indices):,} {part}" for part, indices in data.splits.items())
+    broken = f", {len(data.broken)} broken files left out" if data.broken else ""
+    listener.note(
+        f"data: {data.name}, {data.num_classes} classes, {sizes}, stored at {data.size} px{broken}"
+    )
+    for note in data.notes:
+        listener.note(f"data: {note}")
+    return data

@@ -1,0 +1,158 @@
+"""The weights that networks start from: those of a supernet, of the teacher, or random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from core.config import SearchConfig, SpaceConfig, StudentConfig, TrainConfig
+from core.errors import UserError
+from distill.inherited_weights import ORDERS, Inheritance, base_of, from_teacher, kept_orders, only
+from distill.prepared_teacher import Taught
+from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
+from minnow.listener import Listener
+from minnow.picking import Student
+from nas.spaces import SearchSpace
+from nas.spaces.elastic import Elastic
+from training.budget import SUPERNET, decided
+from training.data.images import ImageSet
+
+
+def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
+    """Return the training recipe of the supernet for so many training images."""
+    own = config.supernet.model_dump()
+    return decided(config.train.model_copy(update=own), images, SUPERNET)
+
+
+def search_weights(
+    config: SearchConfig,
+    space: SearchSpace,
+    data: ImageSet,
+    teacher: Taught | None,
+    run: Path,
+    listener: Listener,
+) -> Inheritance | None:
+    """Return the weights that the proposals of a search are cut out of; ``None``: random weights.
+
+    The supernet is adapted first where the evaluator needs one, or resumed.
+
+    Raises:
+        UserError: the supernet in ``run`` is another one or damaged; its training diverged twice.
+    """
+    if config.evaluator == "train" or teacher is None or not isinstance(space, Elastic):
+        return None
+    if config.evaluator == "inherit":
+        return from_teacher(teacher.teacher, data, config.space.importance)
+    supernet = adapt(
+        space,
+        teacher,
+        data,
+        supernet_recipe(config, len(data.splits["train"])),
+        config.loss,
+        config.augment,
+        run / FOLDER,
+        importance=config.space.importance,
+        seed=config.seed,
+        warn=listener.warn,
+        report=partial(listener.training, "adapting the supernet"),
+    )
+    listener.note(f"supernet of {supernet.base.base} in {run / FOLDER}")
+    return supernet
+
+
+def inherits(chosen: Student, config: StudentConfig) -> bool:
+    """Tell if a student has weights to inherit."""
+    if chosen.architecture.base is None or config.from_scratch:
+        return False
+    return config.teacher is not None or (chosen.run is not None and has_supernet(chosen.run))
+
+
+def student_weights(
+    chosen: Student,
+    config: StudentConfig,
+    teacher: Taught | None,
+    data: ImageSet,
+    folder: Path,
+    *,
+    resume: bool,
+    listener: Listener,
+) -> Inheritance | None:
+    """Return the weights that a student starts from: those of its search's supernet, else its teacher's.
+
+    ``None`` stands for random weights.
+
+    Args:
+        chosen: network to train.
+        config: settings of the training.
+        teacher: the teacher, if any.
+        data: the images.
+        folder: holds the order of the teacher's channels while the student is trained.
+        resume: whether a training in ``folder`` started with the order there.
+        listener: receives the origin of the weights, and warnings.
+
+    Raises:
+        UserError: the teacher is not what the network was cut out of; the supernet is damaged or of
+            other classes.
+    """
+    base = chosen.architecture.base
+    if not inherits(chosen, config):
+        if base is not None and not config.from_scratch:
+            listener.warn(
+                f"the network is cut out of {base}, but without a teacher it starts from random weights"
+            )
+        return None
+    supernet = None if chosen.run is None else find_supernet(chosen.run)
+    if supernet is not None:
+        if supernet.classes != data.num_classes:
+            raise UserError(
+                f"the supernet of {chosen.run} has {supernet.classes} classes, the data has "
+                f"{data.num_classes}; set from_scratch, or search on this data"
+            )
+        if supernet.tested not in (None, data.test_digest):
+            listener.warn(
+                f"the search in {chosen.run} had another test split: its supernet may know the test "
+                "images of this training, and the test F1 is then too high; search again on this split"
+            )
+        listener.note(f"starts from its weights in the supernet of {chosen.run}")
+        return supernet
+    if teacher is None:
+        raise ValueError("a student that inherits needs a supernet or a teacher")
+    names = [member.name for member in teacher.teacher.members]
+    if names != [base]:
+        raise UserError(
+            f"the network is cut out of {base}, so it cannot inherit from {' and '.join(names)}; "
+            f"choose the teacher {base}, or set from_scratch"
+        )
+    listener.note(f"starts from its weights in {base}")
+    rule = (SpaceConfig() if chosen.search is None else chosen.search.space).importance
+    orders = kept_orders(only(teacher.teacher), data, rule, folder / ORDERS, begun=resume)
+    return from_teacher(teacher.teacher, data, orders=orders)
+
+
+def inheritance_hint(
+    config: StudentConfig, teacher: Taught | None, metrics: Mapping[str, Any]
+) -> str | None:
+    """Return a one-line hint at inherited weights for a student far below its teacher, else ``None``.
+
+    Far below means: the 95 % interval of its test F1 ends before the teacher's begins.
+
+    Args:
+        config: settings of the student.
+        teacher: its teacher, if any.
+        metrics: content of ``metrics.json``.
+    """
+    spec = None if config.teacher is None else config.teacher.spec
+    if teacher is None or spec is None or config.from_scratch or metrics["inherited"] is not None:
+        return None
+    if metrics["test"]["f1_interval"][1] >= metrics["teacher"]["f1_interval"][0]:
+        return None
+    try:
+        base_of(only(teacher.teacher))
+    except UserError:
+        return None  # networks cannot be cut out of it
+    return (
+        "the student is far below its teacher; one that starts from its teacher's weights keeps more, "
+        f"above all on few images: search the space elastic with the teacher {spec}"
+    )

@@ -1,0 +1,165 @@
+"""A trained student: its scores, its predictions, its exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.config import StudentConfig
+from core.errors import UserError
+from deploy.classifier import Classifier, ImageLike, Prediction
+from deploy.latency import Latency, measure_module
+from deploy.onnx_export import Exported, export_onnx
+from minnow.data_file import images_of
+from minnow.data_set import open_data
+from minnow.listener import Listener
+from minnow.runs import student_config
+from training.bundle import Bundle, load_bundle, read_metrics
+from training.evaluate import logits_of, score
+from training.metrics import Metrics
+
+FORMATS = ("onnx",)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a student on one split of a data set.
+
+    Attributes:
+        data: name of the data set.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        scores: metrics, each in 0..1, and the confusion matrix.
+        classes: names in class order.
+    """
+
+    data: str
+    split: str
+    scores: Metrics
+    classes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, ready for JSON."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "n": self.scores.images,
+            **self.scores.to_dict(),
+            "classes": list(self.classes),
+        }
+
+
+class Student:
+    """A trained network on disk, loaded when it is first used.
+
+    Args:
+        path: run directory with a trained student, or the directory of the student itself.
+
+    Raises:
+        UserError: nothing trained is there, or its files are damaged; names the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.bundle: Bundle = load_bundle(path)
+        self.path = self.bundle.path
+
+    def __repr__(self) -> str:
+        return f"Student({str(self.path)!r})"
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """The content of ``metrics.json``: scores of student and teacher, latency, history."""
+        return read_metrics(self.path)
+
+    @cached_property
+    def config(self) -> StudentConfig:
+        """The settings of its training."""
+        return student_config(self.path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return self.bundle.classes
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The network with the preprocessing of its training."""
+        return Classifier(self.bundle)
+
+    def predict(self, images: ImageLike | Iterable[ImageLike]) -> list[Prediction]:
+        """Classify one image or several.
+
+        Args:
+            images: a file path, a Pillow image, a uint8 array ``(H, W, 3)``, a batch ``(N, H, W, 3)``,
+                or an iterable of these.
+
+        Returns:
+            One prediction per image, in order; a list of one for a single image.
+
+        Raises:
+            UserError: a file is missing or no image; names it.
+        """
+        return self.classifier.predict(images)
+
+    def evaluate(
+        self, data: str | None = None, *, split: str = "test", listener: Listener | None = None
+    ) -> Evaluation:
+        """Score the network on a split of a data set with the same classes.
+
+        Args:
+            data: a data set as for ``search``; ``None``: the one that the student was trained on.
+            split: ``train``, ``val``, ``test`` or ``all``.
+            listener: receives progress.
+
+        Raises:
+            UserError: no such data set or split, or other classes.
+        """
+        spec = self.config.data.spec if data is None else images_of(str(data))
+        images = open_data(self.config.data.model_copy(update={"spec": spec}), listener or Listener())
+        if images.classes != self.classes:
+            raise UserError(
+                f"{self.path} has the classes {', '.join(self.classes)}, "
+                f"the data set has {', '.join(images.classes)}"
+            )
+        if split != "all" and split not in images.splits:
+            raise UserError(f"split {split!r}: give train, val, test or all")
+        indices = np.arange(len(images.images)) if split == "all" else images.splits[split]
+        logits = logits_of(
+            self.bundle.model,
+            images,
+            indices,
+            resolution=self.bundle.architecture.resolution,
+            normalization=self.bundle.normalization,
+        )
+        return Evaluation(images.name, split, score(logits, images, indices), self.classes)
+
+    def export(self, format: str = "onnx", out: str | Path | None = None) -> Exported:
+        """Write the network, with its normalisation, as a file for another runtime.
+
+        Args:
+            format: ``onnx``.
+            out: the file; ``None``: ``model.onnx`` beside the weights.
+
+        Raises:
+            UserError: unknown format; the disk is full or closed to this user.
+            RuntimeError: ONNX Runtime and PyTorch give different logits.
+        """
+        if format not in FORMATS:
+            raise UserError(f"format {format!r}: give {', '.join(FORMATS)}")
+        architecture = self.bundle.architecture
+        return export_onnx(
+            self.bundle.model,
+            Path(out) if out is not None else self.path / "model.onnx",
+            resolution=architecture.resolution,
+            normalization=self.bundle.normalization,
+            classes=self.classes,
+            input_channels=architecture.input_channels,
+        )
+
+    def latency(self) -> Latency:
+        """Measure milliseconds per image on ONNX Runtime, batch 1, one thread."""
+        return measure_module(self.bundle.model, self.bundle.architecture.resolution)

@@ -1,0 +1,136 @@
+"""Teachers ready for a training: fine-tuned, with cached outputs and known costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig, TeacherConfig
+from core.errors import UserError
+from deploy.macs import count_macs
+from distill.prepared_teacher import Taught
+from distill.student_loss import feature_kind
+from minnow.listener import Listener
+from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
+from teachers.finetune import Teacher, prepare_teacher
+from teachers.output_cache import LiveOutputs, StoredOutputs, fill_outputs
+from training.batches import Outputs, augmentation_of
+from training.data.images import ImageSet
+from training.device import pick_device
+from training.epoch_selection import standard_error
+from training.signals import Kind
+
+_NORMAL_95 = 1.96  # standard errors from the middle of a 95 % interval to its ends
+
+
+def make_teacher(
+    config: TeacherConfig,
+    loss: LossConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    views: int,
+    *,
+    live: bool = False,
+    listener: Listener,
+) -> Taught:
+    """Fine-tune the teachers, or load them from the cache, and compute their outputs.
+
+    Args:
+        config: the teachers; ``spec`` may name several.
+        loss: decides which outputs are needed.
+        data: the images.
+        augment: augmentation of the training.
+        views: augmented views of each image whose outputs are cached.
+        live: compute the outputs of every batch instead.
+        listener: receives progress and one line about each teacher.
+
+    Raises:
+        UserError: unknown teacher, or weights that cannot be read or downloaded.
+    """
+    named = parse_spec(config.spec)
+    members = [
+        _fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener)
+        for spec, _ in named
+    ]
+    teachers = Teachers(tuple(members), tuple(weight for _, weight in named))
+    kind = feature_kind(loss)
+    kinds = () if kind is None else (kind,)
+    val = members[0].val if len(members) == 1 else teachers.evaluate(data, "val")
+    if live:
+        outputs: list[Outputs] = [LiveOutputs(member, kinds) for member in members]
+        disagreeing = None
+    else:
+        stored = [_stored_outputs(member, data, augment, views, kinds, listener) for member in members]
+        outputs, disagreeing = [*stored], disagreement(stored, data.splits["train"])
+    if len(members) > 1:
+        share = "" if disagreeing is None else f"; two differ on {disagreeing:.1%} of the training images"
+        listener.note(f"teachers together: validation F1 {val.f1:.4f}{share}")
+    mean = outputs[0] if len(outputs) == 1 else Ensemble(tuple(outputs), teachers.weights)
+    return Taught(teachers, val, mean, _costs(members), disagreeing)
+
+
+def _fine_tuned(
+    config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
+) -> Teacher:
+    report = partial(listener.training, f"fine-tuning {config.spec}")
+    teacher = prepare_teacher(
+        config, data, augment, device=pick_device(), warn=listener.warn, report=report
+    )
+    origin = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
+    listener.note(
+        f"teacher: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
+        f"validation F1 {teacher.val.f1:.4f}"
+    )
+    return teacher
+
+
+def _stored_outputs(
+    teacher: Teacher,
+    data: ImageSet,
+    augment: AugmentConfig,
+    views: int,
+    kinds: Sequence[Kind],
+    listener: Listener,
+) -> StoredOutputs:
+    report = partial(listener.count, f"outputs of {teacher.name}")
+    return fill_outputs(teacher, data, augmentation_of(augment, data), views, kinds=kinds, report=report)
+
+
+def _costs(members: Sequence[Teacher]) -> dict[str, int]:
+    """Sum the costs of all members."""
+    return {
+        "params": sum(p.numel() for member in members for p in member.model.parameters()),
+        "macs": sum(count_macs(member.model, member.resolution) for member in members),
+    }
+
+
+def weaker_teacher(teacher_f1: float, student_f1: float, images: int, student: str) -> str | None:
+    """Return a one-line warning if the student is better than its teacher on validation, else ``None``.
+
+    Args:
+        teacher_f1: validation F1 of the teacher, 0..1.
+        student_f1: validation F1 of the student, 0..1.
+        images: validation images; the warning needs 95 % intervals of the scores that do not overlap.
+        student: name of the student in the message.
+    """
+    teacher_high = teacher_f1 + _NORMAL_95 * standard_error(teacher_f1, images)
+    student_low = student_f1 - _NORMAL_95 * standard_error(student_f1, images)
+    if teacher_high >= student_low:
+        return None
+    return (
+        f"the teacher's validation F1 ({teacher_f1:.4f}) is below that of {student} ({student_f1:.4f}); "
+        "choose another teacher, or fine-tune this one longer (teacher.epochs)"
+    )
+
+
+def check_balance(config: SearchConfig | StudentConfig) -> None:
+    """Refuse an adjusted cross-entropy where the loss has none.
+
+    Raises:
+        UserError: the distillation loss is the whole loss.
+    """
+    if config.balance.mode == "logit-adjust" and config.teacher and config.loss.weight == 1:
+        raise UserError(
+            "balance.mode logit-adjust changes the cross-entropy with the labels, and loss.weight 1 "
+            "leaves no cross-entropy; lower loss.weight, or choose another balance.mode"
+        )
