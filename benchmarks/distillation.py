@@ -104,7 +104,7 @@ def main() -> None:
             if any(row["key"] == key for row in rows):
                 continue
             work = given.out.with_suffix("") / key
-            metrics = train_student(architecture, data, config, work, taught=taught[name])
+            metrics = train_student(architecture, data, config, work, teacher=taught[name])
             found = {"name": data.name, "long_tail": given.long_tail, **shaped, **results(metrics)}
             rows.append({"key": key, "arm": name, "seed": seed, **found})
             write_lines(given.out, rows)

@@ -29,9 +29,9 @@ from torch import nn
 
 from core.config import INHERITED_RATE, StudentConfig, TrainConfig
 from core.formats import read_lines, write_lines
-from deploy.latency import measure_in_turns
-from distill.inherited_weights import Inheritance, from_teacher
-from distill.prepared_teacher import Taught
+from deploy.latency_measurement import measure_in_turns
+from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import train_student
 from distill.supernet import find_supernet
 from minnow.picking import find_student
@@ -88,8 +88,10 @@ def main() -> None:
         )
         for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
     }
-    teacher = from_teacher(taught[given.epochs].teacher, data, search.space.importance)
-    plans: dict[str, tuple[Architecture, StudentConfig, Taught | None, Inheritance | None]] = {
+    teacher = inherit_from_teacher(taught[given.epochs].ensemble, data, search.space.importance)
+    plans: dict[
+        str, tuple[Architecture, StudentConfig, PreparedTeacher | None, InheritedWeights | None]
+    ] = {
         "found": (found, short, taught[given.epochs], supernet),
         "uniform": (cut, short, taught[given.epochs], teacher),
         "scratch": (found, long, taught[2 * given.epochs], None),
@@ -108,8 +110,8 @@ def main() -> None:
                 data,
                 config.model_copy(update={"seed": seed}),
                 given.out.with_suffix("") / key,
-                taught=taught_by,
-                inheritance=start,
+                teacher=taught_by,
+                inherited=start,
             )
             rows.append({"key": key, "arm": arm, "seed": seed, "network": architecture.key})
             rows[-1] |= results(metrics)
@@ -120,7 +122,7 @@ def main() -> None:
     print(f"\n{table(mine, arms)}\n")
     networks = {arm: build(plans[arm][0], data.num_classes) for arm in arms if arm != "scratch"}
     sides = {arm: plans[arm][0].resolution for arm in networks}
-    whole = taught[given.epochs].teacher.members[0]
+    whole = taught[given.epochs].ensemble.members[0]
     print(costs({"teacher": whole.model, **networks}, {"teacher": whole.resolution, **sides}))
 
 

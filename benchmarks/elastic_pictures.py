@@ -21,11 +21,11 @@ from core.config import SearchConfig
 from core.config_io import read_config
 from core.files import write_text
 from core.formats import read_lines
-from deploy.latency import measure_module
-from deploy.latency_cache import measure_architecture
+from deploy.architecture_latency import measure_architecture
+from deploy.latency_measurement import measure_module
 from minnow.runs import ARCHITECTURE, CONFIG, read_summary
 from nas.architecture import Architecture
-from teachers.finetune import prepare_teacher
+from teachers.finetune import finetune_teacher
 from training.data.images import open_images, options_of
 
 _LATENCY = "latency, ms (ONNX Runtime, 1 thread)"
@@ -68,7 +68,7 @@ def main() -> None:
     data = open_images(config.data.spec, options_of(config.data))
     if config.teacher is None:
         raise SystemExit(f"{given.run} has no teacher")
-    judge = prepare_teacher(config.teacher, data, config.augment)
+    judge = finetune_teacher(config.teacher, data, config.augment)
     latency = measure_module(judge.model, judge.resolution).median_ms
     series = [
         Series("judged by the supernet", points),

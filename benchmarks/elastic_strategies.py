@@ -64,7 +64,7 @@ def main() -> None:
     def judge(proposal: Proposal) -> Mapping[str, float]:
         architecture = proposal.architecture
         if architecture.key not in known:
-            known[architecture.key] = whole.judged(architecture, data, config.augment)[1].f1
+            known[architecture.key] = whole.evaluate_subnet(architecture, data, config.augment)[1].f1
             write_lines(kept, ({"network": key, "f1": f1} for key, f1 in known.items()))
         total = cost(architecture, data.num_classes)
         return {"f1": known[architecture.key], "params": total.params, "macs": total.macs}

@@ -15,10 +15,10 @@ from dataclasses import replace
 import torch
 
 from core.config import AugmentConfig, DataConfig, TeacherConfig
-from distill.inherited_weights import from_teacher
+from distill.inherited_weights import inherit_from_teacher
 from nas.spaces.elastic import Elastic
-from teachers.ensemble import Teachers
-from teachers.finetune import prepare_teacher
+from teachers.ensemble import TeacherEnsemble
+from teachers.finetune import finetune_teacher
 from training.allocator import keep_freed_memory
 from training.data.images import open_images, options_of
 
@@ -44,8 +44,8 @@ def main() -> None:
     data = open_images(source.spec, options_of(source))
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     augment = AugmentConfig()
-    teacher = Teachers((prepare_teacher(config, data, augment),), (1.0,))
-    by_rule = {rule: from_teacher(teacher, data, rule) for rule in ("taylor", "magnitude")}
+    teacher = TeacherEnsemble((finetune_teacher(config, data, augment),), (1.0,))
+    by_rule = {rule: inherit_from_teacher(teacher, data, rule) for rule in ("taylor", "magnitude")}
     torch.manual_seed(0)
     orders = {group: torch.randperm(len(of)) for group, of in by_rule["taylor"].orders.items()}
     by_rule["random"] = replace(by_rule["taylor"], orders=orders)
@@ -55,7 +55,7 @@ def main() -> None:
         for share in shares:
             point = cut_to(space, ending, share)
             cut = space.decode(point)
-            vals = [whole.judged(cut, data, augment)[1] for whole in by_rule.values()]
+            vals = [whole.evaluate_subnet(cut, data, augment)[1] for whole in by_rule.values()]
             scores = [f"{val.f1:.3f}" for val in vals]
             print(f"| {share:g} of the {label} | {' | '.join(scores)} |", flush=True)
 

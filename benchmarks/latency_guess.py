@@ -14,8 +14,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deploy.latency_cache import measure_architecture
-from deploy.latency_guess import GuessingProbe, features_of, fitted
+from deploy.architecture_latency import (
+    LatencyProbe,
+    fit_latency_model,
+    latency_features,
+    measure_architecture,
+)
 from nas.architecture import Architecture
 from nas.spaces.elastic import Elastic
 
@@ -34,9 +38,9 @@ def main() -> None:
     networks = [space.decode(point) for point in points]
     times = {network.key: measure_architecture(network, given.classes).median_ms for network in networks}
     measured = np.array([times[network.key] for network in networks])
-    features = np.array([features_of(network, given.classes) for network in networks])
+    features = np.array([latency_features(network, given.classes) for network in networks])
     known = rng.permutation(len(networks)) < len(networks) // 2
-    ratios = features[~known] @ fitted(features[known], measured[known]) / measured[~known]
+    ratios = features[~known] @ fit_latency_model(features[known], measured[known]) / measured[~known]
     low, middle, high = np.quantile(np.abs(ratios - 1), (0.25, 0.5, 0.75))
     print(
         f"{given.networks} networks of {measured.min():.2f} to {measured.max():.2f} ms; guesses from "
@@ -65,7 +69,7 @@ def replay(
         seen.add(network.key)
         return times[network.key]
 
-    probe = GuessingProbe(measure, limit, classes)
+    probe = LatencyProbe(measure, limit, classes)
     for network in networks:
         probe(network)
     return seen

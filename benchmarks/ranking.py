@@ -91,7 +91,7 @@ def main() -> None:
                 config = configs[epochs].model_copy(update=changes)
                 work = given.out.with_suffix("") / "-".join(map(str, name))
                 said = taught[epochs] if arm == "distilled" else None
-                metrics = train_student(proposal.architecture, data, config, work, taught=said)
+                metrics = train_student(proposal.architecture, data, config, work, teacher=said)
                 rows.append(row(name, metrics))
                 write_lines(given.out, rows)
                 print(*name, f"{metrics['val']['f1']:.3f} {metrics['test']['f1']:.3f}", flush=True)

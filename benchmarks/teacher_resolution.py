@@ -20,7 +20,7 @@ from distillation import spread
 
 from core.config import AugmentConfig, DataConfig, TeacherConfig
 from core.formats import read_lines, write_lines
-from teachers.finetune import prepare_teacher
+from teachers.finetune import finetune_teacher
 from training.data.images import open_images, options_of
 
 
@@ -47,7 +47,7 @@ def main() -> None:
                 by_side[side][data.digest] = found
                 continue
             config = TeacherConfig(spec=given.teacher, epochs=given.epochs, resolution=side)
-            teacher = prepare_teacher(config, data, AugmentConfig())
+            teacher = finetune_teacher(config, data, AugmentConfig())
             test = teacher.evaluate(data, "test")
             took = {"split_seed": split_seed, "seconds": teacher.seconds}
             rows.append({**shaped, **took, "val_f1": teacher.val.f1, "f1": test.f1})

@@ -39,14 +39,15 @@ from torch.nn import functional as F
 
 from core.config import DataConfig, SearchConfig, StudentConfig, TrainConfig
 from core.runtime import cpu_count, ordered_map
-from distill.student_loss import feature_kind, objective
+from distill.student_loss import feature_kind, student_loss
 from minnow.evaluators import TrainEvaluator
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
+from teachers import find_pretrained
 from teachers.finetune import Teacher
-from teachers.output_cache import fill_outputs
-from teachers.pretrained import replace_head, resolve
+from teachers.output_cache import cache_outputs
+from teachers.timm_models import replace_head
 from training.augment import Augmentation
 from training.batches import Batches
 from training.data.images import DataOptions, ImageSet, open_images
@@ -88,11 +89,11 @@ class Bench:
         kind = feature_kind(usual)
         kinds = () if kind is None else (kind,)
         outputs = (
-            fill_outputs(self.teacher, self.data, Augmentation(), 1, kinds=kinds) if taught else None
+            cache_outputs(self.teacher, self.data, Augmentation(), 1, kinds=kinds) if taught else None
         )
         batches = self.batches(outputs)
         if taught:
-            loss = objective(usual, 0.1, model, batches)
+            loss = student_loss(usual, 0.1, model, batches)
         else:
             loss = cross_entropy(0.1)
         recipe = RECIPE.model_copy(update={"epochs": 1 + repeats})
@@ -126,7 +127,7 @@ class Bench:
         """Images per second of computing and storing one view."""
         with own_cache():
             started = time.perf_counter()
-            fill_outputs(self.teacher, self.data, Augmentation(), 1)
+            cache_outputs(self.teacher, self.data, Augmentation(), 1)
             return len(self.data.splits["train"]) / (time.perf_counter() - started)
 
     def inference(self, steps: int = 6) -> float:
@@ -194,7 +195,7 @@ def own_cache() -> Iterator[None]:
 
 def pretrained_teacher(spec: str, side: int, classes: int) -> Teacher:
     """A teacher with an untrained head: as fast as a trained one."""
-    found = resolve(spec)
+    found = find_pretrained(spec)
     torch.manual_seed(0)
     model: nn.Module = replace_head(found.model, classes).eval().requires_grad_(False)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -34,7 +34,7 @@ from core.config import AugmentConfig, DataConfig, TeacherConfig, TrainConfig
 from core.formats import read_lines, write_lines
 from nas.architecture import Architecture
 from nas.networks.build import build
-from teachers.finetune import Teacher, prepare_teacher
+from teachers.finetune import Teacher, finetune_teacher
 from training.data.images import ImageSet, open_images, options_of
 from training.evaluate import evaluate
 from training.optimizer import make_optimizer
@@ -91,7 +91,7 @@ def main() -> None:
     data = open_images(source.spec, options_of(source))
     architecture = Architecture.from_yaml(given.model)
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    taught = prepare_teacher(config, data, AugmentConfig())
+    taught = finetune_teacher(config, data, AugmentConfig())
     teacher = Enlarging(taught)
     rows, mine = read_lines(given.out), []
     for seed in range(given.seeds):

@@ -17,15 +17,15 @@ from core.disk import disk_errors
 from core.errors import UserError
 from core.files import write_bytes
 from core.formats import csv_bytes, csv_text
+from deploy.architecture_latency import machine_name
 from deploy.classifier import Classifier, Prediction
-from deploy.latency_cache import machine_name
 from training.data.decode import EXTENSIONS
 
 _WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Row:
+class FilePrediction:
     """One file's result; either ``prediction`` or ``error`` is there.
 
     Attributes:
@@ -71,7 +71,7 @@ def find_images(path: str | Path) -> list[Path]:
     return found
 
 
-def predict_files(classifier: Classifier, path: str | Path) -> Iterator[Row]:
+def predict_files(classifier: Classifier, path: str | Path) -> Iterator[FilePrediction]:
     """Classify an image or every image under a directory, one by one, in sorted order.
 
     The network runs a few times before, so that the first row is not the one that waits for it. A file
@@ -87,7 +87,7 @@ def predict_files(classifier: Classifier, path: str | Path) -> Iterator[Row]:
     return (_row(classifier, file) for file in files)
 
 
-def write_csv(rows: Iterable[Row], path: str | Path) -> None:
+def write_csv(rows: Iterable[FilePrediction], path: str | Path) -> None:
     """Write ``file, label, probability, error`` and ``p_CLASS`` for every class, one line per file.
 
     Raises:
@@ -109,7 +109,7 @@ def write_csv(rows: Iterable[Row], path: str | Path) -> None:
         write_bytes(path, csv_bytes(table))
 
 
-def write_submission(rows: Iterable[Row], path: str | Path, root: str | Path) -> str | None:
+def write_submission(rows: Iterable[FilePrediction], path: str | Path, root: str | Path) -> str | None:
     """Write ``file, class``, one line per file and nothing else.
 
     Files are named by their paths below ``root``, with ``/``. One that could not be read gets the class
@@ -157,7 +157,7 @@ class Timing:
     included: str
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Timing:
+    def of(cls, rows: Sequence[FilePrediction]) -> Timing:
         """Of rows, one of which at least could be read."""
         read = [row.seconds * 1000.0 for row in rows if row.prediction]
         low, median, high = np.percentile(read, [25, 50, 75])
@@ -209,10 +209,10 @@ def _files(directory: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _row(classifier: Classifier, file: Path) -> Row:
+def _row(classifier: Classifier, file: Path) -> FilePrediction:
     start = time.perf_counter()
     try:
         prediction, error = classifier.predict(file)[0], None
     except UserError as problem:
         prediction, error = None, str(problem)
-    return Row(str(file), prediction, error, time.perf_counter() - start)
+    return FilePrediction(str(file), prediction, error, time.perf_counter() - start)

@@ -2,7 +2,7 @@
 
 Timed is what a device would do with an image that is in memory: resize it to the network's input, scale
 and normalise it, run the network on ONNX Runtime with one thread, take the largest logit. Decoding files
-is not part of it. The clock is the thread's own, for the reason given in :mod:`deploy.latency`.
+is not part of it. The clock is the thread's own, see :mod:`deploy.latency_measurement`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.latency import WARM_UP_RUNS, thread_clock
+from deploy.latency_measurement import WARM_UP_RUNS, thread_clock
 from deploy.onnx_export import onnx_bytes
 from training.data.images import ImageSet
 from training.onnx_graph import INPUT, open_session

@@ -18,42 +18,42 @@ from core.files import flush_directory
 from core.formats import write_json
 from training.bundle import METRICS, WEIGHTS, read_metrics
 
-STUDENT = "student"
-SEEDS = "seeds"
+STUDENT_FOLDER = "student"
+SEEDS_FOLDER = "seeds"
 RECORD = "seeds"  # in metrics.json of the kept student
 
 
 def seed_path(run: Path, seed: int) -> Path:
     """Where a student is trained, and stays unless it is kept."""
-    return run / SEEDS / str(seed)
+    return run / SEEDS_FOLDER / str(seed)
 
 
-def students(run: Path) -> dict[int, Path]:
+def finished_students(run: Path) -> dict[int, Path]:
     """The finished students of a run by seed, in ascending order.
 
     Raises:
         UserError: a ``metrics.json`` is damaged.
     """
-    places = [run / STUDENT, *(run / SEEDS).glob("*")]
+    places = [run / STUDENT_FOLDER, *(run / SEEDS_FOLDER).glob("*")]
     found = {read_metrics(path)["seed"]: path for path in places if (path / WEIGHTS).exists()}
     return dict(sorted(found.items()))
 
 
-def unfinished(run: Path) -> bool:
+def has_unfinished_seeds(run: Path) -> bool:
     """Whether a run trains several seeds and has kept none yet."""
-    begun = any(path.is_dir() for path in (run / SEEDS).glob("*"))
-    return begun and not (run / STUDENT / WEIGHTS).exists()
+    begun = any(path.is_dir() for path in (run / SEEDS_FOLDER).glob("*"))
+    return begun and not (run / STUDENT_FOLDER / WEIGHTS).exists()
 
 
-def recorded(run: Path) -> list[int]:
+def recorded_seeds(run: Path) -> list[int]:
     """The seeds that the kept student was chosen from; its own where it is the only one."""
-    metrics = read_metrics(run / STUDENT)
+    metrics = read_metrics(run / STUDENT_FOLDER)
     return (
         [one["seed"] for one in metrics[RECORD]["students"]] if RECORD in metrics else [metrics["seed"]]
     )
 
 
-def check_alike(path: Path, identity: str) -> None:
+def check_same_training(path: Path, identity: str) -> None:
     """Refuse a finished student that these settings would not have made.
 
     Args:
@@ -70,7 +70,7 @@ def check_alike(path: Path, identity: str) -> None:
         )
 
 
-def keep_best(run: Path) -> dict[str, Any]:
+def keep_best_seed(run: Path) -> dict[str, Any]:
     """Let ``RUN/student`` be the student with the best validation F1; of equals, the lowest seed.
 
     May be called again, after a kill or with more students.
@@ -79,7 +79,7 @@ def keep_best(run: Path) -> dict[str, Any]:
         Its ``metrics.json``. ``seeds`` in it has ``test_f1_mean`` and ``test_f1_sd`` (over the seeds,
         n - 1) and ``students``: ``seed``, ``val_f1`` and ``test_f1`` of each.
     """
-    kept, places = run / STUDENT, students(run)
+    kept, places = run / STUDENT_FOLDER, finished_students(run)
     metrics = {seed: read_metrics(path) for seed, path in places.items()}
     best = max(metrics, key=lambda seed: metrics[seed]["val"]["f1"])
     for seed, path in places.items():
@@ -91,7 +91,7 @@ def keep_best(run: Path) -> dict[str, Any]:
         if kept.exists():
             os.rename(kept, seed_path(run, read_metrics(kept)["seed"]))
         os.rename(places[best], kept)
-        flush_directory(run / SEEDS)
+        flush_directory(run / SEEDS_FOLDER)
         flush_directory(run)
     return metrics[best]
 

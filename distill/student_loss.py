@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from core.config import LossConfig
-from distill.losses import FeatureLoss, load_features, make
+from distill.losses import FeatureLoss, load_feature_loss, make_logit_loss
 from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
 from training.fit import Loss, cross_entropy
 from training.signals import Kind, Signals, signals_of
 
 
-def objective(
+def student_loss(
     config: LossConfig,
     smoothing: float,
     student: nn.Module,
@@ -38,11 +38,11 @@ def objective(
     """
     if batches.outputs is None:
         return cross_entropy(smoothing, offsets)
-    made = Objective(config, offsets)
+    made = StudentLoss(config, offsets)
     return made if made.kind is None else made.adapt(student, next(batches.epoch(0)))
 
 
-class Objective(nn.Module):
+class StudentLoss(nn.Module):
     """The loss of a student with a teacher (Hinton et al. 2015, section 2).
 
     ``weight * logit loss + (1 - weight) * cross-entropy``, plus ``feature_weight * feature loss`` where
@@ -60,11 +60,11 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.offsets = offsets
-        self.logit_loss = make(config.name, config.options)
+        self.logit_loss = make_logit_loss(config.name, config.options)
         self.kind = feature_kind(config)
         self.feature_loss: FeatureLoss | None = None  # once the sizes are known
 
-    def adapt(self, student: nn.Module, batch: Batch) -> Objective:
+    def adapt(self, student: nn.Module, batch: Batch) -> StudentLoss:
         """Make the feature loss for the sizes that student and teacher have; a batch shows them.
 
         Its adapters draw from torch's global generator. The student is not changed.
@@ -80,7 +80,7 @@ class Objective(nn.Module):
             seen = signals_of(student.eval(), batch.images[:1], (self.kind,)).get(self.kind)
         student.train(mode)
         shapes = [torch.Size((1, *features.shape[1:])) for features in (seen, teacher)]
-        kind = load_features(self.config.features, self.config.feature_options)
+        kind = load_feature_loss(self.config.features, self.config.feature_options)
         self.feature_loss = kind(*shapes, **self.config.feature_options).to(batch.images.device)
         return self
 
@@ -112,7 +112,7 @@ def feature_kind(config: LossConfig) -> Kind | None:
     """
     if config.features is None:
         return None
-    return load_features(config.features, config.feature_options).kind
+    return load_feature_loss(config.features, config.feature_options).kind
 
 
 def _teacher(batch: Batch) -> Signals:

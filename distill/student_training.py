@@ -1,4 +1,4 @@
-"""Train the chosen student, with or without a teacher, and leave a bundle that stands on its own."""
+"""Training of the chosen student, with or without a teacher, into a bundle of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ import torch
 
 from core.config import StudentConfig
 from core.errors import UserError
-from distill.inherited_weights import ORDERS, Inheritance, first_network, normalization_of
-from distill.outcome import Timer, finish
-from distill.prepared_teacher import Taught
-from distill.student_loss import objective
+from distill.inherited_weights import (
+    ORDERS_FILE,
+    InheritedWeights,
+    initial_network,
+    input_normalization,
+)
+from distill.prepared_teacher import PreparedTeacher
+from distill.student_bundle import Timer, write_student
+from distill.student_loss import student_loss
 from nas.architecture import Architecture
 from training.balance import loss_offsets
 from training.batches import Batches, augmentation_of
@@ -35,9 +40,9 @@ def train_student(
     config: StudentConfig,
     out: Path,
     *,
-    taught: Taught | None,
+    teacher: PreparedTeacher | None,
     latency: Timer | None = None,
-    inheritance: Inheritance | None = None,
+    inherited: InheritedWeights | None = None,
     warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
     processes: Processes = ALONE,
@@ -45,18 +50,18 @@ def train_student(
     """Train, choose the epoch on validation, read the test split once, write the bundle.
 
     A post-hoc adjustment is tuned on the validation split too, after the epoch is chosen: ``val`` is then
-    the score of what is shipped, and ``history`` has those of the networks as they were trained.
+    the score of the shipped network, and ``history`` has the scores of the unadjusted ones.
 
     Args:
         architecture: of the student.
         data: the images.
         config: recipe, loss, seed; recorded in the bundle.
-        out: the bundle's directory. A checkpoint in it is gone on from, and removed at the end.
-        taught: the teacher; ``None`` trains on labels alone.
-        latency: measures the trained network and its teachers; ``None``: they have none.
-        inheritance: what the student is cut out of; ``None`` starts from random weights.
-        warn: hears, in one line, of a divergence that the training went back from.
-        report: hears of every training step.
+        out: the bundle's directory. An existing checkpoint is resumed, and deleted on success.
+        teacher: ``None`` trains on labels alone.
+        latency: measures the trained network and its teachers; ``None`` leaves their latency out.
+        inherited: what the student is cut out of; ``None`` starts from random weights.
+        warn: callback for the one-line warning after a rollback.
+        report: callback for the progress of every step.
         processes: that train together; the main one alone measures and writes.
 
     Returns:
@@ -66,24 +71,24 @@ def train_student(
         UserError: the training diverged twice; the optimiser is unknown; a checkpoint is damaged or
             belongs to another training.
     """
-    identity = training_identity(architecture, data, config, taught, inheritance)
+    identity = training_identity(architecture, data, config, teacher, inherited)
     torch.manual_seed(config.seed)
-    network = first_network(architecture, data.num_classes, inheritance)
+    network = initial_network(architecture, data.num_classes, inherited)
     batches = Batches(
         data=data,
         resolution=architecture.resolution,
-        normalization=normalization_of(inheritance),
+        normalization=input_normalization(inherited),
         augmentation=augmentation_of(config.augment, data),
         batch_size=config.train.batch_size,
         views=config.train.walked,
         seed=config.seed,
-        outputs=None if taught is None else taught.outputs,
+        outputs=None if teacher is None else teacher.outputs,
         balanced=config.balance.mode == "sampler",
         device=pick_device(),
         processes=processes,
     )
     offsets = loss_offsets(config.balance, data)
-    loss = objective(config.loss, config.train.label_smoothing, network, batches, offsets)
+    loss = student_loss(config.loss, config.train.label_smoothing, network, batches, offsets)
     try:
         fitted = fit(
             network,
@@ -98,28 +103,30 @@ def train_student(
     except DivergedError as error:
         raise UserError(f"training stopped: {error}; lower train.learning_rate") from None
 
-    def leave() -> dict[str, Any]:
-        metrics = finish(fitted, architecture, data, config, out, taught, identity, latency, inheritance)
-        for name in (CHECKPOINT, ORDERS):
+    def write() -> dict[str, Any]:
+        metrics = write_student(
+            fitted, architecture, data, config, out, teacher, identity, latency, inherited
+        )
+        for name in (CHECKPOINT, ORDERS_FILE):
             (out / name).unlink(missing_ok=True)
         return metrics
 
-    return processes.on_main(leave)
+    return processes.on_main(write)
 
 
 def training_identity(
     architecture: Architecture,
     data: ImageSet,
     config: StudentConfig,
-    taught: Taught | None,
-    inheritance: Inheritance | None = None,
+    teacher: PreparedTeacher | None,
+    inherited: InheritedWeights | None = None,
 ) -> str:
-    """Digest of all that decides the student: network, images, recipe, seed, teacher, first weights."""
+    """Return a digest of all that decides the student: network, data, recipe, seed, teacher, weights."""
     content = [
         architecture.key,
         data.digest,
         config.model_dump(mode="json", exclude={"data", "teacher"}),
-        None if taught is None else taught.teacher.digest,
-        None if inheritance is None else inheritance.digest,
+        None if teacher is None else teacher.ensemble.digest,
+        None if inherited is None else inherited.digest,
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

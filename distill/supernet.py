@@ -1,4 +1,4 @@
-"""The supernet: the teacher, trained on so that every sub-network of it works."""
+"""The supernet: a teacher trained further, so that its subnets work without training of their own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from core.disk import disk_errors
 from core.errors import UserError
 from core.files import write_bytes, write_text
 from core.formats import json_text
-from distill.inherited_weights import ORDERS, Inheritance, base_of, kept_orders, only, weights_of
-from distill.prepared_teacher import Taught
+from distill.inherited_weights import (
+    ORDERS_FILE,
+    InheritedWeights,
+    base_architecture,
+    cpu_state_dict,
+    saved_channel_orders,
+    single_teacher,
+)
+from distill.prepared_teacher import PreparedTeacher
 from distill.sandwich import Sandwich
-from distill.student_loss import Objective
+from distill.student_loss import StudentLoss
 from nas.architecture import Architecture
 from nas.spaces.elastic import Elastic
 from training.batches import Batches, augmentation_of
@@ -27,15 +34,15 @@ from training.divergence import DivergedError, halve_once
 from training.fit import Progress, fit
 from training.preprocess import Normalization
 
-FOLDER = "supernet"
+SUPERNET_FOLDER = "supernet"
 _WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"
-_CHECKPOINT = "checkpoint.pt"  # while it is being made, beside its orders
-_ORDER = "order."  # before the name of a group, among the tensors
+_CHECKPOINT = "checkpoint.pt"  # during the training, beside the channel orders
+_ORDER = "order."  # prefix of the orders among the tensors
 
 
-def adapt(
+def train_supernet(
     space: Elastic,
-    taught: Taught,
+    teacher: PreparedTeacher,
     data: ImageSet,
     recipe: TrainConfig,
     loss: LossConfig,
@@ -46,50 +53,51 @@ def adapt(
     seed: int = 0,
     warn: Callable[[str], None],
     report: Callable[[Progress], None] | None = None,
-) -> Inheritance:
-    """The supernet in ``folder``; made there where it is missing, or gone on with.
+) -> InheritedWeights:
+    """Return the supernet in ``folder``; train it, or resume its training, where it is not finished.
 
     Args:
-        space: whose sub-networks are to work.
-        taught: the teacher whose weights it begins with, and its outputs for the recipe's views.
+        space: whose subnets are trained.
+        teacher: a single one; its weights are the first ones, its outputs are for the recipe's views.
         data: the images.
-        recipe: of the training; decided.
-        loss: of every sub-network; its features are not used, since sub-networks have others.
-        augment: as of the teacher's outputs.
-        folder: of the supernet; a finished one of other settings is refused.
-        importance: which channels come first.
-        seed: of order and sub-networks.
-        warn: hears of a divergence.
-        report: hears of every step.
+        recipe: of the training, resolved.
+        loss: of every subnet; features are not compared, since their sizes differ between subnets.
+        augment: as for the teacher's outputs.
+        folder: of the supernet.
+        importance: which channels are kept first.
+        seed: of the order of images and of the subnets.
+        warn: callback for the one-line warning after a rollback.
+        report: callback for the progress of every step.
 
     Raises:
-        UserError: a supernet of other settings is there; several teachers; the training diverged twice.
+        UserError: ``folder`` holds a supernet of other settings; there are several teachers; the training
+            diverged twice.
     """
-    teacher = only(taught.teacher)
-    base = base_of(teacher)
+    network = single_teacher(teacher.ensemble)
+    base = base_architecture(network)
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
     settings = [config.model_dump(mode="json") for config in (recipe, loss, augment)]
-    content = [decisions, base.key, teacher.digest, data.digest, settings, importance, seed]
+    content = [decisions, base.key, network.digest, data.digest, settings, importance, seed]
     identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if (folder / _WEIGHTS).exists():
         return load_supernet(folder, identity)
     begun = (folder / _CHECKPOINT).exists()
-    orders = kept_orders(teacher, data, importance, folder / ORDERS, begun=begun)
+    orders = saved_channel_orders(network, data, importance, folder / ORDERS_FILE, begun=begun)
     batches = Batches(
         data=data,
-        resolution=teacher.resolution,
-        normalization=teacher.normalization,
+        resolution=network.resolution,
+        normalization=network.normalization,
         augmentation=augmentation_of(augment, data),
         batch_size=recipe.batch_size,
         views=recipe.views,
         seed=seed,
-        outputs=taught.outputs,
+        outputs=teacher.outputs,
         device=pick_device(),
     )
-    logits_alone = Objective(loss.model_copy(update={"features": None}))
+    logits_alone = StudentLoss(loss.model_copy(update={"features": None}))
     try:
         fitted = fit(
-            copy.deepcopy(teacher.model).requires_grad_(True),
+            copy.deepcopy(network.model).requires_grad_(True),
             batches,
             Sandwich(space, orders, logits_alone, data.num_classes),
             recipe,
@@ -100,23 +108,28 @@ def adapt(
             report=report,
         )
     except DivergedError as error:
-        raise UserError(f"adapting the supernet stopped: {error}; lower supernet.learning_rate") from None
-    weights = weights_of(fitted.model)
-    of = teacher.normalization, data.num_classes, data.test_digest
-    supernet = Inheritance(base, weights, orders, *of)
+        raise UserError(f"training the supernet stopped: {error}; lower supernet.learning_rate") from None
+    supernet = InheritedWeights(
+        base,
+        cpu_state_dict(fitted.model),
+        orders,
+        network.normalization,
+        data.num_classes,
+        data.test_digest,
+    )
     _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
 
 
-def load_supernet(folder: Path, identity: str | None = None) -> Inheritance:
-    """What :func:`adapt` left.
+def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights:
+    """Load a finished supernet.
 
     Args:
         folder: of the supernet.
-        identity: that it must have; ``None``: any.
+        identity: digest that it must have; ``None`` accepts any.
 
     Raises:
-        UserError: damaged, or made with other settings.
+        UserError: it is damaged, or was trained with other settings.
     """
     from safetensors.torch import load
 
@@ -127,48 +140,50 @@ def load_supernet(folder: Path, identity: str | None = None) -> Inheritance:
             raise ValueError("its checksum is wrong")
         tensors = load(content)
         normalization = Normalization(tuple(record["mean"]), tuple(record["std"]))
-        made, classes = record["identity"], int(record["classes"])
-        tested = record.get("test_files")  # later than others
+        saved_identity, classes = record["identity"], int(record["classes"])
+        test_digest = record["test_files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"supernet {folder} is damaged ({error}); delete the folder to adapt it again"
+            f"supernet {folder} is damaged ({error}); delete the folder to train it again"
         ) from None
-    if identity not in (None, made):
+    if identity not in (None, saved_identity):
         raise UserError(
-            f"supernet {folder} was adapted with another teacher, data set, space or recipe; "
-            "choose another --out, or the settings it was made with"
+            f"supernet {folder} was trained with another teacher, data set, space or recipe; "
+            "choose another output directory, or the settings it was trained with"
         )
     orders = {name.removeprefix(_ORDER): t for name, t in tensors.items() if name.startswith(_ORDER)}
     weights = {name: t for name, t in tensors.items() if not name.startswith(_ORDER)}
     base = Architecture.from_yaml(folder / _BASE)
-    return Inheritance(base, weights, orders, normalization, classes, tested)
+    return InheritedWeights(base, weights, orders, normalization, classes, test_digest)
 
 
 def has_supernet(run: Path) -> bool:
-    """Whether a run holds a finished supernet."""
-    return (run / FOLDER / _WEIGHTS).exists()
+    """Return whether a run directory holds a finished supernet."""
+    return (run / SUPERNET_FOLDER / _WEIGHTS).exists()
 
 
-def find_supernet(run: Path) -> Inheritance | None:
-    """The finished supernet of a run, if it has one."""
-    return load_supernet(run / FOLDER) if has_supernet(run) else None
+def find_supernet(run: Path) -> InheritedWeights | None:
+    """Load the finished supernet of a run directory; ``None`` if it has none."""
+    return load_supernet(run / SUPERNET_FOLDER) if has_supernet(run) else None
 
 
-def _save(supernet: Inheritance, folder: Path, record: dict[str, Any]) -> None:
-    """Weights last: a folder holds a supernet while they are there."""
+def _save(supernet: InheritedWeights, folder: Path, record: dict[str, Any]) -> None:
+    """Write the files, the weights last: a folder with weights holds a whole supernet."""
     from safetensors.torch import save
 
     orders = {f"{_ORDER}{group}": order for group, order in supernet.orders.items()}
     content = save({name: t.contiguous() for name, t in {**supernet.weights, **orders}.items()})
-    normalization = {"mean": supernet.normalization.mean, "std": supernet.normalization.std}
-    found = {
+    record = {
+        **record,
         "sha256": hashlib.sha256(content).hexdigest(),
         "classes": supernet.classes,
-        "test_files": supernet.tested,
+        "test_files": supernet.test_digest,
+        "mean": supernet.normalization.mean,
+        "std": supernet.normalization.std,
     }
     with disk_errors(folder):
         write_text(folder / _BASE, supernet.base.to_text(num_classes=supernet.classes))
-        write_text(folder / _RECORD, json_text({**record, **found, **normalization}))
+        write_text(folder / _RECORD, json_text(record))
         write_bytes(folder / _WEIGHTS, content)
-        for name in (_CHECKPOINT, ORDERS):
+        for name in (_CHECKPOINT, ORDERS_FILE):
             (folder / name).unlink(missing_ok=True)

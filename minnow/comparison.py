@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.errors import UserError
-from distill.seeds import recorded, seed_path, unfinished
+from distill.seeds import has_unfinished_seeds, recorded_seeds, seed_path
 from minnow import runs
 from minnow.console import output, say
 from minnow.format import interval_text, metric_text
@@ -85,14 +85,14 @@ def read_side(given: Path) -> Side:
     Raises:
         UserError: there is none, seeds are still to be trained, or a file is missing or damaged.
     """
-    if unfinished(given):
+    if has_unfinished_seeds(given):
         raise UserError(f"{given}: not all of its seeds are trained; go on with --resume and --seeds")
     kept = find_bundle(given)
     metrics = read_metrics(kept)
     places = [kept]
     if kept != given:
         own = metrics["seed"]
-        places = [kept if seed == own else seed_path(given, seed) for seed in recorded(given)]
+        places = [kept if seed == own else seed_path(given, seed) for seed in recorded_seeds(given)]
     every = [read_metrics(place) for place in places]
     tables = [
         read_predictions(place / PREDICTIONS) for place in places

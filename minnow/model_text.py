@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from core.errors import UserError
-from deploy.latency_cache import measure_architecture
+from deploy.architecture_latency import measure_architecture
 from minnow import runs
 from minnow.console import output, say
 from minnow.format import costs_text

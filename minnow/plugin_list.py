@@ -9,7 +9,7 @@ from rich.table import Table
 import distill.losses
 import nas.spaces
 import nas.strategies
-import teachers.pretrained
+import teachers
 from minnow.console import output
 
 _HOW = "Others: {flag} package.module:Class or ./file.py:Class, or an entry point in {group}."
@@ -21,9 +21,9 @@ def list_plugins() -> None:
     for title, registry in (
         ("Spaces", nas.spaces.REGISTRY),
         ("Strategies", nas.strategies.REGISTRY),
-        ("Losses on logits", distill.losses.REGISTRY),
-        ("Losses on features", distill.losses.FEATURES),
-        ("Teacher sources", teachers.pretrained.REGISTRY),
+        ("Losses on logits", distill.losses.LOGIT_LOSSES),
+        ("Losses on features", distill.losses.FEATURE_LOSSES),
+        ("Teacher sources", teachers.TEACHER_SOURCES),
     ):
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for column in ("name", "origin", "what it is"):

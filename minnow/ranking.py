@@ -16,8 +16,8 @@ from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from core.config_io import read_config
 from core.errors import UserError
 from core.formats import read_lines, write_lines
-from distill.inherited_weights import Inheritance, from_teacher
-from distill.prepared_teacher import Taught
+from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import train_student
 from distill.supernet import find_supernet
 from minnow.data_set import open_data
@@ -84,7 +84,9 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     views = min(student.train.views, job.epochs)
     taught = make_teacher(config.teacher, student.loss, data, student.augment, views, listener=listener)
     if config.evaluator == "inherit":
-        whole: Inheritance | None = from_teacher(taught.teacher, data, config.space.importance)
+        whole: InheritedWeights | None = inherit_from_teacher(
+            taught.ensemble, data, config.space.importance
+        )
     else:
         whole = find_supernet(job.run)
     if whole is None:
@@ -120,8 +122,8 @@ def _judge(judge: InheritEvaluator, proposal: Proposal) -> dict[str, float]:
 
 def _train(
     proposal: Proposal,
-    whole: Inheritance,
-    taught: Taught,
+    whole: InheritedWeights,
+    taught: PreparedTeacher,
     student: StudentConfig,
     data: ImageSet,
     job: Ranking,
@@ -133,8 +135,8 @@ def _train(
         data,
         student,
         job.run / "ranking" / f"{architecture.key}-{student.seed}",
-        taught=taught,
-        inheritance=whole,
+        teacher=taught,
+        inherited=whole,
         warn=listener.warn,
         report=partial(listener.training, f"network {proposal.number}"),
     )

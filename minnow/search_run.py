@@ -18,11 +18,11 @@ from core.config_io import to_yaml
 from core.errors import UserError
 from core.files import write_text
 from core.locks import locked
-from deploy.latency import runtime_name
-from distill.inherited_weights import Inheritance
-from distill.outcome import versions
-from distill.prepared_teacher import Taught
-from distill.student_loss import Objective
+from deploy.latency_measurement import runtime_name
+from distill.inherited_weights import InheritedWeights
+from distill.prepared_teacher import PreparedTeacher
+from distill.student_bundle import package_versions
+from distill.student_loss import StudentLoss
 from minnow import places, runs
 from minnow.data_set import open_data
 from minnow.evaluators import (
@@ -159,13 +159,13 @@ def _check(config: SearchConfig, objectives: Objectives, listener: Listener) -> 
             "balance.mode post-hoc would be tuned on the validation images that choose the network; "
             "give it to distill or train, and sampler or logit-adjust to a search"
         )
-    Objective(config.loss)  # a wrong name is wrong without a teacher, too
+    StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
     make_optimizer(nn.Linear(1, 1), config.train)
 
 
 def _open_study(
     parts: _Search, run: Path, resume: bool, listener: Listener
-) -> tuple[_Search, Store, Taught | None]:
+) -> tuple[_Search, Store, PreparedTeacher | None]:
     """Open the study and prepare the teacher, which is a part of the study's identity.
 
     Raises:
@@ -263,8 +263,8 @@ def _run_trials(
     parts: _Search,
     store: Store,
     known: list[Trial],
-    teacher: Taught | None,
-    weights: Inheritance | None,
+    teacher: PreparedTeacher | None,
+    weights: InheritedWeights | None,
     run: Path,
     listener: Listener,
 ) -> str:
@@ -317,13 +317,13 @@ def _leave_results(parts: _Search, store: Store, run: Path, listener: Listener) 
         parts.objectives,
         parts.space,
         parts.data.classes,
-        {"images": images, "versions": versions()},
+        {"images": images, "versions": package_versions()},
     )
     leave_report(run, listener)
 
 
 def _warn_of_results(
-    parts: _Search, trials: Sequence[Trial], teacher: Taught | None, listener: Listener
+    parts: _Search, trials: Sequence[Trial], teacher: PreparedTeacher | None, listener: Listener
 ) -> None:
     """Warn of failed trials, of a choice that may be luck, and of a weak teacher."""
     failed = [trial for trial in trials if not trial.completed]

@@ -10,9 +10,8 @@ from typing import Any
 
 from core.config import SearchConfig, SpaceConfig, StrategyConfig
 from core.errors import UserError
-from deploy.latency_cache import measure_architecture
-from deploy.latency_guess import GuessingProbe
-from distill.prepared_teacher import Taught
+from deploy.architecture_latency import LatencyProbe, measure_architecture
+from distill.prepared_teacher import PreparedTeacher
 from nas.architecture import Architecture
 from nas.networks.describe import describe
 from nas.objectives import Objectives
@@ -20,8 +19,8 @@ from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.base import Strategy
 from nas.strategies.options import options_of
+from teachers import find_pretrained
 from teachers.ensemble import parse_spec
-from teachers.pretrained import resolve
 from training.data.images import ImageSet
 
 _RESOLUTION_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
@@ -85,7 +84,7 @@ def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) 
     named = parse_spec(config.teacher.spec)
     if len(named) > 1:
         raise UserError(f"the space elastic cuts networks out of one teacher, got {len(named)}")
-    teacher = resolve(named[0][0])
+    teacher = find_pretrained(named[0][0])
     return kind(resolutions, base=describe(teacher.model, teacher.name, teacher.resolution))
 
 
@@ -121,7 +120,7 @@ def make_strategy(
     """
     bounds = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
     probes: Mapping[str, Callable[[Architecture], float]] = {
-        "latency_ms": GuessingProbe(
+        "latency_ms": LatencyProbe(
             lambda network: measure_architecture(network, num_classes).median_ms,
             min(bounds, default=None),
             num_classes,
@@ -142,7 +141,7 @@ def make_strategy(
 
 
 def study_identity(
-    config: SearchConfig, space: SearchSpace, data: ImageSet, teacher: Taught | None
+    config: SearchConfig, space: SearchSpace, data: ImageSet, teacher: PreparedTeacher | None
 ) -> dict[str, Any]:
     """Return what the trials of one study share; limits, strategy and seed may change."""
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
@@ -153,7 +152,9 @@ def study_identity(
         "objectives": list(config.objectives),
         "train": config.train.model_dump(mode="json"),
         "augment": config.augment.model_dump(mode="json"),
-        "teacher": None if teacher is None else f"{teacher.teacher.name} ({teacher.teacher.digest[:12]})",
+        "teacher": None
+        if teacher is None
+        else f"{teacher.ensemble.name} ({teacher.ensemble.digest[:12]})",
         "loss": None if teacher is None else config.loss.model_dump(mode="json"),
         "balance": config.balance.model_dump(mode="json"),
         "evaluator": config.evaluator,

@@ -9,9 +9,16 @@ from typing import Any
 
 from core.config import SearchConfig, SpaceConfig, StudentConfig, TrainConfig
 from core.errors import UserError
-from distill.inherited_weights import ORDERS, Inheritance, base_of, from_teacher, kept_orders, only
-from distill.prepared_teacher import Taught
-from distill.supernet import FOLDER, adapt, find_supernet, has_supernet
+from distill.inherited_weights import (
+    ORDERS_FILE,
+    InheritedWeights,
+    base_architecture,
+    inherit_from_teacher,
+    saved_channel_orders,
+    single_teacher,
+)
+from distill.prepared_teacher import PreparedTeacher
+from distill.supernet import SUPERNET_FOLDER, find_supernet, has_supernet, train_supernet
 from minnow.listener import Listener
 from minnow.picking import Student
 from nas.spaces import SearchSpace
@@ -30,10 +37,10 @@ def search_weights(
     config: SearchConfig,
     space: SearchSpace,
     data: ImageSet,
-    teacher: Taught | None,
+    teacher: PreparedTeacher | None,
     run: Path,
     listener: Listener,
-) -> Inheritance | None:
+) -> InheritedWeights | None:
     """Return the weights that the proposals of a search are cut out of; ``None``: random weights.
 
     The supernet is adapted first where the evaluator needs one, or resumed.
@@ -44,21 +51,21 @@ def search_weights(
     if config.evaluator == "train" or teacher is None or not isinstance(space, Elastic):
         return None
     if config.evaluator == "inherit":
-        return from_teacher(teacher.teacher, data, config.space.importance)
-    supernet = adapt(
+        return inherit_from_teacher(teacher.ensemble, data, config.space.importance)
+    supernet = train_supernet(
         space,
         teacher,
         data,
         supernet_recipe(config, len(data.splits["train"])),
         config.loss,
         config.augment,
-        run / FOLDER,
+        run / SUPERNET_FOLDER,
         importance=config.space.importance,
         seed=config.seed,
         warn=listener.warn,
         report=partial(listener.training, "adapting the supernet"),
     )
-    listener.note(f"supernet of {supernet.base.base} in {run / FOLDER}")
+    listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}")
     return supernet
 
 
@@ -72,13 +79,13 @@ def inherits(chosen: Student, config: StudentConfig) -> bool:
 def student_weights(
     chosen: Student,
     config: StudentConfig,
-    teacher: Taught | None,
+    teacher: PreparedTeacher | None,
     data: ImageSet,
     folder: Path,
     *,
     resume: bool,
     listener: Listener,
-) -> Inheritance | None:
+) -> InheritedWeights | None:
     """Return the weights that a student starts from: those of its search's supernet, else its teacher's.
 
     ``None`` stands for random weights.
@@ -110,7 +117,7 @@ def student_weights(
                 f"the supernet of {chosen.run} has {supernet.classes} classes, the data has "
                 f"{data.num_classes}; set from_scratch, or search on this data"
             )
-        if supernet.tested not in (None, data.test_digest):
+        if supernet.test_digest not in (None, data.test_digest):
             listener.warn(
                 f"the search in {chosen.run} had another test split: its supernet may know the test "
                 "images of this training, and the test F1 is then too high; search again on this split"
@@ -119,7 +126,7 @@ def student_weights(
         return supernet
     if teacher is None:
         raise ValueError("a student that inherits needs a supernet or a teacher")
-    names = [member.name for member in teacher.teacher.members]
+    names = [member.name for member in teacher.ensemble.members]
     if names != [base]:
         raise UserError(
             f"the network is cut out of {base}, so it cannot inherit from {' and '.join(names)}; "
@@ -127,12 +134,14 @@ def student_weights(
         )
     listener.note(f"starts from its weights in {base}")
     rule = (SpaceConfig() if chosen.search is None else chosen.search.space).importance
-    orders = kept_orders(only(teacher.teacher), data, rule, folder / ORDERS, begun=resume)
-    return from_teacher(teacher.teacher, data, orders=orders)
+    orders = saved_channel_orders(
+        single_teacher(teacher.ensemble), data, rule, folder / ORDERS_FILE, begun=resume
+    )
+    return inherit_from_teacher(teacher.ensemble, data, orders=orders)
 
 
 def inheritance_hint(
-    config: StudentConfig, teacher: Taught | None, metrics: Mapping[str, Any]
+    config: StudentConfig, teacher: PreparedTeacher | None, metrics: Mapping[str, Any]
 ) -> str | None:
     """Return a one-line hint at inherited weights for a student far below its teacher, else ``None``.
 
@@ -149,7 +158,7 @@ def inheritance_hint(
     if metrics["test"]["f1_interval"][1] >= metrics["teacher"]["f1_interval"][0]:
         return None
     try:
-        base_of(only(teacher.teacher))
+        base_architecture(single_teacher(teacher.ensemble))
     except UserError:
         return None  # networks cannot be cut out of it
     return (

@@ -13,7 +13,7 @@ import numpy as np
 from core.config import StudentConfig
 from core.errors import UserError
 from deploy.classifier import Classifier, ImageLike, Prediction
-from deploy.latency import Latency, measure_module
+from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
 from minnow.data_file import images_of
 from minnow.data_set import open_data

@@ -14,20 +14,20 @@ from torch import nn
 from core.config import BalanceConfig, StudentConfig
 from core.errors import UserError
 from core.locks import locked
-from deploy.latency import measure_in_turns
-from distill.inherited_weights import Inheritance
-from distill.prepared_teacher import Taught
+from deploy.latency_measurement import measure_in_turns
+from distill.inherited_weights import InheritedWeights
+from distill.prepared_teacher import PreparedTeacher
 from distill.seeds import (
-    SEEDS,
-    STUDENT,
-    check_alike,
-    keep_best,
-    recorded,
+    SEEDS_FOLDER,
+    STUDENT_FOLDER,
+    check_same_training,
+    finished_students,
+    has_unfinished_seeds,
+    keep_best_seed,
+    recorded_seeds,
     seed_path,
-    students,
-    unfinished,
 )
-from distill.student_loss import Objective
+from distill.student_loss import StudentLoss
 from distill.student_training import CHECKPOINT, train_student, training_identity
 from minnow import places
 from minnow.data_set import open_data
@@ -52,8 +52,8 @@ class _Training:
     architecture: Architecture
     config: StudentConfig
     data: ImageSet
-    teacher: Taught | None
-    weights: Inheritance | None
+    teacher: PreparedTeacher | None
+    weights: InheritedWeights | None
     processes: Processes
     listener: Listener
 
@@ -97,7 +97,7 @@ def run_student(
         )
     usual = budget.INHERITED if inherits(chosen, config) else budget.STUDENT
     config = budget.settled(config, len(data.splits["train"]), usual)
-    folder = run / (STUDENT if seeds == 1 else SEEDS)
+    folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
     with contextlib.ExitStack() as held:
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
@@ -110,10 +110,10 @@ def run_student(
         )
         training = _Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:
-            metrics = _train(training, run / STUDENT, "the student")
+            metrics = _train(training, run / STUDENT_FOLDER, "the student")
         else:
             _train_seeds(training, run, wanted)
-            metrics = processes.on_main(lambda: keep_best(run))
+            metrics = processes.on_main(lambda: keep_best_seed(run))
         processes.on_main(lambda: leave_report(run, listener))
     _comment(training, metrics)
     return metrics
@@ -126,7 +126,7 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
         UserError: a setting is wrong whatever the data; found before a teacher is fine-tuned.
     """
     check_balance(config)
-    Objective(config.loss)  # a wrong name is wrong without a teacher, too
+    StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
     make_optimizer(nn.Linear(1, 1), config.train)
     head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
     activation = getattr(head, "activation", None)
@@ -139,7 +139,7 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
     return config.model_copy(update={"balance": BalanceConfig()})
 
 
-def _teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> Taught | None:
+def _teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> PreparedTeacher | None:
     if config.teacher is None:
         return None
     views = min(config.train.views, config.train.epochs)
@@ -151,13 +151,13 @@ def _teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> Taugh
 
 def _train_seeds(training: _Training, run: Path, wanted: Sequence[int]) -> None:
     """Train the students that are not finished."""
-    finished = students(run)
+    finished = finished_students(run)
     for seed, folder in finished.items():
         seeded = training.config.model_copy(update={"seed": seed})
         identity = training_identity(
             training.architecture, training.data, seeded, training.teacher, training.weights
         )
-        check_alike(folder, identity)
+        check_same_training(folder, identity)
     for turn, seed in enumerate(wanted, start=1):
         name = f"seed {seed} ({turn} of {len(wanted)})"
         if seed in finished:
@@ -173,8 +173,8 @@ def _train(training: _Training, folder: Path, name: str) -> dict[str, Any]:
         training.data,
         training.config,
         folder,
-        taught=training.teacher,
-        inheritance=training.weights,
+        teacher=training.teacher,
+        inherited=training.weights,
         latency=lambda networks: [latency.to_dict() for latency in measure_in_turns(networks)],
         warn=training.listener.warn,
         report=partial(training.listener.training, f"training {name}"),
@@ -208,26 +208,26 @@ def _checked_place(run: Path, wanted: Sequence[int], resume: bool) -> Path:
         UserError: it holds a student, or an interrupted training that these settings do not resume.
     """
     places.check_out(run)
-    student = run / STUDENT
+    student = run / STUDENT_FOLDER
     if (student / WEIGHTS).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save
         if not resume:
             raise UserError(f"{student} exists already; choose another run directory")
-        if len(wanted) == 1 or set(wanted) <= set(recorded(run)):
+        if len(wanted) == 1 or set(wanted) <= set(recorded_seeds(run)):
             raise UserError(f"{student} is finished; train another one in another run directory")
         return run
-    if len(wanted) == 1 and unfinished(run):
+    if len(wanted) == 1 and has_unfinished_seeds(run):
         raise UserError(
-            f"{run / SEEDS} holds a training of several seeds; resume it with as many seeds as before, "
-            "or choose another run directory"
+            f"{run / SEEDS_FOLDER} holds a training of several seeds; resume it with as many seeds as "
+            "before, or choose another run directory"
         )
     if len(wanted) > 1 and student.exists():
         raise UserError(
             f"{student} holds an interrupted training of one seed; resume it first with one seed, "
             "or choose another run directory"
         )
-    if not resume and ((student / CHECKPOINT).exists() or unfinished(run)):
-        folder = student if (student / CHECKPOINT).exists() else run / SEEDS
+    if not resume and ((student / CHECKPOINT).exists() or has_unfinished_seeds(run)):
+        folder = student if (student / CHECKPOINT).exists() else run / SEEDS_FOLDER
         raise UserError(
             f"{folder} holds an interrupted training; resume it, or choose another run directory"
         )

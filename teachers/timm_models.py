@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UserError
-from teachers.base import Pretrained, weights_digest
+from teachers.base import PretrainedNetwork, weights_digest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,14 +39,14 @@ def close_matches(name: str, *, pretrained: bool = False, n: int = 5) -> list[st
     return difflib.get_close_matches(name.split(".")[0], known, n=n, cutoff=0.6)
 
 
-def pretrained_from_timm(name: str, model: nn.Module, source: str) -> Pretrained:
+def pretrained_from_timm(name: str, model: nn.Module, source: str) -> PretrainedNetwork:
     """Describe a loaded timm model; resolution, mean and std come from its own configuration."""
     from timm.data import resolve_model_data_config
 
     from training.preprocess import Normalization
 
     data = resolve_model_data_config(model)
-    return Pretrained(
+    return PretrainedNetwork(
         name=name,
         model=model.eval(),
         resolution=int(data["input_size"][-1]),

@@ -15,7 +15,7 @@ from distill.losses.kd import KD, kd
 from distill.losses.ls import LS, standardize
 from distill.losses.rkd import RKD, rkd_angle, rkd_distance
 
-REGISTRY = Registry(
+LOGIT_LOSSES = Registry(
     kind="loss",
     group="minnow.losses",
     base=DistillationLoss,
@@ -27,7 +27,7 @@ REGISTRY = Registry(
     },
 )
 
-FEATURES = Registry(
+FEATURE_LOSSES = Registry(
     kind="feature loss",
     group="minnow.feature_losses",
     base=FeatureLoss,
@@ -39,24 +39,24 @@ FEATURES = Registry(
 )
 
 
-def make(name: str, options: Mapping[str, Any]) -> DistillationLoss:
+def make_logit_loss(name: str, options: Mapping[str, Any]) -> DistillationLoss:
     """A loss on logits by name.
 
     Raises:
         UserError: unknown name or option; lists the known ones.
     """
-    kind = REGISTRY.load(name)
+    kind = LOGIT_LOSSES.load(name)
     _check(f"loss {name!r}", kind, options)
     return kind(**options)  # type: ignore[no-any-return]
 
 
-def load_features(name: str, options: Mapping[str, Any]) -> type[FeatureLoss]:
+def load_feature_loss(name: str, options: Mapping[str, Any]) -> type[FeatureLoss]:
     """The class of a loss on features, by name.
 
     Raises:
         UserError: unknown name or option; lists the known ones.
     """
-    kind: type[FeatureLoss] = FEATURES.load(name)
+    kind: type[FeatureLoss] = FEATURE_LOSSES.load(name)
     _check(f"feature loss {name!r}", kind, options)
     return kind
 

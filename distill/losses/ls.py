@@ -34,13 +34,13 @@ class LS(DistillationLoss):
     name: ClassVar[str] = "ls"
 
     def __init__(self, *, of: str = "kd", **options: Any) -> None:
-        from distill.losses import REGISTRY, make, options_of
+        from distill.losses import LOGIT_LOSSES, make_logit_loss, options_of
 
         if of == self.name:
             raise UserError("loss 'ls' cannot standardise itself: choose another one, as in of=kd")
         # The paper's base temperature; Z-scores are so small that a higher one would flatten both.
-        base = {"temperature": 2.0} if "temperature" in (options_of(REGISTRY.load(of)) or ()) else {}
-        self.loss = make(of, {**base, **options})
+        base = {"temperature": 2.0} if "temperature" in (options_of(LOGIT_LOSSES.load(of)) or ()) else {}
+        self.loss = make_logit_loss(of, {**base, **options})
 
     def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
         """Return the other loss of standardised logits."""

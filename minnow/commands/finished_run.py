@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from core.errors import UserError
-from deploy.latency_cache import measure_architecture
+from deploy.architecture_latency import measure_architecture
 from minnow import runs
 from minnow.console import next_step, output, say
 from minnow.format import costs_text

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from distill.seeds import STUDENT
+from distill.seeds import STUDENT_FOLDER
 from minnow.console import next_step, output, say
 from minnow.runs import student_config
 from minnow.tables import comparison_table, seeds_text, student_row
@@ -21,7 +21,7 @@ def show_student(run: Path, metrics: Mapping[str, Any]) -> None:
         run: run directory.
         metrics: content of ``metrics.json``.
     """
-    config = student_config(run / STUDENT)
+    config = student_config(run / STUDENT_FOLDER)
     losses = " + ".join(filter(None, (config.loss.name, config.loss.features)))
     distilled = metrics["teacher"] is not None
     ending = f", distilled with {losses}" if distilled else ""
@@ -36,5 +36,5 @@ def show_student(run: Path, metrics: Mapping[str, Any]) -> None:
     remark = f", {metrics['balance']['mode']} with tau {tau:g}" if tau else ""
     if metrics["stopped_early"]:
         remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
-    say(f"student in {run / STUDENT} (epoch {metrics['epoch']} of {config.train.epochs}{remark})")
+    say(f"student in {run / STUDENT_FOLDER} (epoch {metrics['epoch']} of {config.train.epochs}{remark})")
     next_step(["export", run])

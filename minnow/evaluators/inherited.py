@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.config import SearchConfig
-from distill.inherited_weights import Inheritance
+from distill.inherited_weights import InheritedWeights
 from minnow.evaluators.measure import measured
 from minnow.evaluators.train import TrainEvaluator
 from nas.trial import Proposal
@@ -33,7 +33,7 @@ class InheritEvaluator:
 
     data: ImageSet
     config: SearchConfig
-    inheritance: Inheritance
+    inheritance: InheritedWeights
     outputs: Outputs | None = None
     report: Callable[[Progress], None] | None = None
 
@@ -54,7 +54,9 @@ class InheritEvaluator:
             )
             return trainer(proposal)
         started = time.perf_counter()
-        network, val = self.inheritance.judged(proposal.architecture, self.data, self.config.augment)
+        network, val = self.inheritance.evaluate_subnet(
+            proposal.architecture, self.data, self.config.augment
+        )
         took = {"train_seconds": time.perf_counter() - started}
         sees = self.inheritance.normalization
         return {**measured(proposal, self.data, self.config, network, val, sees), **took}
@@ -71,7 +73,7 @@ class InheritEvaluatorFactory:
     """
 
     config: SearchConfig
-    inheritance: Inheritance
+    inheritance: InheritedWeights
     outputs: Outputs | None = None
 
     def __call__(self) -> InheritEvaluator:

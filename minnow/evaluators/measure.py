@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from core.config import SearchConfig
-from deploy.latency_cache import measure_architecture
+from deploy.architecture_latency import measure_architecture
 from deploy.total_time import total_seconds
 from nas.cost import cost
 from nas.objectives import Objectives

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from core.config import SearchConfig
-from distill.inherited_weights import Inheritance, first_network, normalization_of
-from distill.student_loss import objective
+from distill.inherited_weights import InheritedWeights, initial_network, input_normalization
+from distill.student_loss import student_loss
 from minnow.evaluators.measure import measured
 from minnow.evaluators.trial_checkpoints import Checkpoints, identity_of
 from nas.search import EvaluationError
@@ -42,7 +42,7 @@ class TrainEvaluator:
     outputs: Outputs | None = None
     checkpoints: Checkpoints | None = None
     report: Callable[[Progress], None] | None = None
-    inheritance: Inheritance | None = None
+    inheritance: InheritedWeights | None = None
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms, train_seconds and
@@ -52,7 +52,7 @@ class TrainEvaluator:
             EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
         """
         fitted = self.trained(proposal)
-        sees = normalization_of(self.inheritance)
+        sees = input_normalization(self.inheritance)
         found = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
         return {
             **found,
@@ -70,11 +70,11 @@ class TrainEvaluator:
         if proposal.epochs is not None:
             train = train.model_copy(update={"epochs": proposal.epochs})
         torch.manual_seed(proposal.seed)
-        network = first_network(proposal.architecture, self.data.num_classes, self.inheritance)
+        network = initial_network(proposal.architecture, self.data.num_classes, self.inheritance)
         batches = Batches(
             data=self.data,
             resolution=proposal.architecture.resolution,
-            normalization=normalization_of(self.inheritance),
+            normalization=input_normalization(self.inheritance),
             augmentation=augmentation_of(self.config.augment, self.data),
             batch_size=train.batch_size,
             views=train.walked,
@@ -84,7 +84,7 @@ class TrainEvaluator:
             device=pick_device(),
         )
         offsets = loss_offsets(self.config.balance, self.data)
-        loss = objective(self.config.loss, train.label_smoothing, network, batches, offsets)
+        loss = student_loss(self.config.loss, train.label_smoothing, network, batches, offsets)
         checkpoint = None if self.checkpoints is None else self.checkpoints.of(proposal)
         try:
             return fit(

@@ -10,7 +10,7 @@ from core.config import SearchConfig
 from core.config_io import read_config
 from core.errors import UserError
 from core.files import write_text
-from distill.seeds import STUDENT
+from distill.seeds import STUDENT_FOLDER
 from minnow import runs
 from minnow.console import command, say
 from minnow.format import metric_text, title_of
@@ -66,7 +66,7 @@ def run_page(run: Path) -> str:
 
     if not run.is_dir():
         raise UserError(f"{run} is no directory; give that of a search or of a trained student")
-    student = next((place for place in (run, run / STUDENT) if (place / WEIGHTS).is_file()), None)
+    student = next((place for place in (run, run / STUDENT_FOLDER) if (place / WEIGHTS).is_file()), None)
     searched = None if student == run else _searched(run)
     if searched is None and student is None:
         raise UserError(f"{run} holds neither a search nor a trained student; nothing to report")

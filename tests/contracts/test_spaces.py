@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import nas.spaces
-from deploy.macs import count_macs
+from distill.prepared_teacher import count_macs
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.networks import build

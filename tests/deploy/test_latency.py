@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-import deploy.latency_cache as latency_cache
-from deploy.latency import (
+import deploy.architecture_latency
+from deploy.architecture_latency import measure_architecture
+from deploy.latency_measurement import (
     MAX_RUNS,
     MIN_RUNS,
     ROUNDS,
@@ -27,7 +28,6 @@ from deploy.latency import (
     thread_clock,
     time_runs,
 )
-from deploy.latency_cache import measure_architecture
 from deploy.onnx_export import onnx_bytes
 from nas.architecture import Architecture
 
@@ -112,7 +112,7 @@ def test_other_networks_classes_threads_and_machines_are_measured_anew(
     measure_architecture(tiny, 4, cache=tmp_path)
     two = measure_architecture(tiny, 3, cache=tmp_path, threads=2)
     assert two.runtime.endswith("2 threads")
-    monkeypatch.setattr(latency_cache, "machine_name", lambda: "another machine")
+    monkeypatch.setattr(deploy.architecture_latency, "machine_name", lambda: "another machine")
     measure_architecture(tiny, 3, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
 
@@ -145,7 +145,7 @@ def test_measuring_leaves_the_random_numbers_alone(tiny: Architecture, tmp_path:
 MEASURE = """
 import sys
 from pathlib import Path
-from deploy.latency_cache import measure_architecture
+from deploy.architecture_latency import measure_architecture
 from nas.architecture import Architecture
 print(measure_architecture(Architecture.from_yaml(sys.argv[1]), 3, cache=Path(sys.argv[2])))
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploy.latency_guess import LEAST, GuessingProbe, features_of, fitted
+from deploy.architecture_latency import MIN_MEASURED, LatencyProbe, fit_latency_model, latency_features
 from nas.architecture import Architecture, classifier
 from nas.layers import Conv, InvertedResidualv3
 from nas.spaces.mobilenet import MobileNet
@@ -20,19 +20,19 @@ def networks() -> list[Architecture]:
 
 
 def latency(network: Architecture) -> float:
-    return float(features_of(network, 6) @ RATES)
+    return float(latency_features(network, 6) @ RATES)
 
 
 def test_features_by_hand():
     network = classifier(8, (Conv(4, 3, 2), InvertedResidualv3(3, 6, 8, False, False, 1)))
     hidden = 24
     moved = 3 * 64 + 4 * 16 + (4 * 16 + 8 * 16 + hidden * 32) + (8 * 16 + 8) + (8 + 8) + (8 + 1)
-    assert features_of(network, 6)[[0, 1, 3]].tolist() == pytest.approx([1, 5, moved / 1e6])
+    assert latency_features(network, 6)[[0, 1, 3]].tolist() == pytest.approx([1, 5, moved / 1e6])
 
 
 def test_rates_are_found(networks):
-    features = np.array([features_of(network, 6) for network in networks])
-    assert fitted(features, features @ RATES) == pytest.approx(RATES)
+    features = np.array([latency_features(network, 6) for network in networks])
+    assert fit_latency_model(features, features @ RATES) == pytest.approx(RATES)
 
 
 def test_what_is_beyond_the_limit_is_guessed(networks):
@@ -43,13 +43,13 @@ def test_what_is_beyond_the_limit_is_guessed(networks):
         measured.append(network)
         return latency(network)
 
-    probe = GuessingProbe(measure, limit, 6)
+    probe = LatencyProbe(measure, limit, 6)
     for turn, network in enumerate(networks):
         known = len(measured)
         assert probe(network) == pytest.approx(latency(network))
         beyond = latency(network) > 1.05 * limit
-        assert (len(measured) == known) == (beyond and turn >= LEAST)
-    assert LEAST < len(measured) < len(networks)
+        assert (len(measured) == known) == (beyond and turn >= MIN_MEASURED)
+    assert MIN_MEASURED < len(measured) < len(networks)
 
 
 def test_where_guesses_are_off_more_is_measured(networks):
@@ -61,7 +61,7 @@ def test_where_guesses_are_off_more_is_measured(networks):
     for rough in (False, True):
         times = {n.key: latency(n) * (noise[n.key] if rough else 1.0) for n in networks}
         measured = []
-        probe = GuessingProbe(lambda n, to=measured, of=times: to.append(n.key) or of[n.key], limit, 6)
+        probe = LatencyProbe(lambda n, to=measured, of=times: to.append(n.key) or of[n.key], limit, 6)
         said = {network.key: probe(network) for network in networks}
         within = {key for key, time in times.items() if time <= limit}
         assert within <= set(measured), "one within the limit was turned down unmeasured"
@@ -72,7 +72,7 @@ def test_where_guesses_are_off_more_is_measured(networks):
 
 def test_without_a_limit_everything_is_measured(networks):
     measured = []
-    probe = GuessingProbe(lambda network: measured.append(network) or latency(network), None, 6)
+    probe = LatencyProbe(lambda network: measured.append(network) or latency(network), None, 6)
     for network in networks:
         probe(network)
     assert measured == networks

@@ -20,7 +20,7 @@ import deploy
 from core.errors import UserError
 from deploy.classifier import decode
 from deploy.prediction import (
-    Row,
+    FilePrediction,
     Timing,
     find_images,
     other_files,
@@ -243,7 +243,7 @@ def test_a_submission_of_one_file(bundle_dir: Path, photos: Path, tmp_path: Path
 def test_timing_is_of_the_readable_and_its_total_of_all(bundle_dir: Path, photos: Path) -> None:
     (one, *_) = predict_files(deploy.load(bundle_dir), files_in(photos)[0])
     rows = [replace(one, seconds=ms / 1000) for ms in (1, 2, 3, 4, 5)]
-    rows.append(Row("broken.jpg", None, "broken", 7.0))
+    rows.append(FilePrediction("broken.jpg", None, "broken", 7.0))
     timing = Timing.of(rows)
     assert (timing.images, timing.unreadable) == (5, 1)
     assert (timing.median_ms, timing.iqr_ms) == (pytest.approx(3), pytest.approx(2))

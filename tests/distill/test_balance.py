@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-import distill.outcome
+import distill.student_bundle
 from core.config import BalanceConfig, StudentConfig, TrainConfig
 from deploy.onnx_export import export_onnx
 from distill.student_training import train_student
@@ -38,7 +38,7 @@ def uneven(digits):
 
 def train(data, out: Path, mode: str, tau: float | None = None, report=None) -> dict[str, Any]:
     config = StudentConfig(train=RECIPE, balance=BalanceConfig(mode=mode, tau=tau), seed=3)
-    how = {"taught": None, "report": report}
+    how = {"teacher": None, "report": report}
     return train_student(NETWORK, data, config, out, **how)
 
 
@@ -117,9 +117,9 @@ def test_an_interrupted_training_is_adjusted_once(trained, uneven, tmp_path, mon
 
     with monkeypatch.context() as patch, pytest.raises(Cut):
         if place == "after the training":
-            patch.setattr(distill.outcome, "tune_tau", cut)
+            patch.setattr(distill.student_bundle, "tune_tau", cut)
         elif place == "before the bundle":
-            patch.setattr(distill.outcome, "save_bundle", cut)
+            patch.setattr(distill.student_bundle, "save_bundle", cut)
         train(uneven, tmp_path, "post-hoc", report=after_an_epoch if place == "training" else None)
     resumed = train(uneven, tmp_path, "post-hoc")
     whole = load_bundle(trained / "post-hoc").metrics

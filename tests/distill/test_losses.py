@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from distill.losses import DKD, KD, REGISTRY, DistillationLoss, dkd, dkd_terms, kd
+from distill.losses import DKD, KD, LOGIT_LOSSES, DistillationLoss, dkd, dkd_terms, kd
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -231,9 +231,9 @@ def test_dkd_labels_that_do_not_fit() -> None:
         dkd_default(student, teacher, labels[:3], temperature=1.0)
 
 
-@pytest.mark.parametrize("name", REGISTRY.names())
+@pytest.mark.parametrize("name", LOGIT_LOSSES.names())
 def test_plugins(name: str) -> None:
-    plugin = REGISTRY.load(name)
+    plugin = LOGIT_LOSSES.load(name)
     assert issubclass(plugin, DistillationLoss)
     assert plugin.name == name
     assert plugin.__doc__

@@ -19,7 +19,7 @@ from distill.losses import (
     dist,
     hint,
     kd,
-    make,
+    make_logit_loss,
     options_of,
     pearson_distance,
     rkd_angle,
@@ -92,7 +92,7 @@ def test_ls_ignores_scale_and_shift_of_both_sides(of: str) -> None:
 def test_ls_is_the_other_loss_of_standardised_logits() -> None:
     expected = kd(standardize(STUDENT), standardize(TEACHER), LABELS, temperature=3.0)
     torch.testing.assert_close(
-        make("ls", {"of": "kd", "temperature": 3.0})(STUDENT, TEACHER, LABELS), expected
+        make_logit_loss("ls", {"of": "kd", "temperature": 3.0})(STUDENT, TEACHER, LABELS), expected
     )
 
 
@@ -104,7 +104,7 @@ def test_ls_hands_options_on_and_refuses_wrong_ones() -> None:
         ({"beta": 2}, "'kd' has no option 'beta'"),
     ):
         with pytest.raises(UserError, match=said):
-            make("ls", options)
+            make_logit_loss("ls", options)
 
 
 def test_ls_of_a_loss_without_temperature() -> None:
@@ -114,10 +114,10 @@ def test_ls_of_a_loss_without_temperature() -> None:
         def __call__(self, student_logits, teacher_logits, labels):
             return (student_logits - teacher_logits).square().mean()
 
-    from distill.losses import REGISTRY
+    from distill.losses import LOGIT_LOSSES
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(REGISTRY), "load", lambda self, name: Gap)
+        patch.setattr(type(LOGIT_LOSSES), "load", lambda self, name: Gap)
         loss = LS(of="gap")
     assert float(loss(3 * TEACHER, TEACHER, LABELS)) == pytest.approx(0.0, abs=1e-10)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core.config import LossConfig, TrainConfig
-from distill.student_loss import objective
+from distill.student_loss import student_loss
 from nas.networks import build
 from training.augment import Augmentation
 from training.batches import Batches, Look
@@ -53,7 +53,7 @@ def test_losses_and_adapters_are_those_of_one_process(together, some_digits, tin
         batches = Batches(
             some_digits, 32, IMAGENET, plain, recipe.batch_size, 2, 0, outputs, processes=processes
         )
-        loss = objective(LossConfig(features="hint"), 0.1, student, batches)
+        loss = student_loss(LossConfig(features="hint"), 0.1, student, batches)
         fitted = fit(student, batches, loss.double(), recipe)
         weights = {**fitted.model.state_dict(), **loss.state_dict()}
         assert "feature_loss.regressor.weight" in weights

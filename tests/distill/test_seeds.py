@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from distill.seeds import check_alike, keep_best, recorded, seed_path, students, unfinished
+from distill.seeds import (
+    check_same_training,
+    finished_students,
+    has_unfinished_seeds,
+    keep_best_seed,
+    recorded_seeds,
+    seed_path,
+)
 
 #: seed → validation and test F1
 SCORES = {0: (0.5, 0.9), 1: (0.7, 0.3), 2: (0.7, 0.8)}
@@ -33,10 +40,10 @@ def run(tmp_path: Path) -> Path:
 
 def check(run: Path, best: int, scores: dict[int, tuple[float, float]]) -> None:
     """Everything is where it belongs, and only the kept student carries the record."""
-    assert {seed: path.relative_to(run) for seed, path in students(run).items()} == {
+    assert {seed: path.relative_to(run) for seed, path in finished_students(run).items()} == {
         seed: Path("student") if seed == best else Path("seeds", str(seed)) for seed in scores
     }
-    for seed, path in students(run).items():
+    for seed, path in finished_students(run).items():
         assert (path / "model.safetensors").read_text() == f"weights {seed}"
         metrics = json.loads((path / "metrics.json").read_text())
         assert metrics["seed"] == seed and ("seeds" in metrics) == (seed == best)
@@ -47,37 +54,37 @@ def check(run: Path, best: int, scores: dict[int, tuple[float, float]]) -> None:
     assert record["students"] == [
         {"seed": seed, "val_f1": val, "test_f1": test} for seed, (val, test) in scores.items()
     ]
-    assert recorded(run) == list(scores) and not unfinished(run)
+    assert recorded_seeds(run) == list(scores) and not has_unfinished_seeds(run)
 
 
 def test_the_best_on_validation_is_kept_not_the_best_on_test(run):
     """Of the two that validate equally, the lower seed, though the other tests better."""
-    returned = keep_best(run)
+    returned = keep_best_seed(run)
     check(run, 1, SCORES)
     assert returned == json.loads((run / "student/metrics.json").read_text())
 
 
 def test_choosing_again_changes_nothing(run):
-    keep_best(run)
+    keep_best_seed(run)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    keep_best(run)
+    keep_best_seed(run)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(("val", "best"), [(0.6, 1), (0.8, 3)])
 def test_more_seeds_may_change_the_choice(run, val, best):
-    keep_best(run)
+    keep_best_seed(run)
     trained(seed_path(run, 3), 3, val, 0.1)
-    keep_best(run)
+    keep_best_seed(run)
     check(run, best, {**SCORES, 3: (val, 0.1)})
 
 
 def test_a_student_that_was_trained_alone_is_one_of_them(tmp_path):
     trained(tmp_path / "student", 0, *SCORES[0])
-    assert recorded(tmp_path) == [0]
+    assert recorded_seeds(tmp_path) == [0]
     for seed in (1, 2):
         trained(seed_path(tmp_path, seed), seed, *SCORES[seed])
-    keep_best(tmp_path)
+    keep_best_seed(tmp_path)
     check(tmp_path, 1, SCORES)
 
 
@@ -88,7 +95,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("step", range(1, 6))
 def test_a_kill_at_any_step_loses_no_student(run, monkeypatch, step):
     """Stopped before the step-th change to a directory, also while the kept student is exchanged."""
-    keep_best(run)
+    keep_best_seed(run)
     trained(seed_path(run, 3), 3, 0.9, 0.1)
     left = step
 
@@ -106,27 +113,29 @@ def test_a_kill_at_any_step_loses_no_student(run, monkeypatch, step):
         patch.setattr(os, "rename", lethal(os.rename))
         patch.setattr(os, "replace", lethal(os.replace))
         try:
-            keep_best(run)
+            keep_best_seed(run)
         except Killed:
-            assert set(students(run)) == {0, 1, 2, 3}
-            assert unfinished(run) or set(recorded(run)) < {0, 1, 2, 3}, "--resume goes on"
+            assert set(finished_students(run)) == {0, 1, 2, 3}
+            assert has_unfinished_seeds(run) or set(recorded_seeds(run)) < {0, 1, 2, 3}, (
+                "--resume goes on"
+            )
         else:
             assert step == 5, "two records, two renames"
-    keep_best(run)
+    keep_best_seed(run)
     check(run, 3, {**SCORES, 3: (0.9, 0.1)})
 
 
 def test_what_is_unfinished(tmp_path):
-    assert not unfinished(tmp_path)
+    assert not has_unfinished_seeds(tmp_path)
     (tmp_path / "seeds").mkdir()
     (tmp_path / "seeds/.lock").touch()
-    assert not unfinished(tmp_path) and students(tmp_path) == {}
+    assert not has_unfinished_seeds(tmp_path) and finished_students(tmp_path) == {}
     seed_path(tmp_path, 4).mkdir()
-    assert unfinished(tmp_path) and students(tmp_path) == {}
+    assert has_unfinished_seeds(tmp_path) and finished_students(tmp_path) == {}
 
 
 def test_a_student_of_other_settings_is_refused(run):
-    check_alike(seed_path(run, 1), "alike-1")
+    check_same_training(seed_path(run, 1), "alike-1")
     with pytest.raises(UserError, match="seeds/1 was trained with another") as caught:
-        check_alike(seed_path(run, 1), "other")
+        check_same_training(seed_path(run, 1), "other")
     assert "\n" not in str(caught.value)

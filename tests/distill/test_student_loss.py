@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from core.config import LossConfig
 from core.errors import UserError
-from distill.losses import REGISTRY, dkd, kd
-from distill.student_loss import Objective, objective
+from distill.losses import LOGIT_LOSSES, dkd, kd
+from distill.student_loss import StudentLoss, student_loss
 from nas.networks import build
 from training.augment import Augmentation
 from training.balance import adjusted_cross_entropy
@@ -44,12 +44,12 @@ STUDENT = Fixed(LOGITS)
 
 
 def value(**config) -> torch.Tensor:
-    return Objective(LossConfig(**config))(STUDENT, BATCH)
+    return StudentLoss(LossConfig(**config))(STUDENT, BATCH)
 
 
 def complaint(**config) -> str:
     with pytest.raises(UserError) as error:
-        Objective(LossConfig(**config))
+        StudentLoss(LossConfig(**config))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -73,10 +73,10 @@ def test_options_reach_the_loss():
     torch.testing.assert_close(value(options={"temperature": 2.0}, weight=1), expected)
 
 
-@pytest.mark.parametrize("name", REGISTRY.builtins)
+@pytest.mark.parametrize("name", LOGIT_LOSSES.builtins)
 def test_every_loss_trains_a_student(name):
     student = LOGITS.clone().requires_grad_()
-    Objective(LossConfig(name=name))(Fixed(student), BATCH).backward()
+    StudentLoss(LossConfig(name=name))(Fixed(student), BATCH).backward()
     assert torch.isfinite(student.grad).all() and student.grad.abs().sum() > 0
 
 
@@ -88,13 +88,13 @@ def test_without_a_teacher_it_is_smoothed_cross_entropy(some_digits):
     batches = batches_of(some_digits, None)
     expected = F.cross_entropy(LOGITS, BATCH.labels, label_smoothing=0.1)
     for config in (LossConfig(), LossConfig(name="dkd", weight=1)):
-        loss = objective(config, 0.1, STUDENT, batches)
+        loss = student_loss(config, 0.1, STUDENT, batches)
         torch.testing.assert_close(loss(STUDENT, BATCH), expected)
 
 
 def test_labels_beside_a_teacher_are_not_smoothed(some_digits):
     batches = batches_of(some_digits, lambda *view: BATCH.teacher)
-    losses = [objective(LossConfig(weight=0.3), s, STUDENT, batches) for s in (0.0, 0.4)]
+    losses = [student_loss(LossConfig(weight=0.3), s, STUDENT, batches) for s in (0.0, 0.4)]
     torch.testing.assert_close(losses[0](STUDENT, BATCH), losses[1](STUDENT, BATCH))
 
 
@@ -102,24 +102,24 @@ OFFSETS = torch.tensor([0.5, 0.3, 0.1, 0.08, 0.02]).log()
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("name", REGISTRY.builtins)
+@pytest.mark.parametrize("name", LOGIT_LOSSES.builtins)
 def test_offsets_adjust_the_cross_entropy_and_leave_the_teacher_alone(name, weight):
     adjusted = adjusted_cross_entropy(LOGITS, BATCH.labels, OFFSETS)
-    mixed = Objective(LossConfig(name=name, weight=weight), OFFSETS)(STUDENT, BATCH)
+    mixed = StudentLoss(LossConfig(name=name, weight=weight), OFFSETS)(STUDENT, BATCH)
     pure = value(name=name, weight=1)
     torch.testing.assert_close(mixed, weight * pure + (1 - weight) * adjusted)
 
 
 def test_offsets_without_a_teacher_adjust_the_smoothed_cross_entropy(some_digits):
     expected = adjusted_cross_entropy(LOGITS, BATCH.labels, OFFSETS, 0.1)
-    loss = objective(LossConfig(), 0.1, STUDENT, batches_of(some_digits, None), OFFSETS)
+    loss = student_loss(LossConfig(), 0.1, STUDENT, batches_of(some_digits, None), OFFSETS)
     torch.testing.assert_close(loss(STUDENT, BATCH), expected)
 
 
 def test_gradients_reach_the_student_only():
     student, teacher = LOGITS.clone().requires_grad_(), TEACHER.clone().requires_grad_()
     batch = Batch(BATCH.images, BATCH.labels, Signals(teacher))
-    Objective(LossConfig())(Fixed(student), batch).backward()
+    StudentLoss(LossConfig())(Fixed(student), batch).backward()
     assert student.grad.abs().sum() > 0
     assert teacher.grad is None
 
@@ -143,7 +143,7 @@ def test_an_option_out_of_range_is_one_line(bad):
 
 def test_a_batch_without_a_teacher_is_a_bug():
     with pytest.raises(ValueError, match="no teacher"):
-        Objective(LossConfig())(STUDENT, Batch(BATCH.images, BATCH.labels, None))
+        StudentLoss(LossConfig())(STUDENT, Batch(BATCH.images, BATCH.labels, None))
 
 
 @pytest.mark.parametrize("name, kind", [("hint", "pooled"), ("at", "attention"), ("rkd", "pooled")])
@@ -156,7 +156,7 @@ def test_a_loss_on_features_is_added_with_its_weight(tiny, name, kind):
         said = signals_of(network, images, (kind,))
     batch = Batch(images, BATCH.labels, said)
     objectives = [
-        Objective(LossConfig(features=name, feature_weight=weight)).adapt(network, batch)
+        StudentLoss(LossConfig(features=name, feature_weight=weight)).adapt(network, batch)
         for weight in (0.0, 2.0)
     ]
     plain, added = (loss(network, batch).item() for loss in objectives)

@@ -14,13 +14,13 @@ import torch
 import distill.student_training
 from core.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
 from core.errors import UserError
-from distill.prepared_teacher import Taught
+from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import CHECKPOINT, train_student
 from nas.cost import cost
 from nas.spaces.toy import Toy
-from teachers.ensemble import Teachers
-from teachers.finetune import prepare_teacher
-from teachers.output_cache import fill_outputs
+from teachers.ensemble import TeacherEnsemble
+from teachers.finetune import finetune_teacher
+from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of
 from training.bootstrap import f1_interval
 from training.bundle import FILES, load_bundle
@@ -40,15 +40,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(data, architecture, out: Path, config=SHORT, taught=None, report=None) -> dict[str, Any]:
-    how = {"taught": taught, "latency": lambda networks: [LATENCY for _ in networks], "report": report}
+    how = {"teacher": taught, "latency": lambda networks: [LATENCY for _ in networks], "report": report}
     return train_student(architecture, data, config, out, **how)
 
 
-def taught_by(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> Taught:
-    teacher = prepare_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
-    outputs = fill_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views, kinds=kinds)
+def taught_by(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> PreparedTeacher:
+    teacher = finetune_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
+    outputs = cache_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views, kinds=kinds)
     costs = {"params": 1, "macs": 2}
-    return Taught(Teachers((teacher,), (1.0,)), teacher.val, outputs, costs)
+    return PreparedTeacher(TeacherEnsemble((teacher,), (1.0,)), teacher.val, outputs, costs)
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -108,7 +108,7 @@ def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
     train(some_digits, tiny, tmp_path / "teacher")
     taught = taught_by(tmp_path / "teacher", some_digits)
     metrics = train(some_digits, tiny, tmp_path / "student", taught=taught)
-    expected = taught.teacher.evaluate(some_digits, "test").to_dict()
+    expected = taught.ensemble.evaluate(some_digits, "test").to_dict()
     assert len(metrics["teacher"]["f1_interval"]) == 2
     assert {key: metrics["teacher"][key] for key in expected} == expected
     assert metrics["teacher"]["val_f1"] == taught.val.f1
@@ -119,7 +119,7 @@ def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
 def test_two_teachers_take_their_time_one_after_the_other(some_digits, tiny, tmp_path):
     train(some_digits, tiny, tmp_path / "teacher")
     one = taught_by(tmp_path / "teacher", some_digits)
-    both = replace(one, teacher=Teachers(one.teacher.members * 2, (0.5, 0.5)))
+    both = replace(one, ensemble=TeacherEnsemble(one.ensemble.members * 2, (0.5, 0.5)))
     teacher = train(some_digits, tiny, tmp_path / "student", taught=both)["teacher"]
     assert teacher["latency_ms"]["median"] == 2 * LATENCY["median"]
     assert teacher["latency_ms"]["iqr"] == pytest.approx(LATENCY["iqr"] * 2**0.5)
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path
 
 
 def test_a_training_that_diverges_once_goes_on_slower_and_says_so(some_digits, tiny, tmp_path, diverging):
-    diverging(distill.student_training, "objective", 5)  # three steps an epoch
+    diverging(distill.student_training, "student_loss", 5)  # three steps an epoch
     with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate") as said:
         metrics = train(some_digits, tiny, tmp_path / "out")
     assert len(said) == 1
@@ -232,7 +232,7 @@ def test_a_training_that_diverges_once_goes_on_slower_and_says_so(some_digits, t
 
 @pytest.mark.filterwarnings("ignore:the loss became")
 def test_a_training_that_diverges_twice_says_what_to_change(some_digits, tiny, tmp_path, diverging):
-    diverging(distill.student_training, "objective", 5, 7)
+    diverging(distill.student_training, "student_loss", 5, 7)
     with pytest.raises(UserError, match=r"epoch 2, step 2.*halved.*lower train\.learning_rate") as error:
         train(some_digits, tiny, tmp_path / "out")
     assert "\n" not in str(error.value)

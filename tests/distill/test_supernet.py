@@ -13,18 +13,18 @@ import torch
 import distill.supernet
 from core.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
 from core.errors import UserError
-from distill.inherited_weights import Inheritance, from_teacher
-from distill.prepared_teacher import Taught
+from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.prepared_teacher import PreparedTeacher
 from distill.sandwich import Sandwich
-from distill.student_loss import Objective
+from distill.student_loss import StudentLoss
 from distill.student_training import train_student
-from distill.supernet import adapt, find_supernet, load_supernet
+from distill.supernet import find_supernet, load_supernet, train_supernet
 from nas.networks import build
 from nas.spaces.elastic import Elastic
 from teachers.base import weights_digest
-from teachers.ensemble import Teachers
+from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import Teacher
-from teachers.output_cache import fill_outputs
+from teachers.output_cache import cache_outputs
 from training.batches import Batches, augmentation_of
 from training.bundle import load_bundle
 from training.metrics import Metrics
@@ -36,7 +36,7 @@ RECIPE = TrainConfig(epochs=2, views=1, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
-def taught(some_digits, tmp_path_factory) -> Taught:
+def taught(some_digits, tmp_path_factory) -> PreparedTeacher:
     """An untrained teacher, and what it says about one view."""
     torch.manual_seed(0)
     model = timm.create_model(BASE, num_classes=10).eval().requires_grad_(False)
@@ -45,13 +45,13 @@ def taught(some_digits, tmp_path_factory) -> Taught:
     teacher = Teacher(BASE, model, 32, HALF, digest, val, "a seed", True, 0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINNOW_CACHE", str(tmp_path_factory.mktemp("cache")))
-        outputs = fill_outputs(teacher, some_digits, augmentation_of(AugmentConfig(), some_digits), 1)
-    return Taught(Teachers((teacher,), (1.0,)), val, outputs, {})
+        outputs = cache_outputs(teacher, some_digits, augmentation_of(AugmentConfig(), some_digits), 1)
+    return PreparedTeacher(TeacherEnsemble((teacher,), (1.0,)), val, outputs, {})
 
 
 @pytest.fixture(scope="module")
-def start(taught, some_digits) -> Inheritance:
-    return from_teacher(taught.teacher, some_digits)
+def start(taught, some_digits) -> InheritedWeights:
+    return inherit_from_teacher(taught.ensemble, some_digits)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def space(start) -> Elastic:
     return Elastic((24, 32), base=start.base)
 
 
-def make(space, taught, data, folder: Path, recipe=RECIPE, **options) -> Inheritance:
+def make(space, taught, data, folder: Path, recipe=RECIPE, **options) -> InheritedWeights:
     options = {"warn": print, **options}
-    return adapt(space, taught, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
+    return train_supernet(space, taught, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def made(space, start, taught, some_digits, tmp_path_factory) -> Path:
     return folder
 
 
-def equal(one: Inheritance, other: Inheritance) -> bool:
+def equal(one: InheritedWeights, other: InheritedWeights) -> bool:
     return one.digest == other.digest and one.normalization == other.normalization
 
 
@@ -92,13 +92,13 @@ def test_training_changed_the_weights_but_not_the_order(made, start):
 
 
 def test_the_order_of_channels_is_a_setting(made, space, taught, some_digits, tmp_path):
-    by_magnitude = from_teacher(taught.teacher, some_digits, "magnitude").orders
+    by_magnitude = inherit_from_teacher(taught.ensemble, some_digits, "magnitude").orders
     recipe = RECIPE.model_copy(update={"epochs": 1})
     other = make(space, taught, some_digits, tmp_path, recipe, importance="magnitude")
     assert all(torch.equal(other.orders[group], order) for group, order in by_magnitude.items())
     kept = load_supernet(made).orders
     assert not all(torch.equal(kept[group], order) for group, order in by_magnitude.items())
-    with pytest.raises(UserError, match="adapted with another"):
+    with pytest.raises(UserError, match="trained with another"):
         make(space, taught, some_digits, tmp_path, recipe)
 
 
@@ -118,7 +118,7 @@ def test_interrupted_it_ends_with_the_same_weights(made, space, start, taught, s
 
 def test_another_one_is_refused(made, space, start, taught, some_digits):
     other = RECIPE.model_copy(update={"learning_rate": 2e-3})
-    with pytest.raises(UserError, match="adapted with another teacher, data set, space or recipe"):
+    with pytest.raises(UserError, match="trained with another teacher, data set, space or recipe"):
         make(space, taught, some_digits, made, recipe=other)
 
 
@@ -146,7 +146,7 @@ def test_the_sandwich_is_the_mean_over_its_networks(space, start, taught, some_d
         outputs=taught.outputs,
     )
     batch = next(batches.epoch(0))
-    loss = Objective(LossConfig())
+    loss = StudentLoss(LossConfig())
     drawn: list = []
 
     class Noted(Elastic):
@@ -160,7 +160,7 @@ def test_the_sandwich_is_the_mean_over_its_networks(space, start, taught, some_d
     torch.manual_seed(3)
     mean = sandwich(model.train(), batch)
     points = [sandwich.space.largest, sandwich.space.smallest, *drawn]
-    losses = [loss(start.network(sandwich.space.decode(point)).train(), batch) for point in points]
+    losses = [loss(start.subnet(sandwich.space.decode(point)).train(), batch) for point in points]
     torch.testing.assert_close(mean, sum(losses) / 4)
     torch.manual_seed(3)
     again = sandwich(model.train(), batch)
@@ -179,12 +179,12 @@ def test_a_student_starts_from_its_part(made, space, taught, some_digits, tmp_pa
         some_digits,
         config,
         tmp_path,
-        taught=taught,
-        inheritance=supernet,
+        teacher=taught,
+        inherited=supernet,
     )
     bundle = load_bundle(tmp_path)
     assert bundle.normalization == HALF and bundle.metrics["inherited"] == BASE
-    first = supernet.network(architecture).state_dict()
+    first = supernet.subnet(architecture).state_dict()
     for name, value in bundle.model.state_dict().items():
         if "running" not in name and "tracked" not in name and "head" not in name:
             torch.testing.assert_close(value, first[name], atol=1e-6, rtol=1e-6)
@@ -193,13 +193,13 @@ def test_a_student_starts_from_its_part(made, space, taught, some_digits, tmp_pa
 def test_what_was_cut_out_of_another_base_cannot_inherit(start):
     other = replace(Elastic((32,)).base, resolution=32)
     with pytest.raises(UserError, match=f"cannot inherit from {BASE}"):
-        start.network(other)
+        start.subnet(other)
 
 
 def test_one_teacher_at_a_time(taught, some_digits):
-    twice = Teachers(taught.teacher.members * 2, (0.5, 0.5))
+    twice = TeacherEnsemble(taught.ensemble.members * 2, (0.5, 0.5))
     with pytest.raises(UserError, match="inherit from one teacher"):
-        from_teacher(twice, some_digits)
+        inherit_from_teacher(twice, some_digits)
 
 
 def test_built_without_inheriting(space):

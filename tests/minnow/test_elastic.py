@@ -10,7 +10,7 @@ import timm
 import torch
 
 from distill import inherited_weights as inheritance
-from distill.inherited_weights import orders_of
+from distill.inherited_weights import channel_orders
 from nas.architecture import Architecture
 from training.bundle import load_bundle
 
@@ -117,9 +117,9 @@ def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minn
 
     def orders(teacher, data, importance):
         asked.append(importance)
-        return orders_of(teacher, data, importance)
+        return channel_orders(teacher, data, importance)
 
-    monkeypatch.setattr(inheritance, "orders_of", orders)
+    monkeypatch.setattr(inheritance, "channel_orders", orders)
     rule = ("--evaluator", "inherit", "--importance", "magnitude", "--trials", "1")
     assert search(*rule, "--out", "runs/found").code == 0
     distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
@@ -134,9 +134,11 @@ def test_more_seeds_inherit_the_same_channels(folder: Path, search, minnow, monk
     assert minnow(f"{distil} --seeds 2").code == 0
 
     def others(teacher, data, importance):
-        return {group: order.flip(0) for group, order in orders_of(teacher, data, importance).items()}
+        return {
+            group: order.flip(0) for group, order in channel_orders(teacher, data, importance).items()
+        }
 
-    monkeypatch.setattr(inheritance, "orders_of", others)
+    monkeypatch.setattr(inheritance, "channel_orders", others)
     said = minnow(f"{distil} --seeds 3 --resume")
     assert said.code == 0, said.notices
     assert len(load_bundle(Path("runs/found")).metrics["seeds"]["students"]) == 3

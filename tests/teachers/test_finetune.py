@@ -16,8 +16,8 @@ import teachers.finetune
 from core.config import AugmentConfig, TeacherConfig
 from core.errors import UserError
 from nas.networks import build
-from teachers.base import Pretrained, TeacherSource, weights_digest
-from teachers.finetune import Teacher, default_resolution, prepare_teacher
+from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
+from teachers.finetune import Teacher, default_resolution, finetune_teacher
 from training.bundle import save_bundle
 from training.evaluate import evaluate, logits_of
 from training.preprocess import IMAGENET, Normalization, prepare
@@ -36,12 +36,12 @@ class Small(TeacherSource):
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
-    def find(self, spec: str) -> Pretrained | None:
+    def find(self, spec: str) -> PretrainedNetwork | None:
         if spec != "small":
             return None
         torch.manual_seed(self._seed)
         model = timm.create_model("test_efficientnet", num_classes=7).eval()
-        return Pretrained(
+        return PretrainedNetwork(
             spec, model, 160, NORMALIZATION, weights_digest(spec, model), None, "a fixed seed"
         )
 
@@ -65,7 +65,7 @@ def shared_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(data, config: TeacherConfig = CONFIG, augment=AUGMENT, seed=0, report=None) -> Teacher:
-    return prepare_teacher(config, data, augment, sources=[Small(seed)], report=report)
+    return finetune_teacher(config, data, augment, sources=[Small(seed)], report=report)
 
 
 def logits(teacher: Teacher, data) -> np.ndarray:
@@ -230,10 +230,10 @@ def test_the_cache_says_what_its_weights_are(some_digits, shared_cache):
         assert record["sha256"] == hashlib.sha256(weights).hexdigest()
 
 
-def of_size(side: int, name: str = "test_efficientnet") -> Pretrained:
+def of_size(side: int, name: str = "test_efficientnet") -> PretrainedNetwork:
     model = timm.create_model(name)
     fixed = model.pretrained_cfg["fixed_input_size"]
-    return Pretrained(name, model, side, NORMALIZATION, "", None, "no weights", fixed=fixed)
+    return PretrainedNetwork(name, model, side, NORMALIZATION, "", None, "no weights", fixed=fixed)
 
 
 @pytest.mark.parametrize(
@@ -250,11 +250,11 @@ def test_networks_of_one_size_get_it():
 
 def test_a_size_that_the_network_does_not_take_is_one_line(some_digits, own_cache):
     class Fixed(Small):
-        def find(self, spec: str) -> Pretrained:
+        def find(self, spec: str) -> PretrainedNetwork:
             return of_size(224, "levit_128s")
 
     with pytest.raises(UserError, match=r"takes no images of 32 px .*or give 224") as error:
-        prepare_teacher(CONFIG, some_digits, AUGMENT, sources=[Fixed()])
+        finetune_teacher(CONFIG, some_digits, AUGMENT, sources=[Fixed()])
     assert "\n" not in str(error.value)
 
 
@@ -271,7 +271,7 @@ def run(tmp_path: Path, tiny) -> Path:
 def test_a_network_that_minnow_trained_is_taken_as_it_is(some_digits, own_cache, run):
     steps = []
     config, warned = TeacherConfig(spec=str(run), epochs=3), []
-    teacher = prepare_teacher(config, some_digits, AUGMENT, report=steps.append, warn=warned.append)
+    teacher = finetune_teacher(config, some_digits, AUGMENT, report=steps.append, warn=warned.append)
     assert warned == ["teacher 'run' is trained and taken as it is: teacher.epochs changes nothing"]
     assert steps == [] and teacher.cached and teacher.seconds == 0
     assert not (own_cache / "teachers").exists()
@@ -286,7 +286,7 @@ def test_a_run_that_may_have_seen_the_test_images(some_digits, own_cache, run):
     for split, expected in ((some_digits.test_digest, 0), ("another", 1)):
         path.write_text(json.dumps({"test_files": split}))
         warned = []
-        prepare_teacher(TeacherConfig(spec=str(run)), some_digits, AUGMENT, warn=warned.append)
+        finetune_teacher(TeacherConfig(spec=str(run)), some_digits, AUGMENT, warn=warned.append)
         assert len(warned) == expected
     assert "its test F1 then says too much" in warned[0]
 
@@ -294,7 +294,7 @@ def test_a_run_that_may_have_seen_the_test_images(some_digits, own_cache, run):
 def test_a_run_of_other_classes_is_refused(some_digits, own_cache, run):
     other = replace(some_digits, classes=tuple("abcdefghij"))
     with pytest.raises(UserError) as error:
-        prepare_teacher(TeacherConfig(spec=str(run)), other, AUGMENT)
+        finetune_teacher(TeacherConfig(spec=str(run)), other, AUGMENT)
     text = str(error.value)
     assert "\n" not in text and "0, 1, 2" in text and "a, b, c" in text
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from teachers.inference import asking
+from teachers.inference import inference_function
 from training.signals import attention_of
 
 KINDS = ("pooled", "attention")
@@ -40,7 +40,7 @@ def test_signals_are_those_of_the_network(name, images):
     torch.manual_seed(0)
     sizes = {"img_size": 64} if name == "test_vit" else {}
     network = frozen(timm.create_model(name, num_classes=4, **sizes))
-    said = asking(network, 64, KINDS)(images.contiguous(memory_format=torch.channels_last))
+    said = inference_function(network, 64, KINDS)(images.contiguous(memory_format=torch.channels_last))
     final, maps = network.forward_intermediates(images)
     torch.testing.assert_close(said.logits, network(images), rtol=1e-3, atol=1e-4)
     pooled = network.forward_head(final, pre_logits=True)
@@ -52,7 +52,7 @@ def test_signals_are_those_of_the_network(name, images):
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_a_batch_of_any_size_is_answered_without_pytorch(count, images):
     network = frozen(Counting(timm.create_model("mobilenetv3_small_050", num_classes=4)))
-    ask = asking(network, 64, ())
+    ask = inference_function(network, 64, ())
     asked = network.calls
     said = ask(images[:count])
     assert network.calls == asked
@@ -76,7 +76,7 @@ class Decomposes(nn.Module):
 @pytest.mark.parametrize("odd", [DividesByItsBatch, Decomposes])
 def test_what_onnx_runtime_gets_wrong_or_cannot_do_pytorch_answers(odd, images):
     network = frozen(Counting(nn.Sequential(nn.Conv2d(3, 4, 1), odd())))
-    ask = asking(network, 64, ())
+    ask = inference_function(network, 64, ())
     asked = network.calls
     torch.testing.assert_close(ask(images).logits, network.network(images), rtol=0, atol=0)
     assert network.calls == asked + 1

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from teachers.finetune import Teacher
-from teachers.output_cache import LiveOutputs, StoredOutputs, fill_outputs
+from teachers.output_cache import LiveOutputs, StoredOutputs, cache_outputs
 from training.augment import Augmentation
 from training.batches import Batches
 from training.preprocess import IMAGENET, Normalization, prepare
@@ -40,7 +40,7 @@ def teacher(teacher_of, tiny) -> Teacher:
 
 
 def test_they_are_those_of_a_direct_forward_pass(teacher, some_digits):
-    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 2)
     train = some_digits.splits["train"]
     for view in range(2):
         pixels = augmented(some_digits, train, view, AUGMENTATION, CPU)
@@ -55,7 +55,7 @@ def test_they_are_those_of_a_direct_forward_pass(teacher, some_digits):
 
 
 def test_a_student_is_shown_the_row_of_the_pixels_it_sees(teacher, some_digits):
-    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 2)
     batches = Batches(some_digits, 40, NORMALIZATION, AUGMENTATION, 50, 2, 7, outputs)
     for epoch in (0, 3):
         for batch in batches.epoch(epoch):
@@ -66,7 +66,7 @@ def test_a_student_is_shown_the_row_of_the_pixels_it_sees(teacher, some_digits):
 
 @pytest.mark.parametrize("kinds", [("pooled",), ("attention",), ("pooled", "attention")])
 def test_stored_and_live_say_the_same(teacher, some_digits, kinds):
-    stored = fill_outputs(teacher, some_digits, AUGMENTATION, 2, kinds=kinds)
+    stored = cache_outputs(teacher, some_digits, AUGMENTATION, 2, kinds=kinds)
     live = LiveOutputs(teacher, kinds)
     train = some_digits.splits["train"][:70]
     pixels = augmented(some_digits, train, 1, AUGMENTATION, CPU)
@@ -77,8 +77,8 @@ def test_stored_and_live_say_the_same(teacher, some_digits, kinds):
 
 def test_features_are_added_to_views_that_have_only_logits(teacher, some_digits):
     heard = []
-    logits = fill_outputs(teacher, some_digits, AUGMENTATION, 2).rows(1, "logits").copy()
-    outputs = fill_outputs(
+    logits = cache_outputs(teacher, some_digits, AUGMENTATION, 2).rows(1, "logits").copy()
+    outputs = cache_outputs(
         teacher, some_digits, AUGMENTATION, 2, kinds=("pooled",), report=lambda *at: heard.append(at)
     )
     assert heard[-1] == (400, 400)
@@ -87,17 +87,17 @@ def test_features_are_added_to_views_that_have_only_logits(teacher, some_digits)
 
 
 def test_a_second_call_computes_nothing(teacher, some_digits):
-    fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    cache_outputs(teacher, some_digits, AUGMENTATION, 2)
     heard = []
-    fill_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
+    cache_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
     assert heard == []
-    fill_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
+    cache_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
     assert heard[-1] == (200, 200)
 
 
 def test_progress_ends_with_all_images_of_all_views(teacher, some_digits):
     heard = []
-    fill_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
+    cache_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
     assert heard[-1] == (600, 600)
     assert heard == sorted(heard)
 
@@ -116,21 +116,21 @@ def test_progress_ends_with_all_images_of_all_views(teacher, some_digits):
     ids=["empty", "cut", "text", "shape", "dtype", "flat", "gone"],
 )
 def test_a_damaged_view_is_computed_again(teacher, some_digits, damage):
-    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 2)
     whole = [outputs.rows(view, "logits").copy() for view in range(2)]
     damage(outputs.path(1, "logits"))
     assert not outputs.has(1)
     with pytest.raises(FileNotFoundError, match="view-001"):
         outputs.rows(1, "logits")
     heard = []
-    fill_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
+    cache_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
     assert heard[-1] == (200, 200)  # one view, not two
     assert all(np.array_equal(outputs.rows(view, "logits"), whole[view]) for view in range(2))
 
 
 @pytest.mark.parametrize("change", ["teacher", "resolution", "data", "augmentation", "normalisation"])
 def test_whatever_changes_the_logits_changes_the_folder(teacher, teacher_of, tiny, some_digits, change):
-    fill_outputs(teacher, some_digits, AUGMENTATION, 1)
+    cache_outputs(teacher, some_digits, AUGMENTATION, 1)
     taught, data, augmentation = {
         "teacher": (at_40(teacher_of(tiny, seed=1)), some_digits, AUGMENTATION),
         "resolution": (replace(teacher, resolution=32), some_digits, AUGMENTATION),
@@ -139,12 +139,12 @@ def test_whatever_changes_the_logits_changes_the_folder(teacher, teacher_of, tin
         "normalisation": (replace(teacher, normalization=IMAGENET), some_digits, AUGMENTATION),
     }[change]
     heard = []
-    fill_outputs(taught, data, augmentation, 1, report=lambda *at: heard.append(at))
+    cache_outputs(taught, data, augmentation, 1, report=lambda *at: heard.append(at))
     assert heard
 
 
 def test_another_process_sees_them(teacher, some_digits, own_cache):
-    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 2)
+    outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 2)
     code = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -166,7 +166,7 @@ def test_another_process_sees_them(teacher, some_digits, own_cache):
 def test_they_are_cheap_to_hand_over(teacher, some_digits):
     import pickle
 
-    outputs = fill_outputs(teacher, some_digits, AUGMENTATION, 1)
+    outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 1)
     content = pickle.dumps(outputs)
     assert len(content) < 1000
     again = pickle.loads(content)

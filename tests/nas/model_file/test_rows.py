@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from core.errors import UserError
-from deploy.macs import count_macs
+from distill.prepared_teacher import count_macs
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.layers import (

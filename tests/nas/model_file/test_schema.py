@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from core.errors import UserError
-from deploy.macs import count_macs
+from distill.prepared_teacher import count_macs
 from nas.activations import ACTIVATIONS
 from nas.architecture import Architecture, classifier
 from nas.cost import cost
