@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from torch import nn
-
-import nas.spaces
-import nas.strategies
 from core.config import SearchConfig
 from core.config_io import to_yaml
 from core.errors import UserError
 from core.files import write_text
 from core.locks import locked
-from deploy.latency_measurement import runtime_name
 from distill.inherited_weights import InheritedWeights
 from distill.prepared_teacher import PreparedTeacher
 from distill.student_bundle import package_versions
-from distill.student_loss import StudentLoss
 from minnow import places, runs
-from minnow.data_set import open_data
 from minnow.evaluators import (
     Checkpoints,
     InheritEvaluator,
@@ -34,39 +29,20 @@ from minnow.evaluators import (
 )
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
-from minnow.search_setup import make_space, make_strategy, resolve_evaluator, study_identity
+from minnow.search_notes import note_plan, warn_of_results
+from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights, supernet_recipe
-from minnow.teacher import check_balance, make_teacher, weaker_teacher
+from minnow.teacher import make_teacher
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
 from nas.schedulers.asha import Halving
-from nas.schedulers.confirmation import Confirmed
-from nas.schedulers.pace import Pace
 from nas.search import Executor, search
-from nas.significance import doubt
 from nas.spaces.base import SearchSpace
 from nas.study import Store, open_storage, study_names
 from nas.trial import Proposal, Trial
-from training.budget import HALVED_TRIAL, decided
-from training.budget import TRIAL as TRIAL_LENGTH
 from training.data.images import ImageSet
-from training.device import pick_device
-from training.optimizer import make_optimizer
 
 _ENDINGS = {"timeout": "the time is over", "exhausted": "the space has no further network"}
-_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}  # an evaluator's source of weights
-
-
-@dataclass(frozen=True)
-class _Search:
-    """The parts of a search that its settings and its data decide."""
-
-    config: SearchConfig
-    objectives: Objectives
-    data: ImageSet
-    space: SearchSpace
-    halving: Halving | None
-    scheduler: Confirmed
 
 
 def run_search(
@@ -86,14 +62,14 @@ def run_search(
     places.check_latest()
     if not resume:
         places.check_new(run)
-    parts = _prepare(config, listener)
+    parts = prepare_search(config, listener)
     before = places.make_run(run)
     with locked(run):
         with contextlib.nullcontext() if resume else places.taken_back(run, before):
             parts, store, teacher = _open_study(parts, run, resume, listener)
         known = store.trials()
         places.mark_latest(run)
-        _announce(parts, run, len(known), listener)
+        note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
             if not resume:  # an error before the first trial ends leaves nothing behind
                 stack.enter_context(
@@ -104,68 +80,13 @@ def run_search(
         trials = store.trials()
     if reason != "trials":
         listener.note(f"stopped after {len(trials)} trials: {_ENDINGS[reason]}")
-    _warn_of_results(parts, trials, teacher, listener)
+    warn_of_results(parts, trials, teacher, listener)
     return runs.read_summary(run)
 
 
-def _prepare(config: SearchConfig, listener: Listener) -> _Search:
-    """Make everything that needs no run directory.
-
-    Raises:
-        UserError: a setting is wrong, whatever the study.
-    """
-    space_class = nas.spaces.load(config.space.name)
-    strategy_class = nas.strategies.load(config.strategy.name)
-    config = resolve_evaluator(config, space_class)
-    objectives = Objectives.parse(config.objectives, config.limits)
-    _check(config, objectives, listener)
-    data = open_data(config.data, listener)
-    asha = config.fidelity == "asha"
-    if config.evaluator == "train" or config.train.epochs:
-        usual = HALVED_TRIAL if asha else TRIAL_LENGTH
-        recipe = decided(config.train, len(data.splits["train"]), usual)
-        config = config.model_copy(update={"train": recipe})
-    space = make_space(space_class, config, data.size)
-    strategy = make_strategy(
-        strategy_class, config.strategy, space, objectives, config.seed, data.num_classes
-    )
-    halving = Halving(strategy, epochs=config.train.epochs) if asha else None
-    scheduler = Confirmed(
-        halving or strategy,
-        trials=config.trials,
-        confirm=config.confirmations,
-        epochs=config.train.epochs if asha else None,
-        pace=Pace(config.timeout),
-    )
-    return _Search(config, objectives, data, space, halving, scheduler)
-
-
-def _check(config: SearchConfig, objectives: Objectives, listener: Listener) -> None:
-    """Refuse settings that are wrong whatever the data.
-
-    Raises:
-        UserError: the first of them.
-    """
-    check_balance(config)
-    usual = SearchConfig()
-    if config.score != usual.score and not objectives.timed:
-        listener.warn("score is the reference of the metric score, which no objective or limit names")
-    if config.loss != usual.loss and config.teacher is None:
-        listener.warn("the settings of the loss have no effect without a teacher")
-    if config.supernet != usual.supernet and config.evaluator != "supernet":
-        listener.warn(f"the settings of the supernet have no effect: evaluator {config.evaluator}")
-    if config.balance.mode == "post-hoc":
-        raise UserError(
-            "balance.mode post-hoc would be tuned on the validation images that choose the network; "
-            "give it to distill or train, and sampler or logit-adjust to a search"
-        )
-    StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
-    make_optimizer(nn.Linear(1, 1), config.train)
-
-
 def _open_study(
-    parts: _Search, run: Path, resume: bool, listener: Listener
-) -> tuple[_Search, Store, PreparedTeacher | None]:
+    parts: SearchParts, run: Path, resume: bool, listener: Listener
+) -> tuple[SearchParts, Store, PreparedTeacher | None]:
     """Open the study and prepare the teacher, which is a part of the study's identity.
 
     Raises:
@@ -186,7 +107,7 @@ def _open_study(
         teacher = make_teacher(
             config.teacher, config.loss, data, config.augment, views, listener=listener
         )
-    identity = study_identity(config, parts.space, data, teacher)
+    identity = _identity(config, parts.space, data, teacher)
     store = Store(storage, name, parts.space, parts.objectives, identity, new=not resume)
     _check_measured(store.trials(), parts.objectives, run)
     if resume:  # only once the study has accepted them
@@ -214,6 +135,31 @@ def _study_name(config: SearchConfig, existing: list[str], run: Path, *, resume:
     return name
 
 
+def _identity(
+    config: SearchConfig, space: SearchSpace, data: ImageSet, teacher: PreparedTeacher | None
+) -> dict[str, Any]:
+    """Return what the trials of one study share; limits, strategy and seed may change."""
+    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
+    digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
+    return {
+        "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
+        "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
+        "objectives": list(config.objectives),
+        "train": config.train.model_dump(mode="json"),
+        "augment": config.augment.model_dump(mode="json"),
+        "teacher": None
+        if teacher is None
+        else f"{teacher.ensemble.name} ({teacher.ensemble.digest[:12]})",
+        "loss": None if teacher is None else config.loss.model_dump(mode="json"),
+        "balance": config.balance.model_dump(mode="json"),
+        "evaluator": config.evaluator,
+        "supernet": config.supernet.model_dump(mode="json") if config.evaluator == "supernet" else None,
+        "importance": config.space.importance if config.evaluator != "train" else None,
+        "fidelity": config.fidelity,
+        "score": config.score.model_dump(mode="json"),
+    }
+
+
 def _check_measured(known: Sequence[Trial], objectives: Objectives, run: Path) -> None:
     """Refuse an objective or limit that earlier trials did not measure.
 
@@ -229,38 +175,8 @@ def _check_measured(known: Sequence[Trial], objectives: Objectives, run: Path) -
             )
 
 
-def _announce(parts: _Search, run: Path, known: int, listener: Listener) -> None:
-    """Note what the search is about to do."""
-    config, space, halving = parts.config, parts.space, parts.halving
-    sides = ", ".join(map(str, space.resolutions))
-    confirm = config.confirmations
-    ending = f", the last {confirm} to confirm the best" if confirm else ""
-    if confirm and config.timeout is not None:
-        ending += " (earlier where the time would be over)"
-    lengths = f"{config.train.epochs} epochs"
-    if config.evaluator != "train":
-        training = f" and {lengths}" if config.train.epochs else ""
-        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
-    if halving is not None:
-        lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
-    listener.note(
-        f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {parts.objectives}; {f'{known} trials known, ' if known else ''}{config.trials} trials "
-        f"{'of' if config.evaluator == 'train' else 'with'} {lengths}{ending} on "
-        f"{pick_device().type}; results in {run}"
-    )
-    if parts.objectives.timed:
-        images, reference = len(parts.data.splits["val"]), config.score
-        listener.note(
-            f"total_seconds: the {images:,} validation images one by one on {runtime_name()}, from "
-            f"stored pixels to label (resizing, normalisation, network); score: total_seconds / "
-            f"{reference.time:g} + sigmoid(20 * ({reference.f1:g} - f1)), less is better, a reference "
-            f"for {images:,} images assumed (see the setting score)"
-        )
-
-
 def _run_trials(
-    parts: _Search,
+    parts: SearchParts,
     store: Store,
     known: list[Trial],
     teacher: PreparedTeacher | None,
@@ -305,7 +221,7 @@ def _full_training(proposal: Proposal) -> int:
     return 1
 
 
-def _leave_results(parts: _Search, store: Store, run: Path, listener: Listener) -> None:
+def _leave_results(parts: SearchParts, store: Store, run: Path, listener: Listener) -> None:
     """Export the trials and write the report, also after an interruption."""
     trials = store.trials()
     if not trials:
@@ -320,29 +236,6 @@ def _leave_results(parts: _Search, store: Store, run: Path, listener: Listener) 
         {"images": images, "versions": package_versions()},
     )
     leave_report(run, listener)
-
-
-def _warn_of_results(
-    parts: _Search, trials: Sequence[Trial], teacher: PreparedTeacher | None, listener: Listener
-) -> None:
-    """Warn of failed trials, of a choice that may be luck, and of a weak teacher."""
-    failed = [trial for trial in trials if not trial.completed]
-    if failed:
-        listener.warn(
-            f"{len(failed)} of {len(trials)} trials failed; trial {failed[0].number}: {failed[0].error}"
-        )
-    chosen = parts.objectives.best(trials)
-    if chosen is None or chosen.metrics is None:
-        listener.warn("no trial meets every limit; resume the search with more trials")
-        return
-    labels = parts.data.labels[parts.data.splits["val"]]
-    counts = np.bincount(labels, minlength=parts.data.num_classes).tolist()
-    if (reason := doubt(trials, parts.objectives, counts)) is not None:
-        listener.warn(reason)
-    if teacher is not None:
-        weak = weaker_teacher(teacher.val.f1, chosen.metrics["f1"], len(labels), "the chosen trial")
-        if weak is not None:
-            listener.warn(weak)
 
 
 class _Trials:

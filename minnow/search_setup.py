@@ -1,29 +1,106 @@
-"""The parts of a search, made from its settings: evaluator, space, strategy, scheduler, identity."""
+"""The parts of a search that its settings and its data decide: space, strategy, scheduler."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from inspect import signature
-from typing import Any
 
+from torch import nn
+
+import nas.spaces
+import nas.strategies
 from core.config import SearchConfig, SpaceConfig, StrategyConfig
 from core.errors import UserError
 from deploy.architecture_latency import LatencyProbe, measure_architecture
-from distill.prepared_teacher import PreparedTeacher
+from distill.student_loss import StudentLoss
+from minnow.data_set import open_data
+from minnow.listener import Listener
+from minnow.teacher import check_balance
 from nas.architecture import Architecture
 from nas.networks.describe import describe
 from nas.objectives import Objectives
+from nas.schedulers.asha import Halving
+from nas.schedulers.confirmation import Confirmed
+from nas.schedulers.pace import Pace
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.base import Strategy
 from nas.strategies.options import options_of
 from teachers import find_pretrained
 from teachers.ensemble import parse_spec
+from training.budget import HALVED_TRIAL, TRIAL, decided
 from training.data.images import ImageSet
+from training.optimizer import make_optimizer
 
 _RESOLUTION_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
+
+
+@dataclass(frozen=True)
+class SearchParts:
+    """The parts of a search that its settings and its data decide."""
+
+    config: SearchConfig
+    objectives: Objectives
+    data: ImageSet
+    space: SearchSpace
+    halving: Halving | None
+    scheduler: Confirmed
+
+
+def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
+    """Make everything that needs no run directory.
+
+    Raises:
+        UserError: a setting is wrong, whatever the study.
+    """
+    space_class = nas.spaces.load(config.space.name)
+    strategy_class = nas.strategies.load(config.strategy.name)
+    config = resolve_evaluator(config, space_class)
+    objectives = Objectives.parse(config.objectives, config.limits)
+    _check(config, objectives, listener)
+    data = open_data(config.data, listener)
+    asha = config.fidelity == "asha"
+    if config.evaluator == "train" or config.train.epochs:
+        usual = HALVED_TRIAL if asha else TRIAL
+        recipe = decided(config.train, len(data.splits["train"]), usual)
+        config = config.model_copy(update={"train": recipe})
+    space = make_space(space_class, config, data.size)
+    strategy = make_strategy(
+        strategy_class, config.strategy, space, objectives, config.seed, data.num_classes
+    )
+    halving = Halving(strategy, epochs=config.train.epochs) if asha else None
+    scheduler = Confirmed(
+        halving or strategy,
+        trials=config.trials,
+        confirm=config.confirmations,
+        epochs=config.train.epochs if asha else None,
+        pace=Pace(config.timeout),
+    )
+    return SearchParts(config, objectives, data, space, halving, scheduler)
+
+
+def _check(config: SearchConfig, objectives: Objectives, listener: Listener) -> None:
+    """Refuse settings that are wrong whatever the data.
+
+    Raises:
+        UserError: the first of them.
+    """
+    check_balance(config)
+    usual = SearchConfig()
+    if config.score != usual.score and not objectives.timed:
+        listener.warn("score is the reference of the metric score, which no objective or limit names")
+    if config.loss != usual.loss and config.teacher is None:
+        listener.warn("the settings of the loss have no effect without a teacher")
+    if config.supernet != usual.supernet and config.evaluator != "supernet":
+        listener.warn(f"the settings of the supernet have no effect: evaluator {config.evaluator}")
+    if config.balance.mode == "post-hoc":
+        raise UserError(
+            "balance.mode post-hoc would be tuned on the validation images that choose the network; "
+            "give it to distill or train, and sampler or logit-adjust to a search"
+        )
+    StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
+    make_optimizer(nn.Linear(1, 1), config.train)
 
 
 def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchConfig:
@@ -138,28 +215,3 @@ def make_strategy(
     except TypeError as error:
         raise UserError(f"strategy {config.name!r} cannot be made: {error}") from None
     return kind(space, objectives, **arguments)
-
-
-def study_identity(
-    config: SearchConfig, space: SearchSpace, data: ImageSet, teacher: PreparedTeacher | None
-) -> dict[str, Any]:
-    """Return what the trials of one study share; limits, strategy and seed may change."""
-    decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
-    digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
-    return {
-        "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
-        "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
-        "objectives": list(config.objectives),
-        "train": config.train.model_dump(mode="json"),
-        "augment": config.augment.model_dump(mode="json"),
-        "teacher": None
-        if teacher is None
-        else f"{teacher.ensemble.name} ({teacher.ensemble.digest[:12]})",
-        "loss": None if teacher is None else config.loss.model_dump(mode="json"),
-        "balance": config.balance.model_dump(mode="json"),
-        "evaluator": config.evaluator,
-        "supernet": config.supernet.model_dump(mode="json") if config.evaluator == "supernet" else None,
-        "importance": config.space.importance if config.evaluator != "train" else None,
-        "fidelity": config.fidelity,
-        "score": config.score.model_dump(mode="json"),
-    }

@@ -1,0 +1,72 @@
+"""The lines about a search: what it is about to do, and what may be wrong with its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deploy.latency_measurement import runtime_name
+from distill.prepared_teacher import PreparedTeacher
+from minnow.listener import Listener
+from minnow.search_setup import SearchParts
+from minnow.teacher import weaker_teacher
+from nas.significance import doubt
+from nas.trial import Trial
+from training.device import pick_device
+
+_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}  # an evaluator's source of weights
+
+
+def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> None:
+    """Note what the search is about to do."""
+    config, space, halving = parts.config, parts.space, parts.halving
+    sides = ", ".join(map(str, space.resolutions))
+    confirm = config.confirmations
+    ending = f", the last {confirm} to confirm the best" if confirm else ""
+    if confirm and config.timeout is not None:
+        ending += " (earlier where the time would be over)"
+    lengths = f"{config.train.epochs} epochs"
+    if config.evaluator != "train":
+        training = f" and {lengths}" if config.train.epochs else ""
+        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
+    if halving is not None:
+        lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
+    listener.note(
+        f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
+        f"for {parts.objectives}; {f'{known} trials known, ' if known else ''}{config.trials} trials "
+        f"{'of' if config.evaluator == 'train' else 'with'} {lengths}{ending} on "
+        f"{pick_device().type}; results in {run}"
+    )
+    if parts.objectives.timed:
+        images, reference = len(parts.data.splits["val"]), config.score
+        listener.note(
+            f"total_seconds: the {images:,} validation images one by one on {runtime_name()}, from "
+            f"stored pixels to label (resizing, normalisation, network); score: total_seconds / "
+            f"{reference.time:g} + sigmoid(20 * ({reference.f1:g} - f1)), less is better, a reference "
+            f"for {images:,} images assumed (see the setting score)"
+        )
+
+
+def warn_of_results(
+    parts: SearchParts, trials: Sequence[Trial], teacher: PreparedTeacher | None, listener: Listener
+) -> None:
+    """Warn of failed trials, of a choice that may be luck, and of a weak teacher."""
+    failed = [trial for trial in trials if not trial.completed]
+    if failed:
+        listener.warn(
+            f"{len(failed)} of {len(trials)} trials failed; trial {failed[0].number}: {failed[0].error}"
+        )
+    chosen = parts.objectives.best(trials)
+    if chosen is None or chosen.metrics is None:
+        listener.warn("no trial meets every limit; resume the search with more trials")
+        return
+    labels = parts.data.labels[parts.data.splits["val"]]
+    counts = np.bincount(labels, minlength=parts.data.num_classes).tolist()
+    if (reason := doubt(trials, parts.objectives, counts)) is not None:
+        listener.warn(reason)
+    if teacher is not None:
+        weak = weaker_teacher(teacher.val.f1, chosen.metrics["f1"], len(labels), "the chosen trial")
+        if weak is not None:
+            listener.warn(weak)
