@@ -24,6 +24,8 @@ class DataConfig(_Model):
         split_seed: of the 70/10/20 split, apart from the training seed.
         val_share: share of the images that are not tested which validate, where the data set has no
             val/ of its own; ``None``: an eighth.
+        labels_per_class: train and validate on at most so many images of each class, for learning curves;
+            the test images stay the same. ``None``: on all.
     """
 
     spec: str = "digits"
@@ -31,6 +33,7 @@ class DataConfig(_Model):
     fit: Literal["squash", "crop", "pad"] = "squash"
     split_seed: Seed = 0
     val_share: Annotated[float | None, Field(gt=0, lt=1)] = None
+    labels_per_class: Annotated[int | None, Field(ge=2)] = None
 
 
 class AugmentConfig(_Model):

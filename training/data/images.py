@@ -33,6 +33,7 @@ class DataOptions:
         split_seed: seed of the split, where the data set does not bring its own.
         val_share: share of the images that are not tested which validate, where the data set does not
             bring its own; None: an eighth.
+        labels_per_class: most images of a class that train and validate; None: all.
 
     Raises:
         UserError: a value out of range.
@@ -42,6 +43,7 @@ class DataOptions:
     fit: Fit = "squash"
     split_seed: int = 0
     val_share: float | None = None
+    labels_per_class: int | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not 8 <= self.size <= MAX_SIZE:
@@ -52,6 +54,11 @@ class DataOptions:
             raise UserError(f"split_seed is {self.split_seed}: choose 0 or more")
         if self.val_share is not None and not 0 < self.val_share < 1:
             raise UserError(f"val_share is {self.val_share}: choose a share between 0 and 1")
+        if self.labels_per_class is not None and self.labels_per_class < 2:
+            raise UserError(
+                f"labels_per_class is {self.labels_per_class}: choose 2 or more, one to train on and one "
+                "to validate on"
+            )
 
 
 DEFAULT_OPTIONS = DataOptions()
@@ -59,7 +66,9 @@ DEFAULT_OPTIONS = DataOptions()
 
 def options_of(config: DataConfig) -> DataOptions:
     """Storage options of the settings."""
-    return DataOptions(config.size, config.fit, config.split_seed, config.val_share)
+    return DataOptions(
+        config.size, config.fit, config.split_seed, config.val_share, config.labels_per_class
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,12 @@ def open_images(
             warn(f"skipped {len(pixels.broken) - _WARNED} more broken files")
     try:
         splits = make_splits(
-            pixels.labels, pixels.parts, pixels.classes, options.split_seed, options.val_share
+            pixels.labels,
+            pixels.parts,
+            pixels.classes,
+            options.split_seed,
+            options.val_share,
+            options.labels_per_class,
         )
     except UserError as error:
         raise UserError(f"data set {spec!r}: {error}") from error

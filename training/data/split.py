@@ -24,6 +24,7 @@ def make_splits(
     classes: Sequence[str],
     seed: int,
     val_share: float | None = None,
+    labels_per_class: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Ascending image indices of "train", "val" and "test".
 
@@ -36,6 +37,9 @@ def make_splits(
             leave the split of the others as it was.
         val_share: share of the images that are not tested which becomes "val", instead of an eighth;
             without effect where ``parts`` has a "val".
+        labels_per_class: most images of a class in "train" and "val" together, at least 2; their ratio
+            stays, as far as whole images allow. A larger number keeps the images of a smaller one and
+            adds to them; "test" never changes. ``None``: all.
 
     Raises:
         UserError: a class has too few images to be in every part; names it.
@@ -49,6 +53,8 @@ def make_splits(
             cut = _cut(labels, given == "train", classes, seed, val_share, from_train=True)
             assigned[given == "train"] = cut[given == "train"]
         _check_every_class(labels, assigned, classes)
+    if labels_per_class is not None:
+        _thin(labels, assigned, seed, labels_per_class)
     return {part: np.flatnonzero(assigned == part).astype(np.int64) for part in PARTS}
 
 
@@ -82,6 +88,18 @@ def _cut(
         assigned[shuffled[:tests]] = "test"
         assigned[shuffled[tests : tests + vals]] = "val"
     return assigned
+
+
+def _thin(labels: np.ndarray, assigned: np.ndarray, seed: int, most: int) -> None:
+    """Take images out of "train" and "val", in place, until no class has more than ``most`` there."""
+    for index in range(int(labels.max()) + 1):
+        train, val = (np.flatnonzero((assigned == part) & (labels == index)) for part in ("train", "val"))
+        if (total := len(train) + len(val)) <= most:
+            continue
+        vals = min(most - 1, max(1, round(most * len(val) / total)))
+        rng = np.random.default_rng([seed, index, 1])
+        assigned[rng.permutation(val)[vals:]] = ""
+        assigned[rng.permutation(train)[most - vals :]] = ""
 
 
 def _check_every_class(labels: np.ndarray, assigned: np.ndarray, classes: Sequence[str]) -> None:

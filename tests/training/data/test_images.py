@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.config import DataConfig
 from core.errors import UserError
-from training.data.images import DataOptions, open_images
+from training.data.images import DataOptions, open_images, options_of
 from training.data.pixels import default_size
 
 WriteImages = Callable[..., Path]
@@ -99,6 +100,14 @@ def test_the_share_that_validates(tmp_path: Path, write_images: WriteImages) -> 
         assert any("val_share changes nothing" in note for note in images.notes) == (name == "own")
     with pytest.raises(UserError, match="val_share is 1"):
         DataOptions(val_share=1.0)
+
+
+def test_few_labels_are_another_data_set_with_the_same_test_images() -> None:
+    whole, few = (open_images("digits", options_of(DataConfig(labels_per_class=n))) for n in (None, 10))
+    sizes = {part: len(indices) for part, indices in few.splits.items()}
+    assert sizes == {"train": 90, "val": 10, "test": 359}
+    assert few.test_digest == whole.test_digest
+    assert few.digest != whole.digest
 
 
 def test_pictures_of_trains_are_a_class(tmp_path: Path, write_images: WriteImages) -> None:
@@ -293,6 +302,7 @@ def test_unknown_specs(spec: str, message: str) -> None:
         ({"size": 4}, "size is 4"),
         ({"fit": "stretch"}, "squash, crop, pad"),
         ({"split_seed": -1}, "split_seed is -1"),
+        ({"labels_per_class": 1}, "labels_per_class is 1"),
     ],
 )
 def test_options_out_of_range(arguments: dict[str, object], message: str) -> None:

@@ -75,3 +75,38 @@ def test_any_share_leaves_every_class_in_every_part(share: float) -> None:
         assert min(map(min, counts.values())) >= 1
         rest = counts["train"][0] + counts["val"][0]
         assert counts["val"][0] == max(1, round(rest * share))
+
+
+@pytest.mark.parametrize("own", ["", "train", "val"])
+def test_labels_per_class_thins_all_but_the_test_images(own: str) -> None:
+    labels, parts = LABELS, [""] * 143
+    if own:
+        labels = np.concatenate([LABELS, [0, 1, 2], [0, 1, 2]])
+        parts = ["train"] * 143 + ["test"] * 3 + [own] * 3
+    whole = make_splits(labels, parts, CLASSES, 0)
+    smaller = None
+    for most in (2, 3, 5, 16, 40, 1000):
+        splits = make_splits(labels, parts, CLASSES, 0, labels_per_class=most)
+        counts, all_counts = _counts(splits, labels), _counts(whole, labels)
+        assert np.array_equal(splits["test"], whole["test"])
+        for index in range(3):
+            together, available = (of["train"][index] + of["val"][index] for of in (counts, all_counts))
+            assert together == min(most, available)
+            assert counts["train"][index] >= 1 and counts["val"][index] >= 1
+            exact = together * all_counts["val"][index] / available
+            assert abs(counts["val"][index] - exact) < 1
+        for part in ("train", "val"):
+            assert set(splits[part]) <= set(whole[part])
+            assert smaller is None or set(smaller[part]) <= set(splits[part])
+        smaller = splits
+
+
+def test_labels_per_class_follows_the_seed() -> None:
+    parts = ["train"] * 140 + ["val", "test"] * 3
+    labels = np.concatenate([LABELS[:140], [0, 0, 1, 1, 2, 2]])
+    labels[139] = 2
+    first, same, other = (
+        make_splits(labels, parts, CLASSES, seed, labels_per_class=9) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first["train"], same["train"])
+    assert not np.array_equal(first["train"], other["train"])
