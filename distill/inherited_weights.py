@@ -158,7 +158,7 @@ def saved_channel_orders(
 
 def cpu_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return parameters and buffers by name, on the CPU."""
-    return {name: value.detach().to("cpu") for name, value in model.state_dict().items()}
+    return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 
 
 def initial_network(
@@ -195,7 +195,7 @@ def _gradients(teacher: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]
         labels = torch.from_numpy(data.labels[indices]).to(device)
         loss = cross_entropy(model(images), labels, label_smoothing=_SMOOTHING)
         gradients = torch.autograd.grad(loss, weights)
-        by_batch.append({n: g.to("cpu") for n, g in zip(names, gradients, strict=True)})
+        by_batch.append({n: g.cpu() for n, g in zip(names, gradients, strict=True)})
     return by_batch
 
 

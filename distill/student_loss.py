@@ -76,8 +76,10 @@ class StudentLoss(nn.Module):
             raise ValueError("no feature loss is configured")
         teacher = _teacher(batch).get(self.kind)
         mode = student.training
+        # Only shapes count here, and the student may be on another device than the batch.
+        image = torch.zeros_like(batch.images[:1], device=next(student.parameters()).device)
         with torch.no_grad():
-            seen = signals_of(student.eval(), batch.images[:1], (self.kind,)).get(self.kind)
+            seen = signals_of(student.eval(), image, (self.kind,)).get(self.kind)
         student.train(mode)
         shapes = [torch.Size((1, *features.shape[1:])) for features in (seen, teacher)]
         kind = load_feature_loss(self.config.features, self.config.feature_options)
