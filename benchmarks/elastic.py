@@ -34,8 +34,8 @@ from distill.inherited_weights import InheritedWeights, inherit_from_teacher
 from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import train_student
 from distill.supernet import find_supernet
-from minnow.picking import find_student
 from minnow.progress import ConsoleListener
+from minnow.run_directory import choose
 from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.cost import cost
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    chosen = find_student(str(given.run), given.pick)
+    chosen = choose(str(given.run), given.pick)
     search, supernet = chosen.search, find_supernet(given.run)
     if search is None or search.teacher is None or supernet is None:
         raise SystemExit(f"{given.run} is no search in the elastic space with a supernet")

@@ -23,7 +23,7 @@ from core.files import write_text
 from core.formats import read_lines
 from deploy.architecture_latency import measure_architecture
 from deploy.latency_measurement import measure_module
-from minnow.runs import ARCHITECTURE, CONFIG, read_summary
+from minnow.run_directory import ARCHITECTURE, CONFIG, Run
 from nas.architecture import Architecture
 from teachers.finetune import finetune_teacher
 from training.data.images import open_images, options_of
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--students", type=Path, action="append", required=True)
     parser.add_argument("--docs", type=Path, default=Path("docs"))
     given = parser.parse_args()
-    trials = [trial["metrics"] for trial in read_summary(given.run).trials if trial["metrics"]]
+    trials = [trial.metrics for trial in Run(given.run).trials if trial.metrics]
     points = sorted((each["latency_ms"], each["f1"], 0.0) for each in trials)
     front: list[tuple[float, float, float]] = []
     for point in points:

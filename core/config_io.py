@@ -24,15 +24,30 @@ def read_config(kind: type[M], path: Path, what: str = "config file") -> M:
     Raises:
         UserError: missing, not YAML, an unknown key (lists the valid ones) or a value out of range.
     """
+    return parse_config(kind, read_yaml(path, what), str(path))
+
+
+def read_yaml(path: Path, what: str) -> Mapping[str, Any]:
+    """Return the mapping in a YAML file; an empty file is an empty mapping.
+
+    Args:
+        path: of the file.
+        what: name of the kind of file, for messages.
+
+    Raises:
+        UserError: missing, unreadable, not YAML, or no mapping.
+    """
     import yaml
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{what} {path} cannot be read: {one_line(error)}") from None
-    return parse_config(kind, content or {}, str(path))
+    if content is not None and not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a mapping of settings")
+    return content or {}
 
 
 def parse_config(kind: type[M], content: object, where: str) -> M:

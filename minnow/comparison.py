@@ -15,9 +15,9 @@ from rich.table import Table
 
 from core.errors import UserError
 from distill.seeds import has_unfinished_seeds, recorded_seeds, seed_path
-from minnow import runs
 from minnow.console import output, say
 from minnow.format import interval_text, metric_text
+from minnow.run_directory import student_config
 from training.bootstrap import LEVEL, RESAMPLES, Comparison, Interval, compare
 from training.bundle import find_bundle, read_metrics
 from training.predictions import PREDICTIONS, Predictions, read_predictions
@@ -97,7 +97,7 @@ def read_side(given: Path) -> Side:
     tables = [
         read_predictions(place / PREDICTIONS) for place in places
     ]  # first: older students have none
-    data = runs.student_config(kept).data
+    data = student_config(kept).data
     return Side(
         given=given,
         seeds=[one["seed"] for one in every],

@@ -13,11 +13,11 @@ from core.config import (
     TeacherConfig,
     TrainConfig,
 )
-from minnow import places
+from minnow import run_creation
 from minnow.commands.finished_run import export
 from minnow.console import output, program, say
 from minnow.listener import Listener
-from minnow.picking import BEST, find_student
+from minnow.run_directory import choose
 from minnow.search_run import run_search
 from minnow.student_run import run_student
 from minnow.tables import comparison_table, student_row
@@ -34,7 +34,7 @@ def run_demo(out: Path, seed: int, listener: Listener) -> None:
     Raises:
         UserError: ``out`` holds a demo already.
     """
-    places.check_new(out)
+    run_creation.check_new(out)
     os.environ["MINNOW_CACHE"] = str(out / "cache")
     data = DataConfig(spec="digits")
     _announce(
@@ -50,7 +50,7 @@ def run_demo(out: Path, seed: int, listener: Listener) -> None:
         seed=seed,
     )
     run_search(config, out, listener=listener)
-    chosen = find_student(str(out), BEST)
+    chosen = choose(out)
     _announce(f"train --model {out} --epochs {_STUDENT_EPOCHS} --out {out}/alone")
     student = StudentConfig(data=data, train=TrainConfig(epochs=_STUDENT_EPOCHS), seed=seed)
     alone = run_student(chosen, student, out / "alone", listener=listener)

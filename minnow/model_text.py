@@ -11,10 +11,9 @@ from rich.table import Table
 
 from core.errors import UserError
 from deploy.architecture_latency import measure_architecture
-from minnow import runs
 from minnow.console import output, say
 from minnow.format import costs_text
-from minnow.picking import find_student
+from minnow.run_directory import choose
 from nas.architecture import Architecture
 from nas.cost import cost, layer_cost
 from nas.layers import CLASSIFIERS
@@ -87,10 +86,8 @@ def convert(given: str, out: Path, pick: str, classes: int | None, side: int | N
 
 def _found(given: str, pick: str, classes: int | None, side: int | None) -> tuple[str, Architecture, int]:
     """Name, network and number of classes."""
-    chosen = find_student(given, pick).at(side)
+    chosen = choose(given, pick).at(side)
     stated = chosen.classes
-    if chosen.run is not None:
-        stated = len(runs.read_summary(chosen.run).classes)
     if classes is None and stated is None:
         say(f"no --classes given and none in the file: taking {_USUAL_CLASSES}")
     return chosen.name, chosen.architecture, classes or stated or _USUAL_CLASSES

@@ -23,7 +23,7 @@ from distill.supernet import find_supernet
 from minnow.data_set import open_data
 from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
-from minnow.runs import CONFIG
+from minnow.run_directory import CONFIG
 from minnow.search_setup import make_space, resolve_evaluator
 from minnow.teacher import make_teacher
 from nas.cost import cost

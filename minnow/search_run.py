@@ -19,7 +19,7 @@ from core.locks import locked
 from distill.inherited_weights import InheritedWeights
 from distill.prepared_teacher import PreparedTeacher
 from distill.student_bundle import package_versions
-from minnow import places, runs
+from minnow import run_creation
 from minnow.evaluators import (
     Checkpoints,
     InheritEvaluator,
@@ -29,6 +29,7 @@ from minnow.evaluators import (
 )
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
+from minnow.run_directory import ARCHITECTURE, CONFIG, JOURNAL, Run
 from minnow.search_notes import note_plan, warn_of_results
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights, supernet_recipe
@@ -45,9 +46,7 @@ from training.data.images import ImageSet
 _ENDINGS = {"timeout": "the time is over", "exhausted": "the space has no further network"}
 
 
-def run_search(
-    config: SearchConfig, run: Path, *, resume: bool = False, listener: Listener
-) -> runs.Summary:
+def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listener: Listener) -> Run:
     """Search, or resume a search, and leave a run directory that ``distill`` takes.
 
     Args:
@@ -59,21 +58,21 @@ def run_search(
     Raises:
         UserError: a setting is wrong, or the study in ``run`` has other settings.
     """
-    places.check_latest()
+    run_creation.check_latest()
     if not resume:
-        places.check_new(run)
+        run_creation.check_new(run)
     parts = prepare_search(config, listener)
-    before = places.make_run(run)
+    before = run_creation.make_run(run)
     with locked(run):
-        with contextlib.nullcontext() if resume else places.taken_back(run, before):
+        with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
             parts, store, teacher = _open_study(parts, run, resume, listener)
         known = store.trials()
-        places.mark_latest(run)
+        run_creation.mark_latest(run)
         note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
             if not resume:  # an error before the first trial ends leaves nothing behind
                 stack.enter_context(
-                    places.taken_back(run, before, lambda: not store.trials(), store.discard)
+                    run_creation.undone_on_error(run, before, lambda: not store.trials(), store.discard)
                 )
             weights = search_weights(parts.config, parts.space, parts.data, teacher, run, listener)
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
@@ -81,7 +80,7 @@ def run_search(
     if reason != "trials":
         listener.note(f"stopped after {len(trials)} trials: {_ENDINGS[reason]}")
     warn_of_results(parts, trials, teacher, listener)
-    return runs.read_summary(run)
+    return Run(run)
 
 
 def _open_study(
@@ -93,11 +92,11 @@ def _open_study(
         UserError: there is another study, none to resume, or one with other settings.
     """
     config, data = parts.config, parts.data
-    storage = open_storage(run / "study.journal", config.storage)
+    storage = open_storage(run / JOURNAL, config.storage)
     name = _study_name(config, study_names(storage), run, resume=resume)
     config = config.model_copy(update={"study": name})
     if not resume:  # from here on there is something to resume
-        write_text(run / runs.CONFIG, to_yaml(config))
+        write_text(run / CONFIG, to_yaml(config))
     teacher = None
     if config.teacher is not None:
         views = min(config.train.views, config.train.epochs)
@@ -108,10 +107,12 @@ def _open_study(
             config.teacher, config.loss, data, config.augment, views, listener=listener
         )
     identity = _identity(config, parts.space, data, teacher)
-    store = Store(storage, name, parts.space, parts.objectives, identity, new=not resume)
+    images = {part: len(indices) for part, indices in data.splits.items()}
+    facts = {"classes": data.classes, "images": images, "versions": package_versions()}
+    store = Store(storage, name, parts.space, parts.objectives, identity, facts=facts, new=not resume)
     _check_measured(store.trials(), parts.objectives, run)
     if resume:  # only once the study has accepted them
-        write_text(run / runs.CONFIG, to_yaml(config))
+        write_text(run / CONFIG, to_yaml(config))
     return replace(parts, config=config), store, teacher
 
 
@@ -127,9 +128,9 @@ def _study_name(config: SearchConfig, existing: list[str], run: Path, *, resume:
             f"the storage holds a study {name!r} already; choose another run directory, whose name is "
             "the study's"
         )
-    if name not in existing and resume and runs.trial_count(run):
+    if name not in existing and resume and (run / ARCHITECTURE).exists():
         raise UserError(
-            f"{run} has trials, but the storage holds no study {name!r}: it was moved or deleted; "
+            f"{run} has results, but the storage holds no study {name!r}: it was moved or deleted; "
             "restore it (a relative storage URL counts from where the search began)"
         )
     return name
@@ -202,7 +203,7 @@ def _run_trials(
         evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
         factory = InheritEvaluatorFactory(config, weights, outputs)
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave_results, parts, store, run, listener)
+        stack.callback(_leave_results, store, run, listener)
         executor: Executor = SerialExecutor(evaluator)
         if config.workers > 1:
             executor = stack.enter_context(ProcessExecutor(factory, config.workers))
@@ -221,20 +222,11 @@ def _full_training(proposal: Proposal) -> int:
     return 1
 
 
-def _leave_results(parts: SearchParts, store: Store, run: Path, listener: Listener) -> None:
+def _leave_results(store: Store, run: Path, listener: Listener) -> None:
     """Export the trials and write the report, also after an interruption."""
-    trials = store.trials()
-    if not trials:
+    if not store.trials():
         return
-    images = {part: len(indices) for part, indices in parts.data.splits.items()}
-    runs.write_summary(
-        run,
-        trials,
-        parts.objectives,
-        parts.space,
-        parts.data.classes,
-        {"images": images, "versions": package_versions()},
-    )
+    Run(run).export()
     leave_report(run, listener)
 
 

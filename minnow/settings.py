@@ -9,10 +9,10 @@ from typing import Any
 from core.config import INHERITED_RATE, DataConfig, SearchConfig, StrategyConfig, StudentConfig
 from core.config_io import merged, overlaid, read_config
 from core.errors import UserError
-from minnow import places, runs
+from minnow import run_creation
 from minnow.console import say
 from minnow.data_file import with_data_file
-from minnow.picking import Student, find_student
+from minnow.run_directory import CONFIG, ChosenNetwork, choose
 from minnow.starting_weights import inherits
 from nas.objectives import parse_limit
 
@@ -42,12 +42,12 @@ def search_settings(
     if theirs:
         parsed["shared"] = tuple(name for name in theirs if name.startswith("train."))
     if resume:
-        run = out or places.latest()
+        run = out or run_creation.latest()
         if out is None:
             say(f"no --out given: resuming {run}")
-        if not (run / runs.CONFIG).exists():
+        if not (run / CONFIG).exists():
             raise UserError(f"{run} holds no run to resume; leave --resume out to start one there")
-        base = read_config(SearchConfig, run / runs.CONFIG)
+        base = read_config(SearchConfig, run / CONFIG)
         over = SearchConfig() if file is None else read_config(SearchConfig, file)
         config = overlaid(base, over).model_copy(update={"study": base.study})
         config = merged(SearchConfig, config, parsed, _WHERE)
@@ -63,7 +63,7 @@ def search_settings(
     if out is None:
         strategy = Path(config.strategy.name.partition(":")[0]).stem
         name = Path(config.data.spec).resolve().name if "/" in config.data.spec else config.data.spec
-        out = places.new_run(f"{name}-{config.space.name}-{strategy}")
+        out = run_creation.new_run(f"{name}-{config.space.name}-{strategy}")
     return config, out
 
 
@@ -75,7 +75,7 @@ def student_settings(
     file: Path | None,
     out: Path | None,
     prefix: str,
-) -> tuple[Student, StudentConfig, Path]:
+) -> tuple[ChosenNetwork, StudentConfig, Path]:
     """Network, settings and run directory of a final training.
 
     The data, its storage, the augmentation and a balance come from the search where there is one, and
@@ -85,9 +85,9 @@ def student_settings(
         UserError: no such student or trial, unreadable file, wrong value.
     """
     if student is None:
-        student = str(places.latest())
+        student = str(run_creation.latest())
         say(f"no --student given: using the last search, {student}")
-    chosen = find_student(student, pick)
+    chosen = choose(student, pick)
     base = StudentConfig()
     over = base if file is None else read_config(StudentConfig, file)
     if chosen.search is not None:
@@ -117,7 +117,7 @@ def student_settings(
     say(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:
         beside = chosen.run if prefix == "distill" else None
-        out = beside or places.new_run(f"{prefix}-{Path(student).stem}")
+        out = beside or run_creation.new_run(f"{prefix}-{Path(student).stem}")
     return chosen, config, out
 
 
@@ -133,7 +133,7 @@ def _shared(config: StudentConfig, search: SearchConfig) -> StudentConfig:
     values = {f"train.{name}": value for name, value in search.train.model_dump().items()}
     theirs = {name: values[name] for name in search.shared if name in values}
     say(f"as in the search's data file: {', '.join(f'{name} {v}' for name, v in theirs.items())}")
-    return merged(StudentConfig, config, theirs, str(runs.CONFIG))
+    return merged(StudentConfig, config, theirs, str(CONFIG))
 
 
 def _parsed(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from distill.inherited_weights import (
 from distill.prepared_teacher import PreparedTeacher
 from distill.supernet import SUPERNET_FOLDER, find_supernet, has_supernet, train_supernet
 from minnow.listener import Listener
-from minnow.picking import Student
+from minnow.run_directory import ChosenNetwork
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from training.budget import SUPERNET, decided
@@ -69,7 +69,7 @@ def search_weights(
     return supernet
 
 
-def inherits(chosen: Student, config: StudentConfig) -> bool:
+def inherits(chosen: ChosenNetwork, config: StudentConfig) -> bool:
     """Tell if a student has weights to inherit."""
     if chosen.architecture.base is None or config.from_scratch:
         return False
@@ -77,7 +77,7 @@ def inherits(chosen: Student, config: StudentConfig) -> bool:
 
 
 def student_weights(
-    chosen: Student,
+    chosen: ChosenNetwork,
     config: StudentConfig,
     teacher: PreparedTeacher | None,
     data: ImageSet,

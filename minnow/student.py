@@ -18,7 +18,7 @@ from deploy.onnx_export import Exported, export_onnx
 from minnow.data_file import images_of
 from minnow.data_set import open_data
 from minnow.listener import Listener
-from minnow.runs import student_config
+from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle, read_metrics
 from training.evaluate import logits_of, score
 from training.metrics import Metrics

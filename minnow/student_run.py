@@ -29,11 +29,11 @@ from distill.seeds import (
 )
 from distill.student_loss import StudentLoss
 from distill.student_training import CHECKPOINT, train_student, training_identity
-from minnow import places
+from minnow import run_creation
 from minnow.data_set import open_data
 from minnow.listener import Listener
-from minnow.picking import Student
 from minnow.report.run_page import leave_report
+from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, inherits, student_weights
 from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.architecture import Architecture
@@ -59,7 +59,7 @@ class _Training:
 
 
 def run_student(
-    chosen: Student,
+    chosen: ChosenNetwork,
     config: StudentConfig,
     run: Path,
     *,
@@ -101,7 +101,7 @@ def run_student(
     with contextlib.ExitStack() as held:
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
-        with places.taken_back(folder, before) if undo_errors else contextlib.nullcontext():
+        with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
             teacher = processes.main_first(lambda: _teacher(config, data, listener))
         weights = processes.on_main(
             lambda: student_weights(
@@ -194,9 +194,9 @@ def _comment(training: _Training, metrics: dict[str, Any]) -> None:
         listener.note(hint)
 
 
-def _claimed(folder: Path, held: contextlib.ExitStack) -> places.Before:
+def _claimed(folder: Path, held: contextlib.ExitStack) -> run_creation.Before:
     """Make and lock the directory; return what there was before."""
-    before = places.make_run(folder)
+    before = run_creation.make_run(folder)
     held.enter_context(locked(folder))
     return before
 
@@ -207,7 +207,7 @@ def _checked_place(run: Path, wanted: Sequence[int], resume: bool) -> Path:
     Raises:
         UserError: it holds a student, or an interrupted training that these settings do not resume.
     """
-    places.check_out(run)
+    run_creation.check_out(run)
     student = run / STUDENT_FOLDER
     if (student / WEIGHTS).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserError
 from core.files import write_text
 from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Flatten, GlobalAvgPool, Layer, Linear
-from nas.model_file import ModelFile, model_text, read_model
+from nas.model_file import ModelFile, model_content, model_text, parse_model, read_model
 from nas.shapes import Shape, output_shape
 
 
@@ -121,7 +123,28 @@ class Architecture:
         Raises:
             ValueError: a block has channels that a row cannot express; names the layer.
         """
-        return model_text(
+        return model_text(self.to_content(num_classes=num_classes))
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any], path: Path) -> Architecture:
+        """Return the network that :meth:`to_content` describes.
+
+        Args:
+            content: plain data.
+            path: of the file that holds it, for messages.
+
+        Raises:
+            UserError: malformed; names the path, the row and what was expected.
+        """
+        return cls.from_model_file(parse_model(content, path))
+
+    def to_content(self, *, num_classes: int | None = None) -> dict[str, Any]:
+        """Return the content of the model file as plain data, ready for JSON.
+
+        Raises:
+            ValueError: a block has channels that a row cannot express; names the layer.
+        """
+        return model_content(
             self.layers,
             self.shapes,
             resolution=self.resolution,

@@ -1,20 +1,22 @@
 """The study on disk: an Optuna storage that optuna-dashboard opens.
 
 A trial is written twice: when it is proposed (state RUNNING, one operation) and when it ends. A process
-killed in between loses nothing but the training in flight, which ``unfinished`` hands back.
+killed in between loses nothing but the training in flight, which :attr:`StudyRecord.unfinished` returns.
+Each trial holds its architecture, so that a study is read without its search space.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, one_line
+from nas.architecture import Architecture
 from nas.identity import first_difference
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
@@ -22,25 +24,46 @@ from nas.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from optuna.storages.journal import JournalFileSymlinkLock
     from optuna.trial import FrozenTrial
 
 _IDENTITY = "minnow:identity"
+_FACTS = "minnow:facts"
+_STALE_AFTER = 3  # seconds, after which the lock of a killed process is broken; holders need milliseconds
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """The content of a study.
+
+    Attributes:
+        trials: finished trials, by number.
+        unfinished: proposals that began and never ended, by number.
+        options: number of a trial to its options by decision name.
+        facts: plain data about the study as a whole, such as the classes of its data.
+    """
+
+    trials: list[Trial]
+    unfinished: list[Proposal]
+    options: Mapping[int, Mapping[str, Any]]
+    facts: Mapping[str, Any]
 
 
 class Store:
-    """One study.
+    """The writer of one study.
 
     Args:
         storage: an Optuna storage, see :func:`open_storage`.
         name: of the study.
-        space: decodes what was stored.
+        space: names the options of a proposal.
         objectives: become the study's directions.
         identity: what trials of one study must share (space, data, recipe ...), as plain data.
-        new: whether it must not be there yet.
+        facts: plain data about the study as a whole, for readers.
+        new: whether the study must not exist yet.
 
     Raises:
         UserError: the stored study has another identity, which names what differs; two searches wrote
-            it at the same time; it should be new and is there.
+            it at the same time; it should be new and exists.
     """
 
     def __init__(
@@ -51,18 +74,19 @@ class Store:
         objectives: Objectives,
         identity: Mapping[str, Any],
         *,
+        facts: Mapping[str, Any] | None = None,
         new: bool = False,
     ) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._objectives, self._storage = space, objectives, storage
+        self._space, self._objectives = space, objectives
+        self._storage, self._name = storage, name
         known = not new and name in study_names(storage)
         self._new = not known
         if known:
             known = _check_identity(storage, name, identity)
         try:
-            self._study = optuna.create_study(
+            study = optuna.create_study(
                 storage=storage,
                 study_name=name,
                 load_if_exists=not self._new,
@@ -70,13 +94,15 @@ class Store:
             )
         except optuna.exceptions.DuplicatedStudyError:
             raise UserError(
-                f"another search just began study {name!r} in this storage; choose another --out"
+                f"another search just began study {name!r} in this storage; "
+                "choose another run directory, whose name is the study's"
             ) from None
         if not known:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._study.set_metric_names(list(objectives.names))
-            self._study.set_user_attr(_IDENTITY, json.loads(json.dumps(identity)))
+                study.set_metric_names(list(objectives.names))
+            study.set_user_attr(_FACTS, json.loads(json.dumps(facts or {})))
+            study.set_user_attr(_IDENTITY, json.loads(json.dumps(identity)))
         self._distributions: dict[str, optuna.distributions.BaseDistribution] = {
             decision.name: optuna.distributions.CategoricalDistribution(
                 [_plain(option) for option in decision.options]
@@ -85,19 +111,19 @@ class Store:
         }
         self._study_id = storage.get_study_id_from_name(name)
         self._ids: dict[int, int] = {}  # trial number -> the storage's id
-        for trial in self._stored():
-            number = trial.user_attrs["number"]
+        for stored in _stored(storage, self._study_id):
+            number = stored.user_attrs["number"]
             if number in self._ids:
                 raise UserError(
                     f"study {name!r} holds trial {number} twice: two searches wrote it at the same time; "
-                    "restore it from a copy or start in another --out"
+                    "restore it from a copy or start in another run directory"
                 )
             self._ids[number] = storage.get_trial_id_from_study_id_trial_number(
-                self._study_id, trial.number
+                self._study_id, stored.number
             )
 
     def begin(self, proposal: Proposal, costs: Mapping[str, float]) -> None:
-        """Record that a proposal is being trained; a proposal taken up again is already there."""
+        """Record that a proposal is being evaluated; one that is resumed is recorded already."""
         import optuna
 
         if proposal.number in self._ids:
@@ -106,6 +132,7 @@ class Store:
             "number": proposal.number,
             "choices": list(proposal.choices),
             "key": proposal.architecture.key,
+            "model": proposal.architecture.to_content(),
             "seed": proposal.seed,
             "epochs": proposal.epochs,
             "parent": proposal.parent,
@@ -135,122 +162,168 @@ class Store:
         self._storage.set_trial_state_values(trial_id, states.COMPLETE, values)
 
     def trials(self) -> list[Trial]:
-        """Finished trials, by number."""
-        import optuna
+        """Return the finished trials, by number."""
+        return read_study(self._storage, self._name).trials
 
-        running = (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.WAITING)
-        found = []
-        for stored in self._stored():
-            if stored.state in running:
-                continue
-            proposal = self._proposal(stored)
-            if stored.state == optuna.trial.TrialState.COMPLETE:
-                if "metrics" not in stored.user_attrs:
-                    raise UserError(
-                        f"trial {proposal.number} of study {self._study.study_name!r} has lost its "
-                        f"metrics; restore the study from a copy or start in another --out"
-                    )
-                found.append(proposal.complete(stored.user_attrs["metrics"]))
-            else:
-                found.append(proposal.fail(stored.user_attrs.get("error", "unknown")))
-        return sorted(found, key=lambda trial: trial.number)
+    def unfinished(self) -> list[Proposal]:
+        """Return the proposals that began and never ended, by number."""
+        return read_study(self._storage, self._name).unfinished
 
     def discard(self) -> None:
-        """Delete the study, if it was made here; for one that never got anywhere."""
+        """Delete the study if it was created here; for one without a trial."""
         if self._new:
             self._storage.delete_study(self._study_id)
 
-    def unfinished(self) -> list[Proposal]:
-        """Proposals that began and never ended, by number."""
-        import optuna
 
-        running = [t for t in self._stored() if t.state == optuna.trial.TrialState.RUNNING]
-        return sorted((self._proposal(stored) for stored in running), key=lambda p: p.number)
+def read_study(storage: BaseStorage, name: str) -> StudyRecord:
+    """Read a study.
 
-    def _stored(self) -> list[FrozenTrial]:
-        trials = self._study.get_trials(deepcopy=False)
-        return [trial for trial in trials if "choices" in trial.user_attrs]
+    Raises:
+        UserError: there is none of that name, or a trial is damaged.
+    """
+    import optuna
 
-    def _proposal(self, stored: FrozenTrial) -> Proposal:
-        attributes = stored.user_attrs
-        choices = self._space.validate(attributes["choices"])
+    if name not in study_names(storage):
+        raise UserError(f"the storage holds no study {name!r}; it was moved, renamed or deleted")
+    study_id = storage.get_study_id_from_name(name)
+    states = optuna.trial.TrialState
+    architectures: dict[str, Architecture] = {}
+    trials: list[Trial] = []
+    unfinished: list[Proposal] = []
+    options = {}
+    for stored in _stored(storage, study_id):
+        proposal = _proposal(stored, name, architectures)
+        options[proposal.number] = stored.params
+        if stored.state in (states.RUNNING, states.WAITING):
+            unfinished.append(proposal)
+        elif stored.state != states.COMPLETE:
+            trials.append(proposal.fail(str(stored.user_attrs.get("error", "unknown"))))
+        elif isinstance(metrics := stored.user_attrs.get("metrics"), dict):
+            trials.append(proposal.complete(metrics))
+        else:
+            raise UserError(
+                f"trial {proposal.number} of study {name!r} has lost its metrics; restore the study from "
+                "a copy or start in another run directory"
+            )
+    return StudyRecord(
+        trials=sorted(trials, key=lambda trial: trial.number),
+        unfinished=sorted(unfinished, key=lambda proposal: proposal.number),
+        options=options,
+        facts=storage.get_study_user_attrs(study_id).get(_FACTS, {}),
+    )
+
+
+def _stored(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
+    """Return Minnow's trials; a person may have added others by hand."""
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    return [trial for trial in trials if "choices" in trial.user_attrs]
+
+
+def _proposal(stored: FrozenTrial, study: str, architectures: dict[str, Architecture]) -> Proposal:
+    """Return a stored proposal; networks that occur several times are decoded once."""
+    attributes = stored.user_attrs
+    try:
+        key = attributes["key"]
+        if key not in architectures:
+            architectures[key] = Architecture.from_content(attributes["model"], Path(study))
         return Proposal(
-            number=attributes["number"],
-            choices=choices,
-            architecture=self._space.decode(choices),
-            seed=attributes["seed"],
+            number=int(attributes["number"]),
+            choices=tuple(map(int, attributes["choices"])),
+            architecture=architectures[key],
+            seed=int(attributes["seed"]),
             epochs=attributes["epochs"],
             parent=attributes["parent"],
         )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"trial {attributes.get('number')} of study {study!r} is damaged "
+            f"({type(error).__name__}: {one_line(error)}); restore the study from a copy"
+        ) from None
 
 
 def open_storage(journal: Path, url: str | None) -> BaseStorage:
-    """The journal file, or the database at ``url``.
+    """Open the journal file, or the database at ``url``.
 
-    A journal whose last line was cut off by a kill is repaired; call it under :func:`core.locks.locked`.
+    A journal whose last line was cut off by a kill is repaired. Call it while holding the run directory
+    (:func:`core.locks.locked`).
 
     Raises:
         UserError: the database cannot be opened, or the journal is damaged.
     """
     import optuna
-    from optuna.storages.journal import JournalFileBackend
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url is not None:
         try:
             return optuna.storages.get_storage(url)
         except Exception as error:  # whatever the database driver raises
             reason = one_line(error)[:200]
-            raise UserError(f"--storage {url!r} cannot be opened: {reason}") from error
-    _repair(journal)
+            raise UserError(f"storage {url!r} cannot be opened: {reason}") from error
+    if journal.exists():
+        _repair(journal)
+    return _open_journal(journal)
+
+
+def open_study(journal: Path, url: str | None, name: str) -> StudyRecord:
+    """Read a study that another process may be writing.
+
+    Raises:
+        UserError: the journal is missing or damaged, the database cannot be opened, or it holds no study
+            of that name.
+    """
+    import optuna
+
+    if url is not None:
+        return read_study(open_storage(journal, url), name)
+    if not journal.exists():
+        raise UserError(f"{journal} does not exist; resume the search, or restore it from a copy")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return read_study(_open_journal(journal), name)
+
+
+def _open_journal(journal: Path) -> BaseStorage:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
     try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(journal), _lock_of(journal)))
+        return optuna.storages.JournalStorage(JournalFileBackend(str(journal), _lock(journal)))
     except (ValueError, LookupError, TypeError) as error:  # Optuna's own words for a strange line
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         raise UserError(
-            f"{journal} is damaged ({reason}); restore it from a copy or start in another --out"
+            f"{journal} is damaged ({reason}); restore it from a copy or start in another run directory"
         ) from None
 
 
 def study_names(storage: BaseStorage) -> list[str]:
-    """Of the studies that the storage holds."""
+    """Return the names of the studies that the storage holds."""
     return [study.study_name for study in storage.get_all_studies()]
 
 
-def _lock_of(journal: Path) -> Any:
-    """A journal lock that a killed process cannot leave behind, unlike Optuna's own."""
-    from optuna.storages.journal import JournalFileOpenLock
+def _lock(journal: Path) -> JournalFileSymlinkLock:
+    """Return Optuna's own lock, which its dashboard takes, too."""
+    from optuna.storages.journal import JournalFileSymlinkLock
 
-    class KernelLock(JournalFileOpenLock):
-        _file: IO[str] | None = None
-
-        def acquire(self) -> bool:
-            # not "*.lock": Optuna's own lock, as its dashboard takes it, waits where that file exists
-            self._file = Path(f"{journal}.flock").open("a")  # noqa: SIM115  held until release
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            return True
-
-        def release(self) -> None:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-
-    return KernelLock(str(journal))
+    # An absolute path: a link to a relative one may point nowhere, and then it never becomes stale.
+    return JournalFileSymlinkLock(str(journal.resolve()), grace_period=_STALE_AFTER)
 
 
 def _repair(journal: Path) -> None:
     """Cut off a last line that a kill or a power cut left unfinished."""
-    if not journal.exists():
-        return
-    with journal.open("rb+") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        last = content.rfind(b"\n", 0, max(whole - 1, 0)) + 1
-        if not _is_json(content[last:whole]):
-            whole = last
-        if whole != len(content):
-            file.truncate(whole)
-            file.flush()
-            os.fsync(file.fileno())
+    lock = _lock(journal)
+    lock.acquire()
+    try:
+        with journal.open("rb+") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            last = content.rfind(b"\n", 0, max(whole - 1, 0)) + 1
+            if not _is_json(content[last:whole]):
+                whole = last
+            if whole != len(content):
+                file.truncate(whole)
+                file.flush()
+                os.fsync(file.fileno())
+    finally:
+        lock.release()
 
 
 def _is_json(line: bytes) -> bool:
@@ -262,16 +335,20 @@ def _is_json(line: bytes) -> bool:
 
 
 def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]) -> bool:
-    """Whether the study has its identity; a kill may have left it without one, and without trials."""
+    """Tell if the study has its identity; a kill may have left it without one, and without trials.
+
+    Raises:
+        UserError: it has another one; names the first setting that differs.
+    """
     study_id = storage.get_study_id_from_name(name)
     stored = storage.get_study_user_attrs(study_id).get(_IDENTITY, {})
     if not stored and not storage.get_n_trials(study_id):
         return False
-    found = first_difference(stored, json.loads(json.dumps(identity)))
-    if found is not None:
+    difference = first_difference(stored, json.loads(json.dumps(identity)))
+    if difference is not None:
         raise UserError(
-            f"cannot resume study {name!r} with another {found.setting}: it has {found.has}, "
-            f"asked for {found.asked}; leave it unchanged or choose another --out"
+            f"cannot resume study {name!r} with another {difference.setting}: it has {difference.has}, "
+            f"asked for {difference.asked}; leave it unchanged or choose another run directory"
         )
     return True
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from core.errors import UserError
 from deploy.architecture_latency import measure_architecture
-from minnow import runs
 from minnow.console import next_step, output, say
 from minnow.format import costs_text
-from minnow.picking import BEST, find_student
 from minnow.progress import ConsoleListener
+from minnow.run_directory import choose, holds_search
 from minnow.student import Student
 from minnow.tables import scores_table
 from training.bundle import WEIGHTS
@@ -60,15 +59,11 @@ def latency(given: Path, num_classes: int | None, side: int | None) -> None:
     """
     if not given.is_file() and (num_classes is not None or side is not None):
         raise UserError(f"--classes and --image-size are for a model YAML, and {given} is none")
-    if given.is_file() or (
-        (given / runs.SUMMARY).exists() and not (given / "student" / WEIGHTS).exists()
-    ):
-        chosen = find_student(str(given), BEST).at(side)
+    if given.is_file() or (holds_search(given) and not (given / "student" / WEIGHTS).exists()):
+        chosen = choose(given).at(side)
         architecture = chosen.architecture
         if side not in (None, architecture.resolution):
             raise UserError(f"{given} is for {architecture.resolution} px; leave out --image-size")
-        if chosen.run is not None:
-            num_classes = len(runs.read_summary(chosen.run).classes)
         num_classes = num_classes or chosen.classes or _CLASSES
         measured = measure_architecture(architecture, num_classes)
         what = f"{chosen.name}, {num_classes} classes"

@@ -198,5 +198,5 @@ def search(
         from minnow.search_run import run_search
 
         with interruptible("search", "--resume", "--out", run):
-            run_search(settings, run, resume=resume, listener=listener)
-        show_search(run)
+            result = run_search(settings, run, resume=resume, listener=listener)
+        show_search(result)

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from distill.seeds import STUDENT_FOLDER
 from minnow.console import next_step, output, say
-from minnow.runs import student_config
+from minnow.run_directory import student_config
 from minnow.tables import comparison_table, seeds_text, student_row
 
 

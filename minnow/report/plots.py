@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from minnow.format import TITLES, metric_text, title_of
 from minnow.report.html import text
 from minnow.report.standing import Network, Standing
+from minnow.run_directory import Run
 from nas.objectives import Limit, Objective, Objectives
 
 _BLUE, _ORANGE, _GREY, _RED = "#1f77b4", "#e6780a", "#9aa5b1", "#c0392b"
@@ -127,6 +128,29 @@ def trade_offs(
         _limits(figure, now.objectives.limits, goal.metric, other.metric, values, place)
     figure.update_yaxes(title_text=title_of(goal.metric), row=1, col=1)
     figure.update_layout(legend={"orientation": "h", "y": 1.12}, margin=_MARGIN)
+    return figure
+
+
+def front_figure(run: Run) -> go.Figure:
+    """Return the trials and their Pareto front: the first objective against the second one.
+
+    A search with a single objective is drawn against latency.
+    """
+    goal = run.objectives.names[0]
+    other = (*run.objectives.names, "latency_ms" if goal != "latency_ms" else "params")[1]
+    figure = go.Figure()
+    for name, trials, symbol in (("trial", run.trials, "circle"), ("Pareto front", run.front, "star")):
+        shown = [t for t in trials if t.metrics is not None and {goal, other} <= t.metrics.keys()]
+        figure.add_scatter(
+            x=[(trial.metrics or {})[other] for trial in shown],
+            y=[(trial.metrics or {})[goal] for trial in shown],
+            name=name,
+            mode="markers",
+            marker={"symbol": symbol, "size": 9 if symbol == "circle" else 13},
+            text=[f"trial {trial.number}<br>{_values(trial.metrics or {})}" for trial in shown],
+            hoverinfo="text",
+        )
+    figure.update_layout(xaxis_title=title_of(other), yaxis_title=title_of(goal))
     return figure
 
 

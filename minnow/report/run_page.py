@@ -11,10 +11,12 @@ from core.config_io import read_config
 from core.errors import UserError
 from core.files import write_text
 from distill.seeds import STUDENT_FOLDER
-from minnow import runs
 from minnow.console import command, say
 from minnow.format import metric_text, title_of
 from minnow.listener import Listener
+from minnow.report.summary import summary_of
+from minnow.run_directory import ARCHITECTURE, CONFIG, Run
+from nas.architecture import Architecture
 from training.bundle import WEIGHTS, read_metrics
 
 if TYPE_CHECKING:
@@ -94,12 +96,10 @@ def _searched(run: Path) -> Searched | None:
     """The search in a run directory, without trials where none has ended; ``None``: there is none."""
     from minnow.report.search_section import Searched
 
-    if not (run / runs.CONFIG).exists():
+    if not (run / CONFIG).exists():
         return None
-    config = read_config(SearchConfig, run / runs.CONFIG)
-    if (run / runs.SUMMARY).exists():
-        return Searched(run, config, runs.read_summary(run))
-    return Searched(run, config, runs.Summary(classes=[], best=None, knee=None, front=[], trials=[]))
+    config = read_config(SearchConfig, run / CONFIG)
+    return Searched(run, config, summary_of(run))
 
 
 def _lead(run: Path, searched: Searched | None, student: Path | None) -> str:
@@ -124,10 +124,9 @@ def _lead(run: Path, searched: Searched | None, student: Path | None) -> str:
 
 
 def _trial_of(run: Path, student: Path) -> int | None:
-    """The first trial that trained the student's network."""
-    wanted = (student / runs.ARCHITECTURE).read_text(encoding="utf-8")
-    files = sorted(runs.architecture_path(run, 0).parent.glob("*.yaml"))
-    return next((int(f.stem) for f in files if f.read_text(encoding="utf-8") == wanted), None)
+    """Return the first trial that evaluated the student's network."""
+    network = Architecture.from_yaml(student / ARCHITECTURE)
+    return next((t.number for t in Run(run).trials if t.architecture == network), None)
 
 
 def _search_facts(searched: Searched) -> list[tuple[str, str]]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from core.config import SearchConfig
-from minnow import runs
 from minnow.format import TITLES, metric_text, title_of
 from minnow.report.html import cell, plot, table, text
 from minnow.report.plots import history, trade_offs
 from minnow.report.standing import Network, Standing, course
+from minnow.report.summary import Summary
+from minnow.run_directory import ARCHITECTURE
 from nas.objectives import METRICS, Objective, Objectives
 
 _SHOWN = ("f1", "accuracy", "params", "macs", "latency_ms", "train_seconds")
@@ -33,7 +34,7 @@ class Searched:
 
     run: Path
     config: SearchConfig
-    summary: runs.Summary
+    summary: Summary
 
     @cached_property
     def objectives(self) -> Objectives:
@@ -91,10 +92,10 @@ def choice(searched: Searched) -> list[str]:
     if limits:
         reasons.append(f"limits met: {', '.join(limits)}")
     parts = ["<h2>Chosen network</h2>", f"<p>{text('; '.join(reasons))}.</p>"]
-    model = searched.run / runs.ARCHITECTURE
+    model = searched.run / ARCHITECTURE
     if model.exists():
         layers = text(model.read_text(encoding="utf-8"))
-        parts.append(f"<details><summary>{runs.ARCHITECTURE}</summary><pre>{layers}</pre></details>")
+        parts.append(f"<details><summary>{ARCHITECTURE}</summary><pre>{layers}</pre></details>")
     return parts
 
 

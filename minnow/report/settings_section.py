@@ -8,9 +8,10 @@ from typing import Any
 
 from core.config import SearchConfig
 from core.config_io import to_yaml
-from minnow import runs
 from minnow.report.html import cell, table, text
 from minnow.report.search_section import Searched
+from minnow.report.summary import Summary
+from minnow.run_directory import CONFIG
 from nas.objectives import Objectives
 from training.bundle import read_metrics
 
@@ -27,7 +28,7 @@ def settings(searched: Searched | None, student: Path | None) -> list[str]:
     if student is not None:
         versions = _versions(read_metrics(student)["versions"])
         parts.append(f"<p>{text(f'Student trained with {versions}.')}</p>")
-        config = (student / runs.CONFIG).read_text(encoding="utf-8")
+        config = (student / CONFIG).read_text(encoding="utf-8")
         parts.append(_folded("config.yaml of the student", config))
     return parts
 
@@ -64,7 +65,7 @@ def _of_search(config: SearchConfig) -> list[tuple[str, str]]:
     ]
 
 
-def _of_summary(summary: runs.Summary) -> list[tuple[str, str]]:
+def _of_summary(summary: Summary) -> list[tuple[str, str]]:
     facts = []
     if images := summary.made.get("images"):
         facts.append(("images", ", ".join(f"{count:,} {part}" for part, count in images.items())))

@@ -1,5 +1,5 @@
 """The model file: one YAML schema for every architecture."""
 
-from nas.model_file.schema import ModelFile, model_text, read_model
+from nas.model_file.schema import ModelFile, model_content, model_text, parse_model, read_model
 
-__all__ = ["ModelFile", "model_text", "read_model"]
+__all__ = ["ModelFile", "model_content", "model_text", "parse_model", "read_model"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,27 @@ def read_model(
         UserError: the file is missing or malformed; names file, row and what was expected.
     """
     path = Path(path)
-    content = _read(path)
+    return parse_model(_read(path), path, resolution=resolution, default_resolution=default_resolution)
+
+
+def parse_model(
+    content: Mapping[str, Any],
+    path: Path,
+    *,
+    resolution: int | None = None,
+    default_resolution: int | None = None,
+) -> ModelFile:
+    """Resolve the content of a model file.
+
+    Args:
+        content: as read from the file, or as :func:`model_content` returns it.
+        path: of the file, for messages.
+        resolution: overrides the content's, pixels.
+        default_resolution: where the content gives none.
+
+    Raises:
+        UserError: malformed; names path, row and what was expected.
+    """
     own = content.get("resolution", content.get("INPUT_SIZE"))
     side = resolution or _side(path, default_resolution if own is None else own)
     depth, width = _number(path, content, "depth_multiple"), _number(path, content, "width_multiple")
@@ -89,7 +109,7 @@ def read_model(
     return ModelFile(path, side, channels, tuple(layers), base, classes, own is not None)
 
 
-def model_text(
+def model_content(
     layers: Sequence[Layer],
     shapes: Sequence[Shape],
     *,
@@ -97,8 +117,8 @@ def model_text(
     input_channels: int,
     base: str | None,
     num_classes: int | None,
-) -> str:
-    """Return the text of a model file, which :func:`read_model` reads back to equal layers.
+) -> dict[str, Any]:
+    """Return the content of a model file, which :func:`parse_model` reads back to equal layers.
 
     Args:
         layers: from input to logits.
@@ -111,15 +131,7 @@ def model_text(
     Raises:
         ValueError: a block has channels that a row cannot express; names the layer.
     """
-    lines = [
-        f"resolution: {resolution}",
-        f"input_channel: {input_channels}",
-        "depth_multiple: 1.0",
-        "width_multiple: 1.0",
-    ]
-    if base is not None:
-        lines.append(f"base: {json.dumps(base)}")
-    lines.append("backbone:  # [repeat, module, args]")
+    rows: list[list[Any]] = []
     repeat = 1
     for index, layer in enumerate(layers):
         if _only_repeated(layers, shapes, index):
@@ -130,12 +142,26 @@ def model_text(
             args[0] = num_classes
         elif layer_from_row([1, module, args], shapes[index][0], 1.0, 1.0) != [layer]:
             raise ValueError(
-                f"layer {index}, {module} {args}, cannot be said in a model file: "
+                f"layer {index}, {module} {args}, cannot be expressed in a model file: "
                 "its channels are rounded to a multiple of 8"
             )
-        lines.append(f"  - [{repeat}, {module}, {_yaml(args)}]")
+        rows.append([repeat, module, args])
         repeat = 1
-    return "\n".join(lines) + "\n"
+    return {
+        "resolution": resolution,
+        "input_channel": input_channels,
+        "depth_multiple": 1.0,
+        "width_multiple": 1.0,
+        **({} if base is None else {"base": base}),
+        "backbone": rows,
+    }
+
+
+def model_text(content: Mapping[str, Any]) -> str:
+    """Return the YAML text of what :func:`model_content` returns: one line per row."""
+    lines = [f"{name}: {json.dumps(value)}" for name, value in content.items() if name != "backbone"]
+    rows = [f"  - [{repeat}, {module}, {_yaml(args)}]" for repeat, module, args in content["backbone"]]
+    return "\n".join([*lines, "backbone:  # [repeat, module, args]", *rows]) + "\n"
 
 
 def _yaml(args: list[Any]) -> str:
@@ -188,7 +214,7 @@ def _side(path: Path, value: Any) -> int:
     return int(sides[0])
 
 
-def _number(path: Path, content: dict[str, Any], name: str) -> float:
+def _number(path: Path, content: Mapping[str, Any], name: str) -> float:
     value = content.get(name, 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UserError(f"{path}: '{name}' must be a positive number, got {value!r}")

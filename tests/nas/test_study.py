@@ -202,7 +202,7 @@ def test_trials_of_someone_else_are_left_alone(tmp_path: Path) -> None:
 def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path, url: str) -> None:
     with pytest.raises(UserError) as error:
         open_storage(tmp_path / "study.journal", url)
-    assert str(error.value).startswith(f"--storage {url!r} cannot be opened: ")
+    assert str(error.value).startswith(f"storage {url!r} cannot be opened: ")
     assert "\n" not in str(error.value)
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
+from minnow.run_directory import CONFIG
 
 ROOT = Path("runs")
 LATEST = ROOT / "latest"
-CONFIG = "config.yaml"
 
 
 def new_run(name: str) -> Path:
@@ -89,7 +89,7 @@ def make_run(run: Path) -> Before:
 
 
 @contextmanager
-def taken_back(
+def undone_on_error(
     run: Path,
     before: Before,
     if_nothing: Callable[[], bool] = lambda: True,

@@ -1,0 +1,243 @@
+"""Run directories: the search and the student that they hold, and the network to train."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import SearchConfig, StudentConfig
+from core.config_io import parse_config, read_config, read_yaml
+from core.errors import UserError
+from core.files import write_text
+from nas.architecture import Architecture
+from nas.model_file import read_model
+from nas.objectives import Objectives
+from nas.selection import pick
+from nas.study import StudyRecord, open_study
+from nas.trial import Trial
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+CONFIG = "config.yaml"
+JOURNAL = "study.journal"
+ARCHITECTURE = "architecture.yaml"
+SUMMARY = "summary.json"
+STUDENT = "student"
+WEIGHTS = "model.safetensors"
+BEST = "best"  # the usual pick
+
+_CHANNELS = 3  # of the images, which are read as RGB
+_USUAL_SIDE = 224  # pixels, to read a model file that leaves the resolution to the images
+
+
+class Run:
+    """The search in a run directory, read from its settings and its study.
+
+    Args:
+        path: the run directory.
+
+    Raises:
+        UserError: it holds no search, or its settings are damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / CONFIG).exists():
+            raise UserError(f"{path} is not the directory of a search: it holds no {CONFIG}")
+        self.config = read_config(SearchConfig, self.path / CONFIG)
+        self.objectives = Objectives.parse(self.config.objectives, self.config.limits)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def study(self) -> StudyRecord:
+        """The content of the study; read once.
+
+        Raises:
+            UserError: the study is missing or damaged.
+        """
+        name = self.config.study or self.path.resolve().name
+        return open_study(self.path / JOURNAL, self.config.storage, name)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Finished trials, by number."""
+        return self.study.trials
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the data."""
+        return tuple(self.study.facts.get("classes", ()))
+
+    @cached_property
+    def best(self) -> Trial | None:
+        """The chosen trial: best in the first objective within the limits, if any is within them."""
+        return self.objectives.best(self.trials)
+
+    @cached_property
+    def knee(self) -> Trial | None:
+        """The trial of the Pareto front that is closest to the best of every objective, if any."""
+        return self.objectives.knee(self.trials)
+
+    @cached_property
+    def front(self) -> list[Trial]:
+        """The Pareto front, best in the first objective first."""
+        return self.objectives.front(self.trials)
+
+    def options(self, trial: Trial) -> Mapping[str, Any]:
+        """Return the options of a trial by decision name."""
+        return self.study.options[trial.number]
+
+    def pick(self, text: str = BEST) -> Trial:
+        """Return the trial that ``text`` names.
+
+        Args:
+            text: a number, ``best``, ``knee``, ``smallest`` or ``fastest``, the words also with
+                conditions, as in ``smallest:f1>=0.6``.
+
+        Raises:
+            UserError: there is no such trial, or none within the limits or conditions.
+        """
+        if not (text.isascii() and text.isdecimal()):
+            return pick(self.trials, self.objectives, text, str(self.path))
+        for trial in self.trials:
+            if trial.number == int(text):
+                return trial
+        last = max((trial.number for trial in self.trials), default=0)
+        raise UserError(f"pick {text}: {self.path} has the trials 0 to {last}")
+
+    @property
+    def student(self) -> Path | None:
+        """The directory of the trained student, if there is one."""
+        folder = self.path / STUDENT
+        return folder if (folder / WEIGHTS).is_file() else None
+
+    def plot_front(self) -> go.Figure:
+        """Return a plotly figure of the trials and their Pareto front."""
+        from minnow.report.plots import front_figure
+
+        return front_figure(self)
+
+    def export(self) -> None:
+        """Write ``summary.json`` for other programs, and the model file of the chosen network."""
+        if self.best is None:
+            (self.path / ARCHITECTURE).unlink(missing_ok=True)
+        else:
+            self.best.architecture.to_yaml(self.path / ARCHITECTURE, num_classes=len(self.classes))
+        content = {
+            **self.study.facts,
+            "best": None if self.best is None else self.best.number,
+            "knee": None if self.knee is None else self.knee.number,
+            "front": [trial.number for trial in self.front],
+            "trials": [
+                {
+                    "number": trial.number,
+                    "choices": dict(self.options(trial)),
+                    "metrics": None if trial.metrics is None else dict(trial.metrics),
+                    "error": trial.error,
+                    "epochs": trial.proposal.epochs,
+                    "parent": trial.proposal.parent,
+                    "model": trial.architecture.to_content(num_classes=len(self.classes) or None),
+                }
+                for trial in self.trials
+            ],
+        }
+        write_text(self.path / SUMMARY, json.dumps(content, indent=1) + "\n")
+
+
+def holds_search(path: Path) -> bool:
+    """Tell if a directory holds the settings of a search."""
+    return (path / CONFIG).is_file() and not (path / WEIGHTS).exists()
+
+
+@dataclass(frozen=True)
+class ChosenNetwork:
+    """The network to train.
+
+    Attributes:
+        architecture: the network.
+        name: how messages call it.
+        run: the search that it comes from; ``None``: a model file, or a trained student.
+        search: the settings of that search.
+        file: the model file that it comes from, outside of a run.
+        classes: width of the classifier, if it is known.
+        sized: whether the resolution is decided; a model file may leave it to the images.
+    """
+
+    architecture: Architecture
+    name: str
+    run: Path | None
+    search: SearchConfig | None
+    file: Path | None = None
+    classes: int | None = None
+    sized: bool = True
+
+    def at(self, side: int | None) -> ChosenNetwork:
+        """Return the network at ``side`` pixels, where its file leaves the resolution open.
+
+        Raises:
+            UserError: the resolution is open, and ``side`` is unknown, too.
+        """
+        if self.sized or self.file is None:
+            return self
+        if side is None:
+            raise UserError(
+                f"{self.file} states no resolution: set data.size, which is then the side of the images "
+                "and of the network's input, or write 'resolution: 96' into the file"
+            )
+        return replace(self, architecture=Architecture.from_yaml(self.file, resolution=side), sized=True)
+
+
+def choose(given: str | Path, which: str = BEST) -> ChosenNetwork:
+    """Return the network that ``given`` and ``which`` name.
+
+    Args:
+        given: a model YAML, the directory of a search, or that of a trained student.
+        which: trial of a search, see :meth:`Run.pick`.
+
+    Raises:
+        UserError: nothing is there, no such trial, or a network for other images than RGB.
+    """
+    path = Path(given)
+    searched = path.is_dir() and holds_search(path)
+    if which != BEST and path.exists() and not searched:
+        raise UserError(f"pick {which} chooses among the trials of a search, and {given} is none")
+    if path.is_file():
+        model = read_model(path, default_resolution=_USUAL_SIDE)
+        if model.input_channels != _CHANNELS:
+            raise UserError(
+                f"{path}: 'input_channel' is {model.input_channels}: images are read as RGB, "
+                f"so it must be {_CHANNELS}"
+            )
+        network = Architecture.from_model_file(model)
+        return ChosenNetwork(network, path.stem, None, None, path, model.classes, model.states_resolution)
+    if not path.is_dir():
+        raise UserError(f"{given} does not exist; give a run directory or a model YAML")
+    if searched:
+        run = Run(path)
+        trial = run.pick(which)
+        name, classes = f"trial {trial.number} of {path}", len(run.classes) or None
+        return ChosenNetwork(trial.architecture, name, path, run.config, classes=classes)
+    for folder in (path, path / STUDENT):
+        if (folder / ARCHITECTURE).exists():
+            model = read_model(folder / ARCHITECTURE)
+            network = Architecture.from_model_file(model)
+            return ChosenNetwork(network, str(path), None, None, classes=model.classes)
+    raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
+
+
+def student_config(path: Path) -> StudentConfig:
+    """Return the settings in a trained student's ``config.yaml``, without its normalisation.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    content = dict(read_yaml(path / CONFIG, "config file"))
+    content.pop("normalization", None)
+    return parse_config(StudentConfig, content, str(path / CONFIG))
