@@ -12,7 +12,7 @@ from distill.prepared_teacher import PreparedTeacher
 from minnow.listener import Listener
 from minnow.search_setup import SearchParts
 from minnow.teacher import weaker_teacher
-from nas.significance import doubt
+from nas.significance import insignificance
 from nas.trial import Trial
 from training.device import pick_device
 
@@ -64,7 +64,7 @@ def warn_of_results(
         return
     labels = parts.data.labels[parts.data.splits["val"]]
     counts = np.bincount(labels, minlength=parts.data.num_classes).tolist()
-    if (reason := doubt(trials, parts.objectives, counts)) is not None:
+    if (reason := insignificance(trials, parts.objectives, counts)) is not None:
         listener.warn(reason)
     if teacher is not None:
         weak = weaker_teacher(teacher.val.f1, chosen.metrics["f1"], len(labels), "the chosen trial")

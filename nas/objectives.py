@@ -1,4 +1,4 @@
-"""Goals, limits, and which of two networks is better."""
+"""Objectives of a study: goals and limits, and the order of networks under them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import UserError
-from nas.trial import Trial, longest, merged
+from nas import pareto
+from nas.trial import Trial, longest, mean, merged
 
-#: Metrics a study can aim at or limit, and whether more of it is better.
+#: Metrics that a study can optimise or limit; True where more is better.
 METRICS: dict[str, bool] = {
     "f1": True,
     "accuracy": True,
@@ -53,9 +54,9 @@ class Limit:
     value: float
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """Relative excess over the bound, 0 when it holds or the metric is not known (yet).
+        """Return the relative excess over the bound; 0 if the bound holds or the metric is missing.
 
-        A metric that is not a number is infinitely far outside.
+        A metric that is NaN violates the limit infinitely.
         """
         if self.metric not in metrics:
             return 0.0
@@ -70,7 +71,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Objectives:
-    """What a study wants.
+    """The goals and limits of a study.
 
     Attributes:
         goals: one or more; the first decides where one network must be picked.
@@ -82,16 +83,16 @@ class Objectives:
 
     @classmethod
     def parse(cls, goals: Sequence[str], limits: Sequence[str] = ()) -> Objectives:
-        """From text: goals ``"f1:max"`` (or ``"f1"``), limits ``"params<=300k"``.
+        """Parse goals as in ``"f1:max"`` or ``"f1"``, and limits as in ``"params<=300k"``.
 
         Raises:
-            UserError: malformed or unknown; says what is known.
+            UserError: a text is malformed, or names an unknown metric; lists the known ones.
         """
         parsed = tuple(_parse_goal(goal) for goal in goals) or (Objective("f1", True),)
         names = [goal.metric for goal in parsed]
         for name in names:
             if names.count(name) > 1:
-                raise UserError(f"--objective {name} is given twice; give each metric once")
+                raise UserError(f"objective {name} is given twice; give each metric once")
         return cls(parsed, tuple(parse_limit(limit, typed=False) for limit in limits))
 
     def __str__(self) -> str:
@@ -109,11 +110,11 @@ class Objectives:
 
     @property
     def timed(self) -> bool:
-        """Whether trials must be timed on all validation images, see :data:`TIMED`."""
+        """True if trials must be timed on all validation images, see :data:`TIMED`."""
         return any(name in TIMED for name in self.named)
 
     def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The goals' metrics, in order.
+        """Return the goals' metrics, in order.
 
         Raises:
             KeyError: a metric is missing.
@@ -121,14 +122,14 @@ class Objectives:
         return tuple(float(metrics[goal.metric]) for goal in self.goals)
 
     def losses(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """The goals' metrics, signed so that less is better."""
+        """Return the goals' metrics, signed so that less is better."""
         return tuple(
             -value if goal.maximize else value
             for goal, value in zip(self.goals, self.values(metrics), strict=True)
         )
 
     def problem(self, metrics: Mapping[str, float]) -> str | None:
-        """Why ``metrics`` cannot be compared: a goal that is missing or not finite; else ``None``."""
+        """Return why ``metrics`` cannot be compared (a goal is missing or not finite), or None."""
         for name in self.names:
             if name not in metrics:
                 return f"the evaluator returned no {name}"
@@ -137,35 +138,78 @@ class Objectives:
         return None
 
     def violation(self, metrics: Mapping[str, float]) -> float:
-        """Sum of the limits' relative violations; 0 exactly when every known limit is met."""
+        """Return the sum of the limits' relative violations; 0 if all measured limits are met."""
         return sum(limit.violation(metrics) for limit in self.limits)
 
     def feasible(self, trials: Iterable[Trial]) -> list[Trial]:
-        """The completed trials that meet every limit and have every goal."""
+        """Return the completed trials that meet every limit and have every goal."""
         return [trial for trial in self.sound(trials) if self.violation(trial.metrics or {}) == 0]
 
     def sound(self, trials: Iterable[Trial]) -> list[Trial]:
-        """The completed trials that have every goal, as a finite number."""
+        """Return the completed trials that have every goal, as a finite number."""
         return [
             trial for trial in trials if trial.metrics is not None and self.problem(trial.metrics) is None
         ]
 
     def compared(self, trials: Iterable[Trial]) -> list[Trial]:
-        """One trial per feasible network, of the longest training that any of them had.
+        """Return one trial per feasible network, of the longest training that any of them had.
 
         A network that was trained several times for as long counts with the mean of these trainings, as
         the first of them (see :func:`nas.trial.merged`).
         """
         return longest(self.feasible(merged(self.sound(trials))))
 
+    def ranked(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Return every network once, with its longest training, best first.
+
+        Longer trainings come before shorter ones. Among equally long ones the order is NSGA-II's
+        (:func:`nas.pareto.order`), networks beyond the limits last.
+        """
+        networks: dict[str, Trial] = {}
+        for trial in merged(self.sound(trials)):
+            rival = networks.setdefault(trial.architecture.key, trial)
+            if trial.length > rival.length:
+                networks[trial.architecture.key] = trial
+        measured = [trial.metrics or {} for trial in networks.values()]
+        if not measured:
+            return []
+        places = pareto.order([*map(self.losses, measured)], [*map(self.violation, measured)])
+        ordered = zip(places, networks.values(), strict=True)
+        return [
+            t for _, t in sorted(ordered, key=lambda pair: (-pair[1].length, pair[0], pair[1].number))
+        ]
+
+    def course(self, trials: Iterable[Trial]) -> list[Trial | None]:
+        """Return the :meth:`best` network after each of the trials, by number.
+
+        Its metrics are the means of the trainings until then.
+        """
+        groups: dict[tuple[str, int | None], list[Trial]] = {}
+        places: dict[tuple[str, int | None], tuple[float, tuple[float, ...], int]] = {}
+        networks: dict[int, Trial] = {}
+        bests: list[Trial | None] = []
+        for trial in sorted(trials, key=lambda trial: trial.number):
+            if self.sound([trial]):
+                group = trial.proposal.group
+                groups.setdefault(group, []).append(trial)
+                network = mean(groups[group])
+                networks[network.number] = network
+                places.pop(group, None)
+                if self.feasible([network]):
+                    places[group] = -network.length, self.losses(network.metrics or {}), network.number
+            bests.append(networks[min(places.values())[-1]] if places else None)
+        return bests
+
     def dominates(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-        """Whether ``one`` is at least as good in every goal and better in one (Pareto)."""
+        """Return True if ``one`` is at least as good in every goal and better in one (Pareto)."""
         pairs = list(zip(self.losses(one), self.losses(other), strict=True))
         return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
     def front(self, trials: Iterable[Trial]) -> list[Trial]:
-        """The :meth:`compared` networks that no other dominates, best in the first goal first; equals
-        once."""
+        """Return the :meth:`compared` networks that no other dominates, best in the first goal first.
+
+        Of networks with equal goals only the first is on it.
+        """
         ordered = sorted(
             self.compared(trials),
             key=lambda trial: (*self.losses(trial.metrics or {}), trial.number),
@@ -178,12 +222,12 @@ class Objectives:
         return front
 
     def best(self, trials: Iterable[Trial]) -> Trial | None:
-        """The feasible network that is best in the first goal (then the others, then the earliest)."""
+        """Return the feasible network that is best in the first goal; ties go by the other goals."""
         front = self.front(trials)
         return front[0] if front else None
 
     def knee(self, trials: Iterable[Trial]) -> Trial | None:
-        """The front's network closest to the best of every goal, each scaled to the front's range."""
+        """Return the front's network closest to the best of every goal, scaled to the front's range."""
         front = self.front(trials)
         if not front:
             return None
@@ -196,48 +240,49 @@ class Objectives:
 def _parse_goal(text: str) -> Objective:
     metric, _, direction = text.strip().partition(":")
     if metric not in METRICS:
-        raise UserError(f"--objective {text!r}: unknown metric; known: {', '.join(METRICS)}")
+        raise UserError(f"objective {text!r}: unknown metric; known: {', '.join(METRICS)}")
     if direction not in ("", "max", "min"):
-        raise UserError(f"--objective {text!r}: the direction is 'max' or 'min', as in 'f1:max'")
+        raise UserError(f"objective {text!r}: the direction is 'max' or 'min', as in 'f1:max'")
     return Objective(metric, METRICS[metric] if not direction else direction == "max")
 
 
 def parse_limit(
     text: str,
     *,
-    option: str = "--limit",
+    source: str = "limit",
     known: Collection[str] = tuple(METRICS),
     typed: bool = True,
 ) -> Limit:
-    """A limit from text, as in ``params<=300k``.
+    """Parse a limit as in ``params<=300k``.
 
-    Numbers take the suffixes k, M and G, as those of params and MACs do, and % as F1 and accuracies do.
+    Numbers of params and MACs take the suffixes k, M and G, those of F1 and accuracies take %.
 
     Args:
-        text: as typed.
-        option: where it was given, for messages.
+        text: the limit.
+        source: the setting that holds it, for messages.
         known: metrics that can be limited.
-        typed: whether to refuse, too, what is hardly meant: other suffixes, and shares above 1.
+        typed: also refuse probable mistakes: other suffixes, and shares above 1.
 
     Raises:
-        UserError: malformed, an unknown metric, or hardly meant.
+        UserError: the text is malformed, names an unknown metric, or is probably a mistake.
     """
     match = _LIMIT.fullmatch(text)
     if match is None:
-        raise UserError(f"{option} {text!r} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
+        raise UserError(f"{source} {text!r} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
     metric, operator, number, suffix = match.groups()
     if metric not in known:
-        raise UserError(f"{option} {text!r}: unknown metric {metric!r}; known: {', '.join(known)}")
+        raise UserError(f"{source} {text!r}: unknown metric {metric!r}; known: {', '.join(known)}")
     try:
         value = float(number) * _SUFFIX[suffix.lower()]
     except ValueError:
-        raise UserError(f"{option} {text!r}: {number!r} is not a number") from None
-    if typed and suffix and (metric not in _SHARES if suffix == "%" else metric not in COSTS):
-        which = " and ".join(COSTS) if suffix != "%" else ", ".join(_SHARES)
-        raise UserError(f"{option} {text!r}: {suffix!r} is for {which}; write {metric} as a plain number")
+        raise UserError(f"{source} {text!r}: {number!r} is not a number") from None
+    if typed and suffix and metric not in (takers := _SHARES if suffix == "%" else COSTS):
+        raise UserError(
+            f"{source} {text!r}: {suffix!r} is for {', '.join(takers)}; write {metric} as a plain number"
+        )
     if typed and metric in _SHARES and value > 1:
         raise UserError(
-            f"{option} {text!r}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
+            f"{source} {text!r}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
             f"{metric}{operator}60%"
         )
     return Limit(metric, operator == "<=", value)

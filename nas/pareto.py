@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 def ranks(
     losses: ArrayLike, violations: ArrayLike | None = None, least: int | None = None
 ) -> NDArray[np.int64]:
-    """Front of every point under constrained dominance: 0 is dominated by none, 1 by front 0 only ...
+    """Return the front of every point under constrained dominance.
+
+    Front 0 is dominated by no point, front 1 by points of front 0 only, and so on.
 
     A point within the limits dominates every point beyond them; of two beyond, the one closer to them
     dominates (definition 1 of section VI).
@@ -21,34 +23,36 @@ def ranks(
     Args:
         losses: shape (points, goals), less is better.
         violations: shape (points,), 0 within all limits; ``None``: all are.
-        least: stop after the front with which so many points are ranked; further points within the
-            limits share the rank after it.
+        least: stop after the front that brings the ranked points to this number; further points within
+            the limits share the next rank.
 
     Returns:
         Shape (points,).
     """
     table = np.asarray(losses, dtype=float)
     beyond = np.zeros(len(table)) if violations is None else np.asarray(violations, dtype=float)
-    found = np.zeros(len(table), dtype=np.int64)
+    fronts = np.zeros(len(table), dtype=np.int64)
     inside = np.flatnonzero(beyond <= 0)
     places = [np.unique(column, return_inverse=True)[1] for column in table[inside].T]
-    left = inside[np.argsort(np.sum(places, axis=0), kind="stable")]  # none before what dominates it
+    left = inside[
+        np.argsort(np.sum(places, axis=0), kind="stable")
+    ]  # no point before one that dominates it
     rank = 0
     while len(left) and (least is None or len(inside) - len(left) < least):
         first = _undominated(table[left])
-        found[left[first]] = rank
+        fronts[left[first]] = rank
         left, rank = left[~first], rank + 1
-    found[left] = rank
+    fronts[left] = rank
     outside = beyond > 0
     rank += len(left) > 0
-    found[outside] = rank + np.unique(beyond[outside], return_inverse=True)[1]
-    return found
+    fronts[outside] = rank + np.unique(beyond[outside], return_inverse=True)[1]
+    return fronts
 
 
 def dominators(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.int64]:
-    """How many points dominate each point, under constrained dominance as in :func:`ranks`.
+    """Count the points that dominate each point, under constrained dominance as in :func:`ranks`.
 
-    Every one of them is in an earlier front, whatever points are added.
+    All of them are in earlier fronts, whatever points are added.
 
     Args:
         losses: shape (points, goals), less is better.
@@ -67,18 +71,18 @@ def dominators(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArra
 
 
 def _undominated(table: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows no other dominates, where none comes before a row that dominates it."""
-    found = np.zeros(len(table), dtype=bool)
+    """Mark the rows that no other dominates; no row may come before one that dominates it."""
+    undominated = np.zeros(len(table), dtype=bool)
     left = np.arange(len(table))
     while len(left):
         rows, first = table[left], table[left[0]]
-        found[left[(rows == first).all(axis=1)]] = True
+        undominated[left[(rows == first).all(axis=1)]] = True
         left = left[(rows < first).any(axis=1)]
-    return found
+    return undominated
 
 
 def crowding(losses: ArrayLike) -> NDArray[np.float64]:
-    """Crowding distance within one front: how far the neighbours of a point are from each other.
+    """Return the crowding distance within one front: the distance between a point's neighbours.
 
     Args:
         losses: shape (points, goals).
@@ -98,7 +102,7 @@ def crowding(losses: ArrayLike) -> NDArray[np.float64]:
 
 
 def order(losses: ArrayLike, violations: ArrayLike | None = None) -> list[tuple[float, float]]:
-    """Sort keys of NSGA-II's selection, less is better: the front of each point, then how crowded it is.
+    """Return the sort keys of NSGA-II's selection, less is better: front, then negative crowding.
 
     Args:
         losses: shape (points, goals).

@@ -1,4 +1,4 @@
-"""A network to train (proposal) and what came of it (trial)."""
+"""A network to train (proposal), and the same with its outcome (trial)."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Proposal:
 
     @property
     def group(self) -> tuple[str, int | None]:
-        """Network and length of training: what trainings that can be averaged share."""
+        """Network and length of training, which trainings must share to be averaged."""
         return self.architecture.key, self.epochs
 
     def complete(self, metrics: Mapping[str, float]) -> Trial:
-        """The trial of a training that ended with ``metrics``."""
+        """Return the trial of a training that ended with ``metrics``."""
         return Trial(self, {name: float(value) for name, value in metrics.items()}, None)
 
     def fail(self, error: str) -> Trial:
-        """The trial of a training that did not end; ``error`` is one line."""
+        """Return the trial of a training that failed; ``error`` is one line."""
         return Trial(self, None, error)
 
 
@@ -67,33 +67,45 @@ class Trial:
         return self.proposal.architecture
 
     @property
+    def length(self) -> float:
+        """Epochs of the training; infinite where the evaluator decides, so that this is the longest."""
+        return math.inf if self.proposal.epochs is None else self.proposal.epochs
+
+    @property
     def completed(self) -> bool:
-        """Whether there are metrics."""
+        """True if the training ended with metrics."""
         return self.metrics is not None
 
 
-def merged(trials: Iterable[Trial]) -> list[Trial]:
-    """One completed trial per network and length of training, in the order of the first of each.
-
-    Trainings of one network differ in their seeds; together they are the first of them, with the mean of
-    every metric that all have.
-    """
+def trainings(trials: Iterable[Trial]) -> dict[tuple[str, int | None], list[Trial]]:
+    """Return the completed trials by :attr:`Proposal.group`, each group by number."""
     groups: dict[tuple[str, int | None], list[Trial]] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
         if trial.completed:
             groups.setdefault(trial.proposal.group, []).append(trial)
-    return [_mean(group) if len(group) > 1 else group[0] for group in groups.values()]
+    return groups
+
+
+def merged(trials: Iterable[Trial]) -> list[Trial]:
+    """Return one trial per network and length of training, in the order of the first of each."""
+    return [mean(group) for group in trainings(trials).values()]
+
+
+def mean(trials: Sequence[Trial]) -> Trial:
+    """Return the first trial with the mean of every metric that all have.
+
+    Args:
+        trials: completed trainings of one network for as long, which differ in their seeds.
+    """
+    if len(trials) == 1:
+        return trials[0]
+    measured = [trial.metrics or {} for trial in trials]
+    shared = [name for name in measured[0] if all(name in metrics for metrics in measured)]
+    means = {name: sum(metrics[name] for metrics in measured) / len(measured) for name in shared}
+    return replace(trials[0], metrics=means)
 
 
 def longest(trials: Sequence[Trial]) -> list[Trial]:
-    """Those of the longest training; ``epochs`` of ``None``, the evaluator's own length, is longest."""
-    lengths = [math.inf if t.proposal.epochs is None else t.proposal.epochs for t in trials]
-    most = max(lengths, default=math.inf)
-    return [trial for trial, length in zip(trials, lengths, strict=True) if length == most]
-
-
-def _mean(trials: list[Trial]) -> Trial:
-    found = [trial.metrics or {} for trial in trials]
-    shared = [name for name in found[0] if all(name in metrics for metrics in found)]
-    means = {name: sum(metrics[name] for metrics in found) / len(found) for name in shared}
-    return replace(trials[0], metrics=means)
+    """Return the trials of the longest training."""
+    most = max((trial.length for trial in trials), default=math.inf)
+    return [trial for trial in trials if trial.length == most]

@@ -119,7 +119,7 @@ def test_a_condition_on_what_was_not_measured_is_not_met() -> None:
     ],
 )
 def test_malformed(text: str, message: str) -> None:
-    with pytest.raises(UserError, match="--pick") as error:
+    with pytest.raises(UserError, match="pick") as error:
         pick(TRIALS, GOALS, text)
     assert message in str(error.value)
 
