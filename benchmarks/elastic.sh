@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The table of inherited students under "Results" in the README: one supernet, searched under three limits.
+# The tables of students that inherit in docs/results.md: one supernet, searched under three limits.
 # Usage: benchmarks/elastic.sh TRASHNET OUT_DIR   (in the repository; some six hours on two cores)
 set -euo pipefail
 data=$1 out=$2

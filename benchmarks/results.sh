@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tables of students under "Results" in the README: alone and distilled, and by loss and views.
+# The tables of students in docs/results.md: alone and distilled, and by loss and views.
 # Usage: benchmarks/results.sh TRASHNET CIFAR10_SMALL OUT_DIR   (in the repository; hours on two cores)
 #
 # The students were found by these searches, the first being its best network of up to 4 M MACs (trial 6):
