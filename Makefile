@@ -1,4 +1,4 @@
-.PHONY: setup demo test clean
+.PHONY: setup demo test docs clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -21,6 +21,13 @@ test: setup
 	$(BIN)/mypy cli.py core nas training teachers distill deploy minnow
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow"
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+.venv/docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,8 @@
-"""The command lines in the documentation are ones that the program takes."""
+"""The commands, Python lines, links and pictures of the documentation are ones that work."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -12,26 +13,37 @@ import typer
 
 import cli
 import nas.strategies
+from nas.strategies.testing import check_strategy
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/from-optuna-scripts.md", "docs/strategies.md")
-BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-IN_BLOCK = re.compile(r"^(?:\S*python )?cli\.py (.+)$", re.MULTILINE)
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))),
+)
+TEXTS = {page: (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES}
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+IN_BLOCK = re.compile(r"^(?:\S*python |accelerate launch .*?)?cli\.py (.+)$", re.MULTILINE)
 INLINE = re.compile(r"`(?:\S*python\s)?cli\.py\s([^`]+)`")
 STRATEGY = re.compile(r"--strategy (optuna:\w+)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND_OPTIONS = re.compile(r"`(--[a-z-]+)")
 
 
-def minnow() -> list[Any]:
-    found = []
-    for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
-        lines = [line for block in BLOCK.findall(text) for line in IN_BLOCK.findall(block)]
-        lines += INLINE.findall(BLOCK.sub("", text))
-        found += [pytest.param(line, id=f"{page}: {line}") for line in dict.fromkeys(lines)]
-    return found
+def blocks(page: str, language: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(TEXTS[page]) if name == language]
 
 
-@pytest.mark.parametrize("line", minnow())
+def command_lines() -> list[Any]:
+    lines = []
+    for page, text in TEXTS.items():
+        there = [line for block in blocks(page, "") for line in IN_BLOCK.findall(block)]
+        there += INLINE.findall(BLOCK.sub("", text))
+        lines += [pytest.param(line, id=f"{page}: {line}") for line in dict.fromkeys(there)]
+    return lines
+
+
+@pytest.mark.parametrize("line", command_lines())
 def test_a_command_line_is_taken(line: str) -> None:
     """Its command, options and values are known; nothing is run."""
     command: Any = typer.main.get_command(cli.app)
@@ -42,8 +54,55 @@ def test_a_command_line_is_taken(line: str) -> None:
     command.make_context(command.name, words, parent=context)
 
 
+def test_every_option_that_a_page_names_exists() -> None:
+    def options(command: Any) -> set[str]:
+        names = {name for option in command.params for name in option.opts}
+        return names.union(*map(options, getattr(command, "commands", {}).values()))
+
+    named = {name for text in TEXTS.values() for name in COMMAND_OPTIONS.findall(text)}
+    assert len(named) > 20
+    assert named - options(typer.main.get_command(cli.app)) <= {"--only"}  # of a benchmark
+
+
 def test_strategies_of_optuna_are_there() -> None:
-    names = {name for page in PAGES for name in STRATEGY.findall((ROOT / page).read_text("utf-8"))}
+    names = {name for text in TEXTS.values() for name in STRATEGY.findall(text)}
     assert names
     for name in names:
         nas.strategies.load(name)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_parses(page: str) -> None:
+    for block in blocks(page, "python"):
+        ast.parse(block)
+
+
+def test_the_strategy_in_the_readme_keeps_the_contract(tmp_path: Path) -> None:
+    (source,) = [block for block in blocks("README.md", "python") if "(Strategy):" in block]
+    assert any(source.strip() in block for block in blocks("docs/strategies.md", "python"))
+    (tmp_path / "climb.py").write_text(source, encoding="utf-8")
+    check_strategy(f"{tmp_path / 'climb.py'}:Climb")
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "examples/strategy_plugin/README.md"])
+def test_links_lead_to_files_and_headings(page: str) -> None:
+    source = ROOT / page
+    for link in LINK.findall(source.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (source.parent / name) if name else source
+        assert target.is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in headings}
+
+
+def test_readme_stays_short() -> None:
+    assert TEXTS["README.md"].count("\n") <= 130
+
+
+def test_pages_are_on_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [page for page in PAGES if page.startswith("docs/") and f" {Path(page).name}" not in site]
+    assert not missing
