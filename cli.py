@@ -30,7 +30,7 @@ def launched(context: typer.Context) -> None:
     """Refuse several processes where they would all do the same."""
     command = context.invoked_subcommand
     if command is not None and command not in ("distill", "train"):
-        from core.launch import check_alone
+        from core.runtime import check_alone
 
         check_alone(command)
 
@@ -90,13 +90,12 @@ def _guarded(run: Callable[[], Any]) -> int:
     except UserError as error:
         _complain(str(error))
     except OSError as error:
-        from core.cache import in_cache
-        from core.disk import complaint
+        from core.errors import disk_advice
 
         path = Path(error.filename2 or error.filename or "to the disk")
-        if (found := complaint(error, path, cached=in_cache(path))) is None:
+        if (advice := disk_advice(error, path)) is None:
             raise
-        _complain(found)
+        _complain(advice)
     except Exception as error:
         # A usage error. Newer versions of typer bundle click, so that its class has no fixed home.
         if not hasattr(error, "format_message"):
@@ -109,7 +108,7 @@ def _guarded(run: Callable[[], Any]) -> int:
 
 
 def _complain(message: str) -> None:
-    from core.launch import is_main
+    from core.runtime import is_main
 
     if is_main():
         print(f"minnow: error: {' '.join(message.split())}", file=sys.stderr)

@@ -23,7 +23,7 @@ import torch
 from scipy.stats import kendalltau
 
 from core.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
-from core.formats import read_lines, write_lines
+from core.files import read_lines, write_lines
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
 from minnow.teacher import make_teacher

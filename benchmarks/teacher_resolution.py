@@ -19,7 +19,7 @@ import torch
 from distillation import spread
 
 from core.config import AugmentConfig, DataConfig, TeacherConfig
-from core.formats import read_lines, write_lines
+from core.files import read_lines, write_lines
 from teachers.finetune import finetune_teacher
 from training.data.images import open_images, options_of
 

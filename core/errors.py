@@ -1,13 +1,72 @@
-"""Errors that a user can cause and mend: one line, no traceback, exit code 2."""
+"""Errors that a user can cause and correct: one line, no traceback, exit code 2."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.cache import in_cache
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and try again",
+    errno.EDQUOT: "the disk quota is used up; free some space and try again",
+    errno.EFBIG: "files here may not be that large; choose another directory or raise the limit",
+    errno.EROFS: "the disk is read-only; choose another directory",
+    errno.EACCES: "no permission to write; choose another directory or change its rights",
+    errno.EPERM: "no permission to write; choose another directory or change its rights",
+    errno.ENOTDIR: "a part of this path is a file; choose another directory",
+    errno.EEXIST: "a part of this path is a file; choose another directory",
+    errno.ENAMETOOLONG: "this path is too long; choose a shorter one",
+    errno.EIO: "the disk reports an error; choose another directory",
+    errno.EISDIR: "this is a directory; choose another name",
+}
 
 
 class UserError(Exception):
-    """Something the user gave is wrong.
+    """An error in what the user gave.
 
     The message is one line and says what is wrong, where, and what to do about it.
     """
 
 
 def one_line(error: BaseException) -> str:
-    """What another library's error says, on one line; its type where it says nothing."""
+    """Return another library's error message on one line, or the error's type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def disk_advice(error: OSError, path: Path) -> str | None:
+    """Return what is wrong with the disk at ``path`` and what to do; ``None``: not the user's to correct.
+
+    The user chooses the place of the cache, not of the files in it, so the advice differs there.
+    """
+    if error.errno not in _ADVICE:
+        return None
+    if not in_cache(path):
+        return f"cannot write {path}: {_ADVICE[error.errno]}"
+    if error.errno in _FULL:
+        return (
+            f"no space left for the cache in {path}: free some space, or set MINNOW_CACHE to a directory "
+            "on a larger disk"
+        )
+    return (
+        f"the cache in {path} cannot be used ({error.strerror}): set MINNOW_CACHE to a directory that "
+        "can be written"
+    )
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` that the user can correct into a :class:`UserError` about ``path``.
+
+    Raises:
+        UserError: the disk is full, read-only or closed to this user.
+    """
+    try:
+        yield
+    except OSError as error:
+        if (advice := disk_advice(error, path)) is None:
+            raise
+        raise UserError(advice) from error

@@ -1,42 +1,135 @@
-"""Files that are either whole or absent: write beside, flush to disk, rename."""
+"""Files and folders that are either whole or absent: written beside their place, then renamed."""
 
 from __future__ import annotations
 
+import csv
 import glob
+import io
+import json
 import os
-import sys
+import secrets
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from core.errors import UserError, disk_errors
+from core.locks import try_lock
+
+_TOKEN_SIZE = 8  # characters between the name and ".partial", those of tempfile.mkdtemp
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Yield the function that appends bytes; the file replaces ``path`` when the block ends well.
+
+    A crash leaves the old file or the new one. Once the block has ended, the new one survives a power
+    cut. Several processes may write the same path at once; the last one wins. What a killed one left is
+    removed by the next one in that directory.
+
+    Raises:
+        UserError: the disk is full or read-only, or the directory cannot be written.
+    """
+    with _staging(path) as work:
+        file = work / path.name
+        with disk_errors(path):
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0))
+
+        def write(content: bytes) -> None:
+            with disk_errors(path):
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+
+        try:
+            yield write
+            with disk_errors(path):
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        with disk_errors(path):
+            os.chmod(file, 0o644)
+            os.replace(file, path)
+            flush_directory(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` atomically; a crash leaves the old file or the new one.
-
-    Once this returns, the new one survives a power cut. Several processes may write the same path at
-    once; the last one wins. What a killed one left beside it is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    try:
-        with _claimed(name):
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    flush_directory(path.parent)
+    """Replace ``path`` by ``content``, see :func:`atomic_file`."""
+    with atomic_file(path) as write:
+        write(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """:func:`write_bytes` for text, as UTF-8."""
+    """Replace ``path`` by a text in UTF-8, see :func:`atomic_file`."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def check_free(out: Path) -> None:
+    """Refuse to write where something is already.
+
+    Raises:
+        UserError: ``out`` is a file, or a folder that is not empty.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; choose another place")
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty; choose another place, or remove it first")
+
+
+@contextmanager
+def staged_folder(out: Path, warn: Callable[[str], None] | None = None) -> Iterator[Path]:
+    """Yield a folder to fill beside ``out``; it becomes ``out`` when the block ends well.
+
+    Args:
+        out: missing, or an empty folder.
+        warn: called with one line where a killed process left a half-filled folder.
+
+    Raises:
+        UserError: another process is filling it; ``out`` is not free; the disk is full or read-only.
+    """
+    out = out.resolve()
+    check_free(out)
+    with disk_errors(out):
+        before = _staging_folders(out.parent, out.name)
+        with _staging(out) as work:
+            if _staging_folders(out.parent, out.name) != [work]:
+                raise UserError(f"{out} is in use by another process; wait or choose another place")
+            if before and warn is not None:
+                warn(f"an earlier run was interrupted; its unfinished files beside {out} are removed")
+            folder = work / out.name
+            folder.mkdir()
+            yield folder
+            check_free(out)
+            os.replace(folder, out)
+            flush_directory(out.parent)
+
+
+@contextmanager
+def staged_files(folder: Path, *, last: str) -> Iterator[Path]:
+    """Yield a folder to fill; its files move into ``folder`` when the block ends well, ``last`` last.
+
+    ``folder`` counts as whole while the file ``last`` is there: the old one goes before any file
+    moves. So a killed process leaves the old files, the new ones, or a folder without ``last``. The
+    caller flushes the files to disk (:func:`write_bytes` does).
+
+    Raises:
+        UserError: the disk is full or read-only.
+    """
+    with disk_errors(folder), _staging(folder / last) as work:
+        filled = work / "files"
+        filled.mkdir()
+        yield filled
+        (folder / last).unlink(missing_ok=True)
+        flush_directory(folder)
+        for name in sorted(os.listdir(filled), key=lambda name: (name == last, name)):
+            if name == last:
+                flush_directory(folder)  # nothing may reach the disk later than this file
+            os.replace(filled / name, folder / name)
+        flush_directory(folder)
 
 
 def flush_directory(path: Path) -> None:
@@ -50,25 +143,79 @@ def flush_directory(path: Path) -> None:
         os.close(handle)
 
 
-def _remove_leftovers(path: Path) -> None:
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        with suppress(OSError), _claimed(left) as unclaimed:
-            if unclaimed:
-                left.unlink()
-
-
 @contextmanager
-def _claimed(path: str | Path) -> Iterator[bool]:
-    """Hold a file until the end of the block or of this process; gives whether no other one has it."""
-    if sys.platform == "win32":  # which removes no file that is open
-        yield True
-        return
-    import fcntl
+def _staging(path: Path) -> Iterator[Path]:
+    """Yield an empty folder ``.NAME.TOKEN.partial`` beside ``path``, which is locked and then removed.
 
-    with open(path, "rb") as file:
-        unclaimed = True
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            unclaimed = False
-        yield unclaimed
+    Whoever holds the lock of such a folder may remove it, and renames it first. So a folder that is
+    still in its place once it is locked belongs to this process until the end, and a writer whose
+    folder was removed between its creation and its lock takes another.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in _staging_folders(path.parent):
+            with suppress(OSError):
+                if (held := try_lock(left)) is not None:
+                    _discard(left, held)
+        lock = None
+        while lock is None:
+            work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+            lock = try_lock(work)
+    try:
+        yield work
+    finally:
+        _discard(work, lock)
+
+
+def _staging_folders(parent: Path, name: str | None = None) -> list[Path]:
+    """Return the staging folders of living and killed writers in ``parent``, of all names or of one."""
+    prefix = "*" if name is None else glob.escape(name)
+    return list(parent.glob(f".{prefix}.{'[!.]' * _TOKEN_SIZE}.partial"))
+
+
+def _discard(work: Path, lock: FileLock) -> None:
+    """Remove a staging folder that this process holds."""
+    *name, _, suffix = work.name.split(".")
+    gone = work.with_name(".".join([*name, secrets.token_hex(_TOKEN_SIZE // 2), suffix]))
+    try:
+        os.rename(work, gone)
+    except OSError:  # Windows moves no folder with an open file
+        gone = work
+    lock.release()
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def json_text(content: Any) -> str:
+    """Return indented JSON, as in the files that people read."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as indented JSON, see :func:`atomic_file`."""
+    write_text(path, json_text(content))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a file that :func:`write_lines` wrote; none if there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace ``path`` by records, each one line of JSON, see :func:`atomic_file`."""
+    write_text(path, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as comma-separated text, the header being the first row."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    """Return a table as a file that any spreadsheet opens, in UTF-8."""
+    content = csv_text(rows)
+    # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
+    return content.encode("utf-8" if content.isascii() else "utf-8-sig", errors="replace")

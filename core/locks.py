@@ -1,8 +1,9 @@
-"""A lock on a directory, which the kernel releases when the process that holds it dies."""
+"""Locks on directories, which the kernel releases when the process that holds them dies."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,23 @@ from core.errors import UserError
 LOCK = ".lock"  # the file in the directory
 
 
+def try_lock(directory: Path) -> FileLock | None:
+    """Lock a directory; ``None`` if another process holds it, or if it has been renamed or removed."""
+    path = directory / LOCK
+    try:
+        # While this file is open, no other one can have its number: the comparison is exact.
+        with path.open("ab") as file:
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return lock
+            lock.release()
+    except (Timeout, FileNotFoundError):
+        pass
+    return None
+
+
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold a directory for this process.
@@ -20,13 +38,11 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    lock = FileLock(directory / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
+    lock = try_lock(directory)
+    if lock is None:
         raise UserError(
-            f"{directory} is in use by another process; wait for it or choose another --out"
-        ) from None
+            f"{directory} is in use by another process; wait for it or choose another directory"
+        )
     try:
         yield
     finally:

@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from core.cache import cache_dir
-from core.disk import disk_errors
-from core.files import write_text
-from core.formats import json_text
+from core.files import json_text, write_text
 from deploy.latency_measurement import Latency, measure_module, runtime_name
 from nas.architecture import Architecture
 from nas.cost import cost
@@ -72,8 +70,7 @@ def measure_architecture(
         input_channels=architecture.input_channels,
         threads=threads,
     )
-    with disk_errors(directory, cached=True):
-        write_text(path, json_text({**subject, "latency_ms": latency.to_dict()}))
+    write_text(path, json_text({**subject, "latency_ms": latency.to_dict()}))
     return latency
 
 

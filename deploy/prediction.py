@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.disk import disk_errors
 from core.errors import UserError
-from core.files import write_bytes
-from core.formats import csv_bytes, csv_text
+from core.files import csv_bytes, csv_text, write_bytes
 from deploy.architecture_latency import machine_name
 from deploy.classifier import Classifier, Prediction
 from training.data.decode import EXTENSIONS
@@ -105,8 +103,7 @@ def write_csv(rows: Iterable[FilePrediction], path: str | Path) -> None:
         probability = "" if row.probability is None else f"{row.probability:.6f}"
         each = [f"{shown[name]:.6f}" if shown else "" for name in classes]
         table.append([row.file, row.label, probability, row.error or "", *each])
-    with disk_errors(path):
-        write_bytes(path, csv_bytes(table))
+    write_bytes(path, csv_bytes(table))
 
 
 def write_submission(rows: Iterable[FilePrediction], path: str | Path, root: str | Path) -> str | None:
@@ -131,8 +128,7 @@ def write_submission(rows: Iterable[FilePrediction], path: str | Path, root: str
     usual = Counter(row.label for row in rows if row.prediction).most_common(1)[0][0]
     named = [(Path(row.file).relative_to(below).as_posix(), row.label or usual) for row in rows]
     text = csv_text([("file", "class"), *named])
-    with disk_errors(path):
-        write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
     return usual if any(row.error for row in rows) else None
 
 

@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from core.config import AugmentConfig, Importance
-from core.disk import disk_errors
 from core.errors import UserError
 from core.files import write_bytes
 from nas.architecture import Architecture
@@ -151,8 +150,7 @@ def saved_channel_orders(
     if begun and path.exists():
         return load(path.read_bytes())
     orders = channel_orders(teacher, data, importance)
-    with disk_errors(path.parent):
-        write_bytes(path, save(dict(orders)))
+    write_bytes(path, save(dict(orders)))
     return orders
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.files import flush_directory
-from core.formats import write_json
+from core.files import flush_directory, write_json
 from training.bundle import METRICS, WEIGHTS, read_metrics
 
 STUDENT_FOLDER = "student"

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.config import AugmentConfig, Importance, LossConfig, TrainConfig
-from core.disk import disk_errors
-from core.errors import UserError
-from core.files import write_bytes, write_text
-from core.formats import json_text
+from core.errors import UserError, disk_errors
+from core.files import json_text, write_bytes, write_text
 from distill.inherited_weights import (
     ORDERS_FILE,
     InheritedWeights,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.launch import is_main
+from core.runtime import is_main
 
 _PLAIN_WIDTH = 110  # columns of tables that go to a file or a pipe
 

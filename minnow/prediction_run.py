@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from core.errors import UserError
-from core.formats import write_json
+from core.files import write_json
 from deploy.classifier import Classifier
 from deploy.prediction import (
     Timing,

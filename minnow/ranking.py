@@ -15,7 +15,7 @@ import nas.spaces
 from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from core.config_io import read_config
 from core.errors import UserError
-from core.formats import read_lines, write_lines
+from core.files import read_lines, write_lines
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
 from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import train_student

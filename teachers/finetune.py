@@ -15,10 +15,8 @@ from torch import nn
 
 from core.cache import cache_dir
 from core.config import AugmentConfig, TeacherConfig, TrainConfig
-from core.disk import disk_errors
-from core.errors import UserError, one_line
-from core.files import write_bytes, write_text
-from core.formats import json_text
+from core.errors import UserError, disk_errors, one_line
+from core.files import json_text, write_bytes, write_text
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.timm_models import replace_head
@@ -248,16 +246,15 @@ def _save(folder: Path, fitted: Fitted) -> None:
         "seconds": fitted.seconds,
         "rollbacks": fitted.rollbacks,
     }
-    with disk_errors(folder, cached=True):
-        write_bytes(folder / "model.safetensors", weights)
-        write_text(folder / "teacher.json", json_text(record))
+    write_bytes(folder / "model.safetensors", weights)
+    write_text(folder / "teacher.json", json_text(record))
 
 
 def _remove_checkpoint(folder: Path) -> None:
     """Also on behalf of a process that was killed between saving the teacher and this."""
     path = folder / _CHECKPOINT
     if path.exists():  # else a cache that is read-only would complain
-        with disk_errors(folder, cached=True):
+        with disk_errors(folder):
             path.unlink(missing_ok=True)
 
 

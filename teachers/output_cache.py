@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from core.cache import cache_dir
-from core.disk import disk_errors
 from core.files import write_bytes
 from teachers.finetune import Teacher
 from teachers.inference import InferenceFunction, inference_function
@@ -144,8 +143,7 @@ def cache_outputs(
         for kind, rows in _compute(live, data, augmentation, view, advance).items():
             buffer = io.BytesIO()
             np.save(buffer, rows)
-            with disk_errors(outputs.folder, cached=True):
-                write_bytes(outputs.path(view, kind), buffer.getvalue())
+            write_bytes(outputs.path(view, kind), buffer.getvalue())
     return outputs
 
 

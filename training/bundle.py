@@ -12,9 +12,6 @@ is left is the old bundle, the new one, or a directory that :func:`load_bundle` 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +20,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.disk import disk_errors
 from core.errors import UserError, one_line
-from core.files import flush_directory, write_bytes, write_text
-from core.formats import write_json
+from core.files import staged_files, write_bytes, write_json, write_text
 from nas.architecture import Architecture
 from training.bundle_text import read_labels, read_mapping, read_normalization
 from training.preprocess import Normalization
@@ -36,8 +31,7 @@ ARCHITECTURE = "architecture.yaml"
 LABELS = "labels.txt"
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
-FILES = (ARCHITECTURE, LABELS, CONFIG, METRICS, WEIGHTS)  # in the order a save puts them in place
-_STAGING = ".saving-"
+FILES = (ARCHITECTURE, LABELS, CONFIG, METRICS, WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -102,29 +96,15 @@ def save_bundle(
     if misfit:
         raise ValueError(f"the model is not the one the architecture describes: {misfit}")
 
-    with disk_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        for leftover in path.glob(_STAGING + "*"):
-            shutil.rmtree(leftover)
-        staging = Path(tempfile.mkdtemp(dir=path, prefix=_STAGING))
-        try:
-            architecture.to_yaml(staging / ARCHITECTURE, num_classes=len(classes))
-            write_text(staging / LABELS, "".join(f"{name}\n" for name in classes))
-            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-            write_text(staging / CONFIG, text)
-            write_json(staging / METRICS, dict(metrics))
-            for name, content in (others or {}).items():
-                write_bytes(staging / name, content)
-            write_bytes(staging / WEIGHTS, save(weights))
-            (path / WEIGHTS).unlink(missing_ok=True)
-            flush_directory(path)
-            for name in (*(others or {}), *FILES):
-                if name == WEIGHTS:
-                    flush_directory(path)  # nothing may reach the disk later than the weights
-                os.replace(staging / name, path / name)
-            flush_directory(path)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    with staged_files(path, last=WEIGHTS) as folder:
+        architecture.to_yaml(folder / ARCHITECTURE, num_classes=len(classes))
+        write_text(folder / LABELS, "".join(f"{name}\n" for name in classes))
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        write_text(folder / CONFIG, text)
+        write_json(folder / METRICS, dict(metrics))
+        for name, content in (others or {}).items():
+            write_bytes(folder / name, content)
+        write_bytes(folder / WEIGHTS, save(weights))
 
 
 def load_bundle(path: str | Path) -> Bundle:

@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-from core.cache import in_cache
-from core.disk import disk_errors
 from core.errors import UserError, one_line
 from core.files import write_bytes
 
@@ -23,8 +21,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with disk_errors(path, cached=in_cache(path)):
-        write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:

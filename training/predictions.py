@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.errors import UserError
-from core.formats import csv_bytes
+from core.files import csv_bytes
 from training.data.images import ImageSet
 
 PREDICTIONS = "predictions.csv"

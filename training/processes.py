@@ -15,7 +15,7 @@ import torch
 from torch import distributed
 
 from core.errors import UserError
-from core.launch import process_count
+from core.runtime import process_count
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from core.config import TrainConfig
 from core.errors import UserError
-from core.launch import check_alone, is_main, process_count
+from core.runtime import check_alone, is_main, process_count
 from nas.networks import build
 from training.augment import Augmentation
 from training.batches import Batches
@@ -257,7 +257,10 @@ def test_what_the_launcher_says(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     assert not is_main() and process_count() == 2
-    with pytest.raises(UserError, match="--workers"):
+    with pytest.raises(UserError, match="set workers"):
         check_alone("search")
     with pytest.raises(UserError, match="export runs in one process"):
         check_alone("export")
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    assert is_main() and process_count() == 1  # a RANK without WORLD_SIZE is not a launcher's

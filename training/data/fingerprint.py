@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cache import atomic_file
+from core.files import write_text
 from core.runtime import ordered_map
 
 _VERSION = 1
@@ -60,8 +60,7 @@ def digest_files(root: Path, names: Sequence[str], cache: Path) -> tuple[str, ..
         if stamp is not None and is_digest(digest) and max(stamp[1:]) < now - _FRESH_NS
     }
     if entries != known:
-        with atomic_file(index_path) as write:
-            write(json.dumps({"version": _VERSION, "files": entries}).encode())
+        write_text(index_path, json.dumps({"version": _VERSION, "files": entries}))
     return tuple(digests)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.cache import atomic_file, require_space
-from core.disk import disk_errors
-from core.errors import UserError
+from core.errors import UserError, disk_errors
+from core.files import atomic_file, write_text
 from core.runtime import ordered_map
 from training.data.decode import BrokenImageError, Fit, quiet_pillow, square
 from training.data.listing import Listing, Source
@@ -115,8 +115,24 @@ def _build(
         "parts": [listing.parts[index] for index in kept],
         "broken": broken,
     }
-    with atomic_file(path.with_suffix(".json")) as write:
-        write(json.dumps(description).encode())
+    write_text(path.with_suffix(".json"), json.dumps(description))
+
+
+def require_space(directory: Path, size: int) -> None:
+    """Check that ``size`` more bytes fit into the cache, before the work is done in vain.
+
+    Raises:
+        UserError: they do not, or the directory cannot be made.
+    """
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(directory).free
+    if free < size:
+        raise UserError(
+            f"the decoded images need {size / 1e6:,.0f} MB and {directory} has {free / 1e6:,.0f} "
+            "MB left: free some space, choose a smaller size, or set MINNOW_CACHE to a directory "
+            "on a larger disk"
+        )
 
 
 def _check_broken(spec: str, broken: Sequence[tuple[str, str]], total: int) -> None:
@@ -149,7 +165,7 @@ def _read(path: Path, content: str) -> Pixels | None:
     except (ValueError, KeyError, TypeError):
         return None
     except OSError:
-        with disk_errors(path.parent, cached=True):
+        with disk_errors(path.parent):
             raise
     labels.flags.writeable = False
     return Pixels(

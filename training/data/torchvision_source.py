@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from core.cache import atomic_file, cache_dir
+from core.cache import cache_dir
 from core.errors import UserError, one_line
+from core.files import write_bytes
 from training.data.decode import BrokenImageError
 from training.data.fingerprint import digest_bytes, digest_files
 from training.data.listing import Listing, class_problems
@@ -82,8 +83,7 @@ class TorchvisionSource:
         opened = cache / "torchvision" / f"{self.name}.opened"
         if not opened.exists():
             self._open()
-            with atomic_file(opened):
-                pass
+            write_bytes(opened, b"")
         files = self._files()
         columns = (self.name, DATASETS[self.name], files, digest_files(self._root, files, cache))
         return digest_bytes(json.dumps(columns).encode())

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError
-from core.formats import csv_bytes
+from core.files import check_free, csv_bytes, staged_folder
 from core.runtime import ordered_map
-from core.staged_folder import check_free, made_whole
 from training.data.coco.annotations import Coco, Photo
 from training.data.coco.categories import CategoryMap, check_folders
 from training.data.coco.crops import OtherSizeError, Wanted, crop_stem, cut, locate, wanted_of
@@ -113,7 +112,7 @@ def make_crops(
             names = [_unused(crop_stem(photo, one.annotation), taken) for one in wanted]
             tasks.append(_Task(photo, path, wanted, names))
     check_folders({one.label for task in tasks for one in task.wanted})
-    with made_whole(out, warn) as work:
+    with staged_folder(out, warn) as work:
         crops, failed = _cut_all(tasks, work / _ALL, options.margin, progress)
         for reason, of in failed.items():
             skipped[reason] = sum(len(task.wanted) for task, _ in of)

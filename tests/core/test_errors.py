@@ -8,28 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from core.disk import disk_errors
-from core.errors import UserError
-from core.formats import write_json
+from core.cache import cache_dir
+from core.errors import UserError, disk_errors
+from core.files import write_json
 from training.checkpoint import save_checkpoint
 
 
-def said(code: int, *, cached: bool) -> str:
-    with pytest.raises(UserError) as raised, disk_errors(Path("place"), cached=cached):
+def message_about(code: int, place: Path) -> str:
+    with pytest.raises(UserError) as raised, disk_errors(place):
         raise OSError(code, os.strerror(code))
-    assert "\n" not in str(raised.value) and "place" in str(raised.value)
+    assert "\n" not in str(raised.value) and str(place) in str(raised.value)
     return str(raised.value)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 def test_the_cache_can_be_moved_and_a_run_put_elsewhere(code):
-    assert "MINNOW_CACHE" in said(code, cached=True)
-    assert "MINNOW_CACHE" not in said(code, cached=False)
+    assert "MINNOW_CACHE" in message_about(code, cache_dir() / "place")
+    assert "MINNOW_CACHE" not in message_about(code, Path("place"))
 
 
 def test_a_bug_is_none_of_the_disk(tmp_path):
-    for cached in (True, False):
-        with pytest.raises(FileNotFoundError), disk_errors(tmp_path, cached=cached):
+    for place in (cache_dir(), tmp_path):
+        with pytest.raises(FileNotFoundError), disk_errors(place):
             (tmp_path / "missing").read_bytes()
 
 
