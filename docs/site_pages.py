@@ -25,3 +25,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     for page, source in _PAGES.items():
         markdown = re.sub(rf"\]\((?:\.\./)?{re.escape(source)}", f"]({page}", markdown)
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Drop the roles of docstrings (``:class:``), which Markdown does not know."""
+    return re.sub(r":(?:attr|class|func|meth|mod):(?=<code>)", "", html)

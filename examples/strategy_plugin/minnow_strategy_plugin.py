@@ -6,14 +6,14 @@ from nas.strategies import Strategy
 
 
 class Annealing(Strategy):
-    """Simulated annealing: walk to better networks, and sometimes to worse ones while it is hot."""
+    """Simulated annealing: move to better networks, and to worse ones while the temperature is high."""
 
-    point = None  # where the walk stands, and how good it is there (less is better)
+    point = None  # current network; its loss, lower is better
     loss = math.inf
     temperature, cooling = 0.05, 0.95
 
     def propose(self, rng):
-        """A neighbour of the current point; more steps away after every refusal."""
+        """Return a neighbour of the current point, farther away after refusals."""
         if self.point is None:
             return self.space.sample(rng)
         point = self.point
@@ -22,11 +22,11 @@ class Annealing(Strategy):
         return point
 
     def observe(self, trial):
-        """Move there if it is better, or by Metropolis' rule; the draw depends on the trial alone."""
+        """Move by Metropolis' rule; the random draw depends on the trial alone."""
         if trial.metrics is None:
             return
         loss = self.objectives.losses(trial.metrics)[0]
-        heat = self.temperature * self.cooling**trial.number
+        temperature = self.temperature * self.cooling**trial.number
         draw = (trial.proposal.seed % 1000 + 1) / 1001
-        if loss <= self.loss or draw < math.exp((self.loss - loss) / heat):
+        if loss <= self.loss or draw < math.exp((self.loss - loss) / temperature):
             self.point, self.loss = trial.choices, loss

@@ -1,4 +1,4 @@
-"""The whole contract in one line."""
+"""The contract suite, run on the plugin."""
 
 from pathlib import Path
 

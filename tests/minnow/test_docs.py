@@ -27,6 +27,9 @@ IN_BLOCK = re.compile(r"^(?:\S*python |accelerate launch .*?)?cli\.py (.+)$", re
 INLINE = re.compile(r"`(?:\S*python\s)?cli\.py\s([^`]+)`")
 STRATEGY = re.compile(r"--strategy (optuna:\w+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+FILE = re.compile(
+    r"`((?:benchmarks|core|deploy|distill|docs|examples|minnow|nas|teachers|tests|training)/[\w./-]+)`"
+)
 COMMAND_OPTIONS = re.compile(r"`(--[a-z-]+)")
 
 
@@ -97,6 +100,12 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+def test_files_that_a_page_names_exist(page: str) -> None:
+    for name in FILE.findall((ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / name).exists() or Path(name).stem == "NAME", name
 
 
 def test_readme_stays_short() -> None:
