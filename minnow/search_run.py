@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -198,7 +199,7 @@ def _run_trials(
     factory: TrainEvaluatorFactory | InheritEvaluatorFactory
     if weights is None:
         evaluator = TrainEvaluator(parts.data, config, outputs, checkpoints, report)
-        factory = TrainEvaluatorFactory(config, outputs, checkpoints)
+        factory = TrainEvaluatorFactory(config, outputs, _for_workers(checkpoints))
     else:
         evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
         factory = InheritEvaluatorFactory(config, weights, outputs)
@@ -228,6 +229,11 @@ def _leave_results(store: Store, run: Path, listener: Listener) -> None:
         return
     Run(run).export()
     leave_report(run, listener)
+
+
+def _for_workers(checkpoints: Checkpoints | None) -> Checkpoints | None:
+    """Return checkpoints whose warnings go to the log, since a listener stays in its process."""
+    return checkpoints and replace(checkpoints, warn=logging.getLogger("minnow").warning)
 
 
 class _Trials:

@@ -40,12 +40,14 @@ class StudyRecord:
         trials: finished trials, by number.
         unfinished: proposals that began and never ended, by number.
         options: number of a trial to its options by decision name.
+        identity: what the trials share, as given to :class:`Store`.
         facts: plain data about the study as a whole, such as the classes of its data.
     """
 
     trials: list[Trial]
     unfinished: list[Proposal]
     options: Mapping[int, Mapping[str, Any]]
+    identity: Mapping[str, Any]
     facts: Mapping[str, Any]
 
 
@@ -205,11 +207,13 @@ def read_study(storage: BaseStorage, name: str) -> StudyRecord:
                 f"trial {proposal.number} of study {name!r} has lost its metrics; restore the study from "
                 "a copy or start in another run directory"
             )
+    attributes = storage.get_study_user_attrs(study_id)
     return StudyRecord(
         trials=sorted(trials, key=lambda trial: trial.number),
         unfinished=sorted(unfinished, key=lambda proposal: proposal.number),
         options=options,
-        facts=storage.get_study_user_attrs(study_id).get(_FACTS, {}),
+        identity=attributes.get(_IDENTITY, {}),
+        facts=attributes.get(_FACTS, {}),
     )
 
 

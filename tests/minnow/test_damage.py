@@ -44,18 +44,13 @@ def test_a_journal_damaged_in_the_middle_is_refused(found, minnow):
     lines[len(lines) // 2] = b"\x00\xff garbage\n"
     journal.write_bytes(b"".join(lines))
     complaint = minnow("search --resume --out found --trials 4").complaint
-    assert "study.journal" in complaint and "another --out" in complaint
+    assert "study.journal" in complaint and "another run directory" in complaint
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1, 2]"])
-def test_a_damaged_summary_is_refused(found, minnow, content):
-    (found / "summary.json").write_bytes(content)
-    assert "summary.json" in minnow("train --model found --epochs 1 --out new").complaint
-
-
-def test_a_damaged_summary_is_written_again_by_resuming(found, minnow):
+def test_a_damaged_summary_harms_nothing_and_is_written_again_by_resuming(found, minnow):
     before = trials(found)
     (found / "summary.json").write_bytes(b"{")
+    assert minnow("train --model found --epochs 1 --out new").code == 0
     assert minnow("search --resume --out found").code == 0
     assert trials(found) == before
 
@@ -72,7 +67,7 @@ def test_a_damaged_checkpoint_is_refused(here, minnow, finished):
     command = f"train --model {finished}/runs/found --epochs 1 --out new"
     complaint = minnow(f"{command} --resume").complaint
     assert "checkpoint.pt" in complaint and "delete it" in complaint
-    assert "--resume" in minnow(command).complaint
+    assert "resume it" in minnow(command).complaint
     (here / "new/student/checkpoint.pt").unlink()
     assert minnow(f"{command} --resume").code == 0
 

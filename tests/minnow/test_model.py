@@ -65,11 +65,11 @@ def test_show_prints_every_layer_and_the_latency(
 
 def test_a_file_without_resolution_needs_one(theirs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("model", "show", theirs) == 2
-    assert f"{theirs} says no resolution: give --image-size" in capsys.readouterr().err
+    assert f"{theirs} states no resolution: set data.size" in capsys.readouterr().err
     assert run("train", "--model", theirs, "--data", "digits", "--epochs", 1) == 2
-    assert "says no resolution" in capsys.readouterr().err
+    assert "states no resolution" in capsys.readouterr().err
     assert run("latency", theirs) == 2
-    assert "give --image-size" in capsys.readouterr().err
+    assert "set data.size" in capsys.readouterr().err
     assert run("latency", theirs, "--image-size", 48) == 0
     printed = capsys.readouterr().out
     assert "9 classes" in printed and "48 px" in printed

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import yaml
 
+from minnow.run_directory import Run
 from nas.architecture import Architecture
+from nas.spaces.toy import Toy
+from nas.study import Store, open_storage
 
 
 def metrics_of(run) -> dict[int, dict]:
@@ -25,8 +30,8 @@ def test_the_smallest_that_is_good_enough_is_trained(here, minnow, finished):
     assert said.code == 0
     assert any(line.startswith(f"student: trial {wanted} of") for line in said.notices)
     trained = Architecture.from_yaml(here / "new/student/architecture.yaml")
-    model = finished / f"runs/found/architectures/{wanted:04d}.yaml"
-    assert trained == Architecture.from_yaml(model)
+    trials = json.loads((finished / "runs/found/summary.json").read_text())["trials"]
+    assert trained == Architecture.from_content(trials[wanted]["model"], Path("summary.json"))
 
 
 def test_distill_takes_the_same_picks(here, minnow, finished):
@@ -39,15 +44,22 @@ def test_distill_takes_the_same_picks(here, minnow, finished):
 
 
 def test_a_repeated_network_counts_with_its_mean(here, minnow, finished):
-    """The summary of a search, with a repeat added that takes its smallest network below the floor."""
+    """The study of a search, with a repeat added that takes its smallest network below the floor."""
     shutil.copytree(finished / "runs/found", here / "found")
-    summary = json.loads((here / "found/summary.json").read_text())
-    for trial, (f1, params) in zip(summary["trials"], ((0.9, 300), (0.8, 200), (0.7, 100)), strict=True):
-        trial["metrics"] |= {"f1": f1, "params": params}
-    summary["trials"].append(
-        {**summary["trials"][2], "number": 3, "metrics": {**summary["trials"][2]["metrics"], "f1": 0.3}}
+    wanted = iter(({"f1": 0.9, "params": 300}, {"f1": 0.8, "params": 200}, {"f1": 0.7, "params": 100}))
+    journal = here / "found/study.journal"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if "metrics" in line.get("user_attr", {}):
+            line["user_attr"]["metrics"] |= next(wanted)
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = Run(here / "found")
+    store = Store(
+        open_storage(journal, None), "found", Toy((16, 24, 32)), run.objectives, run.study.identity
     )
-    (here / "found/summary.json").write_text(json.dumps(summary))
+    repeat = replace(run.trials[2].proposal, number=3, seed=7)
+    store.begin(repeat, {})
+    store.finish(repeat.complete({**run.trials[2].metrics, "f1": 0.3}))
     for pick, number in (("smallest:f1>=0.5", 2), ("smallest:f1>=0.6", 1), ("best:params<=150", 2)):
         said = minnow(f"train --model found --pick {pick} --epochs 1 --out runs/{number}-{pick[:4]}")
         assert any(line.startswith(f"student: trial {number} of") for line in said.notices), pick

@@ -51,7 +51,7 @@ def test_a_front_of_repeated_trainings_of_several_lengths(goals):
         Proposal(n, point, space.decode(point), seed=n, epochs=450).complete(metrics)
         for n, point in enumerate([next(space.points())] * 3)
     ]
-    shown = lines(front_table(trials, trials[0], objectives, space))
+    shown = lines(front_table(trials, trials[0], objectives))
     (row,) = [line for line in shown if line.startswith(" chosen")]
     assert row.split()[-1] == "3" and "…" not in "".join(shown)
 
