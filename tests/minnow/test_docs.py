@@ -108,6 +108,13 @@ def test_files_that_a_page_names_exist(page: str) -> None:
         assert (ROOT / name).exists() or Path(name).stem == "NAME", name
 
 
+def test_registries_that_contributing_names_exist() -> None:
+    named = re.findall(r"`([A-Z_]+)` in `([\w/]+\.py)`", TEXTS["CONTRIBUTING.md"])
+    assert len(named) == 4
+    for name, file in named:
+        assert re.search(rf"^{name} = ", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
 def test_readme_stays_short() -> None:
     assert TEXTS["README.md"].count("\n") <= 130
 
