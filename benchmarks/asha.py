@@ -5,10 +5,10 @@ Usage: python benchmarks/asha.py [--runs 200] [--csv FILE] [--epochs 27] [--eta 
 
 Replays measured learning curves (benchmarks/curves.py) through the real search loop, in virtual time.
 Every run draws the networks in another order, by random search. Full training: every network for all
-epochs. Halving: :class:`nas.schedulers.asha.Halving` around the same search. After every trial the pick
-is what the search would pick, and its merit is its F1 on validation after a full training. For n full
-trainings the table tells their mean merit over the runs, and after how many epochs halving's mean merit
-is as high.
+epochs. Halving: :class:`nas.schedulers.asha.SuccessiveHalving` around the same search. After every trial
+the pick is what the search would pick, and its merit is its F1 on validation after a full training. For
+n full trainings the table tells their mean merit over the runs, and after how many epochs halving's mean
+merit is as high.
 
 The spread is a 90 % interval by bootstrap over runs; the curves stay the same ones, so it says nothing
 about other networks or data. Infinity: halving has seen every network before it is as good.
@@ -30,8 +30,8 @@ from nas.architecture import Architecture
 from nas.bench.virtual_executor import MemoryStudy
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
-from nas.schedulers.asha import ETA, Halving
-from nas.search import Asker, search
+from nas.schedulers.asha import ETA, SuccessiveHalving
+from nas.search import AskTell, run_study
 from nas.spaces.base import Decision, SearchSpace
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
@@ -94,7 +94,7 @@ class Listed(SearchSpace):
         return self._networks[choices[0]]
 
 
-def replay(asker: Asker, curves: Curves) -> np.ndarray:
+def replay(asker: AskTell, curves: Curves) -> np.ndarray:
     """Merit of the pick after every epoch of a study, (epochs + 1,); NaN while there is none.
 
     Args:
@@ -102,7 +102,7 @@ def replay(asker: Asker, curves: Curves) -> np.ndarray:
         curves: of the networks.
     """
     study = MemoryStudy()
-    search(asker, SerialExecutor(curves.metrics), study, trials=max(FULL))
+    run_study(asker, SerialExecutor(curves.metrics), study, trials=max(FULL))
     merit = np.full((max(FULL) + 1) * curves.epochs, np.nan)
     lengths = {None: 0, **{trial.number: trial.proposal.epochs or 0 for trial in study.finished}}
     spent = 0
@@ -145,7 +145,10 @@ def main() -> None:
     made = [partial(RandomSearch, space, GOALS, seed=s, num_classes=10) for s in range(given.runs)]
     full = np.array([replay(strategy(), curves) for strategy in made])
     halved = np.array(
-        [replay(Halving(strategy(), epochs=curves.epochs, eta=given.eta), curves) for strategy in made]
+        [
+            replay(SuccessiveHalving(strategy(), epochs=curves.epochs, eta=given.eta), curves)
+            for strategy in made
+        ]
     )
     resampled = [rng.integers(given.runs, size=given.runs) for _ in range(BOOTSTRAP)]
     print(f"{len(curves.points)} networks, {curves.epochs} epochs, {given.runs} runs\n")

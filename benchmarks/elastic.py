@@ -41,7 +41,7 @@ from nas.architecture import Architecture
 from nas.cost import cost
 from nas.layers import make_divisible
 from nas.networks import build
-from nas.networks.describe import describe
+from nas.networks.timm_architecture import architecture_from_timm
 from nas.timm_layers import InvertedResidual, stages_of
 from training.budget import settled
 from training.data.images import open_images, options_of
@@ -76,7 +76,7 @@ def main() -> None:
     recipe = TrainConfig(epochs=given.alone_epochs)
     alone = settled(base.model_copy(update={"train": recipe, "teacher": None}), images)
     found, cut = chosen.architecture, uniform(supernet.base, chosen.architecture, data.num_classes)
-    rival = describe(timm.create_model(_RIVAL), _RIVAL, data.size)
+    rival = architecture_from_timm(timm.create_model(_RIVAL), _RIVAL, data.size)
     taught = {
         epochs: make_teacher(
             search.teacher,

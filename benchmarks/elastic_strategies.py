@@ -29,7 +29,7 @@ from nas.bench.virtual_executor import MemoryStudy
 from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
-from nas.search import search
+from nas.search import run_study
 from nas.spaces.elastic import Elastic
 from nas.trial import Proposal
 from training.allocator import keep_freed_memory
@@ -80,7 +80,7 @@ def main() -> None:
                 space, objectives, seed=seed, num_classes=data.num_classes, probes={}
             )
             study = MemoryStudy()
-            search(made, SerialExecutor(judge), study, trials=trials)
+            run_study(made, SerialExecutor(judge), study, trials=trials)
             rows.append({**key, "f1": [(trial.metrics or {})["f1"] for trial in study.trials()]})
             write_lines(given.out, rows)
             print(name, seed, f"{max(rows[-1]['f1']):.4f}", flush=True)

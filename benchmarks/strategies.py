@@ -23,7 +23,7 @@ import numpy as np
 
 import nas.spaces
 from core.files import write_text
-from nas.bench.regret import Summary, Trajectory
+from nas.bench.regret import CurveSummary, Trajectory
 from nas.bench.simulation import Job, run_all
 from nas.bench.table import Table
 from nas.spaces.macro import Macro
@@ -104,7 +104,7 @@ def summary(runs: list[Trajectory]) -> dict[str, Any]:
     for name in ("selected", "visited", "hypervolume"):
         curves = [getattr(run, name) for run in runs]
         if all(len(curve) for curve in curves):
-            end = Summary.of(curves)
+            end = CurveSummary.of(curves)
             found[name] = f"{end.mean[-1]:.4f} ± {end.error[-1]:.4f}"
     found["duplicates"] = sum(run.duplicates for run in runs)
     found["over the limit"] = sum(run.over_limit for run in runs)

@@ -222,7 +222,7 @@ class BalanceConfig(_Model):
 
 
 class ScoreConfig(_Model):
-    """The model that the metric ``score`` compares with, see :mod:`nas.score`.
+    """The model that the metric ``score`` compares with, see :mod:`nas.competition_score`.
 
     Attributes:
         f1: its macro-F1.

@@ -20,8 +20,8 @@ from core.files import write_bytes
 from nas.architecture import Architecture
 from nas.networks import Network, build
 from nas.networks.channel_importance import by_magnitude, by_taylor
-from nas.networks.describe import describe
-from nas.networks.subnet import Orders, cut
+from nas.networks.subnet import Orders, subnet_weights
+from nas.networks.timm_architecture import architecture_from_timm
 from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import Teacher
 from training.batches import augmentation_of
@@ -77,7 +77,7 @@ class InheritedWeights:
         state = network.state_dict()
         sizes = {name: value.shape for name, value in state.items()}
         try:
-            inherited = cut(self.weights, architecture, self.base, self.orders, sizes)
+            inherited = subnet_weights(self.weights, architecture, self.base, self.orders, sizes)
         except ValueError as error:
             raise UserError(f"the network cannot inherit from {self.base.base}: {error}") from None
         network.load_state_dict({**state, **inherited})
@@ -203,7 +203,7 @@ def base_architecture(teacher: Teacher) -> Architecture:
     Raises:
         UserError: it is no base for the elastic space.
     """
-    return describe(teacher.model, teacher.name, teacher.resolution)
+    return architecture_from_timm(teacher.model, teacher.name, teacher.resolution)
 
 
 def single_teacher(ensemble: TeacherEnsemble) -> Teacher:

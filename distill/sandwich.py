@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nas.architecture import Architecture
 from nas.networks import Network, skeleton
-from nas.networks.subnet import Orders, cut
+from nas.networks.subnet import Orders, subnet_weights
 from nas.spaces.elastic import Elastic
 from training.batches import Batch
 from training.step import Loss, SummedLoss
@@ -61,7 +61,7 @@ class Sandwich(SummedLoss):
         """The sub-network as something to call: gradients reach ``weights``, statistics are its own."""
         network = skeleton(architecture, self.num_classes)
         sizes = {name: value.shape for name, value in network.state_dict().items()}
-        parts = cut(weights, architecture, self.space.base, self.orders, sizes)
+        parts = subnet_weights(weights, architecture, self.space.base, self.orders, sizes)
         return _Called(network, parts)
 
 

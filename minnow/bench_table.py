@@ -9,7 +9,7 @@ import numpy as np
 from rich import box
 from rich.table import Table as Grid
 
-from nas.bench.regret import Floats, Summary, Trajectory
+from nas.bench.regret import CurveSummary, Floats, Trajectory
 
 
 def regret_grid(
@@ -39,11 +39,11 @@ def regret_grid(
     for each in (*titles, "dupli-\ncates", "over\nlimit", "ask"):
         grid.add_column(each, justify="right", no_wrap=True)
     for name, of in results.items():
-        selected = Summary.of([run.selected for run in of])
+        selected = CurveSummary.of([run.selected for run in of])
         cells = [_cell(selected, count) for count in counts]
-        cells.append(_cell(Summary.of([run.visited for run in of]), end))
+        cells.append(_cell(CurveSummary.of([run.visited for run in of]), end))
         if fronts:
-            cells.append(_cell(Summary.of([run.hypervolume for run in of]), end))
+            cells.append(_cell(CurveSummary.of([run.hypervolume for run in of]), end))
         cells.append(f"{np.mean([run.duplicates for run in of]):.3g}")
         cells.append(f"{np.mean([run.over_limit for run in of]):.3g}")
         cells.append(f"{1e3 * float(np.nanmedian([run.ask_seconds for run in of])):.2g} ms")
@@ -69,7 +69,7 @@ def curves(results: Mapping[str, Sequence[Trajectory]]) -> dict[str, list[dict[s
     }
 
 
-def _cell(summary: Summary, evaluations: int) -> str:
+def _cell(summary: CurveSummary, evaluations: int) -> str:
     at = min(evaluations, len(summary.mean)) - 1
     mean, error = summary.mean[at], summary.error[at]
     return f"{mean:.3f}" if np.isnan(error) else f"{mean:.3f} ± {error:.3f}"

@@ -37,8 +37,8 @@ from minnow.starting_weights import search_weights, supernet_recipe
 from minnow.teacher import make_teacher
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
-from nas.schedulers.asha import Halving
-from nas.search import Executor, search
+from nas.schedulers.asha import SuccessiveHalving
+from nas.search import Executor, run_study
 from nas.spaces.base import SearchSpace
 from nas.study import Store, open_storage, study_names
 from nas.trial import Proposal, Trial
@@ -208,7 +208,7 @@ def _run_trials(
         executor: Executor = SerialExecutor(evaluator)
         if config.workers > 1:
             executor = stack.enter_context(ProcessExecutor(factory, config.workers))
-        return search(
+        return run_study(
             parts.scheduler,
             executor,
             store,
@@ -240,15 +240,19 @@ class _Trials:
     """The loop's events for the listener; deletes checkpoints that nothing can continue."""
 
     def __init__(
-        self, listener: Listener, checkpoints: Checkpoints | None, halving: Halving | None, trials: int
+        self,
+        listener: Listener,
+        checkpoints: Checkpoints | None,
+        halving: SuccessiveHalving | None,
+        trials: int,
     ) -> None:
         self._listener, self._checkpoints = listener, checkpoints
         self._halving, self._budget = halving, trials
 
-    def began(self, proposal: Proposal) -> None:
+    def trial_started(self, proposal: Proposal) -> None:
         self._listener.trial_started(proposal)
 
-    def ended(self, trial: Trial) -> None:
+    def trial_finished(self, trial: Trial) -> None:
         if self._checkpoints is not None and self._halving is not None:
             self._checkpoints.keep(self._halving.continuable(self._budget))
         self._listener.trial_finished(trial)

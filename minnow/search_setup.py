@@ -18,15 +18,14 @@ from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.teacher import check_balance
 from nas.architecture import Architecture
-from nas.networks.describe import describe
+from nas.networks.timm_architecture import architecture_from_timm
 from nas.objectives import Objectives
-from nas.schedulers.asha import Halving
-from nas.schedulers.confirmation import Confirmed
-from nas.schedulers.pace import Pace
+from nas.schedulers.asha import SuccessiveHalving
+from nas.schedulers.confirmation import Confirmation, Pace
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.base import Strategy
-from nas.strategies.options import options_of
+from nas.strategies.strategy_options import option_names
 from teachers import find_pretrained
 from teachers.ensemble import parse_spec
 from training.budget import HALVED_TRIAL, TRIAL, decided
@@ -44,8 +43,8 @@ class SearchParts:
     objectives: Objectives
     data: ImageSet
     space: SearchSpace
-    halving: Halving | None
-    scheduler: Confirmed
+    halving: SuccessiveHalving | None
+    scheduler: Confirmation
 
 
 def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
@@ -69,8 +68,8 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     strategy = make_strategy(
         strategy_class, config.strategy, space, objectives, config.seed, data.num_classes
     )
-    halving = Halving(strategy, epochs=config.train.epochs) if asha else None
-    scheduler = Confirmed(
+    halving = SuccessiveHalving(strategy, epochs=config.train.epochs) if asha else None
+    scheduler = Confirmation(
         halving or strategy,
         trials=config.trials,
         confirm=config.confirmations,
@@ -162,7 +161,7 @@ def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) 
     if len(named) > 1:
         raise UserError(f"the space elastic cuts networks out of one teacher, got {len(named)}")
     teacher = find_pretrained(named[0][0])
-    return kind(resolutions, base=describe(teacher.model, teacher.name, teacher.resolution))
+    return kind(resolutions, base=architecture_from_timm(teacher.model, teacher.name, teacher.resolution))
 
 
 def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]:
@@ -203,7 +202,7 @@ def make_strategy(
             num_classes,
         )
     }
-    known = options_of(kind)
+    known = option_names(kind)
     for name in config.options:
         if name not in known:
             raise UserError(

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nas.activations import weights_of
 from nas.architecture import Architecture
 from nas.layers import (
     AvgPool,
@@ -101,7 +100,7 @@ def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
             wide = _biased(layer.squeeze, layer.expand3x3, 3, after)
             return squeezed + _biased(layer.squeeze, layer.expand1x1, 1, after) + wide
         case Dense():
-            return _biased(channels, out, 1, 1) + Cost(weights_of(layer.activation), 0)
+            return _biased(channels, out, 1, 1) + Cost(_slopes(layer.activation), 0)
         case Linear():
             return _biased(channels, num_classes, 1, 1)
         case ConvClassifier():
@@ -110,11 +109,16 @@ def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
             return NOTHING
 
 
+def _slopes(activation: str | None) -> int:
+    """Return the trainable parameters of an activation."""
+    return 1 if activation == "PReLU" else 0
+
+
 def _conv(
     channels: int, out: int, kernel: int, groups: int, positions: int, activation: str | None = None
 ) -> Cost:
     weights = channels // groups * out * kernel * kernel
-    return Cost(weights + 2 * out + weights_of(activation), weights * positions)
+    return Cost(weights + 2 * out + _slopes(activation), weights * positions)
 
 
 def _depthwise_projection(

@@ -10,6 +10,13 @@ from functools import lru_cache
 
 from nas.timm_layers import ConvBn, InvertedResidual
 
+#: Activations of ``torch.nn`` that need no arguments and keep the shape.
+ACTIVATIONS = (
+    "CELU", "ELU", "GELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU",
+    "LogSigmoid", "Mish", "PReLU", "RReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax2d",
+    "Softplus", "Softshrink", "Softsign", "Tanh", "Tanhshrink",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -48,7 +55,7 @@ class InvertedResidualv2:
 
     def hidden(self, channels: int) -> int:
         """Channels after expansion."""
-        return round_half_even(channels * self.expand)
+        return round(channels * self.expand)  # half to even, as the schema has it
 
 
 @dataclass(frozen=True)
@@ -231,8 +238,3 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def round_half_even(value: float) -> int:
-    """Python's own rounding, named because the schema relies on it."""
-    return round(value)

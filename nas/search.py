@@ -43,7 +43,7 @@ class Executor(Protocol):
         ...
 
 
-class Asker(Protocol):
+class AskTell(Protocol):
     """What the loop needs of a strategy, or of a wrapper that re-trains networks between its asks.
 
     Numbers are consecutive over everything that is asked, and told trials alone restore the state.
@@ -80,7 +80,7 @@ class Asker(Protocol):
         ...
 
 
-class Reserver(Asker, Protocol):
+class ReservingAskTell(AskTell, Protocol):
     """What a wrapper needs of what it wraps."""
 
     @property
@@ -98,7 +98,7 @@ class Reserver(Asker, Protocol):
         ...
 
 
-class Study(Protocol):
+class TrialStore(Protocol):
     """Keeps what was begun and what ended."""
 
     def trials(self) -> list[Trial]:
@@ -118,26 +118,26 @@ class Study(Protocol):
         ...
 
 
-class Listener(Protocol):
+class TrialListener(Protocol):
     """Hears what the loop does, for progress displays."""
 
-    def began(self, proposal: Proposal) -> None:
+    def trial_started(self, proposal: Proposal) -> None:
         """A proposal is about to be trained."""
         ...
 
-    def ended(self, trial: Trial) -> None:
+    def trial_finished(self, trial: Trial) -> None:
         """A trial ended and was stored."""
         ...
 
 
-def search(
-    strategy: Asker,
+def run_study(
+    strategy: AskTell,
     executor: Executor,
-    store: Study,
+    store: TrialStore,
     *,
     trials: int,
     timeout: float | None = None,
-    listener: Listener | None = None,
+    listener: TrialListener | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Run a study up to ``trials`` trials, after those that it already holds.
@@ -150,7 +150,7 @@ def search(
         strategy: a strategy, or a wrapper of one; new, with nothing told.
         executor: trains the proposals.
         store: the study.
-        trials: total number, failed ones and those of earlier runs included; see :attr:`Asker.begun`.
+        trials: total number, failed ones and those of earlier runs included; see :attr:`AskTell.begun`.
         timeout: seconds after which nothing new is started.
         listener: hears of every trial.
         clock: seconds.
@@ -181,7 +181,7 @@ def search(
                 reason = "trials"
             store.begin(proposal, strategy.measure(proposal.architecture))
             if listener is not None:
-                listener.began(proposal)
+                listener.trial_started(proposal)
             executor.submit(proposal)
             running += 1
         if running == 0:
@@ -191,4 +191,4 @@ def search(
         strategy.tell(trial)
         store.finish(strategy.trials[-1])
         if listener is not None:
-            listener.ended(strategy.trials[-1])
+            listener.trial_finished(strategy.trials[-1])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nas.activations import check_activation
 from nas.layers import (
+    ACTIVATIONS,
     AvgPool,
     Bottleneck,
     Conv,
@@ -36,12 +36,12 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
     channels, height, width = shape
     match layer:
         case Conv():
-            check_activation(layer.activation)
+            _check_activation(layer.activation)
             _check_groups(channels, layer.out, layer.groups)
             return _convolved(layer.out, shape, layer.kernel, layer.stride, 2 * layer.pad)
         case InvertedResidualv2() | InvertedResidualv3():
             if isinstance(layer, InvertedResidualv2):
-                check_activation(layer.activation)
+                _check_activation(layer.activation)
             if layer.kernel % 2 == 0:
                 raise ValueError(f"kernel must be odd, got {layer.kernel}")
             if layer.hidden(channels) < 1:
@@ -51,13 +51,13 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             layer.hidden(channels)
             return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads))
         case ConvBn():
-            check_activation(layer.activation)
+            _check_activation(layer.activation)
             return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads(height)))
         case InvertedResidual():
             _check_inverted(layer, shape)
             return _convolved(layer.out, shape, layer.kernel, layer.stride, sum(layer.pads(height)))
         case Bottleneck():
-            check_activation(layer.activation)
+            _check_activation(layer.activation)
             if layer.hidden < 1:
                 raise ValueError(f"expansion {layer.expansion:g} leaves nothing of {layer.out} channels")
             _check_groups(layer.hidden, layer.out, layer.groups)
@@ -73,21 +73,31 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         case Flatten():
             return channels * height * width, 1, 1
         case Dense():
-            check_activation(layer.activation)
+            _check_activation(layer.activation)
             _check_flat(shape)
             return layer.out, 1, 1
         case Linear():
             _check_flat(shape)
             return 1, 1, 1
         case ConvClassifier():
-            check_activation(layer.activation)
+            _check_activation(layer.activation)
             return _convolved(1, shape, layer.kernel, layer.stride, 2 * layer.padding)
+
+
+def _check_activation(name: str | None) -> None:
+    """Refuse an activation that no layer can have.
+
+    Raises:
+        ValueError: unknown; lists the known ones.
+    """
+    if name is not None and name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}, null")
 
 
 def _check_inverted(layer: InvertedResidual, shape: Shape) -> None:
     channels, height, width = shape
     for activation in (layer.activation, layer.squeeze_activation):
-        check_activation(activation)
+        _check_activation(activation)
     if layer.residual and (layer.stride != 1 or layer.out != channels):
         raise ValueError(
             f"residual needs stride 1 and as many channels as come in: {channels} here, "

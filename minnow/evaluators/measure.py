@@ -7,9 +7,9 @@ from torch import nn
 from core.config import SearchConfig
 from deploy.architecture_latency import measure_architecture
 from deploy.total_time import total_seconds
+from nas.competition_score import competition_score
 from nas.cost import cost
 from nas.objectives import Objectives
-from nas.score import score
 from nas.trial import Proposal
 from training.data.images import ImageSet
 from training.metrics import Metrics
@@ -39,5 +39,5 @@ def measured(
     if Objectives.parse(config.objectives, config.limits).timed:
         images, side = data.splits["val"], architecture.resolution
         seconds = total_seconds(model, data, images, resolution=side, normalization=normalization)
-        found |= {"total_seconds": seconds, "score": score(val.f1, seconds, config.score)}
+        found |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
     return found

@@ -11,7 +11,7 @@ from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
 from minnow.report.html import page, plot, text
-from nas.bench.regret import Floats, Summary, Trajectory
+from nas.bench.regret import CurveSummary, Floats, Trajectory
 
 _LEAST = 1e-3  # regret that the logarithmic axis shows for 0, points
 _PANELS = (
@@ -34,7 +34,7 @@ def regret_page(title: str, results: Mapping[str, Sequence[Trajectory]]) -> str:
     for index, (name, of) in enumerate(results.items()):
         colour = qualitative.D3[index % len(qualitative.D3)]
         for column, (measure, _) in enumerate(panels, start=1):
-            summary = Summary.of([getattr(run, measure) for run in of])
+            summary = CurveSummary.of([getattr(run, measure) for run in of])
             least = 0.0 if measure == "hypervolume" else _LEAST
             for trace in _traces(name, summary, colour, least, legend=column == 1):
                 figure.add_trace(trace, row=1, col=column)
@@ -47,7 +47,7 @@ def regret_page(title: str, results: Mapping[str, Sequence[Trajectory]]) -> str:
     return page(title, [f"<h1>{text(title)}</h1>", f"<p>{text(says)}</p>", plot(figure, "regret", 600)])
 
 
-def _traces(name: str, summary: Summary, colour: str, least: float, *, legend: bool) -> list[Any]:
+def _traces(name: str, summary: CurveSummary, colour: str, least: float, *, legend: bool) -> list[Any]:
     """The band's upper edge, its lower edge filled up to it, and the median."""
     evaluations = np.arange(1, len(summary.median) + 1)
 

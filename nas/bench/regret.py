@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from nas.bench.table import Row, Table
+from nas.bench.table import Table, TableRow
 from nas.objectives import COSTS, Objectives
 from nas.trial import Trial
 
@@ -168,7 +168,7 @@ def hypervolume(points: Iterable[tuple[float, float]], reference: tuple[float, f
 
 
 @dataclass(frozen=True)
-class Summary:
+class CurveSummary:
     """R runs, after each of n evaluations; every array has shape (n,) and NaNs are left out.
 
     Attributes:
@@ -186,7 +186,7 @@ class Summary:
     upper: Floats
 
     @classmethod
-    def of(cls, runs: Sequence[Floats]) -> Summary:
+    def of(cls, runs: Sequence[Floats]) -> CurveSummary:
         """Summarise curves; where some run ended early (an exhausted space), its last value goes on."""
         longest = max(len(run) for run in runs)
         values = np.array([np.pad(run, (0, longest - len(run)), mode="edge") for run in runs])
@@ -221,5 +221,5 @@ def _front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def _cost(row: Row, metric: str) -> float:
+def _cost(row: TableRow, metric: str) -> float:
     return float(row.macs if metric == "macs" else row.params)

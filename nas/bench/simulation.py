@@ -26,10 +26,10 @@ from nas.bench.table import Table, TableEvaluator
 from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
 from nas.executors.subprocesses import follow_parent, interrupts_held_back, threads_limited
 from nas.objectives import Objectives
-from nas.schedulers.confirmation import Confirmed
-from nas.search import Asker, search
+from nas.schedulers.confirmation import Confirmation
+from nas.search import AskTell, run_study
 from nas.strategies.base import Strategy
-from nas.strategies.options import options_of
+from nas.strategies.strategy_options import option_names
 from nas.trial import Proposal, Trial
 
 
@@ -67,7 +67,7 @@ def run_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
-def run(job: Job, index: int) -> Trajectory:
+def run_job(job: Job, index: int) -> Trajectory:
     """One run; the same index gives the same run seed to every strategy.
 
     Raises:
@@ -83,14 +83,14 @@ def run(job: Job, index: int) -> Trajectory:
         num_classes=truth.table.num_classes,
         **fitting(kind, job.options),
     )
-    asker = Confirmed(strategy, trials=job.trials, confirm=job.confirm)
+    asker = Confirmation(strategy, trials=job.trials, confirm=job.confirm)
     return run_asker(
         asker, truth, trials=job.trials, workers=job.workers, seed=seed, deliberate=asker.repeats
     )
 
 
 def run_asker(
-    asker: Asker,
+    asker: AskTell,
     truth: Truth,
     *,
     trials: int,
@@ -109,7 +109,7 @@ def run_asker(
         deliberate: numbers of trials that re-train known networks on purpose; read at the end.
     """
     evaluator, study, watched = TableEvaluator(truth.table, seed), MemoryStudy(), _Watched(asker)
-    search(watched, VirtualExecutor(evaluator, evaluator.duration, workers), study, trials=trials)
+    run_study(watched, VirtualExecutor(evaluator, evaluator.duration, workers), study, trials=trials)
     seconds = statistics.median(watched.seconds) if watched.seconds else float("nan")
     return trajectory(study.finished, truth, deliberate, ask_seconds=seconds)
 
@@ -133,11 +133,11 @@ def run_all(
         UserError: a name, a limit or the table is wrong.
     """
     processes = min(processes or os.cpu_count() or 1, runs)
-    found: dict[int, Trajectory] = {0: run(job, 0)}  # here first: what is wrong shows at once
+    found: dict[int, Trajectory] = {0: run_job(job, 0)}  # here first: what is wrong shows at once
     progress(1, runs)
     if processes == 1:
         for index in range(1, runs):
-            found[index] = run(job, index)
+            found[index] = run_job(job, index)
             progress(len(found), runs)
         return list(found.values())
     context = multiprocessing.get_context("spawn")
@@ -146,7 +146,7 @@ def run_all(
         ProcessPoolExecutor(processes, mp_context=context, initializer=follow_parent) as pool,
     ):
         with interrupts_held_back():
-            futures = {pool.submit(run, job, index): index for index in range(1, runs)}
+            futures = {pool.submit(run_job, job, index): index for index in range(1, runs)}
         try:
             for future in as_completed(futures):
                 found[futures[future]] = future.result()
@@ -164,7 +164,7 @@ def run_all(
 
 def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that a strategy has."""
-    known = options_of(kind)
+    known = option_names(kind)
     return {name: value for name, value in options.items() if name in known}
 
 
@@ -193,7 +193,7 @@ def _table(path: Path, space: str) -> Table:
 class _Watched:
     """An asker whose asks are timed."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: AskTell) -> None:
         self._asker = asker
         self.seconds: list[float] = []
 

@@ -30,7 +30,7 @@ _SPREAD = 0.3  # standard deviation of the logarithm of a training's duration, M
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One network.
 
     Attributes:
@@ -64,7 +64,7 @@ class Table:
     """
 
     space: SearchSpace
-    rows: Mapping[tuple[int, ...], Row]
+    rows: Mapping[tuple[int, ...], TableRow]
     num_classes: int
 
     @classmethod
@@ -93,7 +93,7 @@ class Table:
             rows[point] = _row(path, code, content[code])
         return cls(space, rows, num_classes)
 
-    def __getitem__(self, choices: tuple[int, ...]) -> Row:
+    def __getitem__(self, choices: tuple[int, ...]) -> TableRow:
         """The row of the network at a point."""
         return self.rows[self.space.canonical(choices)]
 
@@ -133,10 +133,10 @@ class TableEvaluator:
         return np.random.default_rng([self.seed, proposal.seed, purpose])
 
 
-def _row(path: Path, code: str, content: Any) -> Row:
+def _row(path: Path, code: str, content: Any) -> TableRow:
     try:
         accuracies = tuple(float(percent) / 100 for percent in content["test_acc"])
-        row = Row(accuracies, int(content["params"]), int(content["flops"]))
+        row = TableRow(accuracies, int(content["params"]), int(content["flops"]))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(

@@ -19,7 +19,7 @@ from nas.search import EvaluationError, Evaluator
 from nas.trial import Proposal, Trial
 
 _READY = "ready"  # a worker's first message: its evaluator is made
-_STILLBORN = 2  # deaths in a row at the start, after which others would die the same way
+MAX_STARTUP_CRASHES = 2  # deaths in a row at the start, after which others would die the same way
 
 
 class SerialExecutor:
@@ -70,7 +70,7 @@ class ProcessExecutor:
     def __init__(self, factory: Callable[[], Evaluator], workers: int) -> None:
         self.slots = workers
         self._factory = factory
-        self._stillborn = 0  # workers in a row that died before they were ready
+        self._startup_crashes = 0  # workers in a row that died before they were ready
         self._threads = max(1, (os.cpu_count() or 1) // workers)
         self._workers: list[_Worker] = []
         try:
@@ -123,7 +123,7 @@ class ProcessExecutor:
                 continue
             if outcome != _READY:
                 break
-            worker.ready, self._stillborn = True, 0
+            worker.ready, self._startup_crashes = True, 0
         proposal, worker.proposal = worker.proposal, None
         if proposal is None:
             raise RuntimeError("a worker answered without being asked")
@@ -139,8 +139,8 @@ class ProcessExecutor:
         proposal, code = worker.proposal, worker.process.exitcode
         if proposal is None:
             raise RuntimeError("an idle worker was waited for")
-        self._stillborn += not worker.ready
-        if self._stillborn >= _STILLBORN:
+        self._startup_crashes += not worker.ready
+        if self._startup_crashes >= MAX_STARTUP_CRASHES:
             raise UserError(
                 f"worker processes die while they start (exit code {code}); is there enough memory for "
                 f"--workers {self.slots}? Give fewer"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas.activations import activation_named
 from nas.layers import (
+    ACTIVATIONS,
     AvgPool,
     Bottleneck,
     Conv,
@@ -25,9 +25,11 @@ from nas.layers import (
 )
 from nas.timm_layers import EPS, ConvBn, InvertedResidual
 
+_ALIASES = {"HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "SiLU"}  # of activations
+
 
 @dataclass(frozen=True)
-class Row:
+class RowArguments:
     """The arguments of a row, and what is needed to make sense of them."""
 
     args: Sequence[Any]
@@ -54,7 +56,12 @@ class Row:
         return bool(value)
 
     def activation(self, index: int, default: str | None) -> str | None:
-        return activation_named(self.get(index, default))
+        name = self.get(index, default)
+        name = _ALIASES.get(name, name) if isinstance(name, str) else name
+        if name is not None and name not in ACTIVATIONS:
+            known = ", ".join((*ACTIVATIONS, *_ALIASES))
+            raise ValueError(f"unknown activation {name!r}; known: {known}, null")
+        return name
 
     def padding(self, index: int) -> int | None:
         value = self.get(index, None)
@@ -71,22 +78,22 @@ class Row:
         return [*ones, stride] if last else [stride, *ones]
 
 
-def _convs(row: Row, out: int) -> list[Layer]:
+def _convs(row: RowArguments, out: int) -> list[Layer]:
     kernel, padding = row.whole(1, "kernel"), row.padding(3)
     strides, activation = row.strides(2, last=True, default=1), row.activation(5, "ReLU")
     groups = row.whole(4, "groups", 1)
     return [Conv(out, kernel, each, padding, groups, activation) for each in strides]
 
 
-def _conv(row: Row) -> list[Layer]:
+def _conv(row: RowArguments) -> list[Layer]:
     return _convs(row, row.scaled(0))
 
 
-def _fixed_conv(row: Row) -> list[Layer]:
+def _fixed_conv(row: RowArguments) -> list[Layer]:
     return _convs(row, row.whole(0, "out"))
 
 
-def _depthwise(row: Row) -> list[Layer]:
+def _depthwise(row: RowArguments) -> list[Layer]:
     out, kernel, padding = row.scaled(0), row.whole(1, "kernel"), row.padding(3)
     activation = row.activation(4, "ReLU")
     incoming = [row.channels] + [out] * (row.repeat - 1)
@@ -96,26 +103,26 @@ def _depthwise(row: Row) -> list[Layer]:
     ]
 
 
-def _inverted_v2(row: Row) -> list[Layer]:
+def _inverted_v2(row: RowArguments) -> list[Layer]:
     out, expand, kernel = row.scaled(0), row.positive(1, "expand"), row.whole(3, "kernel", 3)
     activation = row.activation(4, "ReLU6")
     strides = row.strides(2, last=False)
     return [InvertedResidualv2(out, expand, each, kernel, activation) for each in strides]
 
 
-def _inverted_v3(row: Row) -> list[Layer]:
+def _inverted_v3(row: RowArguments) -> list[Layer]:
     kernel, expand, out = row.whole(0, "kernel"), row.positive(1, "expand"), row.scaled(2)
     squeeze, hard = row.flag(3, "SE"), row.flag(4, "HS")
     strides = row.strides(5, last=False)
     return [InvertedResidualv3(kernel, expand, out, squeeze, hard, each) for each in strides]
 
 
-def _mbconv(row: Row) -> list[Layer]:
+def _mbconv(row: RowArguments) -> list[Layer]:
     expand, out, kernel = row.positive(0, "expand"), row.scaled(1), row.whole(3, "kernel")
     return [MBConv(expand, out, each, kernel) for each in row.strides(2, last=False)]
 
 
-def _bottleneck(row: Row) -> list[Layer]:
+def _bottleneck(row: RowArguments) -> list[Layer]:
     """All but the last keep the channels that come in."""
     outs = [row.channels] * (row.repeat - 1) + [row.scaled(0)]
     shortcut, groups = row.flag(1, "shortcut", True), row.whole(2, "groups", 1)
@@ -123,20 +130,20 @@ def _bottleneck(row: Row) -> list[Layer]:
     return [Bottleneck(out, shortcut, groups, expansion, activation) for out in outs]
 
 
-def _fire(row: Row) -> list[Layer]:
+def _fire(row: RowArguments) -> list[Layer]:
     """Its channels are not scaled: the files in use are of width 1 or count on it."""
     names = ("squeeze", "expand1x1", "expand3x3")
     squeeze, one, three = (row.whole(index, name) for index, name in enumerate(names))
     return [Fire(squeeze, one, three)] * row.repeat
 
 
-def _conv_bn(row: Row) -> list[Layer]:
+def _conv_bn(row: RowArguments) -> list[Layer]:
     same, eps = row.flag(4, "same", False), row.positive(5, "eps", EPS)
     out, kernel, stride = row.whole(0, "out"), row.whole(1, "kernel"), row.whole(2, "stride")
     return [ConvBn(out, kernel, stride, row.activation(3, "ReLU"), same, eps)] * row.repeat
 
 
-def _inverted(row: Row) -> list[Layer]:
+def _inverted(row: RowArguments) -> list[Layer]:
     hidden = None if row.get(1, None) is None else row.whole(1, "hidden")
     activation = row.activation(5, "ReLU6")
     squeezed, squeeze = row.whole(6, "squeezed", 0, 0), row.activation(7, None)
@@ -153,7 +160,7 @@ def _inverted(row: Row) -> list[Layer]:
     return [block] * row.repeat
 
 
-def _max_pool(row: Row) -> list[Layer]:
+def _max_pool(row: RowArguments) -> list[Layer]:
     kernel = row.whole(0, "kernel")
     stride = kernel if row.get(1, None) is None else row.whole(1, "stride")
     padding, dilation = row.whole(2, "padding", 0, 0), row.whole(3, "dilation", 1)
@@ -162,7 +169,7 @@ def _max_pool(row: Row) -> list[Layer]:
     return [MaxPool(kernel, stride, padding, dilation, row.flag(5, "ceil_mode", False))] * row.repeat
 
 
-def _avg_pool(row: Row) -> list[Layer]:
+def _avg_pool(row: RowArguments) -> list[Layer]:
     kernel = row.whole(0, "kernel")
     stride = kernel if row.get(1, None) is None else row.whole(1, "stride")
     padding, ceil_mode = row.whole(2, "padding", 0, 0), row.flag(3, "ceil_mode", False)
@@ -170,21 +177,21 @@ def _avg_pool(row: Row) -> list[Layer]:
     return [AvgPool(kernel, stride, padding, ceil_mode, counted)] * row.repeat
 
 
-def _global_pool(row: Row) -> list[Layer]:
+def _global_pool(row: RowArguments) -> list[Layer]:
     if row.whole(0, "output size", 1) != 1:
         raise ValueError(f"pools to 1x1, got output size {row.args[0]!r}")
     return [GlobalAvgPool()]
 
 
-def _flatten(row: Row) -> list[Layer]:
+def _flatten(row: RowArguments) -> list[Layer]:
     return [Flatten()]
 
 
-def _linear(row: Row) -> list[Layer]:
+def _linear(row: RowArguments) -> list[Layer]:
     return [Dense(row.whole(0, "out"), row.activation(1, None))]
 
 
-_Reader = Callable[[Row], list[Layer]]
+_Reader = Callable[[RowArguments], list[Layer]]
 _CONV_USAGE = "[out, kernel, stride=1, padding=null, groups=1, activation='ReLU']"
 #: Module name to its reader, least and most arguments, and usage.
 READERS: dict[str, tuple[_Reader, int, int, str]] = {

@@ -19,7 +19,7 @@ from nas.layers import (
     MaxPool,
     MBConv,
 )
-from nas.model_file.row_readers import READERS, Row, whole
+from nas.model_file.row_readers import READERS, RowArguments, whole
 
 
 def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[Layer]:
@@ -46,7 +46,7 @@ def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[
         raise ValueError(f"{module} takes {usage}, got {len(args)} arguments")
     if repeat > 1:
         repeat = max(round(repeat * depth), 1)
-    return read(Row(args, repeat, channels, width))
+    return read(RowArguments(args, repeat, channels, width))
 
 
 def classifier_from_row(row: Any) -> tuple[Layer, int | None]:

@@ -108,7 +108,7 @@ class Gate(SqueezeExcite):
         )
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidualBlock(nn.Module):
     """Expand (1x1), filter (depthwise), optionally gate (squeeze-excite), project (1x1, linear).
 
     Source: Sandler et al. 2018, section 3.3; Howard et al. 2019, section 5.3 for the gate. The input is
@@ -171,7 +171,7 @@ class InvertedResidual(nn.Module):
         return features + result if self.residual else result
 
 
-class Bottleneck(nn.Module):
+class BottleneckBlock(nn.Module):
     """1x1, then 3x3 convolution with ReLU, added to the input where wanted: ``(B, channels, h, w)`` to
     ``(B, out, h, w)``."""
 
@@ -191,7 +191,7 @@ class Bottleneck(nn.Module):
         return features + result if self.residual else result
 
 
-class Fire(nn.Module):
+class FireBlock(nn.Module):
     """Squeeze to few channels, expand to many by 1x1 and 3x3 side by side (Iandola et al. 2016, fig. 1).
 
     ``(B, channels, h, w)`` to ``(B, expand1x1 + expand3x3, h, w)``.

@@ -24,10 +24,9 @@ from nas.layers import (
     MBConv,
 )
 from nas.networks import blocks
-from nas.networks.blocks import ConvBnAct, Gate, InvertedResidual
+from nas.networks.blocks import ConvBnAct, Gate, InvertedResidualBlock
 from nas.shapes import Shape
-from nas.timm_layers import ConvBn
-from nas.timm_layers import InvertedResidual as TimmBlock
+from nas.timm_layers import ConvBn, InvertedResidual
 
 _HEAD = (GlobalAvgPool, Flatten, Dense, *CLASSIFIERS)
 
@@ -133,7 +132,7 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
                 activation=layer.activation,
             )
         case InvertedResidualv2():
-            return InvertedResidual(
+            return InvertedResidualBlock(
                 channels,
                 layer.hidden(channels) if layer.expand != 1 else None,
                 layer.out,
@@ -143,7 +142,7 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
             )
         case InvertedResidualv3():
             hidden = layer.hidden(channels)
-            return InvertedResidual(
+            return InvertedResidualBlock(
                 channels,
                 hidden if hidden != channels else None,
                 layer.out,
@@ -154,7 +153,7 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
             )
         case MBConv():
             hidden = layer.hidden(channels)
-            return InvertedResidual(
+            return InvertedResidualBlock(
                 channels,
                 hidden if hidden != channels else None,
                 layer.out,
@@ -164,10 +163,10 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
                 gate=Gate(hidden, layer.squeezed(channels), activation="SiLU", gate="Sigmoid"),
                 pads=layer.pads,
             )
-        case ConvBn() | TimmBlock():
+        case ConvBn() | InvertedResidual():
             return _timm(layer, channels, layer.pads(shape[1]))
         case Bottleneck():
-            return blocks.Bottleneck(
+            return blocks.BottleneckBlock(
                 channels,
                 layer.hidden,
                 layer.out,
@@ -176,19 +175,19 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
                 activation=layer.activation,
             )
         case Fire():
-            return blocks.Fire(channels, layer.squeeze, layer.expand1x1, layer.expand3x3)
+            return blocks.FireBlock(channels, layer.squeeze, layer.expand1x1, layer.expand3x3)
         case _:
             return _plain(layer, channels, num_classes)
 
 
-def _timm(layer: ConvBn | TimmBlock, channels: int, pads: tuple[int, int]) -> nn.Module:
+def _timm(layer: ConvBn | InvertedResidual, channels: int, pads: tuple[int, int]) -> nn.Module:
     """Layers that say all their numbers."""
-    if isinstance(layer, TimmBlock):
+    if isinstance(layer, InvertedResidual):
         gate = None
         if layer.gate is not None:
             width, activation = layer.hidden or channels, layer.squeeze_activation
             gate = Gate(width, layer.squeezed, activation=activation, gate=layer.gate)
-        return InvertedResidual(
+        return InvertedResidualBlock(
             channels,
             layer.hidden,
             layer.out,

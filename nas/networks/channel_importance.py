@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from nas.architecture import Architecture
-from nas.networks.subnet import Orders, Part, parts_of, places_of
+from nas.networks.subnet import Orders, SubnetTensor, module_paths, subnet_tensors
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -64,11 +64,11 @@ def by_taylor(weights: Weights, gradients: Sequence[Weights], base: Architecture
     return {**by_magnitude(weights, base), **{group: _order(each) for group, each in scores.items()}}
 
 
-def _parts(weights: Weights, base: Architecture) -> tuple[Part, ...]:
-    return parts_of(base, base, places_of(weights.keys(), base))
+def _parts(weights: Weights, base: Architecture) -> tuple[SubnetTensor, ...]:
+    return subnet_tensors(base, base, module_paths(weights.keys(), base))
 
 
-def _norms(parts: Sequence[Part], tensors: tuple[str, ...]) -> list[Part]:
+def _norms(parts: Sequence[SubnetTensor], tensors: tuple[str, ...]) -> list[SubnetTensor]:
     """The scales (and shifts) of batch norms that write a group.
 
     Inside a block with an expansion two norms have the same channels; the later one, of the depthwise
@@ -79,7 +79,7 @@ def _norms(parts: Sequence[Part], tensors: tuple[str, ...]) -> list[Part]:
     return [part for part in named if not (str(part.rows).endswith(".hidden") and ".bn1." in part.source)]
 
 
-def _gates(parts: Sequence[Part]) -> list[Part]:
+def _gates(parts: Sequence[SubnetTensor]) -> list[SubnetTensor]:
     """What scales and shifts a group: its batch norms, or the linear layer of a head without one."""
     norms = _norms(parts, ("weight", "bias"))
     normed = {part.rows for part in norms}
@@ -87,7 +87,7 @@ def _gates(parts: Sequence[Part]) -> list[Part]:
     return norms + linear
 
 
-def _summed(weights: Weights, parts: Sequence[Part], axis: int = 0) -> dict[str, torch.Tensor]:
+def _summed(weights: Weights, parts: Sequence[SubnetTensor], axis: int = 0) -> dict[str, torch.Tensor]:
     """Per group the sum over parts of the absolute values, by channel."""
     sums: dict[str, torch.Tensor] = {}
     for part in parts:

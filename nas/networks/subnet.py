@@ -30,7 +30,7 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
-class Part:
+class SubnetTensor:
     """A tensor of a cut network and where it comes from.
 
     Attributes:
@@ -46,7 +46,7 @@ class Part:
     columns: str | None = None
 
 
-def origins(architecture: Architecture, base: Architecture) -> list[int]:
+def base_layers(architecture: Architecture, base: Architecture) -> list[int]:
     """Per layer of ``architecture`` the layer of ``base`` that it was cut out of.
 
     Blocks are kept from the start of each stage; every other layer is kept.
@@ -77,21 +77,23 @@ def origins(architecture: Architecture, base: Architecture) -> list[int]:
 
 
 @lru_cache(256)
-def parts_of(architecture: Architecture, base: Architecture, places: tuple[str, ...]) -> tuple[Part, ...]:
+def subnet_tensors(
+    architecture: Architecture, base: Architecture, places: tuple[str, ...]
+) -> tuple[SubnetTensor, ...]:
     """Every tensor of the network of ``architecture`` and where it lies in that of ``base``.
 
     Args:
         architecture: cut out of ``base``.
         base: the whole network.
-        places: see :func:`places_of`.
+        places: see :func:`module_paths`.
 
     Raises:
         ValueError: ``architecture`` is not cut out of ``base``; says where they differ.
     """
-    return tuple(_parts(architecture, origins(architecture, base), base, places))
+    return tuple(_parts(architecture, base_layers(architecture, base), base, places))
 
 
-def places_of(names: Collection[str], base: Architecture) -> tuple[str, ...]:
+def module_paths(names: Collection[str], base: Architecture) -> tuple[str, ...]:
     """Per layer of ``base`` its module in the timm network with these tensors; ``""`` for pooling.
 
     Raises:
@@ -107,7 +109,7 @@ def places_of(names: Collection[str], base: Architecture) -> tuple[str, ...]:
     return (*places[:-1], "classifier")
 
 
-def cut(
+def subnet_weights(
     weights: Mapping[str, torch.Tensor],
     architecture: Architecture,
     base: Architecture,
@@ -129,14 +131,14 @@ def cut(
     Raises:
         ValueError: ``architecture`` is not cut out of ``base``.
     """
-    places = places_of(weights.keys(), base)
+    places = module_paths(weights.keys(), base)
     return {
         part.name: _taken(weights[part.source], part, orders, sizes[part.name])
-        for part in parts_of(architecture, base, places)
+        for part in subnet_tensors(architecture, base, places)
     }
 
 
-def _taken(whole: torch.Tensor, part: Part, orders: Orders, size: torch.Size) -> torch.Tensor:
+def _taken(whole: torch.Tensor, part: SubnetTensor, orders: Orders, size: torch.Size) -> torch.Tensor:
     """The rows, columns and central kernel positions that are kept."""
     value = whole
     for axis, group in enumerate((part.rows, part.columns)):
@@ -152,30 +154,30 @@ def _taken(whole: torch.Tensor, part: Part, orders: Orders, size: torch.Size) ->
 
 def _parts(
     architecture: Architecture,
-    origins: Sequence[int],
+    base_layers: Sequence[int],
     base: Architecture,
     places: Sequence[str],
-) -> Iterator[Part]:
+) -> Iterator[SubnetTensor]:
     stages, streams = stages_of(base.layers), streams_of(base)
     stage_at = {index: stage for stage, blocks in enumerate(stages) for index in blocks}
     names, stream = names_of_layers(architecture), None
     for index, layer in enumerate(architecture.layers):
-        name, place = names[index], places[origins[index]]
+        name, place = names[index], places[base_layers[index]]
         match layer:
             case ConvBn():
                 incoming, stream = stream, "stem" if place == "conv_stem" else place
                 conv, norm = _TOP.get(place, (f"{place}.conv", f"{place}.bn1"))
                 yield from _conv_bn(name, conv, norm, stream, incoming)
             case InvertedResidual():
-                incoming, stream = stream, streams[stage_at[origins[index]]]
+                incoming, stream = stream, streams[stage_at[base_layers[index]]]
                 yield from _block(layer, f"{name}.body", place, incoming, stream)
             case Dense():
                 incoming, stream = stream, place
-                yield Part(f"{name}.0.weight", f"{place}.weight", stream, incoming)
-                yield Part(f"{name}.0.bias", f"{place}.bias", stream)
+                yield SubnetTensor(f"{name}.0.weight", f"{place}.weight", stream, incoming)
+                yield SubnetTensor(f"{name}.0.bias", f"{place}.bias", stream)
             case Linear():
-                yield Part(f"{name}.weight", f"{place}.weight", None, stream)
-                yield Part(f"{name}.bias", f"{place}.bias")
+                yield SubnetTensor(f"{name}.weight", f"{place}.weight", None, stream)
+                yield SubnetTensor(f"{name}.bias", f"{place}.bias")
             case _:
                 pass
 
@@ -190,7 +192,7 @@ def streams_of(architecture: Architecture) -> list[str]:
 
 def _block(
     layer: InvertedResidual, name: str, place: str, incoming: str | None, out: str
-) -> Iterator[Part]:
+) -> Iterator[SubnetTensor]:
     """The parts of an inverted residual, whose children are numbered in the order of their use."""
     children = (f"{name}.{number}" for number in count())
     hidden, project, norms = incoming, "conv_pw", ("bn1", "bn2")  # depthwise-separable
@@ -200,17 +202,19 @@ def _block(
     yield from _conv_bn(next(children), f"{place}.conv_dw", f"{place}.{norms[0]}", hidden, None)
     if layer.squeezed:
         squeezed, gate, gated = f"{place}.squeezed", next(children), f"{place}.se"
-        yield Part(f"{gate}.fc1.weight", f"{gated}.conv_reduce.weight", squeezed, hidden)
-        yield Part(f"{gate}.fc1.bias", f"{gated}.conv_reduce.bias", squeezed)
-        yield Part(f"{gate}.fc2.weight", f"{gated}.conv_expand.weight", hidden, squeezed)
-        yield Part(f"{gate}.fc2.bias", f"{gated}.conv_expand.bias", hidden)
+        yield SubnetTensor(f"{gate}.fc1.weight", f"{gated}.conv_reduce.weight", squeezed, hidden)
+        yield SubnetTensor(f"{gate}.fc1.bias", f"{gated}.conv_reduce.bias", squeezed)
+        yield SubnetTensor(f"{gate}.fc2.weight", f"{gated}.conv_expand.weight", hidden, squeezed)
+        yield SubnetTensor(f"{gate}.fc2.bias", f"{gated}.conv_expand.bias", hidden)
     yield from _conv_bn(next(children), f"{place}.{project}", f"{place}.{norms[1]}", out, hidden)
 
 
-def _conv_bn(name: str, conv: str, norm: str, rows: str | None, columns: str | None) -> Iterator[Part]:
-    yield Part(f"{name}.0.weight", f"{conv}.weight", rows, columns)
+def _conv_bn(
+    name: str, conv: str, norm: str, rows: str | None, columns: str | None
+) -> Iterator[SubnetTensor]:
+    yield SubnetTensor(f"{name}.0.weight", f"{conv}.weight", rows, columns)
     for tensor in _NORM:
-        yield Part(f"{name}.1.{tensor}", f"{norm}.{tensor}", rows)
+        yield SubnetTensor(f"{name}.1.{tensor}", f"{norm}.{tensor}", rows)
 
 
 def _check_layer(architecture: Architecture, index: int, base: Architecture, origin: int) -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from core.errors import UserError
 from nas import pareto
-from nas.schedulers.base import Wrapper
+from nas.schedulers.base import Scheduler
 from nas.strategies.base import Strategy
 from nas.trial import Proposal, Trial
 
@@ -34,7 +34,7 @@ def rungs(epochs: int, eta: int = ETA) -> tuple[int, ...]:
     return tuple(reversed(lengths))
 
 
-class Halving(Wrapper[Strategy]):
+class SuccessiveHalving(Scheduler[Strategy]):
     """A strategy's networks, of which every third goes on: asynchronous successive halving.
 
     A new network is trained for the shortest length. Whenever a finished training is among the best

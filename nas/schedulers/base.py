@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 
 from nas.architecture import Architecture
 from nas.objectives import Objectives
-from nas.search import Reserver
+from nas.search import ReservingAskTell
 from nas.trial import Proposal, Trial
 
-R = TypeVar("R", bound=Reserver)
+R = TypeVar("R", bound=ReservingAskTell)
 
 
-class Wrapper(ABC, Generic[R]):
+class Scheduler(ABC, Generic[R]):
     """A strategy, or another wrapper, with something else to ask for.
 
     Args:

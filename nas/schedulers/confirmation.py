@@ -7,16 +7,17 @@ results is a lucky one.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from nas.schedulers.base import Wrapper
-from nas.schedulers.pace import Pace
-from nas.search import Reserver
+from nas.schedulers.base import Scheduler
+from nas.search import ReservingAskTell
 from nas.strategies.base import SpaceExhausted
 from nas.trial import Proposal, Trial
 
@@ -26,10 +27,10 @@ _GUESS = 0.25  # noise before it is measured, as a share of the tail's mean exce
 _GUESS_WEIGHT = 2  # of that guess, in repeats
 _TINY = 1e-12
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
-class Confirmed(Wrapper[Reserver]):
+class Confirmation(Scheduler[ReservingAskTell]):
     """A strategy whose study ends with re-trainings of its best networks.
 
     Every network's merit is the mean of its trainings (see :meth:`Objectives.front`), and the one whose
@@ -38,7 +39,7 @@ class Confirmed(Wrapper[Reserver]):
     yet, the search goes on; where the space is exhausted, confirmation begins early. Where trainings
     have several lengths, networks that were trained in full are trained again, from scratch and in full.
     Where a timeout would end the study before, the last part of the time goes to confirmations, as
-    :class:`nas.schedulers.pace.Pace` finds it; that takes two networks to choose from.
+    :class:`nas.schedulers.confirmation.Pace` finds it; that takes two networks to choose from.
 
     Args:
         strategy: a strategy, or a wrapper of one; new, with nothing told.
@@ -53,7 +54,7 @@ class Confirmed(Wrapper[Reserver]):
 
     def __init__(
         self,
-        strategy: Reserver,
+        strategy: ReservingAskTell,
         *,
         trials: int,
         confirm: int,
@@ -178,14 +179,14 @@ def most_informative(observed: Sequence[Sequence[float]], attempts: Sequence[int
     return max(range(len(observed)), key=lambda index: (gain[index], -n[index], mean[index]))
 
 
-def _mean_excess(results: Floats) -> float:
+def _mean_excess(results: _Floats) -> float:
     """Mean of the best results above the best that is not among them."""
     ordered = np.sort(results)[::-1]
     count = min(max(_LEAST, math.ceil(_TAIL * len(ordered))), len(ordered) - 1)
     return float(np.mean(ordered[:count] - ordered[count])) if count > 0 else 0.0
 
 
-def _knowledge_gradient(merit: Floats, change: Floats) -> Floats:
+def _knowledge_gradient(merit: _Floats, change: _Floats) -> _Floats:
     """Expected rise of the greatest posterior mean by one more training of each.
 
     Args:
@@ -199,5 +200,62 @@ def _knowledge_gradient(merit: Floats, change: Floats) -> Floats:
     z = -np.abs(merit - rival) / np.maximum(change, _TINY)
     density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     below = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in z])
-    gain: Floats = change * (z * below + density)
+    gain: _Floats = change * (z * below + density)
     return gain
+
+
+_SHARE = 0.2  # of the time that confirmations may always take
+
+
+class Pace:
+    """The clock of a search that ends after some time.
+
+    Args:
+        timeout: seconds from :meth:`start` on, after which nothing new is started; ``None``: never ends.
+        clock: seconds.
+    """
+
+    def __init__(self, timeout: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout, self._clock = timeout, clock
+        self._begun: float | None = None
+        self._running: dict[int, float] = {}  # when each trial under way was asked for
+        self._full: list[float] = []  # seconds of a full training, as each trial would have it
+        self._slots = 1
+
+    def start(self) -> None:
+        """The search begins; only the first call counts."""
+        if self._begun is None:
+            self._begun = self._clock()
+
+    def asked(self, number: int) -> None:
+        """A trial begins."""
+        self._running[number] = self._clock()
+        self._slots = max(self._slots, len(self._running))
+
+    def told(self, number: int, part: float | None) -> None:
+        """A trial ended.
+
+        Args:
+            number: its own; those that were not asked for here are not timed.
+            part: of a full training that it was; ``None`` where it failed.
+        """
+        asked = self._running.pop(number, None)
+        if asked is not None and part is not None:
+            self._full.append((self._clock() - asked) / part)
+
+    def ends_with(self, confirm: int, trials: int) -> bool:
+        """Whether another new network would end in the time that is kept for confirmations.
+
+        Kept is what ``confirm`` full trainings take, but no more than their share of the trials, or a
+        fifth where that is more.
+
+        Args:
+            confirm: wanted confirmations.
+            trials: of the whole study, confirmations included.
+        """
+        if self._timeout is None or self._begun is None or not self._full or not confirm:
+            return False
+        each = fmean(self._full)
+        most = self._timeout * max(confirm / trials, _SHARE)
+        kept = min(confirm * each / self._slots, most)
+        return self._clock() - self._begun + each > self._timeout - kept

@@ -14,6 +14,8 @@ import numpy as np
 from core.errors import UserError
 from nas.architecture import Architecture
 
+#: One option index per decision.
+Point = tuple[int, ...]
 _ENUMERABLE = 10_000  # points
 
 

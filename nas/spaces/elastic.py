@@ -33,7 +33,7 @@ class Elastic(SearchSpace):
 
     Args:
         resolutions: input resolutions to choose from, pixels.
-        base: the whole network, as :func:`nas.networks.describe.describe` gives it;
+        base: the whole network (:func:`nas.networks.timm_architecture.architecture_from_timm` makes it);
             ``None``: tf_efficientnet_lite0.
     """
 

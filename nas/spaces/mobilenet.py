@@ -17,7 +17,7 @@ _GENES = ("depth", "kernel", "expansion", "se", "activation", "channels")
 
 
 @dataclass(frozen=True)
-class Stage:
+class _Stage:
     """One stage of blocks that share their numbers; the first block has the stride."""
 
     channels: int  # at width 1, before the stage's own factor
@@ -27,11 +27,11 @@ class Stage:
 
 
 _STAGES = (
-    Stage(16, 1, (1, 2), (1, 2, 3, 4)),
-    Stage(24, 2, (1, 2, 3)),
-    Stage(40, 2, (1, 2, 3, 4)),
-    Stage(80, 2, (1, 2, 3, 4)),
-    Stage(160, 2, (1, 2, 3)),
+    _Stage(16, 1, (1, 2), (1, 2, 3, 4)),
+    _Stage(24, 2, (1, 2, 3)),
+    _Stage(40, 2, (1, 2, 3, 4)),
+    _Stage(80, 2, (1, 2, 3, 4)),
+    _Stage(160, 2, (1, 2, 3)),
 )
 _KERNELS = (3, 5, 7)
 _FACTORS = (0.75, 1.0, 1.25)

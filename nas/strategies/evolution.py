@@ -16,7 +16,7 @@ from nas import pareto
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.base import Strategy
-from nas.strategies.options import Given, whole_number
+from nas.strategies.strategy_options import Given, whole_number
 from nas.trial import Trial
 
 

@@ -16,10 +16,9 @@ import numpy as np
 from core.errors import UserError
 from nas.architecture import Architecture
 from nas.objectives import COSTS, Limit, Objectives
-from nas.spaces.base import SearchSpace
+from nas.spaces.base import Point, SearchSpace
 
 Measure = Callable[[Architecture], dict[str, float]]
-Point = tuple[int, ...]
 
 _SAMPLES = 200
 _STARTS = 4

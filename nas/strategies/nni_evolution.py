@@ -15,7 +15,7 @@ import numpy as np
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.base import PATIENCE, Strategy
-from nas.strategies.options import Given, whole_number
+from nas.strategies.strategy_options import Given, whole_number
 from nas.trial import Trial
 
 

@@ -16,7 +16,7 @@ from nas.architecture import Architecture
 from nas.cost import cost
 from nas.networks import build
 from nas.spaces import SearchSpace
-from nas.spaces.testing import CHECKS
+from nas.spaces.space_checks import SPACE_CHECKS
 from nas.spaces.toy import Toy
 
 TABLE = Path(__file__).parents[3] / "shared" / "data" / "nas-bench-macro_cifar10.json"
@@ -36,7 +36,7 @@ def space(request: pytest.FixtureRequest) -> SearchSpace:
     return nas.spaces.load(request.param)()
 
 
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
+@pytest.mark.parametrize("check", SPACE_CHECKS.values(), ids=SPACE_CHECKS.keys())
 @pytest.mark.parametrize("name", SPACES)
 def test_contract(name: str, check: Callable[..., None]) -> None:
     check(name)

@@ -17,8 +17,8 @@ from nas.architecture import Architecture
 from nas.cost import cost
 from nas.strategies import Strategy
 from nas.strategies.random import RandomSearch
-from nas.strategies.testing import CHECKS, check_strategy
-from nas.strategies.testing.case import CLASSES, case_of, run
+from nas.strategies.testing import STRATEGY_CHECKS, check_strategy
+from nas.strategies.testing.strategy_case import CLASSES, case_of, run_trials
 from nas.trial import Proposal, Trial
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def make(kind: Kind, space: str = "macro", limits: Sequence[str] = (), **options
     return case_of(kind, {}).make(space, limits, **options)
 
 
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS.keys())
+@pytest.mark.parametrize("check", STRATEGY_CHECKS.values(), ids=STRATEGY_CHECKS.keys())
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_contract(name: str, check: Callable[..., None]) -> None:
     check(name)
@@ -59,7 +59,7 @@ def check_learns(kind: Kind, trials: int = 40) -> None:
         return proposal.complete({"f1": table["".join(map(str, proposal.choices))]["mean_acc"]})
 
     def mean_best(kind: Kind) -> float:
-        runs = [run(make(kind, seed=seed), trials, trained) for seed in range(5)]
+        runs = [run_trials(make(kind, seed=seed), trials, trained) for seed in range(5)]
         return float(np.mean([max(t.metrics["f1"] for t in trials if t.metrics) for trials in runs]))
 
     assert mean_best(kind) > mean_best(RandomSearch), "no better than random search"
@@ -116,7 +116,7 @@ def test_numpy_integers_become_python_integers() -> None:
         def propose(self, rng: np.random.Generator) -> Sequence[int]:
             return np.asarray(super().propose(rng))  # type: ignore[return-value]
 
-    CHECKS["new networks within limits"](Numpy)
+    STRATEGY_CHECKS["new networks within limits"](Numpy)
 
 
 def test_a_strategy_that_repeats_itself_gives_new_networks() -> None:
@@ -125,7 +125,7 @@ def test_a_strategy_that_repeats_itself_gives_new_networks() -> None:
             return [0] * len(self.space.decisions)
 
     for name in ("new networks within limits", "exhaustion", "exhaustion within limits"):
-        CHECKS[name](Stuck)
+        STRATEGY_CHECKS[name](Stuck)
 
 
 @pytest.mark.parametrize(("space", "most"), [("toy", 12), ("macro", 80), ("mobilenet", 80)])
@@ -151,5 +151,5 @@ def test_a_tight_measured_limit_is_met_with_few_measurements() -> None:
 
 def test_tight_limits_in_a_large_space_are_met() -> None:
     strategy = make(RandomSearch, "mobilenet", ["params<=14k"])
-    for trial in run(strategy, 4):
+    for trial in run_trials(strategy, 4):
         assert cost(trial.architecture, CLASSES).params <= 14_000

@@ -14,7 +14,7 @@ from core.locks import locked
 from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
-from nas.search import EvaluationError, search
+from nas.search import EvaluationError, run_study
 from nas.strategies import Strategy
 from nas.study import Store, open_storage
 from nas.trial import Proposal, Trial
@@ -40,7 +40,7 @@ def run(
 ) -> list[Trial]:
     with locked(folder):
         strategy, store = parts(folder, name)
-        search(strategy, SerialExecutor(evaluate), store, trials=trials)
+        run_study(strategy, SerialExecutor(evaluate), store, trials=trials)
         return store.trials()
 
 
@@ -48,21 +48,21 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[str, int]] = []
 
-    def began(self, proposal: Proposal) -> None:
-        self.heard.append(("began", proposal.number))
+    def trial_started(self, proposal: Proposal) -> None:
+        self.heard.append(("trial_started", proposal.number))
 
-    def ended(self, trial: Trial) -> None:
-        self.heard.append(("ended", trial.number))
+    def trial_finished(self, trial: Trial) -> None:
+        self.heard.append(("trial_finished", trial.number))
 
 
 def test_runs_up_to_the_number_of_trials(tmp_path: Path) -> None:
     listener = Listener()
     strategy, store = parts(tmp_path)
-    assert search(strategy, SerialExecutor(evaluate), store, trials=3, listener=listener) == "trials"
-    assert listener.heard == [(what, n) for n in range(3) for what in ("began", "ended")]
+    assert run_study(strategy, SerialExecutor(evaluate), store, trials=3, listener=listener) == "trials"
+    assert listener.heard == [(what, n) for n in range(3) for what in ("trial_started", "trial_finished")]
     assert len(store.trials()) == 3
     strategy, store = parts(tmp_path)
-    assert search(strategy, SerialExecutor(evaluate), store, trials=2) == "trials"
+    assert run_study(strategy, SerialExecutor(evaluate), store, trials=2) == "trials"
     assert len(store.trials()) == 3, "nothing more to do"
 
 
@@ -70,16 +70,16 @@ def test_a_trial_is_stored_before_it_is_reported(tmp_path: Path) -> None:
     strategy, store = parts(tmp_path)
 
     class Checks(Listener):
-        def ended(self, trial: Trial) -> None:
+        def trial_finished(self, trial: Trial) -> None:
             assert store.trials()[-1] == trial
-            super().ended(trial)
+            super().trial_finished(trial)
 
-        def began(self, proposal: Proposal) -> None:
+        def trial_started(self, proposal: Proposal) -> None:
             assert store.unfinished() == [proposal]
-            super().began(proposal)
+            super().trial_started(proposal)
 
     listener = Checks()
-    search(strategy, SerialExecutor(evaluate), store, trials=6, listener=listener)
+    run_study(strategy, SerialExecutor(evaluate), store, trials=6, listener=listener)
     assert len(listener.heard) == 12
 
 
@@ -90,7 +90,7 @@ def test_the_timeout_starts_nothing_new(tmp_path: Path) -> None:
     def clock() -> float:
         return float(next(ticks))
 
-    reason = search(strategy, SerialExecutor(evaluate), store, trials=50, timeout=5, clock=clock)
+    reason = run_study(strategy, SerialExecutor(evaluate), store, trials=50, timeout=5, clock=clock)
     assert (reason, len(store.trials())) == ("timeout", 4)
     assert store.unfinished() == []
 
@@ -98,7 +98,7 @@ def test_the_timeout_starts_nothing_new(tmp_path: Path) -> None:
 def test_a_study_that_is_complete_did_not_time_out(tmp_path: Path) -> None:
     strategy, store = parts(tmp_path)
     times = iter([0.0, 0.0, 99.0, 99.0, 99.0])
-    reason = search(
+    reason = run_study(
         strategy, SerialExecutor(evaluate), store, trials=1, timeout=5, clock=lambda: next(times)
     )
     assert (reason, len(store.trials())) == ("trials", 1)
@@ -106,10 +106,10 @@ def test_a_study_that_is_complete_did_not_time_out(tmp_path: Path) -> None:
 
 def test_an_exhausted_space_ends_the_study(tmp_path: Path) -> None:
     strategy, store = parts(tmp_path, space="toy")
-    assert search(strategy, SerialExecutor(evaluate), store, trials=50) == "exhausted"
+    assert run_study(strategy, SerialExecutor(evaluate), store, trials=50) == "exhausted"
     assert len(store.trials()) == 12
     strategy, store = parts(tmp_path, space="toy")
-    assert search(strategy, SerialExecutor(evaluate), store, trials=50) == "exhausted"
+    assert run_study(strategy, SerialExecutor(evaluate), store, trials=50) == "exhausted"
 
 
 def test_an_evaluation_error_fails_one_trial(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from core.locks import locked
 from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
-from nas.search import EvaluationError, search
+from nas.search import EvaluationError, run_study
 from nas.study import Store, open_storage
 from nas.trial import Proposal
 
@@ -46,7 +46,7 @@ def run(folder: Path, trials: int, name: str = "random", url: str | None = None)
     """Search on, up to ``trials``; the choices of all trials."""
     store = store_in(folder, url)
     strategy = nas.strategies.load(name)(SPACE, GOALS, seed=5, num_classes=10)
-    search(strategy, SerialExecutor(evaluate), store, trials=trials)
+    run_study(strategy, SerialExecutor(evaluate), store, trials=trials)
     found = store.trials()
     assert [trial.number for trial in found] == list(range(trials))
     return [trial.choices for trial in found]

@@ -12,12 +12,12 @@ from nas.spaces.stages7.stage_code import (
     CHANNELS,
     MULTIPLES,
     Block,
-    Stage,
+    StageGenes,
     blocks_of,
     encoded,
     layer_of,
-    options_of,
     repaired,
+    stage_options,
 )
 
 _LAST = tuple(range(128, 1025, 128))  # channels of the last 1x1 convolution, before the width multiple
@@ -49,7 +49,7 @@ class Stages7(SearchSpace):
             Decision("last.channels", _LAST),
         ]
         for number in range(len(CHANNELS)):
-            genes = options_of(number)
+            genes = stage_options(number)
             decisions += [Decision(f"stage{number + 1}.{gene}", genes[gene]) for gene in genes]
         return tuple(decisions)
 
@@ -73,11 +73,11 @@ class Stages7(SearchSpace):
     def _network(self, choices: Sequence[int]) -> tuple[tuple[Block, ...], int]:
         """Blocks, and channels of the last convolution."""
         depth, width, last = (int(choice) for choice in choices[1:_TOP])
-        stages: list[Stage] = []
+        stages: list[StageGenes] = []
         start = _TOP
         for count in _GENES:
             genes = [int(choice) for choice in choices[start : start + count]]
-            stages.append(Stage(*genes, *[0] * (9 - count)))
+            stages.append(StageGenes(*genes, *[0] * (9 - count)))
             start += count
         blocks = blocks_of(repaired(stages), depth, width)
         return blocks, make_divisible(_LAST[last] * MULTIPLES[width])

@@ -24,7 +24,7 @@ _REPEATS = (3, 5, 5, 5, 5, 5, 5)  # most of each stage
 _FEWEST, _MOST = 3, 5  # halvings of the image
 
 
-class Stage(NamedTuple):
+class StageGenes(NamedTuple):
     """Option indices of a stage's decisions."""
 
     kind: int
@@ -52,7 +52,7 @@ class Block(NamedTuple):
     squeeze_excite: int = 0
 
 
-def options_of(number: int) -> dict[str, tuple[Any, ...]]:
+def stage_options(number: int) -> dict[str, tuple[Any, ...]]:
     """The decisions of a stage, numbered from 0, and their options."""
     genes: dict[str, tuple[Any, ...]] = {
         "kind": KINDS if number else KINDS[:2],
@@ -67,7 +67,7 @@ def options_of(number: int) -> dict[str, tuple[Any, ...]]:
     return genes
 
 
-def repaired(stages: list[Stage]) -> list[Stage]:
+def repaired(stages: list[StageGenes]) -> list[StageGenes]:
     """Three stages or more that are there, three to five of them with a stride of 2."""
     missing = _FEWEST - sum(stage.kind != PASS for stage in stages)
     halvings = 0
@@ -85,7 +85,7 @@ def repaired(stages: list[Stage]) -> list[Stage]:
     return found
 
 
-def blocks_of(stages: list[Stage], depth: int, width: int) -> tuple[Block, ...]:
+def blocks_of(stages: list[StageGenes], depth: int, width: int) -> tuple[Block, ...]:
     """The blocks of all stages; ``depth`` and ``width`` are options of the multiples."""
     blocks: list[Block] = []
     channels = 3
@@ -126,7 +126,7 @@ def _widths(width: int) -> frozenset[int]:
     return frozenset(channels_of(option, width) for option in range(CHANNELS[-1] // 16))
 
 
-def encoded(blocks: tuple[Block, ...], width: int) -> list[Stage] | None:
+def encoded(blocks: tuple[Block, ...], width: int) -> list[StageGenes] | None:
     """The stages that give ``blocks`` at depth 1 and a width multiple, or ``None`` if there are none.
 
     Each stage takes as many blocks as it can and the rest of the stages can still give the rest.
@@ -136,7 +136,7 @@ def encoded(blocks: tuple[Block, ...], width: int) -> list[Stage] | None:
         return None
     alike = [(b.kind, b.out, b.kernel, b.activation, b.squeeze_excite) for b in blocks]
 
-    def rest(number: int, start: int) -> list[Stage] | None:
+    def rest(number: int, start: int) -> list[StageGenes] | None:
         if number == len(CHANNELS):
             return [] if start == len(blocks) else None
         longest = start
@@ -148,13 +148,13 @@ def encoded(blocks: tuple[Block, ...], width: int) -> list[Stage] | None:
             if stage is not None and after is not None:
                 return [stage, *after]
         after = rest(number + 1, start) if number else None
-        return None if after is None else [Stage(PASS), *after]
+        return None if after is None else [StageGenes(PASS), *after]
 
     return rest(0, 0)
 
 
 @cache
-def _stage_blocks(stage: Stage, channels: int, repeats: int, out: int) -> tuple[Block, ...]:
+def _stage_blocks(stage: StageGenes, channels: int, repeats: int, out: int) -> tuple[Block, ...]:
     """The stride is that of the last convolution, or of the first residual block."""
     ones, stride = [1] * (repeats - 1), stage.stride + 1
     late, early = [*ones, stride], [stride, *ones]
@@ -195,7 +195,7 @@ def _least(channels: int, expand: float) -> float:
 
 
 @cache
-def _stage_code(run: tuple[Block, ...], number: int, width: int) -> Stage | None:
+def _stage_code(run: tuple[Block, ...], number: int, width: int) -> StageGenes | None:
     """The first stage with that number, at depth 1, that gives just this run of blocks."""
     first, repeats = run[0], len(run)
     widest = CHANNELS[number] // 16
@@ -207,7 +207,7 @@ def _stage_code(run: tuple[Block, ...], number: int, width: int) -> Stage | None
     stride = max(block.stride for block in run) - 1
     for kind in kinds:
         for v3 in range(len(_V3)) if kind == V3 else (0,):
-            stage = Stage(
+            stage = StageGenes(
                 kind, 0, 0, stride, first.kernel, first.activation, v2, v3, first.squeeze_excite
             )
             if _stage_blocks(stage, first.incoming, repeats, first.out) == run:

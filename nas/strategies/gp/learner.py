@@ -9,8 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from nas.strategies.gp.encoding import Encoding
-from nas.strategies.gp.surrogate import Hyperparameters, Posterior, fit
-from nas.strategies.gp.trend import Trend
+from nas.strategies.gp.surrogate import Hyperparameters, Posterior, Trend, fit_hyperparameters
 
 _CAPACITY = 400  # observations that the process is conditioned on
 _FIT_CAPACITY = 250  # observations that its hyperparameters are fitted to
@@ -114,4 +113,4 @@ class Learner:
         scores = np.array(self.scores[:size])
         kept = thinned(scores, _FIT_CAPACITY)
         codes = self._encoding([self.points[index] for index in kept])
-        return fit(self._encoding, codes, Scale.of(scores[kept])(scores[kept]))
+        return fit_hyperparameters(self._encoding, codes, Scale.of(scores[kept])(scores[kept]))

@@ -12,14 +12,13 @@ import numpy as np
 
 from core.errors import UserError
 from nas.objectives import COSTS, METRICS, Objectives
-from nas.spaces.base import SearchSpace
+from nas.spaces.base import Point, SearchSpace
 from nas.strategies.base import Strategy
 from nas.strategies.feasible import next_feasible
-from nas.strategies.gp.candidates import Candidates, Catalogue, Point
-from nas.strategies.gp.criterion import Criterion, View
-from nas.strategies.gp.encoding import Encoding
+from nas.strategies.gp.acquisition import Criterion, View
+from nas.strategies.gp.encoding import Candidates, Catalogue, Encoding
 from nas.strategies.gp.learner import Learner
-from nas.strategies.options import Given, whole_number
+from nas.strategies.strategy_options import Given, whole_number
 from nas.trial import Trial
 
 _SAMPLES = 64  # random candidates where the space is too large to take every point

@@ -2,7 +2,7 @@
 
 With pytest, one test per check::
 
-    @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+    @pytest.mark.parametrize("check", STRATEGY_CHECKS.values(), ids=STRATEGY_CHECKS)
     def test_contract(check):
         check(MyStrategy, population=10)
 
@@ -15,11 +15,11 @@ from __future__ import annotations
 from typing import Any
 
 from nas.strategies.base import Strategy
-from nas.strategies.testing import history, isolation, proposals  # noqa: F401  they add their checks
-from nas.strategies.testing.case import SUITE
+from nas.strategies.testing import process_checks, proposal_checks, told_checks  # noqa: F401  they add their checks
+from nas.strategies.testing.strategy_case import SUITE
 
 #: Name to check, each called with the strategy and its options; in the order :func:`check_strategy` runs.
-CHECKS = SUITE.checks
+STRATEGY_CHECKS = SUITE.checks
 
 
 def check_strategy(strategy: type[Strategy] | str, **options: Any) -> None:
@@ -32,8 +32,8 @@ def check_strategy(strategy: type[Strategy] | str, **options: Any) -> None:
     Raises:
         AssertionError: a check failed; says which, with which seed, and what was expected.
     """
-    for check in CHECKS.values():
+    for check in STRATEGY_CHECKS.values():
         check(strategy, **options)
 
 
-__all__ = ["CHECKS", "check_strategy"]
+__all__ = ["STRATEGY_CHECKS", "check_strategy"]

@@ -12,9 +12,9 @@ import torch
 from core.config import BalanceConfig, DataConfig, ScoreConfig, SearchConfig, TrainConfig
 from minnow.evaluators import TrainEvaluator, TrainEvaluatorFactory
 from minnow.evaluators import measure as measured
+from nas.competition_score import competition_score
 from nas.cost import cost
 from nas.objectives import METRICS, TIMED
-from nas.score import score
 from nas.search import EvaluationError
 from nas.spaces.toy import Toy
 from nas.trial import Proposal
@@ -66,7 +66,9 @@ def test_all_images_are_timed_only_where_a_goal_or_limit_says_so(
     if wish:
         assert np.array_equal(timed[0], some_digits.splits["val"])
         assert 0 < metrics["total_seconds"] < 30
-        assert metrics["score"] == score(metrics["f1"], metrics["total_seconds"], config.score)
+        assert metrics["score"] == competition_score(
+            metrics["f1"], metrics["total_seconds"], config.score
+        )
 
 
 def test_its_scores_depend_on_the_seed_of_the_proposal_alone(some_digits, proposal):

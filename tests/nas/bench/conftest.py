@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.bench.table import Row, Table
+from nas.bench.table import Table, TableRow
 from nas.spaces.toy import Toy
 
 
@@ -16,7 +16,9 @@ def table() -> Table:
     space = Toy()
     points = list(space.points())
     rows = {
-        point: Row((0.5 + 0.03 * i, 0.5 + 0.03 * i + 0.02), params=100 * (i + 1), macs=1000 * (i + 1))
+        point: TableRow(
+            (0.5 + 0.03 * i, 0.5 + 0.03 * i + 0.02), params=100 * (i + 1), macs=1000 * (i + 1)
+        )
         for i, point in enumerate(points)
     }
     return Table(space, rows, num_classes=2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from nas.bench.regret import Summary, Truth, hypervolume, trajectory
+from nas.bench.regret import CurveSummary, Truth, hypervolume, trajectory
 from nas.bench.table import Table
 from nas.objectives import Objectives
 from nas.trial import Proposal, Trial
@@ -93,7 +93,7 @@ def test_what_a_table_cannot_judge(
 
 def test_summary_by_hand() -> None:
     runs = [np.array([np.nan, 1.0, 1.0]), np.array([np.nan, 3.0]), np.array([np.nan, np.nan, 5.0])]
-    summary = Summary.of(runs)
+    summary = CurveSummary.of(runs)
     assert np.isnan(summary.mean[0]) and np.isnan(summary.median[0])
     assert summary.mean[1:] == pytest.approx([2, 3])
     assert summary.error[1:] == pytest.approx([1, 2 / np.sqrt(3)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from nas.bench.simulation import Job, check_options, run, run_all
+from nas.bench.simulation import Job, check_options, run_all, run_job
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def job(file: Path) -> Job:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_confirmations_are_no_duplicates(job: Job, workers: int) -> None:
-    found = run(replace(job, workers=workers), 0)
+    found = run_job(replace(job, workers=workers), 0)
     assert len(found.selected) == 10
     assert (found.duplicates, found.over_limit) == (0, 0)
 

@@ -6,7 +6,7 @@ import pytest
 
 from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
 from nas.objectives import Objectives
-from nas.search import EvaluationError, search
+from nas.search import EvaluationError, run_study
 from nas.spaces.toy import Toy
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
@@ -51,7 +51,7 @@ def test_the_search_loop_runs_on_it(slots: int) -> None:
     study = MemoryStudy()
     executor = VirtualExecutor(lambda p: {"f1": 0.5}, lambda p: 1.0 + p.number % 3, slots)
     strategy = RandomSearch(Toy(), Objectives.parse(["f1"]), num_classes=2)
-    assert search(strategy, executor, study, trials=9) == "trials"
+    assert run_study(strategy, executor, study, trials=9) == "trials"
     assert [trial.number for trial in study.trials()] == list(range(9))
     assert study.unfinished() == []
     ended = [trial.number for trial in study.finished]

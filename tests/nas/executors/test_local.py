@@ -18,7 +18,7 @@ import nas.strategies
 from core.errors import UserError
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
-from nas.search import EvaluationError, search
+from nas.search import EvaluationError, run_study
 from nas.study import Store, open_storage
 from nas.trial import Proposal, Trial
 
@@ -302,7 +302,7 @@ def test_a_study_with_workers(worker: ModuleType, tmp_path: Path) -> None:
     store = Store(open_storage(tmp_path / "study.journal", None), "study", SPACE, goals, {})
     strategy = nas.strategies.load("tpe")(SPACE, goals, num_classes=10)
     with ProcessExecutor(worker.factory, 2) as executor:
-        assert search(strategy, executor, store, trials=50) == "exhausted"
+        assert run_study(strategy, executor, store, trials=50) == "exhausted"
     trials = store.trials()
     assert [trial.number for trial in trials] == list(range(12))
     assert len({trial.choices for trial in trials}) == 12

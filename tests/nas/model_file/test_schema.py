@@ -16,10 +16,9 @@ from torch import nn
 
 from core.errors import UserError
 from distill.prepared_teacher import count_macs
-from nas.activations import ACTIVATIONS
 from nas.architecture import Architecture, classifier
 from nas.cost import cost
-from nas.layers import AvgPool, Bottleneck, Conv, MaxPool, MBConv
+from nas.layers import ACTIVATIONS, AvgPool, Bottleneck, Conv, MaxPool, MBConv
 from nas.model_file import read_model
 from nas.networks import build
 from nas.shapes import output_shape
@@ -300,12 +299,12 @@ def test_any_activation_builds_and_is_counted(tmp_path: Path, activation: str) -
 
 
 def test_a_bottleneck_adds_its_input_only_where_channels_agree_and_it_is_wanted() -> None:
+    from nas.networks.blocks import BottleneckBlock
+
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.normal(size=(2, 16, 5, 5)).astype(np.float32))
-    from nas.networks.blocks import Bottleneck
-
     for shortcut, out, added in ((True, 16, True), (False, 16, False), (True, 24, False)):
-        block = Bottleneck(16, 8, out, shortcut=shortcut, groups=1, activation="ReLU").eval()
+        block = BottleneckBlock(16, 8, out, shortcut=shortcut, groups=1, activation="ReLU").eval()
         difference = block(images) - block.body(images)
         expected = images if added else torch.zeros_like(difference)
         torch.testing.assert_close(difference, expected)

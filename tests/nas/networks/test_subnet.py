@@ -17,8 +17,8 @@ from core.errors import UserError
 from nas.architecture import Architecture
 from nas.networks import build
 from nas.networks.channel_importance import by_magnitude, by_taylor
-from nas.networks.describe import describe
-from nas.networks.subnet import Orders, cut, origins, parts_of, places_of
+from nas.networks.subnet import Orders, base_layers, module_paths, subnet_tensors, subnet_weights
+from nas.networks.timm_architecture import architecture_from_timm
 from nas.spaces.elastic import Elastic
 from nas.timm_layers import InvertedResidual
 
@@ -71,7 +71,7 @@ def student_of(
     network = build(architecture, 5).eval()
     state = network.state_dict()
     sizes = {name: value.shape for name, value in state.items()}
-    parts = cut(model.state_dict(), architecture, base, orders, sizes)
+    parts = subnet_weights(model.state_dict(), architecture, base, orders, sizes)
     network.load_state_dict({**state, **parts})
     return network.requires_grad_(False)
 
@@ -79,7 +79,7 @@ def student_of(
 @pytest.fixture(params=BASES)
 def base(request: pytest.FixtureRequest) -> tuple[nn.Module, Architecture]:
     model = whole_network(request.param)
-    return model, describe(model, request.param, SIDE)
+    return model, architecture_from_timm(model, request.param, SIDE)
 
 
 @pytest.mark.parametrize("side", [SIDE, SIDE - 3])
@@ -116,7 +116,7 @@ def silence(
     """A copy of the whole network in which what is left out contributes nothing, made apart from ``cut``."""
     state = {name: value.clone() for name, value in model.state_dict().items()}
     sizes = network.state_dict()
-    for part in parts_of(architecture, whole, places_of(state.keys(), whole)):
+    for part in subnet_tensors(architecture, whole, module_paths(state.keys(), whole)):
         kept = sizes[part.name].shape
         scale = ".bn" in f".{part.source}" and part.name.endswith(("weight", "bias"))
         if part.rows is not None and (scale or ".fc1." in part.name or ".0.bias" in part.name):
@@ -135,16 +135,16 @@ def silence(
 
 def test_blocks_are_left_out_from_the_end_of_a_stage():
     space = Elastic((SIDE,))
-    kept = origins(space.decode(space.smallest), space.base)
+    kept = base_layers(space.decode(space.smallest), space.base)
     names = [index for index in kept if isinstance(space.base.layers[index], InvertedResidual)]
     assert names == [1, 2, 4, 6, 9, 12, 16]  # the first block of each stage of EfficientNet-Lite0
-    assert origins(space.base, space.base) == list(range(len(space.base.layers)))
+    assert base_layers(space.base, space.base) == list(range(len(space.base.layers)))
 
 
 def test_smaller_networks_lie_inside_larger_ones():
     """The channels of the smallest are among those of every other network."""
     model = whole_network("tinynet_e")
-    base = describe(model, "tinynet_e", SIDE)
+    base = architecture_from_timm(model, "tinynet_e", SIDE)
     space = Elastic((SIDE,), base=base)
     orders = shuffled(model, base)
     small, large = (
@@ -156,14 +156,14 @@ def test_smaller_networks_lie_inside_larger_ones():
 
 def test_gradients_reach_what_is_kept_and_nothing_else():
     model = whole_network("mobilenetv3_small_050").requires_grad_(True)
-    base = describe(model, "mobilenetv3_small_050", SIDE)
+    base = architecture_from_timm(model, "mobilenetv3_small_050", SIDE)
     space = Elastic((SIDE,), base=base)
     architecture = space.decode(space.smallest)
     network = build(architecture, 5)
     sizes = {name: value.shape for name, value in network.state_dict().items()}
     orders = shuffled(model, base)
     weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    parts = cut(weights, architecture, base, orders, sizes)
+    parts = subnet_weights(weights, architecture, base, orders, sizes)
     sum(value.sum() for value in parts.values() if value.requires_grad).backward()
     head = model.classifier.weight.grad
     kept = orders["conv_head"][: sizes["head.3.weight"][1]]
@@ -173,7 +173,7 @@ def test_gradients_reach_what_is_kept_and_nothing_else():
 
 def test_importance_puts_silent_channels_last():
     model = whole_network("tf_efficientnet_lite0")
-    base = describe(model, "tf_efficientnet_lite0", SIDE)
+    base = architecture_from_timm(model, "tf_efficientnet_lite0", SIDE)
     silent = torch.tensor([3, 50, 77])
     block = model.blocks[1][0]
     block.bn2.weight[silent] = 0
@@ -201,7 +201,7 @@ def test_importance_puts_silent_channels_last():
 def test_other_networks_are_refused_with_the_reason(name, reason):
     model = timm.create_model(name, num_classes=2)
     with pytest.raises(UserError, match=reason):
-        describe(model, name, SIDE)
+        architecture_from_timm(model, name, SIDE)
 
 
 def test_what_was_not_cut_out_is_refused():
@@ -211,20 +211,22 @@ def test_what_was_not_cut_out_is_refused():
     wider[1] = replace(wider[1], out=24)
     wider[2] = replace(wider[2])
     with pytest.raises(ValueError, match=r"layer 1: out is 24, that of tf_efficientnet_lite0 is 16"):
-        origins(replace(base, layers=tuple(wider)), base)
+        base_layers(replace(base, layers=tuple(wider)), base)
     with pytest.raises(ValueError, match="its base is None"):
-        origins(replace(base, base=None), base)
+        base_layers(replace(base, base=None), base)
 
 
 def test_the_default_base_is_what_timm_builds():
     model = timm.create_model("tf_efficientnet_lite0", num_classes=2)
-    assert describe(model, "tf_efficientnet_lite0", 224) == Elastic().base
+    assert architecture_from_timm(model, "tf_efficientnet_lite0", 224) == Elastic().base
 
 
 @pytest.mark.parametrize("name", ["tf_mobilenetv3_small_075", "mobilenetv3_small_050"])
 def test_model_files_of_cut_networks_say_all(tmp_path: Path, name: str):
     """Also the eps of batch norm, 1e-5 of which YAML could take for text."""
-    space = Elastic((SIDE,), base=describe(timm.create_model(name, num_classes=2), name, SIDE))
+    space = Elastic(
+        (SIDE,), base=architecture_from_timm(timm.create_model(name, num_classes=2), name, SIDE)
+    )
     for point in (space.smallest, space.largest, space.sample(np.random.default_rng(1))):
         architecture = space.decode(point)
         architecture.to_yaml(tmp_path / "model.yaml")

@@ -16,9 +16,9 @@ from core.locks import locked
 from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
-from nas.schedulers.asha import Halving, rungs
-from nas.schedulers.confirmation import Confirmed
-from nas.search import EvaluationError, search
+from nas.schedulers.asha import SuccessiveHalving, rungs
+from nas.schedulers.confirmation import Confirmation
+from nas.search import EvaluationError, run_study
 from nas.strategies.random import RandomSearch
 from nas.study import Store, open_storage
 from nas.trial import Proposal, Trial
@@ -42,14 +42,16 @@ def made(
     space: str = "macro",
     goals: Sequence[str] = ("f1",),
     limits: Sequence[str] = (),
-) -> Halving:
+) -> SuccessiveHalving:
     objectives = Objectives.parse(goals, limits)
     kind = nas.strategies.load(name)
-    return Halving(kind(nas.spaces.load(space)(), objectives, seed=3, num_classes=10), epochs=epochs)
+    return SuccessiveHalving(
+        kind(nas.spaces.load(space)(), objectives, seed=3, num_classes=10), epochs=epochs
+    )
 
 
 def run(
-    asker: Halving | Confirmed,
+    asker: SuccessiveHalving | Confirmation,
     trials: int = 8,
     workers: int = 1,
     evaluate: Callable[[Proposal], dict[str, float]] = curve,
@@ -58,7 +60,7 @@ def run(
     """Trials in the order they ended, and why the study did."""
     study = MemoryStudy()
     executor = VirtualExecutor(evaluate, lambda p: float(p.epochs or 0) + p.seed % 5, workers)
-    return study.finished, search(asker, executor, study, trials=trials, listener=listener)
+    return study.finished, run_study(asker, executor, study, trials=trials, listener=listener)
 
 
 def number(trial: Trial) -> int:
@@ -95,7 +97,7 @@ def test_what_goes_on_was_among_the_best_third_and_goes_on_once(
     told: list[Trial] = []
 
     class Watch:
-        def began(self, proposal: Proposal) -> None:
+        def trial_started(self, proposal: Proposal) -> None:
             if proposal.parent is None:
                 assert proposal.epochs == 1
                 return
@@ -108,7 +110,7 @@ def test_what_goes_on_was_among_the_best_third_and_goes_on_once(
             assert proposal.epochs == 3 * (parent.proposal.epochs or 0)
             assert (proposal.choices, proposal.seed) == (parent.choices, parent.proposal.seed)
 
-        def ended(self, trial: Trial) -> None:
+        def trial_finished(self, trial: Trial) -> None:
             told.append(trial)
 
     trials, reason = run(asker, 20, workers, listener=Watch())
@@ -156,11 +158,11 @@ def test_what_is_continued_was_kept_all_the_time(
     kept = []
 
     class Tidies:
-        def began(self, proposal: Proposal) -> None:
+        def trial_started(self, proposal: Proposal) -> None:
             assert proposal.parent is None or proposal.parent in files
             files.add(proposal.number)
 
-        def ended(self, trial: Trial) -> None:
+        def trial_finished(self, trial: Trial) -> None:
             files.intersection_update(asker.continuable(20))
             kept.append(len(files))
 
@@ -208,7 +210,7 @@ def test_the_strategy_learns_from_the_shortest_rung() -> None:
             learned.append(trial)
 
     strategy = Learns(nas.spaces.load("macro")(), Objectives.parse(["f1"]), num_classes=10)
-    trials, _ = run(Confirmed(Halving(strategy, epochs=9), trials=8, confirm=2, epochs=9))
+    trials, _ = run(Confirmation(SuccessiveHalving(strategy, epochs=9), trials=8, confirm=2, epochs=9))
     assert {trial.proposal.epochs for trial in learned} == {1}
     assert len(learned) == sum(t.proposal.epochs == 1 for t in trials)
     assert strategy.trials == trials
@@ -233,7 +235,7 @@ def test_networks_are_compared_by_their_longest_trainings_alone() -> None:
 def test_confirmations_repeat_the_longest_trainings_from_scratch(
     workers: int, goals: tuple[str, ...]
 ) -> None:
-    asker = Confirmed(made(goals=goals), trials=20, confirm=4, epochs=9)
+    asker = Confirmation(made(goals=goals), trials=20, confirm=4, epochs=9)
     trials, reason = run(asker, 20, workers)
     repeats = [trial for trial in trials if trial.number in asker.repeats]
     assert (len(repeats), reason) == (4, "trials")
@@ -250,17 +252,17 @@ def test_a_trial_of_another_length_is_refused() -> None:
         asker.share(asker.reserve(asker.ask(), epochs=2))
 
 
-def stored(folder: Path, name: str) -> tuple[Confirmed, Store]:
+def stored(folder: Path, name: str) -> tuple[Confirmation, Store]:
     asker = made(name)
     space = nas.spaces.load("macro")()
     store = Store(open_storage(folder / "study.journal", None), "study", space, asker.objectives, {})
-    return Confirmed(asker, trials=6, confirm=2, epochs=9), store
+    return Confirmation(asker, trials=6, confirm=2, epochs=9), store
 
 
 def run_stored(folder: Path, name: str, evaluate=curve) -> list[Trial]:
     with locked(folder):
         asker, store = stored(folder, name)
-        search(asker, SerialExecutor(evaluate), store, trials=6)
+        run_study(asker, SerialExecutor(evaluate), store, trials=6)
         return store.trials()
 
 

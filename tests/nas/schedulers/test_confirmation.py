@@ -14,8 +14,8 @@ import nas.strategies
 from core.errors import UserError
 from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
 from nas.objectives import Objectives
-from nas.schedulers.confirmation import Confirmed, most_informative
-from nas.search import EvaluationError, search
+from nas.schedulers.confirmation import Confirmation, most_informative
+from nas.search import EvaluationError, run_study
 from nas.strategies import SpaceExhausted
 from nas.trial import Proposal, Trial, merged
 
@@ -37,17 +37,19 @@ def made(
     space: str = "macro",
     goals: Sequence[str] = ("f1",),
     limits: Sequence[str] = (),
-) -> Confirmed:
+) -> Confirmation:
     objectives = Objectives.parse(goals, limits)
     kind = nas.strategies.load(name)
     strategy = kind(nas.spaces.load(space)(), objectives, seed=3, num_classes=10)
-    return Confirmed(strategy, trials=trials, confirm=confirm)
+    return Confirmation(strategy, trials=trials, confirm=confirm)
 
 
-def run(asker: Confirmed, trials: int = 14, workers: int = 1, evaluate=noisy) -> tuple[list[Trial], str]:
+def run(
+    asker: Confirmation, trials: int = 14, workers: int = 1, evaluate=noisy
+) -> tuple[list[Trial], str]:
     study = MemoryStudy()
     executor = VirtualExecutor(evaluate, lambda p: 1.0 + p.seed % 5, workers)
-    reason = search(asker, executor, study, trials=trials)
+    reason = run_study(asker, executor, study, trials=trials)
     return study.trials(), reason
 
 

@@ -11,10 +11,9 @@ import nas.spaces
 import nas.strategies
 from nas.bench.virtual_executor import MemoryStudy
 from nas.objectives import Objectives
-from nas.schedulers.asha import Halving
-from nas.schedulers.confirmation import Confirmed
-from nas.schedulers.pace import Pace
-from nas.search import EvaluationError, search
+from nas.schedulers.asha import SuccessiveHalving
+from nas.schedulers.confirmation import Confirmation, Pace
+from nas.search import EvaluationError, run_study
 from nas.trial import Proposal, Trial
 
 GOALS = Objectives.parse(["f1"])
@@ -50,12 +49,12 @@ def run(
 ) -> tuple[list[Trial], str]:
     lab = Lab(seconds, slots)
     strategy = nas.strategies.load("random")(nas.spaces.load("macro")(), GOALS, seed=3, num_classes=10)
-    asker = Confirmed(strategy, trials=trials, confirm=confirm, pace=Pace(timeout, lambda: lab.now))
+    asker = Confirmation(strategy, trials=trials, confirm=confirm, pace=Pace(timeout, lambda: lab.now))
     study = MemoryStudy()
     for trial in known or []:
         study.begin(trial.proposal, {})
         study.finish(trial)
-    reason = search(asker, lab, study, trials=trials, timeout=timeout, clock=lambda: lab.now)
+    reason = run_study(asker, lab, study, trials=trials, timeout=timeout, clock=lambda: lab.now)
     return study.trials(), reason
 
 
@@ -154,9 +153,9 @@ def test_failing_trainings_end_with_the_timeout() -> None:
     lab.submit = lambda proposal: lab._running.append((lab.now + 10, proposal))
     lab.collect = lambda: (setattr(lab, "now", lab.now + 10), lab._running.pop()[1].fail("no luck"))[1]
     strategy = nas.strategies.load("random")(nas.spaces.load("macro")(), GOALS, seed=3, num_classes=10)
-    asker = Confirmed(strategy, trials=20, confirm=4, pace=Pace(100, lambda: lab.now))
+    asker = Confirmation(strategy, trials=20, confirm=4, pace=Pace(100, lambda: lab.now))
     study = MemoryStudy()
-    assert search(asker, lab, study, trials=20, timeout=100, clock=lambda: lab.now) == "timeout"
+    assert run_study(asker, lab, study, trials=20, timeout=100, clock=lambda: lab.now) == "timeout"
     assert len(study.trials()) == 10 and repeats(study.trials()) == []
 
 
@@ -166,9 +165,9 @@ def test_halving_confirms_full_trainings_before_the_time_is_over() -> None:
 
     lab = Lab(seconds)
     strategy = nas.strategies.load("random")(nas.spaces.load("macro")(), GOALS, seed=3, num_classes=10)
-    halving = Halving(strategy, epochs=9)
-    asker = Confirmed(halving, trials=20, confirm=4, epochs=9, pace=Pace(120, lambda: lab.now))
+    halving = SuccessiveHalving(strategy, epochs=9)
+    asker = Confirmation(halving, trials=20, confirm=4, epochs=9, pace=Pace(120, lambda: lab.now))
     study = MemoryStudy()
-    assert search(asker, lab, study, trials=20, timeout=120, clock=lambda: lab.now) == "timeout"
+    assert run_study(asker, lab, study, trials=20, timeout=120, clock=lambda: lab.now) == "timeout"
     full = [trial for trial in study.trials() if trial.number in asker.repeats]
     assert full and all(trial.proposal.epochs == 9 and trial.proposal.parent is None for trial in full)

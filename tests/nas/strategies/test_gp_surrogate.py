@@ -14,8 +14,13 @@ from nas.spaces import Decision
 from nas.strategies.gp.acquisition import Estimate, FlooredImprovement, expected_improvement
 from nas.strategies.gp.encoding import Encoding
 from nas.strategies.gp.learner import Learner, Scale, fitted_size, thinned
-from nas.strategies.gp.surrogate import Hyperparameters, Posterior, fit, negative_log_posterior
-from nas.strategies.gp.trend import Trend
+from nas.strategies.gp.surrogate import (
+    Hyperparameters,
+    Posterior,
+    Trend,
+    fit_hyperparameters,
+    negative_log_posterior,
+)
 
 NAMED = tuple(Decision(f"layer{i}", ("a", "b", "c")) for i in range(4))
 CONSTANT = Trend(np.empty(0), np.empty(0))
@@ -73,7 +78,7 @@ def test_fit_finds_what_matters() -> None:
     points = rng.integers(3, size=(80, 4))
     targets = np.array([-1.2, 0.0, 1.2])[points[:, 0]] + 0.3 * rng.normal(size=80)
     encoding = Encoding.of(NAMED)
-    found = fit(encoding, encoding(points), targets)
+    found = fit_hyperparameters(encoding, encoding(points), targets)
     assert found.weights[0] > 3 * found.weights[1:].max()
     assert 0.05 < found.noise < 0.16
 

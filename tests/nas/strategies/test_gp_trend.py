@@ -16,8 +16,7 @@ from nas.spaces import Decision
 from nas.strategies.gp.encoding import Encoding
 from nas.strategies.gp.learner import Learner
 from nas.strategies.gp.strategy import Gp
-from nas.strategies.gp.surrogate import Hyperparameters, Posterior
-from nas.strategies.gp.trend import Trend
+from nas.strategies.gp.surrogate import Hyperparameters, Posterior, Trend
 
 DECISIONS = tuple(Decision(f"layer{i}", ("a", "b", "c")) for i in range(4))
 

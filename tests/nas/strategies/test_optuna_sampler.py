@@ -17,8 +17,8 @@ from nas.objectives import Objectives
 from nas.spaces.macro import Macro
 from nas.strategies import optuna_sampler
 from nas.strategies.optuna_sampler import OptunaSampler
-from nas.strategies.testing import CHECKS
-from nas.strategies.testing.case import case_of, run, score
+from nas.strategies.testing import STRATEGY_CHECKS
+from nas.strategies.testing.strategy_case import case_of, made_up_metrics, run_trials
 from nas.trial import Proposal
 
 
@@ -40,12 +40,12 @@ def test_names(name: str) -> None:
 @pytest.mark.parametrize("check", ["interrupted", "resume at every cut, to exhaustion", "failures"])
 def test_the_other_samplers(name: str, check: str) -> None:
     options = {"n_startup_trials": 18} if name == "gp" else {}
-    CHECKS[check](f"optuna:{name}", **options)
+    STRATEGY_CHECKS[check](f"optuna:{name}", **options)
 
 
 @pytest.mark.parametrize("options", [{"qmc_type": "halton"}, {"scramble": True}])
 def test_options_of_sequences(options: dict[str, object]) -> None:
-    CHECKS["resume at every cut, within limits"]("optuna:qmc", **options)
+    STRATEGY_CHECKS["resume at every cut, within limits"]("optuna:qmc", **options)
 
 
 def test_options_are_the_samplers() -> None:
@@ -94,7 +94,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_generations_are_rebuilt_from_told_trials() -> None:
     strategy = make("optuna:nsgaii", population_size=4)
-    run(strategy, 13, lambda proposal: proposal.complete(score(proposal)))
+    run_trials(strategy, 13, lambda proposal: proposal.complete(made_up_metrics(proposal)))
     generations = [t.system_attrs["NSGAIISampler:generation"] for t in strategy._history.trials]
     assert generations == [0] * 4 + [1] * 4 + [2] * 4 + [3]
 
@@ -103,7 +103,7 @@ def test_generations_are_rebuilt_from_told_trials() -> None:
 def test_cma_es_learns_from_told_trials() -> None:
     """The mean of its proposals moves towards the best point, the last option of everything."""
     strategy = make("optuna:cmaes", seed=1)
-    asked = run(strategy, 120, lambda proposal: proposal.complete(score(proposal)))
+    asked = run_trials(strategy, 120, lambda proposal: proposal.complete(made_up_metrics(proposal)))
     sums = [sum(trial.choices) for trial in asked]
     assert np.mean(sums[-30:]) > np.mean(sums[:30]) + 1
     assert any("cma:optimizer:0" in trial.system_attrs for trial in strategy._history.trials)
@@ -112,7 +112,7 @@ def test_cma_es_learns_from_told_trials() -> None:
 def test_a_sequence_goes_on_where_it_was() -> None:
     """Every point of the unscrambled Sobol' sequence is drawn once, refused ones too."""
     strategy = make("optuna:qmc")
-    run(strategy, 40, lambda proposal: proposal.complete(score(proposal)))
+    run_trials(strategy, 40, lambda proposal: proposal.complete(made_up_metrics(proposal)))
     (place,) = strategy._history.attributes.values()
     assert place >= 38
 
@@ -137,7 +137,7 @@ def test_samplers_hear_of_limits_once_one_is_violated() -> None:
 def test_a_draw_leaves_no_trace() -> None:
     for name in ("tpe", "optuna:nsgaii", "optuna:cmaes", "optuna:qmc"):
         strategy = case_of(name, {}).make()
-        run(strategy, 20)
+        run_trials(strategy, 20)
         attributes = dict(strategy._history.attributes)
         trials = [dict(trial.system_attrs) for trial in strategy._history.trials]
         strategy.ask()
@@ -151,7 +151,7 @@ def test_of_a_long_history_a_sampler_sees_the_best_and_some_of_the_rest(goals: t
     points = list(strategy.space.points())
     for number, place in enumerate(rng.choice(len(points), 300, replace=False)):
         proposal = Proposal(number, points[place], strategy.space.decode(points[place]), number)
-        strategy.tell(proposal.complete({**score(proposal), "f1": rng.random()}))
+        strategy.tell(proposal.complete({**made_up_metrics(proposal), "f1": rng.random()}))
     trials = strategy._history.scratch([points[0]], 100).get_all_trials(0)
     numbers = [trial.number for trial in trials]
     assert numbers == sorted(set(numbers))

@@ -7,16 +7,15 @@ from typing import Any
 from torch import nn
 
 from core.errors import UserError
-from nas.activations import ACTIVATIONS
 from nas.architecture import Architecture
-from nas.layers import Dense, Flatten, GlobalAvgPool, Layer, Linear
+from nas.layers import ACTIVATIONS, Dense, Flatten, GlobalAvgPool, Layer, Linear
 from nas.timm_layers import ConvBn, InvertedResidual
 
 _KNOWN = "tf_efficientnet_lite0, efficientnet_b0, mobilenetv2_100, mobilenetv3_large_100, mnasnet_100"
 _FAMILIES = ("EfficientNet", "MobileNetV3")  # timm's classes
 
 
-def describe(model: nn.Module, name: str, resolution: int) -> Architecture:
+def architecture_from_timm(model: nn.Module, name: str, resolution: int) -> Architecture:
     """The architecture of a mobile network of timm, which builds a network with the same outputs.
 
     Args:

@@ -23,7 +23,7 @@ Outcome = Callable[[Proposal], Trial]
 
 
 @dataclass(frozen=True)
-class Case:
+class StrategyCase:
     """A strategy class and the options it is made with."""
 
     kind: type[Strategy]
@@ -58,14 +58,14 @@ class Case:
             return None
 
 
-def case_of(strategy: type[Strategy] | str, options: Mapping[str, Any]) -> Case:
+def case_of(strategy: type[Strategy] | str, options: Mapping[str, Any]) -> StrategyCase:
     """The subject of a check."""
     if isinstance(strategy, str):
-        return Case(nas.strategies.load(strategy), options, strategy)
-    return Case(strategy, options, strategy.__name__)
+        return StrategyCase(nas.strategies.load(strategy), options, strategy)
+    return StrategyCase(strategy, options, strategy.__name__)
 
 
-SUITE: Suite[Case] = Suite(lambda strategy, **options: case_of(strategy, options))
+SUITE: Suite[StrategyCase] = Suite(lambda strategy, **options: case_of(strategy, options))
 
 
 class OnePoint(SearchSpace):
@@ -80,7 +80,7 @@ class OnePoint(SearchSpace):
         return nas.spaces.load("toy")().decode((0, 0, 0, 0))
 
 
-def score(proposal: Proposal) -> dict[str, float]:
+def made_up_metrics(proposal: Proposal) -> dict[str, float]:
     """A smooth score with its best point at the last option of everything."""
     total = cost(proposal.architecture, CLASSES)
     return {"f1": float(sum(proposal.choices)), "params": total.params, "macs": total.macs}
@@ -92,16 +92,16 @@ def fails(number: int) -> bool:
 
 
 def outcome(proposal: Proposal) -> Trial:
-    """A score, a failure or a NaN, by the trial's number."""
+    """A made_up_metrics, a failure or a NaN, by the trial's number."""
     if proposal.number % 5 == 4:
         return proposal.fail("out of luck")
-    metrics = score(proposal)
+    metrics = made_up_metrics(proposal)
     if fails(proposal.number):
         metrics["f1"] = math.nan
     return proposal.complete(metrics)
 
 
-def run(strategy: Strategy, trials: int, outcome: Outcome = outcome) -> list[Trial]:
+def run_trials(strategy: Strategy, trials: int, outcome: Outcome = outcome) -> list[Trial]:
     """Ask and tell, one at a time."""
     asked = []
     for _ in range(trials):

@@ -14,7 +14,7 @@ from core.config import ScoreConfig
 _STEEPNESS = 20.0  # of the sigmoid, per unit of F1
 
 
-def score(f1: float, total_seconds: float, reference: ScoreConfig) -> float:
+def competition_score(f1: float, total_seconds: float, reference: ScoreConfig) -> float:
     """``time / time_ref + sigmoid(20 (f1_ref - f1))``; less is better.
 
     Args:

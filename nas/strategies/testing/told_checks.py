@@ -9,14 +9,23 @@ from core.contracts import expect, expect_error
 from core.errors import UserError
 from nas.strategies.base import SpaceExhausted, Strategy
 from nas.strategies.random import RandomSearch
-from nas.strategies.testing.case import SUITE, Case, case_of, choices_of, fails, outcome, run, score
+from nas.strategies.testing.strategy_case import (
+    SUITE,
+    StrategyCase,
+    case_of,
+    choices_of,
+    fails,
+    made_up_metrics,
+    outcome,
+    run_trials,
+)
 from nas.trial import Proposal, Trial
 
 _FOREIGN = case_of(RandomSearch, {})
 
 
 def _check_resume(
-    case: Case,
+    case: StrategyCase,
     space: str,
     limits: Sequence[str] = (),
     *,
@@ -24,13 +33,13 @@ def _check_resume(
     ahead: int,
     goals: Sequence[str] = ("f1:max",),
 ) -> None:
-    whole = run(case.make(space, limits, goals=goals), trials)
+    whole = run_trials(case.make(space, limits, goals=goals), trials)
     where = f"in '{space}' within {', '.join(limits) or 'no limits'} (seed 0)"
     for cut in range(trials):
         resumed = case.make(space, limits, goals=goals)
         for trial in whole[:cut]:
             resumed.tell(trial)
-        further, expected = run(resumed, min(ahead, trials - cut)), whole[cut : cut + ahead]
+        further, expected = run_trials(resumed, min(ahead, trials - cut)), whole[cut : cut + ahead]
         got, wanted = choices_of(further), choices_of(expected)
         expect(got == wanted, f"{where}: resumed after {cut} trials it proposes {got}, not {wanted}")
         seeds = [trial.proposal.seed for trial in further]
@@ -39,36 +48,36 @@ def _check_resume(
 
 
 @SUITE.add("resume at every cut, to exhaustion")
-def check_resume_small(case: Case) -> None:
+def check_resume_small(case: StrategyCase) -> None:
     """Telling a new instance the first trials makes it go on as the one that asked for them did."""
     _check_resume(case, "toy", trials=12, ahead=12)
     _check_resume(case, "toy", ["params<=4k"], trials=4, ahead=4)
 
 
 @SUITE.add("resume at every cut, within limits")
-def check_resume(case: Case) -> None:
+def check_resume(case: StrategyCase) -> None:
     """The same over what a strategy learns."""
     _check_resume(case, "macro", ["macs<=45.5M"], trials=24, ahead=1)
 
 
 @SUITE.add("resume at every cut, large space")
-def check_resume_large(case: Case) -> None:
+def check_resume_large(case: StrategyCase) -> None:
     """The same where points cannot be enumerated."""
     _check_resume(case, "mobilenet", ["params<=200k"], trials=14, ahead=1)
 
 
 @SUITE.add("resume at every cut, several objectives")
-def check_resume_several(case: Case) -> None:
+def check_resume_several(case: StrategyCase) -> None:
     """The same for two goals, where the strategy takes them."""
     if case.make_for_two_goals() is not None:
         _check_resume(case, "macro", trials=15, ahead=2, goals=("f1:max", "macs:min"))
 
 
 @SUITE.add("interrupted")
-def check_interrupted(case: Case) -> None:
+def check_interrupted(case: StrategyCase) -> None:
     """A proposal that an interruption cut short is taken up as if nothing had happened."""
     first = case.make()
-    known = run(first, 6)
+    known = run_trials(first, 6)
     waiting = first.ask()
     resumed = case.make()
     for trial in known:
@@ -76,18 +85,18 @@ def check_interrupted(case: Case) -> None:
     resumed.resume(waiting)
     for strategy in (first, resumed):
         strategy.tell(outcome(waiting))
-    got, wanted = choices_of(run(resumed, 3)), choices_of(run(first, 3))
+    got, wanted = choices_of(run_trials(resumed, 3)), choices_of(run_trials(first, 3))
     expect(got == wanted, f"taken up after 6 trials (seed 0) it proposes {got}, not {wanted}")
 
 
 @SUITE.add("foreign trials")
-def check_foreign_trials(case: Case) -> None:
+def check_foreign_trials(case: StrategyCase) -> None:
     """A study that another strategy began goes on; its networks are not proposed again."""
     strategy = case.make(seed=9)
-    began = run(_FOREIGN.make(seed=1), 15)
+    began = run_trials(_FOREIGN.make(seed=1), 15)
     for trial in reversed(began):
         strategy.tell(trial)
-    further = run(strategy, 10)
+    further = run_trials(strategy, 10)
     numbers = [trial.number for trial in further]
     expect(numbers == list(range(15, 25)), f"expected numbers 15 to 24 (seed 9), got {numbers}")
     keys = {trial.architecture.key for trial in [*began, *further]}
@@ -95,7 +104,7 @@ def check_foreign_trials(case: Case) -> None:
 
 
 @SUITE.add("foreign encodings")
-def check_foreign_encodings(case: Case) -> None:
+def check_foreign_encodings(case: StrategyCase) -> None:
     """A told point that is not canonical counts as the network it stands for."""
     strategy = case.make()
     point = (1, 0, 1, 0, 2, 1, 0, 2)
@@ -109,15 +118,15 @@ def check_foreign_encodings(case: Case) -> None:
 
 
 @SUITE.add("repeated networks")
-def check_repeated_networks(case: Case) -> None:
+def check_repeated_networks(case: StrategyCase) -> None:
     """Known networks may be trained again under new numbers, by whoever runs the search."""
     strategy = case.make()
-    known = run(strategy, 12)
+    known = run_trials(strategy, 12)
     for trial in known[:3]:
         again = replace(trial.proposal, number=trial.number + 12, seed=trial.proposal.seed + 1)
         strategy.resume(again)
-        strategy.tell(again.complete({**score(again), "f1": 3.0}))
-    further = run(strategy, 6)
+        strategy.tell(again.complete({**made_up_metrics(again), "f1": 3.0}))
+    further = run_trials(strategy, 6)
     numbers = [trial.number for trial in further]
     expect(numbers == list(range(15, 21)), f"expected numbers 15 to 20 (seed 0), got {numbers}")
     keys = {trial.architecture.key for trial in [*known, *further]}
@@ -125,22 +134,25 @@ def check_repeated_networks(case: Case) -> None:
 
 
 @SUITE.add("failures")
-def check_failures(case: Case) -> None:
+def check_failures(case: StrategyCase) -> None:
     """A failed or NaN trial stays failed, and the next proposals come all the same."""
     strategy = case.make()
-    asked = run(strategy, 21)
+    asked = run_trials(strategy, 21)
     for trial in strategy.trials:
         kept = trial.completed is not fails(trial.number)
-        expect(kept, f"trial {trial.number} failed and got a score, or the other way round (seed 0)")
+        expect(
+            kept,
+            f"trial {trial.number} failed and got a score, or the other way round (seed 0)",
+        )
     expect(choices_of(asked) == choices_of(strategy.trials), "trials are not kept as told (seed 0)")
     hopeless = case.make()
-    run(hopeless, 15, lambda proposal: proposal.fail("no luck"))
+    run_trials(hopeless, 15, lambda proposal: proposal.fail("no luck"))
     best = hopeless.objectives.best(hopeless.trials)
     expect(best is None, f"every trial failed, and yet {best} is the best (seed 0)")
 
 
 @SUITE.add("pending")
-def check_pending(case: Case) -> None:
+def check_pending(case: StrategyCase) -> None:
     """What is asked for and not told yet is not proposed again; results come back in any order."""
     strategy = case.make("toy")
     asked = [strategy.ask() for _ in range(12)]
@@ -153,7 +165,7 @@ def check_pending(case: Case) -> None:
 
 
 @SUITE.add("workers")
-def check_workers(case: Case) -> None:
+def check_workers(case: StrategyCase) -> None:
     """With four workers that finish in another order than they began, the same happens every time."""
     first, second = (_with_workers(case.make("macro", ["macs<=45.5M"]), 24) for _ in range(2))
     expect(len({trial.choices for trial in first}) == 24, "four workers (seed 0): a network twice")
@@ -173,25 +185,25 @@ def _with_workers(strategy: Strategy, trials: int, workers: int = 4) -> list[Tri
 
 
 @SUITE.add("seeds")
-def check_seeds(case: Case) -> None:
+def check_seeds(case: StrategyCase) -> None:
     """The seed decides, and nothing else does."""
-    first, again, other = (choices_of(run(case.make(seed=seed), 12)) for seed in (3, 3, 4))
+    first, again, other = (choices_of(run_trials(case.make(seed=seed), 12)) for seed in (3, 3, 4))
     expect(first == again, "seed 3 twice: not the same proposals")
     expect(first != other, "seeds 3 and 4: the same proposals")
 
 
 @SUITE.add("misuse")
-def check_misuse(case: Case) -> None:
+def check_misuse(case: StrategyCase) -> None:
     """Telling twice, telling other choices, taking up what is known, unknown options: all are errors."""
     strategy = case.make()
     proposal = strategy.ask()
-    trial = proposal.complete(score(proposal))
+    trial = proposal.complete(made_up_metrics(proposal))
     strategy.tell(trial)
     expect_error(lambda: strategy.tell(trial), "told before", ValueError)
     expect_error(lambda: strategy.resume(proposal), "already known", ValueError)
     other = strategy.ask()
     swapped = Proposal(other.number, proposal.choices, proposal.architecture, other.seed)
-    told = swapped.complete(score(swapped))
+    told = swapped.complete(made_up_metrics(swapped))
     expect_error(lambda: strategy.tell(told), "other choices", ValueError)
     outside = Proposal(50, (9,) * 8, proposal.architecture, 0)
     expect_error(lambda: strategy.tell(outside.fail("")), "outside 0..2", ValueError)

@@ -13,15 +13,23 @@ from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.strategies.base import SpaceExhausted
-from nas.strategies.testing.case import CLASSES, SUITE, Case, OnePoint, choices_of, run, score
+from nas.strategies.testing.strategy_case import (
+    CLASSES,
+    SUITE,
+    OnePoint,
+    StrategyCase,
+    choices_of,
+    made_up_metrics,
+    run_trials,
+)
 from nas.trial import Proposal
 
 _MOST_CALLS = 1_000  # of propose within one ask
 
 
-def _check_proposals(case: Case, space: str, limit: str, trials: int) -> None:
+def _check_proposals(case: StrategyCase, space: str, limit: str, trials: int) -> None:
     strategy, wanted = case.make(space, [limit]), Objectives.parse(["f1"], [limit])
-    asked = run(strategy, trials)
+    asked = run_trials(strategy, trials)
     where = f"in '{space}' within {limit} (seed 0)"
     numbers = [trial.number for trial in asked]
     expect(numbers == list(range(trials)), f"{where}: trials must be numbered in order, got {numbers}")
@@ -36,32 +44,34 @@ def _check_proposals(case: Case, space: str, limit: str, trials: int) -> None:
         expect(same, f"{at}: the architecture is not that of its choices")
         first = seen.setdefault(trial.architecture.key, trial.number)
         expect(first == trial.number, f"{at}: the same network as trial {first}")
-        expect(wanted.violation(score(trial.proposal)) == 0, f"{at}: over the limit")
+        expect(wanted.violation(made_up_metrics(trial.proposal)) == 0, f"{at}: over the limit")
     expect(len({trial.proposal.seed for trial in asked}) == trials, f"{where}: a training seed twice")
 
 
 @SUITE.add("new networks within limits")
-def check_proposals(case: Case) -> None:
+def check_proposals(case: StrategyCase) -> None:
     """Canonical points in Python integers, every network once, within the limits, numbered in order."""
     _check_proposals(case, "toy", "params<=1G", 12)
     _check_proposals(case, "macro", "macs<=45.5M", 50)
 
 
 @SUITE.add("new networks within limits, large space")
-def check_proposals_in_a_large_space(case: Case) -> None:
+def check_proposals_in_a_large_space(case: StrategyCase) -> None:
     """The same where points cannot be enumerated and few are within the limits."""
     _check_proposals(case, "mobilenet", "params<=200k", 20)
 
 
-def _check_exhaustion(case: Case, limits: Sequence[str]) -> None:
+def _check_exhaustion(case: StrategyCase, limits: Sequence[str]) -> None:
     strategy = case.make("toy", limits)
     feasible = {
         point
         for point in strategy.space.points()
-        if not strategy.objectives.violation(score(Proposal(0, point, strategy.space.decode(point), 0)))
+        if not strategy.objectives.violation(
+            made_up_metrics(Proposal(0, point, strategy.space.decode(point), 0))
+        )
     }
     where = f"in 'toy' within {', '.join(limits) or 'no limits'} (seed 0)"
-    asked = set(choices_of(run(strategy, len(feasible))))
+    asked = set(choices_of(run_trials(strategy, len(feasible))))
     expect(asked == feasible, f"{where}: every network once, got {sorted(asked)}")
     calls, propose = [0], strategy.propose
 
@@ -77,28 +87,28 @@ def _check_exhaustion(case: Case, limits: Sequence[str]) -> None:
 
 
 @SUITE.add("exhaustion")
-def check_exhaustion(case: Case) -> None:
+def check_exhaustion(case: StrategyCase) -> None:
     """Every network is proposed, then ``SpaceExhausted`` is raised, promptly, again and again."""
     _check_exhaustion(case, [])
 
 
 @SUITE.add("exhaustion within limits")
-def check_exhaustion_within_limits(case: Case) -> None:
+def check_exhaustion_within_limits(case: StrategyCase) -> None:
     """The same for the networks within a limit."""
     _check_exhaustion(case, ["params<=4k"])
 
 
 @SUITE.add("one point")
-def check_one_point(case: Case) -> None:
+def check_one_point(case: StrategyCase) -> None:
     """A space of one network gives that network, once."""
     strategy = case.make(OnePoint())
-    asked = choices_of(run(strategy, 1))
+    asked = choices_of(run_trials(strategy, 1))
     expect(asked == [(0, 0)], f"expected the only point (0, 0), got {asked}")
     expect_error(strategy.ask, "", SpaceExhausted)
 
 
 @SUITE.add("impossible limits")
-def check_impossible(case: Case) -> None:
+def check_impossible(case: StrategyCase) -> None:
     """A limit that nothing meets is refused, with the true cost of the cheapest network."""
     for space, metric in (("toy", "params"), ("macro", "macs"), ("mobilenet", "params")):
         made = nas.spaces.load(space)()
@@ -113,7 +123,7 @@ def _cheapest(space: SearchSpace, metric: str) -> int:
 
 
 @SUITE.add("measured limits")
-def check_probes(case: Case) -> None:
+def check_probes(case: StrategyCase) -> None:
     """Limits on what is measured are kept; only what meets the closed forms' limits is measured."""
     calls = [0]
 
@@ -124,7 +134,7 @@ def check_probes(case: Case) -> None:
         return macs / 10e6
 
     strategy = case.make("macro", ["macs<=60M", "latency_ms<=4"], probes={"latency_ms": latency})
-    for trial in run(strategy, 15):
+    for trial in run_trials(strategy, 15):
         macs = cost(trial.architecture, CLASSES).macs
         expect(macs <= 40e6, f"trial {trial.number} is over the measured limit (seed 0)")
     within = 15 <= calls[0] <= 15 * 80 + 40
@@ -132,19 +142,19 @@ def check_probes(case: Case) -> None:
 
 
 @SUITE.add("limits known after training")
-def check_late_limits(case: Case) -> None:
+def check_late_limits(case: StrategyCase) -> None:
     """A limit that only training shows stops nothing, whether trials meet it or not."""
     for limit in ("f1>=8", "f1>=1000", "train_seconds<=1"):
-        asked = run(case.make("macro", [limit]), 25)
+        asked = run_trials(case.make("macro", [limit]), 25)
         expect(len({trial.choices for trial in asked}) == 25, f"within {limit} (seed 0): a network twice")
 
 
 @SUITE.add("several objectives")
-def check_several_objectives(case: Case) -> None:
+def check_several_objectives(case: StrategyCase) -> None:
     """Several goals are taken, and leave a front; or refused with a UserError that says so."""
     strategy = case.make_for_two_goals()
     if strategy is not None:
-        asked = run(strategy, 25)
+        asked = run_trials(strategy, 25)
         expect(len({trial.choices for trial in asked}) == 25, "for two goals (seed 0): a network twice")
         front = strategy.objectives.front(strategy.trials)
         expect(len(front) > 1, "25 trials for two goals (seed 0) left no front")

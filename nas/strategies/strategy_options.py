@@ -21,7 +21,7 @@ class Given(TypedDict, total=False):
 _COMMON = ("space", "objectives", *Given.__annotations__)
 
 
-def options_of(kind: type[object]) -> list[str]:
+def option_names(kind: type[object]) -> list[str]:
     """Names of a strategy's own options."""
     return [
         name

@@ -13,7 +13,7 @@ import pytest
 from nas.architecture import Architecture
 from nas.spaces import Decision, SearchSpace
 from nas.spaces.mobilenet import MobileNet
-from nas.spaces.testing import CHECKS, check_space
+from nas.spaces.space_checks import SPACE_CHECKS, check_space
 from nas.spaces.toy import Toy
 
 
@@ -139,11 +139,11 @@ BROKEN: list[tuple[type[SearchSpace], str]] = [
 @pytest.mark.parametrize(("broken", "check"), BROKEN)
 def test_checks_can_fail(broken: type[SearchSpace], check: str) -> None:
     with pytest.raises(AssertionError, match=f"{broken.__name__} fails the check '{check}': "):
-        CHECKS[check](broken)
+        SPACE_CHECKS[check](broken)
 
 
 def test_every_check_has_a_space_that_fails_it() -> None:
-    assert {check for _, check in BROKEN} == set(CHECKS)
+    assert {check for _, check in BROKEN} == set(SPACE_CHECKS)
 
 
 def test_an_instance_is_checked_with_its_own_resolutions() -> None:

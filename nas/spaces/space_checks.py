@@ -2,7 +2,7 @@
 
 With pytest, one test per check::
 
-    @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+    @pytest.mark.parametrize("check", SPACE_CHECKS.values(), ids=SPACE_CHECKS)
     def test_contract(check):
         check(MySpace)
 """
@@ -21,14 +21,13 @@ import nas.spaces
 from core.contracts import Suite, expect, expect_error
 from core.errors import UserError
 from nas.cost import cost
-from nas.spaces.base import SearchSpace
+from nas.spaces.base import Point, SearchSpace
 
 _CLASSES = 7
-Point = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Case:
+class SpaceCase:
     """A space under test, and its class where that was given.
 
     Attributes:
@@ -63,14 +62,14 @@ class Case:
                 yield from self.variants(point)
 
 
-def _case(space: type[SearchSpace] | SearchSpace | str) -> Case:
+def _case(space: type[SearchSpace] | SearchSpace | str) -> SpaceCase:
     found = nas.spaces.load(space) if isinstance(space, str) else space
-    return Case(found, None) if isinstance(found, SearchSpace) else Case(found(), found)
+    return SpaceCase(found, None) if isinstance(found, SearchSpace) else SpaceCase(found(), found)
 
 
-_SUITE: Suite[Case] = Suite(_case)
+_SUITE: Suite[SpaceCase] = Suite(_case)
 #: Name to check, each called with the space; in the order in which :func:`check_space` runs them.
-CHECKS = _SUITE.checks
+SPACE_CHECKS = _SUITE.checks
 
 
 def check_space(space: type[SearchSpace] | SearchSpace | str) -> None:
@@ -82,12 +81,12 @@ def check_space(space: type[SearchSpace] | SearchSpace | str) -> None:
     Raises:
         AssertionError: a check failed; says which, and what was expected.
     """
-    for check in CHECKS.values():
+    for check in SPACE_CHECKS.values():
         check(space)
 
 
 @_SUITE.add("decisions")
-def check_decisions(case: Case) -> None:
+def check_decisions(case: SpaceCase) -> None:
     """Named once, with different plain options: they go into files, databases and other processes."""
     decisions = case.space.decisions
     expect(len(decisions) > 0, "a space needs a decision")
@@ -107,7 +106,7 @@ def check_decisions(case: Case) -> None:
 
 
 @_SUITE.add("canonical points")
-def check_canonical(case: Case) -> None:
+def check_canonical(case: SpaceCase) -> None:
     """One canonical point per network, one network per canonical point, in Python integers."""
     space = case.space
     point_of: dict[str, Point] = {}
@@ -131,7 +130,7 @@ def check_canonical(case: Case) -> None:
 
 
 @_SUITE.add("neighbours")
-def check_neighbours(case: Case) -> None:
+def check_neighbours(case: SpaceCase) -> None:
     """Canonical points, each another network, each once: exactly those one decision away."""
     space = case.space
     for point in case.sampled(5):
@@ -146,7 +145,7 @@ def check_neighbours(case: Case) -> None:
 
 
 @_SUITE.add("random moves")
-def check_random_moves(case: Case) -> None:
+def check_random_moves(case: SpaceCase) -> None:
     """Samples and mutations are points, depend on the generator alone, and reach every option."""
     space = case.space
     open_ = sum(len(decision.options) > 1 for decision in space.decisions)
@@ -175,7 +174,7 @@ def check_random_moves(case: Case) -> None:
 
 
 @_SUITE.add("costs")
-def check_costs(case: Case) -> None:
+def check_costs(case: SpaceCase) -> None:
     """Every network has a positive, finite cost."""
     ends = [
         tuple(0 for _ in case.space.decisions),
@@ -188,7 +187,7 @@ def check_costs(case: Case) -> None:
 
 
 @_SUITE.add("resolutions")
-def check_resolutions(case: Case) -> None:
+def check_resolutions(case: SpaceCase) -> None:
     """Networks have the resolutions that were asked for; one too small for a network is refused."""
     spaces = [case.space] if case.kind is None else [case.space, case.kind((64, 48, 64))]
     for space in spaces:
@@ -206,7 +205,7 @@ def check_resolutions(case: Case) -> None:
 
 
 @_SUITE.add("wrong points")
-def check_wrong_points(case: Case) -> None:
+def check_wrong_points(case: SpaceCase) -> None:
     """What is no point is refused by ``validate``."""
     good = case.sampled(1)[0]
     wrongs: list[tuple[object, str]] = [

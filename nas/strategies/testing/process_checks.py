@@ -21,7 +21,7 @@ import numpy as np
 import nas.strategies
 from core.contracts import expect
 from nas.strategies.base import Strategy
-from nas.strategies.testing.case import SUITE, Case, case_of, choices_of, run
+from nas.strategies.testing.strategy_case import SUITE, StrategyCase, case_of, choices_of, run_trials
 
 _SEED, _TRIALS, _TIMEOUT = 3, 30, 600
 _INSIDE = "MINNOW_CHECK_PROCESS"  # set in processes started here, so that none starts another
@@ -37,9 +37,9 @@ class _Seen:
 
 
 @SUITE.add("same in a new process")
-def check_processes(case: Case) -> None:
+def check_processes(case: StrategyCase) -> None:
     """A new process, with another seed of ``hash``, proposes the same."""
-    here = choices_of(run(case.make(seed=_SEED), _TRIALS))
+    here = choices_of(run_trials(case.make(seed=_SEED), _TRIALS))
     there = _seen(case).choices
     differ = [i for i, (a, b) in enumerate(zip(here, there, strict=True)) if a != b]
     expect(
@@ -49,14 +49,14 @@ def check_processes(case: Case) -> None:
 
 
 @SUITE.add("leaves the process alone")
-def check_leaves_process_alone(case: Case) -> None:
+def check_leaves_process_alone(case: StrategyCase) -> None:
     """Nothing is printed; global generators and the root logger stay as they are, imports included."""
     seen = _seen(case)
     expect(not seen.written, f"it wrote {seen.written!r} (seed {_SEED})")
     expect(not seen.changed, f"it changed {', '.join(seen.changed)} (seed {_SEED})")
 
 
-def _seen(case: Case) -> _Seen:
+def _seen(case: StrategyCase) -> _Seen:
     request = {"name": case.name, "options": dict(case.options)}
     registered = case.name != case.kind.__name__
     if not registered:
@@ -75,9 +75,7 @@ def _in_new_process(request: str) -> _Seen:
     expect(_INSIDE not in os.environ, 'call check_strategy under if __name__ == "__main__":')
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "answer.json")
-        code = (
-            f"from nas.strategies.testing.isolation import answer; answer({request!r}, {str(answer)!r})"
-        )
+        code = f"from {__name__} import answer; answer({request!r}, {str(answer)!r})"
         environment = {
             **os.environ,
             _INSIDE: "1",
@@ -105,7 +103,7 @@ def answer(request: str, path: str) -> None:
     np.random.seed(1)
     logging.getLogger().addHandler(logging.NullHandler())
     before = _state()
-    choices = choices_of(run(case.make(seed=_SEED), _TRIALS))
+    choices = choices_of(run_trials(case.make(seed=_SEED), _TRIALS))
     changed = [name for name, value in _state().items() if value != before[name]]
     Path(path).write_text(json.dumps({"choices": choices, "changed": changed}), encoding="utf-8")
 

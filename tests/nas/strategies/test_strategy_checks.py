@@ -19,7 +19,7 @@ from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.strategies import Strategy
 from nas.strategies.random import RandomSearch
-from nas.strategies.testing import CHECKS, check_strategy
+from nas.strategies.testing import STRATEGY_CHECKS, check_strategy
 from nas.trial import Proposal, Trial
 
 ROOT = Path(__file__).parents[3]
@@ -236,11 +236,11 @@ BROKEN: list[tuple[type[Strategy], str]] = [
 @pytest.mark.parametrize(("broken", "check"), BROKEN)
 def test_checks_can_fail(broken: type[Strategy], check: str) -> None:
     with pytest.raises(AssertionError, match=f"{broken.__name__} fails the check '{check}': "):
-        CHECKS[check](broken)
+        STRATEGY_CHECKS[check](broken)
 
 
 def test_every_check_has_a_strategy_that_fails_it() -> None:
-    assert {check for _, check in BROKEN} == set(CHECKS)
+    assert {check for _, check in BROKEN} == set(STRATEGY_CHECKS)
 
 
 def test_the_whole_kit_stops_at_the_first_failure_and_says_which() -> None:
@@ -257,10 +257,10 @@ def test_a_script_is_checked_in_its_own_processes(tmp_path: Path) -> None:
     """Guarded by ``__main__`` it passes; without, it is told what to do instead of starting itself."""
     body = (
         "from nas.strategies.random import RandomSearch\n"
-        "from nas.strategies.testing import CHECKS\n"
+        "from nas.strategies.testing import STRATEGY_CHECKS\n"
         "class Mine(RandomSearch):\n    pass\n"
     )
-    call = "CHECKS['same in a new process'](Mine)\n"
+    call = "STRATEGY_CHECKS['same in a new process'](Mine)\n"
     (tmp_path / "guarded.py").write_text(f"{body}if __name__ == '__main__':\n    {call}")
     (tmp_path / "bare.py").write_text(body + call)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
