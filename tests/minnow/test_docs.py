@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -13,7 +15,7 @@ import typer
 
 import cli
 import nas.strategies
-from nas.strategies.testing import CHECKS
+from nas.strategies.testing import STRATEGY_CHECKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -29,6 +31,9 @@ STRATEGY = re.compile(r"--strategy (optuna:\w+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(
     r"`((?:benchmarks|core|deploy|distill|docs|examples|minnow|nas|teachers|tests|training)/[\w./-]+)`"
+)
+DOTTED = re.compile(
+    r"`((?:core|deploy|distill|nas|teachers|training)(?:\.\w+)+)`|^::: (\S+)", re.MULTILINE
 )
 COMMAND_OPTIONS = re.compile(r"`(--[a-z-]+)")
 
@@ -75,9 +80,18 @@ def test_strategies_of_optuna_are_there() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_python_parses(page: str) -> None:
-    for block in blocks(page, "python"):
-        ast.parse(block)
+def test_python_parses_and_its_imports_resolve(page: str) -> None:
+    sources = [*blocks(page, "python"), *re.findall(r"`(from [\w.]+ import \w+)`", TEXTS[page])]
+    for node in [node for source in sources for node in ast.walk(ast.parse(source))]:
+        if isinstance(node, ast.ImportFrom) and node.module != "climb":
+            module = importlib.import_module(node.module or "")
+            assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_dotted_names_exist(page: str) -> None:
+    for name in map("".join, DOTTED.findall(TEXTS[page])):
+        pkgutil.resolve_name(name)
 
 
 def test_the_strategy_in_the_readme_keeps_the_contract(tmp_path: Path) -> None:
@@ -85,7 +99,7 @@ def test_the_strategy_in_the_readme_keeps_the_contract(tmp_path: Path) -> None:
     assert any(source.strip() in block for block in blocks("docs/strategies.md", "python"))
     (tmp_path / "climb.py").write_text(source, encoding="utf-8")
     for check in ("new networks within limits", "resume at every cut, large space", "seeds", "failures"):
-        CHECKS[check](f"{tmp_path / 'climb.py'}:Climb")
+        STRATEGY_CHECKS[check](f"{tmp_path / 'climb.py'}:Climb")
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md", "examples/strategy_plugin/README.md"])
