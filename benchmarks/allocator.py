@@ -47,7 +47,7 @@ def rate(name: str, side: int, threads: int, *, keep: bool) -> float:
     """Images per second, the median of six steps after a first one."""
     import timm
 
-    from training.allocator import keep_freed_memory
+    from training.device import keep_freed_memory
 
     if keep and not keep_freed_memory():
         raise SystemExit("this is not glibc: nothing to measure")

@@ -27,7 +27,7 @@ from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
 from training.fit import Fitted
 
 LIMIT = "macs<=4M"
@@ -47,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     data_config = DataConfig(spec=given.data)
-    data = open_images(data_config.spec, options_of(data_config))
+    data = open_images(data_config.spec, data_options(data_config))
     config = SearchConfig(data=data_config, train=TrainConfig(epochs=given.epochs), fidelity="asha")
     checkpoints = Checkpoints(given.work / "checkpoints", warn=print)
     evaluator = TrainEvaluator(data, config, checkpoints=checkpoints)

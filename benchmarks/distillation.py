@@ -40,7 +40,7 @@ from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.spaces.mobilenet import MobileNet
 from training.budget import settled
-from training.data.images import ImageSet, open_images, options_of
+from training.data.images import ImageSet, data_options, open_images
 
 #: 245 k parameters with 6 classes; 3.8 M MACs at 32 and 64 pixels, 8.5 M at 96.
 POINT = "0 1 1 0 0 0 0 0 1 0 2 0 0 0 1 0 2 1 0 1 1 0 2 1 1 1 1 0 2 1 1 1"
@@ -69,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     source = DataConfig(spec=given.data, size=given.image_size, split_seed=given.split_seed)
-    data = long_tailed(open_images(source.spec, options_of(source)), given.long_tail)
+    data = long_tailed(open_images(source.spec, data_options(source)), given.long_tail)
     architecture = network(given.model, given.point, given.resolution or min(96, data.size))
     teacher = given.teacher and TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     train = TrainConfig(epochs=given.epochs, views=given.views)

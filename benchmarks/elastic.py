@@ -44,7 +44,7 @@ from nas.networks import build
 from nas.networks.timm_architecture import architecture_from_timm
 from nas.timm_layers import InvertedResidual, stages_of
 from training.budget import settled
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
 
 ARMS = ("found", "uniform", "scratch", "mobilenetv3")
 _RIVAL = "mobilenetv3_small_100"
@@ -67,7 +67,7 @@ def main() -> None:
     search, supernet = chosen.search, find_supernet(given.run)
     if search is None or search.teacher is None or supernet is None:
         raise SystemExit(f"{given.run} is no search in the elastic space with a supernet")
-    data = open_images(search.data.spec, options_of(search.data))
+    data = open_images(search.data.spec, data_options(search.data))
     images = len(data.splits["train"])
     base = StudentConfig(data=search.data, teacher=search.teacher, augment=search.augment)
     inheriting = TrainConfig(epochs=given.epochs, learning_rate=INHERITED_RATE)

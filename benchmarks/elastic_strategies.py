@@ -32,8 +32,8 @@ from nas.objectives import Objectives
 from nas.search import run_study
 from nas.spaces.elastic import Elastic
 from nas.trial import Proposal
-from training.allocator import keep_freed_memory
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
+from training.device import keep_freed_memory
 
 STRATEGIES = ("random", "gp", "tpe")
 
@@ -55,7 +55,7 @@ def main() -> None:
     config, whole = read_config(SearchConfig, given.run / "config.yaml"), find_supernet(given.run)
     if whole is None:
         raise SystemExit(f"{given.run} holds no finished supernet")
-    data = open_images(config.data.spec, options_of(config.data))
+    data = open_images(config.data.spec, data_options(config.data))
     space = make_space(Elastic, config, data.size)
     objectives = Objectives.parse(["f1:max"], given.limit or [])
     kept = given.out.with_suffix(".networks.jsonl")

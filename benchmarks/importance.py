@@ -19,8 +19,8 @@ from distill.inherited_weights import inherit_from_teacher
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import finetune_teacher
-from training.allocator import keep_freed_memory
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
+from training.device import keep_freed_memory
 
 CUTS = {
     "expansions": ("expansion", (0.8, 0.65, 0.5)),
@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     keep_freed_memory()
     source = DataConfig(spec=given.data, size=given.image_size)
-    data = open_images(source.spec, options_of(source))
+    data = open_images(source.spec, data_options(source))
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     augment = AugmentConfig()
     teacher = TeacherEnsemble((finetune_teacher(config, data, augment),), (1.0,))

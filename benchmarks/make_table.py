@@ -24,7 +24,7 @@ from core.files import write_text
 from minnow.evaluators import TrainEvaluator
 from nas.cost import cost
 from nas.trial import Proposal
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
 from training.evaluate import evaluate
 from training.preprocess import IMAGENET
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     config = DataConfig(spec=options.data)
-    data = open_images(config.spec, options_of(config))
+    data = open_images(config.spec, data_options(config))
     recipe = TrainConfig(epochs=options.epochs, views=options.epochs)
     evaluator = TrainEvaluator(data, SearchConfig(data=config, train=recipe))
     space = nas.spaces.load(options.space)()

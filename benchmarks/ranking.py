@@ -33,7 +33,7 @@ from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
 from training.budget import settled
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
 
 ARMS = ("alone", "distilled")
 _RESAMPLES = 5_000
@@ -56,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     source = DataConfig(spec=given.data, size=given.image_size)
-    data = open_images(source.spec, options_of(source))
+    data = open_images(source.spec, data_options(source))
     teacher = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     images = len(data.splits["train"])
     usual = {given.short: SearchConfig().loss, given.long: StudentConfig().loss}

@@ -16,7 +16,7 @@ from core.files import write_text
 from deploy.latency_measurement import measure_module
 from minnow.run_directory import Run
 from teachers.finetune import finetune_teacher
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     for point in sorted(points, key=lambda point: (point.x, point.y)):
         if not front or point.y > front[-1].y:
             front.append(point)
-    data = open_images(config.data.spec, options_of(config.data))
+    data = open_images(config.data.spec, data_options(config.data))
     teacher = finetune_teacher(config.teacher, data, config.augment)
     latency = measure_module(teacher.model, teacher.resolution).median_ms
     series = [

@@ -21,7 +21,7 @@ from distillation import spread
 from core.config import AugmentConfig, DataConfig, TeacherConfig
 from core.files import read_lines, write_lines
 from teachers.finetune import finetune_teacher
-from training.data.images import open_images, options_of
+from training.data.images import data_options, open_images
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     rows, by_side = read_lines(given.out), {side: {} for side in given.side}
     for split_seed in range(given.split_seeds):
         source = DataConfig(spec=given.data, size=given.image_size, split_seed=split_seed)
-        data = open_images(source.spec, options_of(source))
+        data = open_images(source.spec, data_options(source))
         for side in given.side:
             shaped = {"data": data.digest, "side": side, "teacher": given.teacher, "epochs": given.epochs}
             if found := next((row for row in rows if shaped.items() <= row.items()), None):

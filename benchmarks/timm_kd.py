@@ -35,11 +35,10 @@ from core.files import read_lines, write_lines
 from nas.architecture import Architecture
 from nas.networks.build import build
 from teachers.finetune import Teacher, finetune_teacher
-from training.data.images import ImageSet, open_images, options_of
+from training.data.images import ImageSet, data_options, open_images
 from training.evaluate import evaluate
-from training.optimizer import make_optimizer
+from training.optimizer import make_optimizer, schedule_by_recipe
 from training.preprocess import IMAGENET, Normalization, resize
-from training.schedule import by_recipe
 
 
 class Photos(Dataset[tuple[Any, int]]):
@@ -88,7 +87,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     source = DataConfig(spec=given.data, size=given.image_size)
-    data = open_images(source.spec, options_of(source))
+    data = open_images(source.spec, data_options(source))
     architecture = Architecture.from_yaml(given.model)
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     taught = finetune_teacher(config, data, AugmentConfig())
@@ -159,7 +158,7 @@ def train(
 def run(task: nn.Module, student: nn.Module, loader: Any, recipe: TrainConfig) -> nn.Module:
     """One training with Minnow's recipe; the average of its weights."""
     optimizer = make_optimizer(student, recipe)
-    scheduler = by_recipe(optimizer, recipe, len(loader))
+    scheduler = schedule_by_recipe(optimizer, recipe, len(loader))
     average = ModelEmaV3(student, decay=recipe.average, use_warmup=True)
     step = 0
     task.train()

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from core.errors import UserError
-from training.bundle import CONFIG, Bundle
+from training.bundle import CONFIG_FILE, Bundle
 from training.data.decode import FITS, BrokenImageError, Fit, open_image, square
 from training.preprocess import prepare
 
@@ -156,7 +156,7 @@ def _stored_format(bundle: Bundle) -> tuple[int, Fit]:
     fit = data.get("fit") if isinstance(data, dict) else None
     if isinstance(size, bool) or not isinstance(size, int) or size < 1 or fit not in FITS:
         raise UserError(
-            f"{bundle.path / CONFIG}: 'data' must say how images are stored: "
+            f"{bundle.path / CONFIG_FILE}: 'data' must say how images are stored: "
             f"size (pixels) and fit ({', '.join(FITS)}), got size {size!r} and fit {fit!r}"
         )
     return size, cast(Fit, fit)

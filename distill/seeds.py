@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.files import flush_directory, write_json
-from training.bundle import METRICS, WEIGHTS, read_metrics
+from training.bundle import METRICS_FILE, WEIGHTS_FILE, read_metrics
 
 STUDENT_FOLDER = "student"
 SEEDS_FOLDER = "seeds"
@@ -34,14 +34,14 @@ def finished_students(run: Path) -> dict[int, Path]:
         UserError: a ``metrics.json`` is damaged.
     """
     places = [run / STUDENT_FOLDER, *(run / SEEDS_FOLDER).glob("*")]
-    found = {read_metrics(path)["seed"]: path for path in places if (path / WEIGHTS).exists()}
+    found = {read_metrics(path)["seed"]: path for path in places if (path / WEIGHTS_FILE).exists()}
     return dict(sorted(found.items()))
 
 
 def has_unfinished_seeds(run: Path) -> bool:
     """Whether a run trains several seeds and has kept none yet."""
     begun = any(path.is_dir() for path in (run / SEEDS_FOLDER).glob("*"))
-    return begun and not (run / STUDENT_FOLDER / WEIGHTS).exists()
+    return begun and not (run / STUDENT_FOLDER / WEIGHTS_FILE).exists()
 
 
 def recorded_seeds(run: Path) -> list[int]:
@@ -83,9 +83,9 @@ def keep_best_seed(run: Path) -> dict[str, Any]:
     best = max(metrics, key=lambda seed: metrics[seed]["val"]["f1"])
     for seed, path in places.items():
         if seed != best and metrics[seed].pop(RECORD, None) is not None:
-            write_json(path / METRICS, metrics[seed])
+            write_json(path / METRICS_FILE, metrics[seed])
     metrics[best][RECORD] = _record(metrics)
-    write_json(places[best] / METRICS, metrics[best])
+    write_json(places[best] / METRICS_FILE, metrics[best])
     if places[best] != kept:
         if kept.exists():
             os.rename(kept, seed_path(run, read_metrics(kept)["seed"]))

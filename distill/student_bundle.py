@@ -20,7 +20,7 @@ from training.balance import log_priors, subtract_from_bias, tune_tau
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle
 from training.data.images import ImageSet
-from training.evaluate import evaluate, logits_of, score
+from training.evaluate import evaluate, logits_of, score_logits
 from training.fit import Fitted
 from training.metrics import Metrics
 from training.predictions import PREDICTIONS, pixels_digest, predictions_csv
@@ -61,7 +61,7 @@ def write_student(
     ]
     own, *of_members = [{} for _ in networks] if latency is None else latency(networks)
     metrics: dict[str, Any] = {
-        "test": _test_scores(score(logits, data, images)),
+        "test": _test_scores(score_logits(logits, data, images)),
         "val": val.to_dict(),
         "teacher": None if teacher is None else _teacher_metrics(teacher, data, of_members),
         "params": total.params,

@@ -27,9 +27,9 @@ from training.balance import loss_offsets
 from training.batches import Batches, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
-from training.divergence import DivergedError, halve_once
 from training.fit import Progress, fit
 from training.processes import ALONE, Processes
+from training.step import DivergedError, halve_once
 
 CHECKPOINT = "checkpoint.pt"
 

@@ -28,9 +28,9 @@ from nas.spaces.elastic import Elastic
 from training.batches import Batches, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
-from training.divergence import DivergedError, halve_once
 from training.fit import Progress, fit
 from training.preprocess import Normalization
+from training.step import DivergedError, halve_once
 
 SUPERNET_FOLDER = "supernet"
 _WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"

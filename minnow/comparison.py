@@ -18,7 +18,7 @@ from distill.seeds import has_unfinished_seeds, recorded_seeds, seed_path
 from minnow.console import output, say
 from minnow.format import interval_text, metric_text
 from minnow.run_directory import student_config
-from training.bootstrap import LEVEL, RESAMPLES, Comparison, Interval, compare
+from training.bootstrap import LEVEL, RESAMPLES, Comparison, Interval, compare_f1
 from training.bundle import find_bundle, read_metrics
 from training.predictions import PREDICTIONS, Predictions, read_predictions
 
@@ -58,7 +58,7 @@ def compare_students(a: Path, b: Path, *, as_json: bool) -> dict[str, Any]:
     one, other = read_side(a), read_side(b)
     check_same_images(one, other)
     table = one.tables[0]
-    found = compare(table.labels, one.predicted, other.predicted, len(table.classes))
+    found = compare_f1(table.labels, one.predicted, other.predicted, len(table.classes))
     result = {
         "images": len(table.files),
         "resamples": RESAMPLES,

@@ -12,14 +12,14 @@ from core.config import DataConfig
 from minnow.console import output
 from minnow.progress import ConsoleListener
 from training.data.check import Report, check_images
-from training.data.images import options_of
+from training.data.images import data_options
 
 
 def check(config: DataConfig) -> bool:
     """Print what is in a data set and what is wrong with it; whether it can be used."""
     with ConsoleListener() as listener:
         report = check_images(
-            config.spec, options_of(config), progress=partial(listener.count, "reading images")
+            config.spec, data_options(config), progress=partial(listener.count, "reading images")
         )
     console = output()
     console.print(_counts(report))

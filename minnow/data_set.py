@@ -6,7 +6,7 @@ from functools import partial
 
 from core.config import DataConfig
 from minnow.listener import Listener
-from training.data.images import ImageSet, open_images, options_of
+from training.data.images import ImageSet, data_options, open_images
 
 
 def open_data(config: DataConfig, listener: Listener) -> ImageSet:
@@ -16,7 +16,7 @@ def open_data(config: DataConfig, listener: Listener) -> ImageSet:
         UserError: there is no such data set, or it cannot be used.
     """
     report = partial(listener.count, "decoding images")
-    data = open_images(config.spec, options_of(config), progress=report, warn=listener.warn)
+    data = open_images(config.spec, data_options(config), progress=report, warn=listener.warn)
     sizes = ", ".join(f"{len(indices):,} {part}" for part, indices in data.splits.items())
     broken = f", {len(data.broken)} broken files left out" if data.broken else ""
     listener.note(

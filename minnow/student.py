@@ -20,7 +20,7 @@ from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle, read_metrics
-from training.evaluate import logits_of, score
+from training.evaluate import logits_of, score_logits
 from training.metrics import Metrics
 
 FORMATS = ("onnx",)
@@ -135,7 +135,7 @@ class Student:
             resolution=self.bundle.architecture.resolution,
             normalization=self.bundle.normalization,
         )
-        return Evaluation(images.name, split, score(logits, images, indices), self.classes)
+        return Evaluation(images.name, split, score_logits(logits, images, indices), self.classes)
 
     def export(self, format: str = "onnx", out: str | Path | None = None) -> Exported:
         """Write the network, with its normalisation, as a file for another runtime.

@@ -39,7 +39,7 @@ from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from training import budget
-from training.bundle import WEIGHTS
+from training.bundle import WEIGHTS_FILE
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
 from training.processes import Processes, current
@@ -209,7 +209,7 @@ def _checked_place(run: Path, wanted: Sequence[int], resume: bool) -> Path:
     """
     run_creation.check_out(run)
     student = run / STUDENT_FOLDER
-    if (student / WEIGHTS).exists():
+    if (student / WEIGHTS_FILE).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save
         if not resume:
             raise UserError(f"{student} exists already; choose another run directory")

@@ -18,7 +18,7 @@ from teachers.finetune import Teacher
 from teachers.output_cache import StoredOutputs
 from training.batches import Look, Outputs
 from training.data.images import ImageSet
-from training.evaluate import logits_of, score
+from training.evaluate import logits_of, score_logits
 from training.metrics import Metrics
 from training.signals import Signals
 
@@ -65,7 +65,7 @@ class TeacherEnsemble:
             for member in self.members
         ]
         pairs = zip(self.weights, map(_centred, logits), strict=True)
-        return score(sum(weight * each for weight, each in pairs), data, indices)
+        return score_logits(sum(weight * each for weight, each in pairs), data, indices)
 
 
 def parse_spec(spec: str) -> list[tuple[str, float]]:

@@ -23,11 +23,11 @@ from teachers.timm_models import replace_head
 from training.batches import Batches, augmentation_of
 from training.budget import TEACHER, decided
 from training.data.images import ImageSet
-from training.divergence import DivergedError, halve_once
 from training.evaluate import evaluate
 from training.fit import Fitted, Progress, cross_entropy, fit
 from training.metrics import Metrics
 from training.preprocess import Normalization
+from training.step import DivergedError, halve_once
 
 _VERSION = 2  # of the fine-tuning; raise it when its result changes
 _CHECKPOINT = "checkpoint.pt"

@@ -94,7 +94,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class Draws:
+class AugmentationDraws:
     """The random choices of one view for every image of a set.
 
     Attributes:
@@ -111,10 +111,10 @@ class Draws:
 
 
 @lru_cache(maxsize=4)
-def draw(total: int, view: int, seed: int, operations: int) -> Draws:
+def draw_augmentations(total: int, view: int, seed: int, operations: int) -> AugmentationDraws:
     """Draw view ``view`` of ``total`` images; each kind of choice has its own stream."""
     kinds = [np.random.default_rng([seed, view, kind]) for kind in range(4)]
-    draws = Draws(
+    draws = AugmentationDraws(
         operation=kinds[0].integers(len(OPERATIONS), size=(operations, total)),
         negative=kinds[1].random((operations, total)) < 0.5,
         flip=kinds[2].random(total) < 0.5,
@@ -147,7 +147,7 @@ def augment(
     Returns:
         (B, 3, S, S) uint8, a new contiguous tensor.
     """
-    draws = draw(total, view, seed, settings.operations)
+    draws = draw_augmentations(total, view, seed, settings.operations)
     batch = images.clone(memory_format=torch.contiguous_format)
     if settings.flip:
         chosen = torch.from_numpy(np.flatnonzero(draws.flip[indices]))

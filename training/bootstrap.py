@@ -77,7 +77,7 @@ def f1_interval(
     return _interval(float(value), draws)
 
 
-def compare(
+def compare_f1(
     labels: np.ndarray,
     a: np.ndarray,
     b: np.ndarray,

@@ -12,7 +12,7 @@ is left is the old bundle, the new one, or a directory that :func:`load_bundle` 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,14 @@ from torch import nn
 from core.errors import UserError, one_line
 from core.files import staged_files, write_bytes, write_json, write_text
 from nas.architecture import Architecture
-from training.bundle_text import read_labels, read_mapping, read_normalization
 from training.preprocess import Normalization
 
-WEIGHTS = "model.safetensors"
-ARCHITECTURE = "architecture.yaml"
-LABELS = "labels.txt"
-CONFIG = "config.yaml"
-METRICS = "metrics.json"
-FILES = (ARCHITECTURE, LABELS, CONFIG, METRICS, WEIGHTS)
+WEIGHTS_FILE = "model.safetensors"
+ARCHITECTURE_FILE = "architecture.yaml"
+LABELS_FILE = "labels.txt"
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+BUNDLE_FILES = (ARCHITECTURE_FILE, LABELS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE)
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,15 @@ def save_bundle(
     if misfit:
         raise ValueError(f"the model is not the one the architecture describes: {misfit}")
 
-    with staged_files(path, last=WEIGHTS) as folder:
-        architecture.to_yaml(folder / ARCHITECTURE, num_classes=len(classes))
-        write_text(folder / LABELS, "".join(f"{name}\n" for name in classes))
+    with staged_files(path, last=WEIGHTS_FILE) as folder:
+        architecture.to_yaml(folder / ARCHITECTURE_FILE, num_classes=len(classes))
+        write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in classes))
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        write_text(folder / CONFIG, text)
-        write_json(folder / METRICS, dict(metrics))
+        write_text(folder / CONFIG_FILE, text)
+        write_json(folder / METRICS_FILE, dict(metrics))
         for name, content in (others or {}).items():
             write_bytes(folder / name, content)
-        write_bytes(folder / WEIGHTS, save(weights))
+        write_bytes(folder / WEIGHTS_FILE, save(weights))
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -119,16 +118,16 @@ def load_bundle(path: str | Path) -> Bundle:
     import yaml
 
     path = find_bundle(path)
-    architecture = Architecture.from_yaml(path / ARCHITECTURE)
-    classes = read_labels(path / LABELS)
-    config = read_mapping(path / CONFIG, yaml.safe_load, yaml.YAMLError, "YAML")
+    architecture = Architecture.from_yaml(path / ARCHITECTURE_FILE)
+    classes = read_labels(path / LABELS_FILE)
+    config = read_mapping(path / CONFIG_FILE, yaml.safe_load, yaml.YAMLError, "YAML")
     metrics = read_metrics(path)
     try:
         normalization = read_normalization(config)
     except ValueError as error:
-        raise UserError(f"{path / CONFIG}: {error}") from None
+        raise UserError(f"{path / CONFIG_FILE}: {error}") from None
     model = _untrained(architecture, len(classes))
-    _load_weights(model, path / WEIGHTS, len(classes))
+    _load_weights(model, path / WEIGHTS_FILE, len(classes))
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(path, architecture, classes, normalization, model, config, metrics)
 
@@ -139,7 +138,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     Raises:
         UserError: missing or damaged; names the file.
     """
-    return read_mapping(path / METRICS, json.loads, json.JSONDecodeError, "JSON")
+    return read_mapping(path / METRICS_FILE, json.loads, json.JSONDecodeError, "JSON")
 
 
 def find_bundle(path: str | Path) -> Path:
@@ -155,17 +154,89 @@ def find_bundle(path: str | Path) -> Path:
     if not path.is_dir():
         raise UserError(f"{path} is a file; give the directory of a trained model")
     for directory in (path, path / "student"):
-        if (directory / WEIGHTS).is_file():
-            missing = [name for name in FILES if not (directory / name).is_file()]
+        if (directory / WEIGHTS_FILE).is_file():
+            missing = [name for name in BUNDLE_FILES if not (directory / name).is_file()]
             if missing:
                 raise UserError(
                     f"{directory}: not a whole trained model: {', '.join(missing)} missing; "
                     f"restore what was deleted or train it again: {make}"
                 )
             return directory
-    if (path / ARCHITECTURE).is_file():
+    if (path / ARCHITECTURE_FILE).is_file():
         make = f"`distill --student {path}`"
-    raise UserError(f"{path}: no trained model in it ({WEIGHTS} is missing); make one: {make}")
+    raise UserError(f"{path}: no trained model in it ({WEIGHTS_FILE} is missing); make one: {make}")
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names, one per line, in the order of the logits.
+
+    Raises:
+        UserError: unreadable, fewer than two, or one twice; names the file.
+    """
+    classes = tuple(line for line in _read(path).split("\n") if line.strip())
+    if len(classes) < 2:
+        raise UserError(f"{path}: holds {len(classes)} classes; expected one per line, at least two")
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: class {twice[0]!r} is there twice; give each class its own name")
+    return classes
+
+
+def read_mapping(
+    path: Path, parse: Callable[[str], Any], malformed: type[Exception], kind: str
+) -> dict[str, Any]:
+    """The dictionary in a YAML or JSON file.
+
+    Args:
+        path: the file.
+        parse: makes data of its text.
+        malformed: what ``parse`` raises for text it cannot take.
+        kind: the format's name, for the message.
+
+    Raises:
+        UserError: unreadable, malformed, or not a mapping; names the file.
+    """
+    text = _read(path)
+    try:
+        content = parse(text)
+    except malformed as error:
+        reason = one_line(error)
+        raise UserError(f"{path}: not valid {kind} ({reason}); train the model again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping, found {type(content).__name__}")
+    return content
+
+
+def read_normalization(config: Mapping[str, Any]) -> Normalization:
+    """What ``config["normalization"]`` says.
+
+    Raises:
+        ValueError: missing or malformed; says what was expected.
+    """
+    expected = "'normalization' must be {mean: [3 numbers], std: [3 numbers above 0]}"
+    content = config.get("normalization")
+    if not isinstance(content, Mapping) or set(content) != {"mean", "std"}:
+        raise ValueError(f"{expected}, got {content!r}")
+    sides = []
+    for name in ("mean", "std"):
+        values = content[name]
+        if (
+            not isinstance(values, list | tuple)
+            or len(values) != 3
+            or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values)
+        ):
+            raise ValueError(f"{expected}, got {name}: {values!r}")
+        sides.append((float(values[0]), float(values[1]), float(values[2])))
+    if min(sides[1]) <= 0:
+        raise ValueError(f"{expected}, got std: {sides[1]}")
+    return Normalization(mean=sides[0], std=sides[1])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def _untrained(architecture: Architecture, num_classes: int) -> nn.Module:
@@ -191,11 +262,11 @@ def _load_weights(model: nn.Module, path: Path, num_classes: int) -> None:
         there = weights.get(head)
         if there is not None and there.shape != expected[head].shape and there.dim() == 1:
             raise UserError(
-                f"{path.parent / LABELS} names {num_classes} classes, but {path} tells "
-                f"{len(there)} apart; restore the {LABELS} it was trained with"
+                f"{path.parent / LABELS_FILE} names {num_classes} classes, but {path} tells "
+                f"{len(there)} apart; restore the {LABELS_FILE} it was trained with"
             )
         raise UserError(
-            f"{path} does not fit {path.parent / ARCHITECTURE}: {misfit}; "
+            f"{path} does not fit {path.parent / ARCHITECTURE_FILE}: {misfit}; "
             "restore the two files of one training run or train again"
         )
     model.load_state_dict(weights)

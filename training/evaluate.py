@@ -48,9 +48,9 @@ def evaluate(
     """Scores on ``"train"``, ``"val"`` or ``"test"``."""
     indices = data.splits[split]
     logits = logits_of(model, data, indices, resolution=resolution, normalization=normalization)
-    return score(logits, data, indices)
+    return score_logits(logits, data, indices)
 
 
-def score(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> Metrics:
+def score_logits(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> Metrics:
     """Scores of the logits ``(n, C)`` of the images ``indices``."""
     return compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)

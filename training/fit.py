@@ -15,19 +15,17 @@ import torch
 from torch import nn
 
 from core.config import TrainConfig
-from training.allocator import keep_freed_memory
 from training.balance import adjusted_cross_entropy
 from training.batches import Batch, Batches
-from training.batchnorm import synced
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.divergence import DivergedError, OnDivergence, stop
-from training.evaluate import logits_of, score
+from training.device import keep_freed_memory
+from training.epoch_selection import has_plateaued
+from training.evaluate import logits_of, score_logits
 from training.metrics import Metrics
-from training.plateau import plateaued
-from training.schedule import Schedule, by_recipe
+from training.optimizer import Schedule, schedule_by_recipe
+from training.processes import synced
 from training.signals import at_least_fp32
-from training.state import TrainingState
-from training.step import Loss, train_step
+from training.state import TrainingState, load_checkpoint, save_checkpoint
+from training.step import DivergedError, Loss, OnDivergence, stop_training, train_step
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,11 @@ def fit(
     loss: Loss,
     recipe: TrainConfig,
     *,
-    schedule: Schedule = by_recipe,
+    schedule: Schedule = schedule_by_recipe,
     checkpoint: Path | None = None,
     identity: str = "",
     keep_last: bool = False,
-    on_divergence: OnDivergence = stop,
+    on_divergence: OnDivergence = stop_training,
     report: Callable[[Progress], None] | None = None,
 ) -> Fitted:
     """Train; keep the last epoch that validates about as well as the best (``training.epoch_selection``).
@@ -151,7 +149,7 @@ def fit(
             content = {"identity": identity, **state.dump()}
             batches.processes.on_main(lambda: save_checkpoint(checkpoint, content))
 
-    while len(state.history) < recipe.epochs and not plateaued(state.history, recipe.patience):
+    while len(state.history) < recipe.epochs and not has_plateaued(state.history, recipe.patience):
         good = copy.deepcopy(state.dump())
         try:
             _run_epoch(state, batches, loss, recipe, report, keep_last)
@@ -221,7 +219,7 @@ def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: flo
         raise DivergedError(
             f"the outputs are infinite or NaN after epoch {epoch + 1} at learning rate {learning_rate:g}"
         )
-    return score(logits, data, indices)
+    return score_logits(logits, data, indices)
 
 
 def _train_epoch(

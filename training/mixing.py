@@ -19,7 +19,7 @@ from training.augment import Augmentation, mask_of, square_sides
 
 
 @dataclass(frozen=True)
-class Draws:
+class MixtureDraws:
     """The random choices of one view for every image of a set, each ``(total,)`` in 0..1.
 
     Attributes:
@@ -36,11 +36,11 @@ class Draws:
 
 
 @lru_cache(maxsize=4)
-def draw(total: int, view: int, seed: int) -> Draws:
+def draw_mixtures(total: int, view: int, seed: int) -> MixtureDraws:
     """Draw view ``view`` of ``total`` images; each kind of choice has its own stream."""
     kinds = [np.random.default_rng([seed, view, 100 + kind]) for kind in range(4)]
     kind, partner, other = (rng.random(total) for rng in kinds[:3])
-    draws = Draws(kind, partner, other, kinds[3].random((2, total)))
+    draws = MixtureDraws(kind, partner, other, kinds[3].random((2, total)))
     for array in (draws.kind, draws.partner, draws.other, draws.centre):
         array.flags.writeable = False  # shared by every caller of this cached function
     return draws
@@ -118,7 +118,7 @@ def mixture(
         seed: of the augmentation.
         settings: how many images are mixed.
     """
-    draws = draw(total, view, seed)
+    draws = draw_mixtures(total, view, seed)
     kind, other = draws.kind[indices], draws.other[indices]
     cut = kind < settings.cutmix
     blended = ~cut & (kind < settings.cutmix + settings.mixup)

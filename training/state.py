@@ -1,9 +1,12 @@
-"""What a training changes, and how it goes into a checkpoint and comes back."""
+"""The state of a training, and its checkpoint: a file that is written whole or not at all."""
 
 from __future__ import annotations
 
 import copy
+import io
+import zipfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -11,10 +14,11 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from core.config import TrainConfig
-from training.epoch_selection import keeps
+from core.errors import UserError, one_line
+from core.files import write_bytes
+from training.epoch_selection import keeps_last
 from training.metrics import Metrics
-from training.optimizer import make_optimizer
-from training.schedule import Schedule
+from training.optimizer import Schedule, make_optimizer
 
 
 class TrainingState:
@@ -70,7 +74,7 @@ class TrainingState:
     def finish_epoch(self, val: Metrics, record: dict[str, float], *, keep_last: bool = False) -> None:
         """Keep the weights if they validate about as well as the best, or, with ``keep_last``, anyway."""
         self.history.append(record)
-        if keep_last or keeps(self.history, val.images):
+        if keep_last or keeps_last(self.history, val.images):
             self.kept_epoch, self.kept_val = len(self.history), val
             self.kept_weights = copy.deepcopy(self.averaged.state_dict())
 
@@ -101,3 +105,46 @@ class TrainingState:
         kept = saved["kept"] if "kept" in saved else saved["best"]  # as an earlier version called it
         self.kept_epoch, self.kept_val = kept["epoch"], Metrics(**kept["val"])
         self.kept_weights = kept["weights"]
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` (tensors and plain data) atomically.
+
+    Raises:
+        UserError: the disk is full or read-only.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
+    """What :func:`save_checkpoint` wrote, or ``None`` where there is nothing.
+
+    Args:
+        path: the file.
+        identity: must equal ``state["identity"]``: what network, data and recipe it belongs to.
+
+    Raises:
+        UserError: the file is damaged, or belongs to another training.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
+                raise ValueError(f"the checksum of {damaged} is wrong")
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        known = state.get("identity")
+    except Exception as error:  # zipfile, torch and pickle raise many kinds for a damaged file
+        reason = one_line(error)[:120]
+        raise UserError(
+            f"checkpoint {path} is damaged ({type(error).__name__}: {reason}); delete it to start again"
+        ) from error
+    if known != identity:
+        raise UserError(
+            f"checkpoint {path} belongs to another network, data set or recipe; "
+            f"resume with the settings it was made with, or choose another --out"
+        )
+    return state

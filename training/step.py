@@ -1,4 +1,4 @@
-"""One step of training: loss, gradient, update."""
+"""One step of training (loss, gradient, update), and the reaction to a divergence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,45 @@ from torch.nn.utils import get_total_norm
 from core.config import TrainConfig
 from training.batches import Batch
 from training.device import forward_dtype
-from training.divergence import DivergedError
 from training.processes import Processes
 from training.state import TrainingState
+
+_SLOWER = 0.5
+
+
+class DivergedError(Exception):
+    """The loss, the gradient or the outputs became infinite or NaN; the message says when."""
+
+
+#: Decides on a divergence, given how often this training went back before: returns the factor of the
+#: learning rate with which it repeats the epoch from the end of the one before, or raises.
+OnDivergence = Callable[[DivergedError, int], float]
+
+
+def stop_training(error: DivergedError, times: int) -> float:
+    """A divergence ends the training.
+
+    Raises:
+        DivergedError: always.
+    """
+    raise error
+
+
+def halve_once(warn: Callable[[str], None]) -> OnDivergence:
+    """The first divergence halves the learning rate, the second ends the training.
+
+    Args:
+        warn: hears one line about the first.
+    """
+
+    def decide(error: DivergedError, times: int) -> float:
+        if times:
+            raise DivergedError(f"{error}, which was halved before") from error
+        warn(f"{error}; repeating the epoch with half the learning rate")
+        return _SLOWER
+
+    return decide
+
 
 #: From the network and the batch to a scalar. One that is a module is trained along with the network.
 Loss = Callable[[nn.Module, Batch], torch.Tensor]

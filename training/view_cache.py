@@ -1,7 +1,8 @@
-"""Augmented training images at a network's resolution, kept from one walk through the views to the next.
+"""In-memory cache of augmented images with a byte budget.
 
-A training walks through the same few views again and again, and so do the trials of a search. What was
-augmented once is kept, as far as there is room; the pixels are the same either way.
+A training walks through the same few views again and again, and so do the trials of a search. The
+cache keeps augmented images at a network's resolution as far as it has room. The pixels are the same
+either way.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-_BUDGET = 1 << 30  # bytes, of all views that a process keeps
+_BUDGET = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
-class Rows:
+class CachedView:
     """One view of a training split.
 
     Attributes:
         pixels: ``(n, r, r, 3)`` uint8, in the order of the split.
-        known: ``(n,)`` bool, which of them were computed.
+        filled: ``(n,)`` bool, the rows that were computed.
     """
 
     pixels: torch.Tensor
-    known: np.ndarray
+    filled: np.ndarray
 
 
-class Memory:
-    """Views, up to a number of bytes.
+class ViewCache:
+    """Cache of views with a byte budget.
 
-    Of views that are walked through in turn the oldest is the one that is wanted next. So room is made
-    by dropping the views of other trainings, and where there is none, what is kept stays.
+    Of views that are walked through in turn, the oldest is the next one needed. So the views of other
+    trainings make room, and where there is still none, the cached views stay.
 
     Args:
         budget: bytes.
@@ -39,37 +40,37 @@ class Memory:
 
     def __init__(self, budget: int = _BUDGET) -> None:
         self._budget = budget
-        self._kept: dict[tuple[str, int], Rows] = {}
+        self._views: dict[tuple[str, int], CachedView] = {}
 
     @property
     def size(self) -> int:
         """Bytes in use."""
-        return sum(rows.pixels.nbytes for rows in self._kept.values())
+        return sum(view.pixels.nbytes for view in self._views.values())
 
-    def rows(
-        self, key: str, view: int, images: int, resolution: int, device: torch.device
-    ) -> Rows | None:
-        """Rows of a view, new ones where there are none yet; ``None``: there is no room.
+    def view(
+        self, key: str, number: int, images: int, resolution: int, device: torch.device
+    ) -> CachedView | None:
+        """Return a view, an empty one at the first call; ``None``: there is no room.
 
         Args:
             key: of everything that shapes the pixels but the view.
-            view: which.
+            number: of the view.
             images: n, of the training split.
             resolution: r, pixels.
-            device: where they are kept.
+            device: of the pixels.
         """
-        if (key, view) not in self._kept:
+        if (key, number) not in self._views:
             needed = images * resolution * resolution * 3
-            for other in [name for name in self._kept if name[0] != key]:
+            for other in [name for name in self._views if name[0] != key]:
                 if self.size + needed > self._budget:
-                    del self._kept[other]
+                    del self._views[other]
             if self.size + needed > self._budget:
                 return None
             shape = (images, resolution, resolution, 3)
             with torch.inference_mode(False):  # or only inference could fill the rest
                 pixels = torch.empty(shape, dtype=torch.uint8, device=device)
-            self._kept[key, view] = Rows(pixels, np.zeros(images, dtype=bool))
-        return self._kept[key, view]
+            self._views[key, number] = CachedView(pixels, np.zeros(images, dtype=bool))
+        return self._views[key, number]
 
 
-MEMORY = Memory()  # of this process
+VIEW_CACHE = ViewCache()  # of this process

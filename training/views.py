@@ -1,4 +1,4 @@
-"""What the training split looks like under each view: the same pixels for whoever asks."""
+"""Views of the training split: the same pixels for teachers and students, in every batch."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from training.augment import Augmentation, augment
 from training.data.images import ImageSet
 from training.mixing import Mixture, mixture
 from training.preprocess import resize
-from training.view_cache import MEMORY, Memory
+from training.view_cache import VIEW_CACHE, ViewCache
 
 #: Seed of the augmentation: one for all trials, students and teachers, so that they share views.
 DATA_SEED = 0
 
 
 def stored(data: ImageSet, indices: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Images ``(B, 3, S, S)`` uint8 as they are stored."""
+    """Return images ``(B, 3, S, S)`` uint8 as they are stored."""
     return torch.from_numpy(data.images[indices]).permute(0, 3, 1, 2).to(device)
 
 
 def augmented(
     data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation, device: torch.device
 ) -> torch.Tensor:
-    """View ``view`` of images, ``(B, 3, S, S)`` uint8.
+    """Return view ``view`` of images, ``(B, 3, S, S)`` uint8.
 
-    What an image is mixed with is an image of the training split as it is stored, so that mixing costs
-    hardly more than copying.
+    An image is mixed with an image of the training split as it is stored, so that mixing costs hardly
+    more than copying.
     """
     pixels = augment(
         stored(data, indices, device),
@@ -38,8 +38,8 @@ def augmented(
     )
     if not augmentation.mixes:
         return pixels
-    found = mixture_of(data, indices, view, augmentation)
-    return found.apply(pixels, stored(data, found.partners, device))
+    mixed = mixture_of(data, indices, view, augmentation)
+    return mixed.apply(pixels, stored(data, mixed.partners, device))
 
 
 def seen(
@@ -49,11 +49,11 @@ def seen(
     augmentation: Augmentation,
     resolution: int,
     device: torch.device,
-    memory: Memory = MEMORY,
+    cache: ViewCache = VIEW_CACHE,
 ) -> torch.Tensor:
-    """View ``view`` of training images as a network sees them, ``(B, 3, resolution, resolution)`` uint8.
+    """Return view ``view`` of training images at a network's resolution r, ``(B, 3, r, r)`` uint8.
 
-    Computed once, as far as the memory has room.
+    It is computed once, as far as the cache has room.
     """
 
     def compute(chosen: np.ndarray) -> torch.Tensor:
@@ -61,19 +61,19 @@ def seen(
 
     train = data.splits["train"]
     key = f"{data.digest} {augmentation.key} {resolution} {device}"
-    rows = memory.rows(key, view, len(train), resolution, device)
-    if rows is None:
+    cached = cache.view(key, view, len(train), resolution, device)
+    if cached is None:
         return compute(indices)
     places = np.searchsorted(train, indices)
-    missing = np.unique(places[~rows.known[places]])
+    missing = np.unique(places[~cached.filled[places]])
     if len(missing):
-        rows.pixels[torch.from_numpy(missing)] = compute(train[missing]).permute(0, 2, 3, 1)
-        rows.known[missing] = True
-    return rows.pixels[torch.from_numpy(places)].permute(0, 3, 1, 2)
+        cached.pixels[torch.from_numpy(missing)] = compute(train[missing]).permute(0, 2, 3, 1)
+        cached.filled[missing] = True
+    return cached.pixels[torch.from_numpy(places)].permute(0, 3, 1, 2)
 
 
 def mixture_of(data: ImageSet, indices: np.ndarray, view: int, augmentation: Augmentation) -> Mixture:
-    """What view ``view`` of images is mixed from."""
+    """Return the mixtures of view ``view`` of images."""
     return mixture(
         indices,
         data.splits["train"],

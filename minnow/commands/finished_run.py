@@ -13,7 +13,7 @@ from minnow.progress import ConsoleListener
 from minnow.run_directory import choose, holds_search
 from minnow.student import Student
 from minnow.tables import scores_table
-from training.bundle import WEIGHTS
+from training.bundle import WEIGHTS_FILE
 
 _CLASSES = 10  # of a model file that names no number
 
@@ -59,7 +59,7 @@ def latency(given: Path, num_classes: int | None, side: int | None) -> None:
     """
     if not given.is_file() and (num_classes is not None or side is not None):
         raise UserError(f"--classes and --image-size are for a model YAML, and {given} is none")
-    if given.is_file() or (holds_search(given) and not (given / "student" / WEIGHTS).exists()):
+    if given.is_file() or (holds_search(given) and not (given / "student" / WEIGHTS_FILE).exists()):
         chosen = choose(given).at(side)
         architecture = chosen.architecture
         if side not in (None, architecture.resolution):

@@ -12,7 +12,7 @@ from minnow.evaluators.measure import measured
 from minnow.evaluators.train import TrainEvaluator
 from nas.trial import Proposal
 from training.batches import Outputs
-from training.data.images import ImageSet, open_images, options_of
+from training.data.images import ImageSet, data_options, open_images
 from training.fit import Progress
 
 
@@ -78,5 +78,5 @@ class InheritEvaluatorFactory:
 
     def __call__(self) -> InheritEvaluator:
         """The evaluator, without progress reports."""
-        data = open_images(self.config.data.spec, options_of(self.config.data))
+        data = open_images(self.config.data.spec, data_options(self.config.data))
         return InheritEvaluator(data, self.config, self.inheritance, self.outputs)

@@ -16,11 +16,11 @@ from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.balance import loss_offsets
 from training.batches import Batches, Outputs, augmentation_of
-from training.data.images import ImageSet, open_images, options_of
+from training.data.images import ImageSet, data_options, open_images
 from training.device import pick_device
-from training.divergence import DivergedError
 from training.fit import Fitted, Progress, fit
-from training.schedule import by_recipe, flat
+from training.optimizer import flat_schedule, schedule_by_recipe
+from training.step import DivergedError
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class TrainEvaluator:
                 batches,
                 loss,
                 train,
-                schedule=by_recipe if checkpoint is None else flat,
+                schedule=schedule_by_recipe if checkpoint is None else flat_schedule,
                 checkpoint=checkpoint,
                 identity=identity_of(proposal),
                 report=self.report,
@@ -117,5 +117,5 @@ class TrainEvaluatorFactory:
 
     def __call__(self) -> TrainEvaluator:
         """The evaluator, without progress reports."""
-        data = open_images(self.config.data.spec, options_of(self.config.data))
+        data = open_images(self.config.data.spec, data_options(self.config.data))
         return TrainEvaluator(data, self.config, self.outputs, self.checkpoints)

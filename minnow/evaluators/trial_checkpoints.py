@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import UserError
 from core.files import write_bytes
 from nas.trial import Proposal
-from training.checkpoint import load_checkpoint
+from training.state import load_checkpoint
 
 
 def identity_of(proposal: Proposal) -> str:

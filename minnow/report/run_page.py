@@ -17,7 +17,7 @@ from minnow.listener import Listener
 from minnow.report.summary import summary_of
 from minnow.run_directory import ARCHITECTURE, CONFIG, Run
 from nas.architecture import Architecture
-from training.bundle import WEIGHTS, read_metrics
+from training.bundle import WEIGHTS_FILE, read_metrics
 
 if TYPE_CHECKING:
     from minnow.report.search_section import Searched
@@ -68,7 +68,8 @@ def run_page(run: Path) -> str:
 
     if not run.is_dir():
         raise UserError(f"{run} is no directory; give that of a search or of a trained student")
-    student = next((place for place in (run, run / STUDENT_FOLDER) if (place / WEIGHTS).is_file()), None)
+    places = (run, run / STUDENT_FOLDER)
+    student = next((place for place in places if (place / WEIGHTS_FILE).is_file()), None)
     searched = None if student == run else _searched(run)
     if searched is None and student is None:
         raise UserError(f"{run} holds neither a search nor a trained student; nothing to report")

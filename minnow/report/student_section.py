@@ -11,8 +11,7 @@ import numpy as np
 from minnow.format import interval_text, metric_text
 from minnow.report.html import cell, plot, table, text
 from minnow.report.plots import learning
-from training.bundle import LABELS, read_metrics
-from training.bundle_text import read_labels
+from training.bundle import LABELS_FILE, read_labels, read_metrics
 
 _MATRIX = 60  # classes, up to which the whole confusion matrix is shown
 _CONFUSIONS = 10  # of the most frequent ones
@@ -27,7 +26,7 @@ def trained(student: Path) -> list[str]:
     Raises:
         UserError: a file in it is missing or damaged.
     """
-    metrics, classes = read_metrics(student), read_labels(student / LABELS)
+    metrics, classes = read_metrics(student), read_labels(student / LABELS_FILE)
     teacher = metrics["teacher"]
     how = "without a teacher" if teacher is None else f"with the teacher {teacher['name']}"
     seed = metrics["seed"]

@@ -11,7 +11,7 @@ import pytest
 from core.cache import cache_dir
 from core.errors import UserError, disk_errors
 from core.files import write_json
-from training.checkpoint import save_checkpoint
+from training.state import save_checkpoint
 
 
 def message_about(code: int, place: Path) -> str:

@@ -23,7 +23,7 @@ from teachers.finetune import finetune_teacher
 from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of
 from training.bootstrap import f1_interval
-from training.bundle import FILES, load_bundle
+from training.bundle import BUNDLE_FILES, load_bundle
 from training.evaluate import evaluate, logits_of
 from training.predictions import PREDICTIONS, read_predictions
 from training.preprocess import IMAGENET
@@ -62,7 +62,7 @@ def equal(one: Path, other: Path) -> bool:
 
 def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
     returned = train(some_digits, tiny, tmp_path / "out")
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {*FILES, PREDICTIONS}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {*BUNDLE_FILES, PREDICTIONS}
     bundle = load_bundle(tmp_path / "out")
     assert bundle.metrics == json.loads(json.dumps(returned))
     assert bundle.classes == some_digits.classes and bundle.architecture == tiny

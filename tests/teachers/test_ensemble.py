@@ -13,7 +13,7 @@ from core.errors import UserError
 from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement, parse_spec
 from teachers.output_cache import cache_outputs
 from training.augment import Augmentation
-from training.evaluate import logits_of, score
+from training.evaluate import logits_of, score_logits
 from training.preprocess import IMAGENET
 from training.signals import Signals
 
@@ -67,7 +67,7 @@ def test_two_of_the_same_are_like_one(teacher_of, tiny, some_digits) -> None:
     alone = TeacherEnsemble((teacher,), (1.0,))
     twice = TeacherEnsemble((teacher, teacher), (0.5, 0.5))
     logits = logits_of(teacher.model, some_digits, some_digits.splits["test"], **HOW)
-    expected = score(logits, some_digits, some_digits.splits["test"])
+    expected = score_logits(logits, some_digits, some_digits.splits["test"])
     assert alone.evaluate(some_digits, "test") == twice.evaluate(some_digits, "test") == expected
     assert alone.name == "t0" and alone.digest == teacher.digest
     assert twice.name == "t0*0.5,t0*0.5"

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torchvision.transforms import InterpolationMode, v2
 
 from core.errors import UserError
-from training.augment import MAX_MAGNITUDE, OPERATIONS, Augmentation, apply, augment, draw
+from training.augment import MAX_MAGNITUDE, OPERATIONS, Augmentation, apply, augment, draw_augmentations
 
 NOTHING = Augmentation(operations=0, flip=False, cutout=0.0)
 SIGNED = {
@@ -117,7 +117,7 @@ def test_cutout_is_a_grey_square_cut_at_the_border() -> None:
 
 
 def test_operations_are_drawn_evenly() -> None:
-    draws = draw(70_000, 0, 0, 2)
+    draws = draw_augmentations(70_000, 0, 0, 2)
     counts = np.bincount(draws.operation.ravel(), minlength=len(OPERATIONS))
     assert np.all(np.abs(counts - 10_000) < 500)
     assert abs(draws.negative.mean() - 0.5) < 0.01

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
-from training.bootstrap import compare, f1_interval
+from training.bootstrap import compare_f1, f1_interval
 
 
 def predictions(rng: np.random.Generator, labels: np.ndarray, skill: float, classes: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_plain_loop_with_scikit_learn_finds_the_same(rng):
     labels = rng.permutation(np.repeat([0, 1, 2], [60, 25, 3]))
     a = np.stack([predictions(rng, labels, 0.7, 3), predictions(rng, labels, 0.7, 3)])
     b = predictions(rng, labels, 0.6, 3)[None]
-    found = compare(labels, a, b, 3, resamples=150, seed=5)
+    found = compare_f1(labels, a, b, 3, resamples=150, seed=5)
     patterns, counts = np.unique(np.vstack([labels, a, b]).T, axis=0, return_counts=True)
     drawn = np.random.default_rng(5).multinomial(len(labels), counts / len(labels), size=150)
     draws = []
@@ -91,7 +91,7 @@ def test_one_side_alone_has_the_interval_of_its_confusion(rng):
     labels = rng.integers(4, size=300)
     guess = predictions(rng, labels, 0.7, 4)
     alone = f1_interval(confusion_matrix(labels, guess), resamples=4000)
-    paired = compare(labels, guess[None], labels[None], 4, resamples=4000)
+    paired = compare_f1(labels, guess[None], labels[None], 4, resamples=4000)
     assert alone.value == pytest.approx(paired.a.value)
     assert (alone.low, alone.high) == pytest.approx((paired.a.low, paired.a.high), abs=0.005)
     assert (paired.b.low, paired.b.high) == (1.0, 1.0)
@@ -101,7 +101,7 @@ def test_one_side_alone_has_the_interval_of_its_confusion(rng):
 def test_identical_predictions_differ_by_nothing(rng, order):
     labels = rng.integers(3, size=200)
     a = np.stack([predictions(rng, labels, skill, 3) for skill in (0.5, 0.6, 0.7)])
-    found = compare(labels, a, a[order], 3)
+    found = compare_f1(labels, a, a[order], 3)
     assert found.p == 1.0
     assert (found.difference.low, found.difference.value, found.difference.high) == pytest.approx(
         (0, 0, 0), abs=1e-12
@@ -111,7 +111,7 @@ def test_identical_predictions_differ_by_nothing(rng, order):
 def test_swapping_the_sides_swaps_the_sign(rng):
     labels = rng.integers(3, size=200)
     a, b = (predictions(rng, labels, skill, 3)[None] for skill in (0.5, 0.7))
-    one, other = compare(labels, a, b, 3), compare(labels, b, a, 3)
+    one, other = compare_f1(labels, a, b, 3), compare_f1(labels, b, a, 3)
     assert other.difference.value == pytest.approx(-one.difference.value)
     assert (other.difference.low, -other.difference.high) == pytest.approx(
         (-one.difference.high, one.difference.low), abs=0.01
@@ -126,7 +126,7 @@ def test_pairing_sees_what_unpaired_intervals_cannot(rng):
     b = a.copy()
     mended = np.flatnonzero(a != labels)[:12]
     b[mended] = labels[mended]
-    found = compare(labels, a[None], b[None], 3)
+    found = compare_f1(labels, a[None], b[None], 3)
     assert found.a.high > found.b.low
     assert found.difference.low > 0 and found.p < 0.01
 
@@ -150,7 +150,9 @@ def test_p_values_are_uniform_where_there_is_no_difference(rng):
     labels = np.repeat([0, 1, 2], [80, 60, 40])
     found = np.array(
         [
-            compare(labels, *(predictions(rng, labels, 0.7, 3)[None] for _ in "ab"), 3, resamples=500).p
+            compare_f1(
+                labels, *(predictions(rng, labels, 0.7, 3)[None] for _ in "ab"), 3, resamples=500
+            ).p
             for _ in range(200)
         ]
     )
@@ -162,9 +164,9 @@ def test_p_values_are_uniform_where_there_is_no_difference(rng):
 def test_chunks_change_nothing_but_the_random_numbers(rng, monkeypatch):
     labels = rng.integers(3, size=100)
     a, b = (predictions(rng, labels, 0.7, 3)[None] for _ in "ab")
-    whole = compare(labels, a, b, 3, resamples=4000)
+    whole = compare_f1(labels, a, b, 3, resamples=4000)
     monkeypatch.setattr("training.bootstrap._CELLS", 1000)
-    parts = compare(labels, a, b, 3, resamples=4000)
+    parts = compare_f1(labels, a, b, 3, resamples=4000)
     assert parts.difference.value == whole.difference.value
     assert (parts.difference.low, parts.difference.high) == pytest.approx(
         (whole.difference.low, whole.difference.high), abs=0.01
@@ -174,6 +176,6 @@ def test_chunks_change_nothing_but_the_random_numbers(rng, monkeypatch):
 def test_misuse():
     labels = np.array([0, 1])
     with pytest.raises(ValueError, match="share images"):
-        compare(labels, np.zeros((1, 2), int), np.zeros((1, 3), int), 2)
+        compare_f1(labels, np.zeros((1, 2), int), np.zeros((1, 3), int), 2)
     with pytest.raises(ValueError, match="share images"):
-        compare(labels[:0], np.zeros((1, 0), int), np.zeros((1, 0), int), 2)
+        compare_f1(labels[:0], np.zeros((1, 0), int), np.zeros((1, 0), int), 2)

@@ -17,7 +17,7 @@ from core.errors import UserError
 from nas.architecture import Architecture, classifier
 from nas.layers import Conv
 from nas.networks import build
-from training.bundle import FILES, find_bundle, load_bundle, save_bundle
+from training.bundle import BUNDLE_FILES, find_bundle, load_bundle, save_bundle
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("cat", "naïve dog", "7")
@@ -88,7 +88,7 @@ def test_second_save_replaces_the_first_and_keeps_other_files(tmp_path: Path) ->
     bundle = load_bundle(tmp_path)
     assert bundle.metrics == {"seed": 1}
     assert torch.equal(bundle.model.state_dict()["head.2.weight"], model.state_dict()["head.2.weight"])
-    assert {file.name for file in tmp_path.iterdir()} == {*FILES, "checkpoint.bin"}
+    assert {file.name for file in tmp_path.iterdir()} == {*BUNDLE_FILES, "checkpoint.bin"}
 
 
 def test_other_files_of_the_same_training_come_with_the_weights(
@@ -106,7 +106,7 @@ def test_other_files_of_the_same_training_come_with_the_weights(
 
     monkeypatch.setattr(os, "replace", watched)
     save_bundle(tmp_path, build(tiny(), 3), tiny(), CLASSES, **arguments)
-    assert set(moved) == {*FILES, "table.csv"} and moved[-1] == "model.safetensors"
+    assert set(moved) == {*BUNDLE_FILES, "table.csv"} and moved[-1] == "model.safetensors"
     assert (tmp_path / "table.csv").read_bytes() == b"a,b\n"
 
 
@@ -160,7 +160,7 @@ def test_save_killed_at_any_step_never_leaves_a_mixture(tmp_path: Path) -> None:
         "first": after_kill(tmp_path / "first", first),
         "second": after_kill(tmp_path / "second", second),
     }
-    assert first >= 2 * len(FILES), "every file is written, then moved into place"
+    assert first >= 2 * len(BUNDLE_FILES), "every file is written, then moved into place"
     assert outcomes == {"first": {"refused", 1}, "second": {0, "refused", 1}}
 
 
@@ -180,7 +180,7 @@ def after_kill(root: Path, steps: int) -> set[object]:
             outcomes.add(seed)
         save(path, seed=2)
         assert load_bundle(path).metrics == {"seed": 2}
-        assert {file.name for file in path.iterdir()} == set(FILES)
+        assert {file.name for file in path.iterdir()} == set(BUNDLE_FILES)
     return outcomes
 
 
@@ -194,7 +194,7 @@ def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         save(tmp_path, seed=1)
     monkeypatch.undo()
     assert load_bundle(tmp_path).metrics == {"seed": 0}
-    assert {file.name for file in tmp_path.iterdir()} == set(FILES)
+    assert {file.name for file in tmp_path.iterdir()} == set(BUNDLE_FILES)
 
 
 def test_missing_directory(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_search_run_without_a_student_says_how_to_make_one(tmp_path: Path) -> No
     assert f"`distill --student {tmp_path}`" in message
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", BUNDLE_FILES)
 def test_missing_file_is_named(tmp_path: Path, name: str) -> None:
     save(tmp_path)
     (tmp_path / name).unlink()

@@ -14,10 +14,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from core.config import TrainConfig
 from training.augment import Augmentation
 from training.batches import Batches
-from training.checkpoint import load_checkpoint
-from training.divergence import DivergedError, halve_once
 from training.fit import Fitted, fit
 from training.preprocess import IMAGENET
+from training.state import load_checkpoint
+from training.step import DivergedError, halve_once
 
 RECIPE = TrainConfig(epochs=4, batch_size=50, learning_rate=0.01, views=2)
 STEPS = 4  # per epoch

@@ -24,13 +24,13 @@ from nas.networks import build
 from nas.spaces.toy import Toy
 from training.augment import Augmentation
 from training.batches import Batch, Batches
-from training.checkpoint import load_checkpoint
-from training.divergence import DivergedError
 from training.epoch_selection import standard_error
 from training.evaluate import evaluate
 from training.fit import Fitted, cross_entropy, fit
+from training.optimizer import flat_schedule
 from training.preprocess import IMAGENET
-from training.schedule import flat
+from training.state import load_checkpoint
+from training.step import DivergedError
 
 ROOT = Path(__file__).parents[2]
 RECIPE = TrainConfig(epochs=4, batch_size=50, learning_rate=0.01, views=2)
@@ -125,12 +125,12 @@ def test_more_epochs_continue_a_training_that_ended(some_digits, tmp_path):
         train(
             some_digits,
             recipe=RECIPE.model_copy(update={"epochs": epochs}),
-            schedule=flat,
+            schedule=flat_schedule,
             checkpoint=path,
         )
         torch.manual_seed(777)
-    longer = train(some_digits, schedule=flat, checkpoint=path)
-    assert equal(longer, train(some_digits, schedule=flat))
+    longer = train(some_digits, schedule=flat_schedule, checkpoint=path)
+    assert equal(longer, train(some_digits, schedule=flat_schedule))
     assert not equal(longer, train(some_digits))
 
 

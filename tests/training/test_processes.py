@@ -16,14 +16,12 @@ from core.runtime import check_alone, is_main, process_count
 from nas.networks import build
 from training.augment import Augmentation
 from training.batches import Batches
-from training.batchnorm import SyncedBatchNorm2d, synced
-from training.divergence import DivergedError, halve_once
 from training.fit import cross_entropy, fit
+from training.optimizer import schedule_by_recipe
 from training.preprocess import IMAGENET
-from training.processes import ALONE, Processes
-from training.schedule import by_recipe
+from training.processes import ALONE, Processes, SyncedBatchNorm2d, synced
 from training.state import TrainingState
-from training.step import train_step
+from training.step import DivergedError, halve_once, train_step
 
 # SGD is linear in the gradient, so that rounding stays rounding; AdamW divides by the gradient's size, and
 # where that is all rounding, so is the update.
@@ -93,7 +91,7 @@ def test_the_gradient_is_that_of_one_process(together, some_digits, count):
 
     def run(processes: Processes) -> tuple[float, list[np.ndarray]]:
         batches = batches_of(few, processes, 7)
-        state = TrainingState(network(), None, RECIPE, len(batches), by_recipe)
+        state = TrainingState(network(), None, RECIPE, len(batches), schedule_by_recipe)
         with synced(state.model, processes):
             batch = next(batches.epoch(0))
             loss = train_step(state, batch, cross_entropy(0.1), RECIPE, 0, processes)

@@ -11,7 +11,7 @@ import torch
 from training import views
 from training.augment import Augmentation
 from training.preprocess import resize
-from training.view_cache import Memory
+from training.view_cache import ViewCache
 from training.views import augmented, seen
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def computed(monkeypatch) -> list[int]:
 
 @pytest.mark.parametrize("room", [0, 1 << 30])
 def test_pixels_are_those_of_the_view(digits, room: int) -> None:
-    memory, rng = Memory(room), np.random.default_rng(0)
+    memory, rng = ViewCache(room), np.random.default_rng(0)
     for _ in range(3):
         for view in (0, 1):
             indices = rng.permutation(digits.splits["train"])[:50]
@@ -48,7 +48,7 @@ def test_pixels_are_those_of_the_view(digits, room: int) -> None:
 
 
 def test_nothing_is_computed_twice(digits, computed) -> None:
-    memory, train = Memory(), digits.splits["train"]
+    memory, train = ViewCache(), digits.splits["train"]
     look(digits, train[:60], 0, memory)
     look(digits, train[40:100], 0, memory)
     look(digits, [*train[:10], *train[:10], train[100]], 0, memory)  # repeats, as of a balanced epoch
@@ -64,11 +64,11 @@ def test_nothing_is_computed_twice(digits, computed) -> None:
     ],
 )
 def test_what_shapes_the_pixels_is_told_apart(digits, changed) -> None:
-    memory, train = Memory(), digits.splits["train"][:20]
+    memory, train = ViewCache(), digits.splits["train"][:20]
     first = look(digits, train, 0, memory)
     data, given = changed(digits)
     second = look(data, train, 0, memory, **given)
-    fresh = look(data, train, 0, Memory(), **given)
+    fresh = look(data, train, 0, ViewCache(), **given)
     assert torch.equal(second, fresh)
     assert torch.equal(look(digits, train, 0, memory), first)
 
@@ -76,7 +76,7 @@ def test_what_shapes_the_pixels_is_told_apart(digits, changed) -> None:
 def test_memory_stays_within_its_budget_and_keeps_the_first_views(digits, computed) -> None:
     train = digits.splits["train"]
     budget = 2 * len(train) * BYTES
-    memory = Memory(budget)
+    memory = ViewCache(budget)
     for _ in range(2):
         for view in range(4):
             look(digits, train, view, memory)
@@ -86,7 +86,7 @@ def test_memory_stays_within_its_budget_and_keeps_the_first_views(digits, comput
 
 def test_another_training_takes_the_room_of_one_that_is_over(digits, computed) -> None:
     train = digits.splits["train"]
-    memory = Memory(2 * len(train) * BYTES)
+    memory = ViewCache(2 * len(train) * BYTES)
     later = replace(digits, digest="another")
     for data in (digits, digits, later, later):
         for view in range(2):

@@ -64,7 +64,7 @@ class DataOptions:
 DEFAULT_OPTIONS = DataOptions()
 
 
-def options_of(config: DataConfig) -> DataOptions:
+def data_options(config: DataConfig) -> DataOptions:
     """Storage options of the settings."""
     return DataOptions(
         config.size, config.fit, config.split_seed, config.val_share, config.labels_per_class

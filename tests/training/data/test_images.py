@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.config import DataConfig
 from core.errors import UserError
-from training.data.images import DataOptions, open_images, options_of
+from training.data.images import DataOptions, data_options, open_images
 from training.data.pixels import default_size
 
 WriteImages = Callable[..., Path]
@@ -103,7 +103,7 @@ def test_the_share_that_validates(tmp_path: Path, write_images: WriteImages) -> 
 
 
 def test_few_labels_are_another_data_set_with_the_same_test_images() -> None:
-    whole, few = (open_images("digits", options_of(DataConfig(labels_per_class=n))) for n in (None, 10))
+    whole, few = (open_images("digits", data_options(DataConfig(labels_per_class=n))) for n in (None, 10))
     sizes = {part: len(indices) for part, indices in few.splits.items()}
     assert sizes == {"train": 90, "val": 10, "test": 359}
     assert few.test_digest == whole.test_digest

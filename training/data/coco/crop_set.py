@@ -16,7 +16,7 @@ from core.files import check_free, csv_bytes, staged_folder
 from core.runtime import ordered_map
 from training.data.coco.annotations import Coco, Photo
 from training.data.coco.categories import CategoryMap, check_folders
-from training.data.coco.crops import OtherSizeError, Wanted, crop_stem, cut, locate, wanted_of
+from training.data.coco.crops import OtherSizeError, Wanted, crop_stem, cut_crops, locate, wanted_of
 from training.data.coco.grouped_split import split_groups
 from training.data.decode import BrokenImageError, quiet_pillow
 
@@ -163,7 +163,7 @@ def _cut_all(
         if task.path is None:
             return MISSING, "no such file"
         try:
-            pictures, how = cut(task.path, task.photo.size, task.wanted, margin)
+            pictures, how = cut_crops(task.path, task.photo.size, task.wanted, margin)
         except BrokenImageError as error:
             return BROKEN, str(error)
         except OtherSizeError as error:

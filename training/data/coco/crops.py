@@ -113,7 +113,7 @@ def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
     return found
 
 
-def cut(
+def cut_crops(
     path: Path, size: Size, wanted: Sequence[Wanted], margin: float
 ) -> tuple[list[Image.Image], Saving]:
     """Cut boxes out of a photo, which is opened once and turned upright.

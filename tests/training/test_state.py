@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from training.checkpoint import load_checkpoint, save_checkpoint
+from training.state import load_checkpoint, save_checkpoint
 
 STATE = {"identity": "mine", "weights": torch.arange(1000.0), "history": [{"loss": 0.5}]}
 
@@ -98,7 +98,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path):
         "import sys, torch\n"
         "from pathlib import Path\n"
         "from core.errors import UserError\n"
-        "from training.checkpoint import save_checkpoint\n"
+        "from training.state import save_checkpoint\n"
         "try:\n"
         "    save_checkpoint(Path(sys.argv[1]), {'identity': 'mine', 'w': torch.zeros(100_000)})\n"
         "except UserError as error:\n"
