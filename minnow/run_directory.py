@@ -18,7 +18,7 @@ from nas.model_file import read_model
 from nas.objectives import Objectives
 from nas.selection import pick
 from nas.study import StudyRecord, open_study
-from nas.trial import Trial
+from nas.trial import Trial, trainings
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -57,11 +57,13 @@ class Run:
 
     @cached_property
     def study(self) -> StudyRecord:
-        """The content of the study; read once.
+        """The content of the study; read once. It is empty before the search has created the study.
 
         Raises:
             UserError: the study is missing or damaged.
         """
+        if self.config.storage is None and not (self.path / JOURNAL).exists():
+            return StudyRecord([], [], {}, {})
         name = self.config.study or self.path.resolve().name
         return open_study(self.path / JOURNAL, self.config.storage, name)
 
@@ -89,6 +91,11 @@ class Run:
     def front(self) -> list[Trial]:
         """The Pareto front, best in the first objective first."""
         return self.objectives.front(self.trials)
+
+    @cached_property
+    def trainings(self) -> dict[tuple[str, int | None], list[Trial]]:
+        """Comparable trials by network and length of training."""
+        return trainings(self.objectives.sound(self.trials))
 
     def options(self, trial: Trial) -> Mapping[str, Any]:
         """Return the options of a trial by decision name."""

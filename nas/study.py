@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -262,7 +263,8 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
             return optuna.storages.get_storage(url)
         except Exception as error:  # whatever the database driver raises
             reason = one_line(error)[:200]
-            raise UserError(f"storage {url!r} cannot be opened: {reason}") from error
+            shown = re.sub(r":[^:/@]*@", ":***@", url)  # without its password
+            raise UserError(f"storage {shown!r} cannot be opened: {reason}") from error
     if journal.exists():
         _repair(journal)
     return _open_journal(journal)
@@ -270,6 +272,9 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
 
 def open_study(journal: Path, url: str | None, name: str) -> StudyRecord:
     """Read a study that another process may be writing.
+
+    A journal that holds a single study is read whatever its name, since the run directory may have been
+    renamed.
 
     Raises:
         UserError: the journal is missing or damaged, the database cannot be opened, or it holds no study
@@ -282,7 +287,9 @@ def open_study(journal: Path, url: str | None, name: str) -> StudyRecord:
     if not journal.exists():
         raise UserError(f"{journal} does not exist; resume the search, or restore it from a copy")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return read_study(_open_journal(journal), name)
+    storage = _open_journal(journal)
+    names = study_names(storage)
+    return read_study(storage, names[0] if len(names) == 1 else name)
 
 
 def _open_journal(journal: Path) -> BaseStorage:

@@ -52,9 +52,10 @@ def report(
 
     Every search, distill and train leaves one. It opens in a browser, without a network.
     """
-    from minnow.report.run_page import report as run_report
+    from minnow.console import say
+    from minnow.report.run_page import write_report
 
-    run_report(run, out)
+    say(f"wrote {write_report(run, out)}")
 
 
 def predict(

@@ -1,4 +1,4 @@
-"""The plot of a comparison of strategies, as one HTML page that needs no network."""
+"""The plot of a comparison of strategies, as one HTML page that opens offline."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from minnow.report.html import page, plot, text
+from minnow.report.rendering import plot, render_page
 from nas.bench.regret import CurveSummary, Floats, Trajectory
 
-_LEAST = 1e-3  # regret that the logarithmic axis shows for 0, points
+_LEAST = 1e-3  # percentage points of regret that the logarithmic axis shows for 0
 _PANELS = (
     ("selected", "regret of the selected network, points"),
     ("visited", "regret of the best network visited, points"),
@@ -22,19 +22,19 @@ _PANELS = (
 
 
 def regret_page(title: str, results: Mapping[str, Sequence[Trajectory]]) -> str:
-    """HTML with one panel per measure: the median over runs in a quartile band.
+    """Return HTML with one panel per measure: the median over runs in a quartile band.
 
     Args:
         title: of the page.
         results: strategy to its runs.
     """
-    fronts = all(run.hypervolume.size for of in results.values() for run in of)
+    fronts = all(run.hypervolume.size for runs in results.values() for run in runs)
     panels = _PANELS if fronts else _PANELS[:2]
-    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=[text for _, text in panels])
-    for index, (name, of) in enumerate(results.items()):
+    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=[label for _, label in panels])
+    for index, (name, runs) in enumerate(results.items()):
         colour = qualitative.D3[index % len(qualitative.D3)]
         for column, (measure, _) in enumerate(panels, start=1):
-            summary = CurveSummary.of([getattr(run, measure) for run in of])
+            summary = CurveSummary.of([getattr(run, measure) for run in runs])
             least = 0.0 if measure == "hypervolume" else _LEAST
             for trace in _traces(name, summary, colour, least, legend=column == 1):
                 figure.add_trace(trace, row=1, col=column)
@@ -43,22 +43,22 @@ def regret_page(title: str, results: Mapping[str, Sequence[Trajectory]]) -> str:
         if measure != "hypervolume":
             figure.update_yaxes(type="log", dtick=1, row=1, col=column)
     figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": -0.15})
-    says = f"Median over runs, quartile band; {_LEAST:g} stands for less."
-    return page(title, [f"<h1>{text(title)}</h1>", f"<p>{text(says)}</p>", plot(figure, "regret", 600)])
+    regret = plot(figure, "regret", 600)
+    return render_page("bench.html.jinja", title, plots=True, least=f"{_LEAST:g}", regret=regret)
 
 
 def _traces(name: str, summary: CurveSummary, colour: str, least: float, *, legend: bool) -> list[Any]:
-    """The band's upper edge, its lower edge filled up to it, and the median."""
+    """Return the band's upper edge, its lower edge filled up to it, and the median."""
     evaluations = np.arange(1, len(summary.median) + 1)
 
-    def line(values: Floats, **how: Any) -> go.Scatter:
+    def line(values: Floats, **style: Any) -> go.Scatter:
         return go.Scatter(
             x=evaluations,
             y=np.maximum(values, least),
             name=name,
             legendgroup=name,
             mode="lines",
-            **how,
+            **style,
         )
 
     hidden = {"line": {"width": 0, "color": colour}, "showlegend": False, "hoverinfo": "skip"}

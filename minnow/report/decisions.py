@@ -1,79 +1,83 @@
-"""What the good networks of a search have in common, decision by decision."""
+"""What the best networks of a search have in common, decision by decision."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from minnow.report.html import text
-from minnow.report.standing import Network
-
 _SHARE = 4  # the best: one network in so many
-_MOST = 7  # options that are shown of a decision
-_LEAST = 3  # networks, before they can have something in common
+_MAX_OPTIONS = 7  # that are shown of a decision
+_MIN_NETWORKS = 3  # that can have something in common
+
+Options = Mapping[str, Any]  # decision name to option
 
 
-def common(ranked: Sequence[Network], chosen: Network | None) -> list[str]:
-    """Per decision, its options: how many of the best networks have each, and how many of all.
+@dataclass(frozen=True)
+class OptionCount:
+    """Numbers of networks with one option: among the best, and among all."""
+
+    text: str
+    best: int
+    all: int
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class SharedOptions:
+    """The options of the best networks.
+
+    Attributes:
+        best: number of the best networks.
+        all: number of all networks.
+        groups: name of a group of decisions (a stage), with its decisions and their options.
+    """
+
+    best: int
+    all: int
+    groups: list[tuple[str, list[tuple[str, list[OptionCount]]]]]
+
+
+def shared_options(ranked: Sequence[Options], chosen: Options | None) -> SharedOptions | None:
+    """Count each option among the best networks and among all; ``None`` for too few networks.
 
     Args:
         ranked: every network once, best first.
-        chosen: by the search.
+        chosen: the network that the search chose.
     """
-    if len(ranked) <= _LEAST:
-        return []
-    best = ranked[: max(_LEAST, len(ranked) // _SHARE)]
-    parts = [
-        "<h2>What the best networks share</h2>",
-        f"<p>Per option: how many of the best {len(best)} networks have it, and of all {len(ranked)}; "
-        "the darker, the more of the best. What is frequent in both may only have been tried more often; "
-        "what a network leaves unused counts as its first option. Frames mark the chosen network.</p>",
-    ]
-    groups: dict[str, list[str]] = {}
-    for name in ranked[0].choices:
-        groups.setdefault(name.rpartition(".")[0], []).append(name)
-    for group, names in groups.items():
-        shown = "".join(_decision(name, group, ranked, best, chosen) for name in names)
-        head = f"<h3>{text(group)}</h3>" if group else ""
-        parts.append(f'{head}<div class="stage">{shown}</div>')
-    return parts
+    if len(ranked) <= _MIN_NETWORKS:
+        return None
+    best = ranked[: max(_MIN_NETWORKS, len(ranked) // _SHARE)]
+    groups: dict[str, list[tuple[str, list[OptionCount]]]] = {}
+    for name in ranked[0]:
+        group = name.rpartition(".")[0]
+        counts = _option_counts(name, ranked, best, chosen)
+        groups.setdefault(group, []).append((name.removeprefix(f"{group}."), counts))
+    return SharedOptions(len(best), len(ranked), list(groups.items()))
 
 
-def _decision(
-    name: str, group: str, ranked: Sequence[Network], best: Sequence[Network], chosen: Network | None
-) -> str:
-    every, good = _counts(name, ranked), _counts(name, best)
-    own = None if chosen is None else _key(chosen.choices, name)
-    shown = list(every)
-    if len(shown) > _MOST:
-        shown = sorted(shown, key=lambda option: (option != own, -good[option], -every[option]))
-        shown = shown[: _MOST - 1]
-    lines = []
-    for option in sorted(shown, key=lambda option: _order(json.loads(option))):
-        label, frame = _plain(json.loads(option)), " chosen" if option == own else ""
-        lines.append(_option(label, good[option], every[option], len(best), frame))
-    if len(shown) < len(every):
-        left, rest = ([counts[o] for o in every if o not in shown] for counts in (good, every))
-        lines.append(_option(f"{len(rest)} others", sum(left), sum(rest), len(best), ""))
-    title = name.removeprefix(f"{group}.")
-    return f'<div class="decision"><b>{text(title)}</b>{"".join(lines)}</div>'
-
-
-def _option(name: str, good: int, every: int, best: int, kind: str) -> str:
-    return (
-        f'<div class="option{kind}" style="background:rgba(31,119,180,{0.55 * good / best:.2f})">'
-        f"<span>{text(name)}</span><span>{good} / {every}</span></div>"
+def _option_counts(
+    name: str, ranked: Sequence[Options], best: Sequence[Options], chosen: Options | None
+) -> list[OptionCount]:
+    in_all, in_best = (
+        Counter(json.dumps(options.get(name)) for options in networks) for networks in (ranked, best)
     )
-
-
-def _counts(name: str, networks: Sequence[Network]) -> Counter[str]:
-    return Counter(_key(network.choices, name) for network in networks)
-
-
-def _key(choices: Mapping[str, Any], name: str) -> str:
-    return json.dumps(choices.get(name))
+    own = None if chosen is None else json.dumps(chosen.get(name))
+    shown = list(in_all)
+    if len(shown) > _MAX_OPTIONS:
+        shown.sort(key=lambda option: (option != own, -in_best[option], -in_all[option]))
+        shown = shown[: _MAX_OPTIONS - 1]
+    shown.sort(key=lambda option: _order(json.loads(option)))
+    counts = [
+        OptionCount(_text(json.loads(option)), in_best[option], in_all[option], option == own)
+        for option in shown
+    ]
+    if rest := [option for option in in_all if option not in shown]:
+        best_sum, all_sum = (sum(counter[option] for option in rest) for counter in (in_best, in_all))
+        counts.append(OptionCount(f"{len(rest)} others", best_sum, all_sum, chosen=False))
+    return counts
 
 
 def _order(option: Any) -> tuple[int, float, str]:
@@ -81,7 +85,7 @@ def _order(option: Any) -> tuple[int, float, str]:
     return (0, float(option), "") if number else (1, 0.0, str(option))
 
 
-def _plain(option: Any) -> str:
+def _text(option: Any) -> str:
     if isinstance(option, bool):
         return "yes" if option else "no"
     return "none" if option is None else str(option)

@@ -1,72 +1,87 @@
-"""The plots of a run's page."""
+"""The plots of a search and of a training.
+
+Optuna's plots of the same names cannot show this: they take every training for a network of its own, so
+that a re-trained network counts with its luckiest score and not with its mean. They show neither failed
+trials nor lengths of training, and the Pareto front needs several objectives.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from markupsafe import escape
 from plotly.subplots import make_subplots
 
+from distill.student_metrics import StudentMetrics
 from minnow.format import TITLES, metric_text, title_of
-from minnow.report.html import text
-from minnow.report.standing import Network, Standing
 from minnow.run_directory import Run
-from nas.objectives import Limit, Objective, Objectives
+from nas.objectives import METRICS, Objective, Objectives
+from nas.trial import Trial, merged
 
 _BLUE, _ORANGE, _GREY, _RED = "#1f77b4", "#e6780a", "#9aa5b1", "#c0392b"
 _MARGIN = {"t": 40, "r": 20, "b": 50, "l": 60}  # pixels
-_WIDE = 8.0  # from this ratio of largest to smallest on, an axis is logarithmic
+_LOG_RATIO = 8.0  # ratio of largest to smallest value from which an axis is logarithmic
 _SHADES = ("#9ecae1", "#4a98c9", "#1f5f99", "#08306b")  # by length of training, the shortest first
+_AGAINST = ("latency_ms", "params")  # axes for a search with a single goal
 
 
-def history(
-    steps: Sequence[tuple[Mapping[str, Any], Standing]], objectives: Objectives
-) -> go.Figure | None:
-    """Every trial's value of the first goal, and that of the network that would have been chosen then.
+def history_figure(run: Run) -> go.Figure | None:
+    """Return every trial's value of the first goal and that of the best network so far.
 
-    ``None`` where no trial completed.
+    ``None`` if no trial completed.
     """
-    goal = objectives.goals[0].metric
-    done = [trial for trial, _ in steps if goal in (trial["metrics"] or {})]
-    if not done:
+    objectives, goal = run.objectives, run.objectives.names[0]
+    completed = [trial for trial in run.trials if goal in (trial.metrics or {})]
+    if not completed:
         return None
     figure = go.Figure()
-    lengths = sorted({trial.get("epochs") or 0 for trial in done})
+    lengths = sorted({trial.length for trial in completed})
     for index, length in enumerate(lengths):
-        of = [trial for trial in done if (trial.get("epochs") or 0) == length]
-        inside = [trial for trial in of if objectives.violation(trial["metrics"]) == 0]
-        shade = _BLUE if len(lengths) == 1 else _SHADES[min(index, len(_SHADES) - 1)]
-        name = "trial" if len(lengths) == 1 else f"{length} epochs"
-        for some, symbol, label in (
-            (inside, "circle", name),
-            ([trial for trial in of if trial not in inside], "circle-open", f"{name} beyond the limits"),
+        equal = [trial for trial in completed if trial.length == length]
+        several = len(lengths) > 1
+        shade = _SHADES[min(index, len(_SHADES) - 1)] if several else _BLUE
+        name = f"{equal[0].proposal.epochs} epochs" if several else "trial"
+        within = {t.number for t in equal if objectives.violation(t.metrics or {}) == 0}
+        for trials, symbol, label in (
+            ([t for t in equal if t.number in within], "circle", name),
+            ([t for t in equal if t.number not in within], "circle-open", f"{name} beyond the limits"),
         ):
-            if some:
-                figure.add_trace(
-                    _trials(some, goal, label, {"size": 8, "color": shade, "symbol": symbol})
+            if trials:
+                figure.add_scatter(
+                    x=[trial.number for trial in trials],
+                    y=_column(trials, goal),
+                    name=label,
+                    mode="markers",
+                    marker={"size": 8, "color": shade, "symbol": symbol},
+                    text=[f"trial {t.number}<br>{_values(t.metrics or {})}" for t in trials],
+                    hoverinfo="text",
                 )
-    chosen = [(trial["number"], now.best()) for trial, now in steps]
-    line = [(number, network) for number, network in chosen if network is not None]
-    if line:
+    course = zip(run.trials, objectives.course(run.trials), strict=True)
+    steps = [(trial.number, best) for trial, best in course if best is not None]
+    if steps:
         figure.add_scatter(
-            x=[number for number, _ in line],
-            y=[network.metrics[goal] for _, network in line],
+            x=[number for number, _ in steps],
+            y=_column([best for _, best in steps], goal),
             name="the best network so far (mean of its trainings)",
             mode="lines",
             line={"shape": "hv", "color": _ORANGE, "width": 2},
-            text=[f"best after trial {number}:<br>{_hover(network)}" for number, network in line],
+            text=[
+                f"best after trial {number}: trial {best.number}<br>{_values(best.metrics or {})}"
+                for number, best in steps
+            ],
             hoverinfo="text",
         )
-    failed = [trial for trial, _ in steps if trial["metrics"] is None]
+    failed = [trial for trial in run.trials if not trial.completed]
     if failed:
         figure.add_scatter(
-            x=[trial["number"] for trial in failed],
-            y=[min(trial["metrics"][goal] for trial in done)] * len(failed),
+            x=[trial.number for trial in failed],
+            y=[min(_column(completed, goal))] * len(failed),
             name="failed",
             mode="markers",
             marker={"symbol": "x", "size": 8, "color": _RED},
-            text=[f"trial {t['number']} failed: {text(_cut(str(t['error'])))}" for t in failed],
+            text=[f"trial {t.number} failed: {escape(_shortened(str(t.error)))}" for t in failed],
             hoverinfo="text",
         )
     figure.update_xaxes(title_text="trial")
@@ -75,95 +90,98 @@ def history(
     return figure
 
 
-def trade_offs(
-    now: Standing,
-    goal: Objective,
-    pairs: Sequence[tuple[Objective, Sequence[Network]]],
-    best: int | None,
-) -> go.Figure:
-    """One panel per other goal: the first goal against it, its front marked with trial numbers."""
+def fronts(run: Run) -> list[tuple[Objective, list[Trial]]]:
+    """Return the goals to draw the first goal against, each with the front to show there.
+
+    With several goals that is the front of the search. With a single one it is the front of this goal and
+    latency, and of this goal and params, as far as they were measured.
+    """
+    objectives = run.objectives
+    goal, *others = objectives.goals
+    if others:
+        return [(other, run.front) for other in others]
+    measured = {name for trial in run.trials for name in trial.metrics or ()}
+    against = [name for name in _AGAINST if name != goal.metric]
+    pairs = [(goal, Objective(name, METRICS[name])) for name in against if name in measured]
+    return [(pair[1], Objectives(pair, objectives.limits).front(run.trials)) for pair in pairs]
+
+
+def front_figure(run: Run) -> go.Figure:
+    """Return the networks in one panel per pair of goals, the front marked with trial numbers."""
+    goal, pairs = run.objectives.goals[0], fronts(run)
+    if not pairs:
+        return go.Figure()
     figure = make_subplots(rows=1, cols=len(pairs), horizontal_spacing=0.09)
-    inside = {network.numbers for network in now.compared()}
+    compared = {trial.proposal.group for trial in run.objectives.compared(run.trials)}
+    networks = merged(run.objectives.sound(run.trials))
+    best = None if run.best is None else run.best.proposal.group
     for column, (other, front) in enumerate(pairs, start=1):
-        place = {"row": 1, "col": column}
-        known = [n for n in now.networks if other.metric in n.metrics and goal.metric in n.metrics]
-        on = {network.numbers for network in front}
-        kinds = (
-            ("beyond the limits or trained shorter", _GREY, "circle-open", _not_of(known, inside)),
-            ("within the limits", _GREY, "circle", [n for n in known if n.numbers in inside - on]),
-            ("Pareto front", _BLUE, "circle", [n for n in front if n.number != best]),
-            ("chosen", _ORANGE, "star", [n for n in front if n.number == best]),
-        )
-        drawn = sorted(front, key=lambda n: n.metrics[other.metric])
-        if len(pairs) == 1 or len(now.objectives.goals) == 1:
+        panel = {"row": 1, "col": column}
+        measured = [t for t in networks if other.metric in (t.metrics or {})]
+        on_front = {trial.proposal.group for trial in front}
+        beyond = [t for t in measured if t.proposal.group not in compared]
+        dominated = [t for t in measured if t.proposal.group in compared - on_front]
+        if len(pairs) == 1 or len(run.objectives.goals) == 1:
+            line = sorted(front, key=lambda trial: _value(trial, other.metric))
             figure.add_scatter(
-                x=[n.metrics[other.metric] for n in drawn],
-                y=[n.metrics[goal.metric] for n in drawn],
+                x=_column(line, other.metric),
+                y=_column(line, goal.metric),
                 mode="lines",
                 line={"color": _BLUE, "width": 1},
                 showlegend=False,
                 hoverinfo="skip",
-                **place,
+                **panel,
             )
-        for name, colour, symbol, some in kinds:
-            marked = name in ("Pareto front", "chosen")
-            if some:
+        for name, trials, marker in (
+            ("beyond the limits or trained shorter", beyond, {"color": _GREY, "symbol": "circle-open"}),
+            ("within the limits", dominated, {"color": _GREY}),
+            ("Pareto front", [t for t in front if t.proposal.group != best], {"color": _BLUE}),
+            (
+                "chosen",
+                [t for t in front if t.proposal.group == best],
+                {"color": _ORANGE, "symbol": "star"},
+            ),
+        ):
+            numbered = name in ("Pareto front", "chosen")
+            if trials:
                 figure.add_scatter(
-                    x=[n.metrics[other.metric] for n in some],
-                    y=[n.metrics[goal.metric] for n in some],
+                    x=_column(trials, other.metric),
+                    y=_column(trials, goal.metric),
                     name=name,
                     legendgroup=name,
                     showlegend=not any(trace.name == name for trace in figure.data),
-                    mode="markers+text" if marked else "markers",
-                    text=[str(n.number) for n in some] if marked else None,
+                    mode="markers+text" if numbered else "markers",
+                    text=[str(trial.number) for trial in trials] if numbered else None,
                     textposition="top center",
                     cliponaxis=False,
-                    marker={"color": colour, "symbol": symbol, "size": 13 if symbol == "star" else 8},
-                    hovertext=[_hover(network) for network in some],
+                    marker={"size": 13 if name == "chosen" else 8, **marker},
+                    hovertext=[_hover(run, trial) for trial in trials],
                     hoverinfo="text",
-                    **place,
+                    **panel,
                 )
-        values = [network.metrics[other.metric] for network in known]
-        _axis(figure, other.metric, values, place)
-        _limits(figure, now.objectives.limits, goal.metric, other.metric, values, place)
+        values = _column(measured, other.metric)
+        _scale_axis(figure, other.metric, values, panel)
+        _draw_limits(figure, run.objectives, other.metric, values, panel)
     figure.update_yaxes(title_text=title_of(goal.metric), row=1, col=1)
     figure.update_layout(legend={"orientation": "h", "y": 1.12}, margin=_MARGIN)
     return figure
 
 
-def front_figure(run: Run) -> go.Figure:
-    """Return the trials and their Pareto front: the first objective against the second one.
-
-    A search with a single objective is drawn against latency.
-    """
-    goal = run.objectives.names[0]
-    other = (*run.objectives.names, "latency_ms" if goal != "latency_ms" else "params")[1]
-    figure = go.Figure()
-    for name, trials, symbol in (("trial", run.trials, "circle"), ("Pareto front", run.front, "star")):
-        shown = [t for t in trials if t.metrics is not None and {goal, other} <= t.metrics.keys()]
-        figure.add_scatter(
-            x=[(trial.metrics or {})[other] for trial in shown],
-            y=[(trial.metrics or {})[goal] for trial in shown],
-            name=name,
-            mode="markers",
-            marker={"symbol": symbol, "size": 9 if symbol == "circle" else 13},
-            text=[f"trial {trial.number}<br>{_values(trial.metrics or {})}" for trial in shown],
-            hoverinfo="text",
-        )
-    figure.update_layout(xaxis_title=title_of(other), yaxis_title=title_of(goal))
-    return figure
-
-
-def learning(metrics: Mapping[str, Any], teacher: Mapping[str, Any] | None) -> go.Figure:
-    """Validation F1 and loss of a student, epoch by epoch."""
-    epochs = metrics["history"]
+def learning_figure(metrics: StudentMetrics) -> go.Figure | None:
+    """Return validation F1 and loss of a student by epoch; ``None`` if it was not trained."""
+    if not metrics.history:
+        return None
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.09)
-    at = [epoch["epoch"] for epoch in epochs]
-    for column, name, title in ((1, "val_f1", "val F1"), (2, "loss", "training loss")):
+    epochs = [record.epoch for record in metrics.history]
+    curves = (
+        ("val F1", [record.val_f1 for record in metrics.history]),
+        ("training loss", [record.loss for record in metrics.history]),
+    )
+    for column, (title, values) in enumerate(curves, start=1):
         figure.add_scatter(
-            x=at,
-            y=[epoch[name] for epoch in epochs],
-            mode="lines+markers" if len(at) < 60 else "lines",
+            x=epochs,
+            y=values,
+            mode="lines+markers" if len(epochs) < 60 else "lines",
             marker={"size": 5},
             line={"color": _BLUE},
             showlegend=False,
@@ -173,21 +191,21 @@ def learning(metrics: Mapping[str, Any], teacher: Mapping[str, Any] | None) -> g
         )
         figure.update_xaxes(title_text="epoch", row=1, col=column)
         figure.update_yaxes(title_text=title, row=1, col=column)
-    kept = next((epoch for epoch in epochs if epoch["epoch"] == metrics["epoch"]), None)
+    kept = next((record for record in metrics.history if record.epoch == metrics.epoch), None)
     if kept is not None:
         figure.add_scatter(
-            x=[kept["epoch"]],
-            y=[kept["val_f1"]],
+            x=[kept.epoch],
+            y=[kept.val_f1],
             mode="markers",
             marker={"symbol": "star", "size": 13, "color": _ORANGE},
             name="kept epoch",
             row=1,
             col=1,
         )
-    if teacher is not None:
+    if metrics.teacher is not None:
         figure.add_scatter(
-            x=[at[0], at[-1]],
-            y=[teacher["val_f1"]] * 2,
+            x=[epochs[0], epochs[-1]],
+            y=[metrics.teacher.val_f1] * 2,
             mode="lines",
             line={"dash": "dash", "color": _GREY},
             name="teacher",
@@ -198,53 +216,44 @@ def learning(metrics: Mapping[str, Any], teacher: Mapping[str, Any] | None) -> g
     return figure
 
 
-def _trials(trials: Sequence[Mapping[str, Any]], goal: str, name: str, marker: dict[str, Any]) -> Any:
-    return go.Scatter(
-        x=[trial["number"] for trial in trials],
-        y=[trial["metrics"][goal] for trial in trials],
-        name=name,
-        mode="markers",
-        marker=marker,
-        text=[f"trial {trial['number']}<br>{_values(trial['metrics'])}" for trial in trials],
-        hoverinfo="text",
-    )
+def _value(trial: Trial, metric: str) -> float:
+    return (trial.metrics or {})[metric]
 
 
-def _not_of(networks: Sequence[Network], those: Collection[tuple[int, ...]]) -> list[Network]:
-    return [network for network in networks if network.numbers not in those]
+def _column(trials: Sequence[Trial], metric: str) -> list[float]:
+    return [_value(trial, metric) for trial in trials]
 
 
-def _axis(figure: go.Figure, metric: str, values: Sequence[float], place: dict[str, int]) -> None:
+def _scale_axis(figure: go.Figure, metric: str, values: Sequence[float], panel: dict[str, int]) -> None:
     unit = ", ms" if metric == "latency_ms" else ""
-    figure.update_xaxes(title_text=f"{TITLES.get(metric, metric)}{unit}", **place)
-    if values and min(values) > 0 and max(values) / min(values) > _WIDE:
-        figure.update_xaxes(type="log", dtick="D2", **place)
+    figure.update_xaxes(title_text=f"{TITLES.get(metric, metric)}{unit}", **panel)
+    if values and min(values) > 0 and max(values) / min(values) > _LOG_RATIO:
+        figure.update_xaxes(type="log", dtick="D2", **panel)
 
 
-def _limits(
+def _draw_limits(
     figure: go.Figure,
-    limits: Sequence[Limit],
-    upward: str,
+    objectives: Objectives,
     across: str,
     values: Sequence[float],
-    place: dict[str, int],
+    panel: dict[str, int],
 ) -> None:
-    """Dotted lines at the limits, where they are near what was tried."""
-    for limit in limits:
-        look = {"line_dash": "dot", "line_color": _RED, "line_width": 1, **place}
+    """Draw dotted lines at the limits that are near the values."""
+    for limit in objectives.limits:
+        look: dict[str, Any] = {"line_dash": "dot", "line_color": _RED, "line_width": 1, **panel}
         if limit.metric == across and values and limit.value <= 1.5 * max(values):
             figure.add_vline(x=limit.value, **look)
-        elif limit.metric == upward:
+        elif limit.metric == objectives.names[0]:
             figure.add_hline(y=limit.value, **look)
 
 
-def _hover(network: Network) -> str:
-    """What a point says: trial numbers, metrics, choices about the whole network."""
-    numbers = ", ".join(map(str, network.numbers))
-    mean = f" (mean of trials {numbers})" if len(network.numbers) > 1 else ""
-    general = [f"{name} {option}" for name, option in network.choices.items() if "." not in name]
+def _hover(run: Run, trial: Trial) -> str:
+    """Return trial numbers, metrics, and the options of decisions about the whole network."""
+    numbers = [t.number for t in run.trainings[trial.proposal.group]]
+    mean = f" (mean of trials {', '.join(map(str, numbers))})" if len(numbers) > 1 else ""
+    options = ", ".join(f"{n} {option}" for n, option in run.options(trial).items() if "." not in n)
     return (
-        f"trial {network.number}{mean}<br>{_values(network.metrics)}<br>{text(_cut(', '.join(general)))}"
+        f"trial {trial.number}{mean}<br>{_values(trial.metrics or {})}<br>{escape(_shortened(options))}"
     )
 
 
@@ -253,5 +262,5 @@ def _values(metrics: Mapping[str, float]) -> str:
     return "<br>".join(shown)
 
 
-def _cut(line: str) -> str:
+def _shortened(line: str) -> str:
     return line if len(line) <= 120 else f"{line[:117]}..."

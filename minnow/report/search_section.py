@@ -1,226 +1,254 @@
-"""The part of a run's page that tells of its search."""
+"""The search in a run's page."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.config import SearchConfig
+from core.config_io import to_yaml
 from minnow.format import TITLES, metric_text, title_of
-from minnow.report.html import cell, plot, table, text
-from minnow.report.plots import history, trade_offs
-from minnow.report.standing import Network, Standing, course
-from minnow.report.summary import Summary
-from minnow.run_directory import ARCHITECTURE
-from nas.objectives import METRICS, Objective, Objectives
+from minnow.report.decisions import shared_options
+from minnow.report.plots import front_figure, fronts, history_figure
+from minnow.report.rendering import Cell, Head, Row, Table, plot
+from minnow.run_directory import Run
+from nas.objectives import Objectives
+from nas.trial import Trial
 
-_SHOWN = ("f1", "accuracy", "params", "macs", "latency_ms", "train_seconds")
-_AGAINST = ("latency_ms", "params")  # what a single goal is plotted against
+_COLUMNS = ("f1", "accuracy", "params", "macs", "latency_ms", "train_seconds")
 
 
-@dataclass(frozen=True)
-class Searched:
-    """A search as its run directory holds it.
+def search_section(run: Run) -> dict[str, Any]:
+    """Return the values of ``search.html.jinja``.
 
-    Attributes:
-        run: the directory.
-        config: its settings.
-        summary: its trials; none at first.
+    Raises:
+        UserError: the study is missing or damaged.
     """
+    best = run.best
+    section: dict[str, Any] = {
+        "missing": None if best is not None else _reason_of_none(run),
+        "history": None,
+        "front": None,
+        "shared": None,
+        "trials": None,
+        "settings": _settings(run),
+        "config": to_yaml(run.config.model_copy(update={"storage": None})),  # it may hold a password
+    }
+    if best is not None:
+        classes = len(run.classes) or None
+        section["reasons"] = _reasons(run, best)
+        section["architecture"] = best.architecture.to_text(num_classes=classes)
+    if (history := history_figure(run)) is not None:
+        section["history"] = plot(history, "history", 400)
+    if run.trainings:
+        section |= _front(run)
+        ranked = [run.options(trial) for trial in run.objectives.ranked(run.trials)]
+        section["shared"] = shared_options(ranked, None if best is None else run.options(best))
+    if run.trials:
+        errors = Counter(trial.error for trial in run.trials if not trial.completed)
+        reasons = "; ".join(f"{error} ({count} times)" for error, count in errors.most_common())
+        section["trials"] = _trials_table(run)
+        section["failures"] = (
+            f"{errors.total()} of {len(run.trials)} failed: {reasons}" if errors else None
+        )
+    return section
 
-    run: Path
-    config: SearchConfig
-    summary: Summary
 
-    @cached_property
-    def objectives(self) -> Objectives:
-        """What it wants."""
-        return Objectives.parse(self.config.objectives, self.config.limits)
-
-    @cached_property
-    def course(self) -> list[tuple[Mapping[str, Any], Standing]]:
-        """Its trials, and how the networks stood after each."""
-        return course(self.summary.trials, self.objectives)
-
-    @property
-    def standing(self) -> Standing:
-        """How its networks stand."""
-        return self.course[-1][1] if self.course else Standing(self.objectives, ())
-
-    @cached_property
-    def chosen(self) -> Network | None:
-        """The network that ``summary.json`` names as the best."""
-        found = (n for n in self.standing.networks if self.summary.best in n.numbers)
-        return max(found, key=lambda network: network.length, default=None)
+def search_facts(run: Run) -> list[tuple[str, str]]:
+    """Return the most important numbers of a search, each as name and text."""
+    failed = sum(not trial.completed for trial in run.trials)
+    facts = [("trials" + (f", {failed} failed" if failed else ""), str(len(run.trials)))]
+    if run.best is not None:
+        metrics = run.best.metrics or {}
+        names = dict.fromkeys([*run.objectives.names, "f1", "params", "macs", "latency_ms"])
+        facts = [
+            ("chosen: trial", str(run.best.number)),
+            *((title_of(name), metric_text(name, metrics[name])) for name in names if name in metrics),
+            *facts,
+        ]
+    return facts
 
 
-def choice(searched: Searched) -> list[str]:
-    """The chosen network, and why it is the one."""
-    chosen, trials = searched.chosen, searched.summary.trials
-    if not trials:
-        return ["<h2>Chosen network</h2>", '<p class="warn">No trial has ended yet.</p>']
-    if chosen is None:
-        failed = sum(trial["metrics"] is None for trial in trials)
-        why = "every trial failed" if failed == len(trials) else "no trial meets every limit"
-        return ["<h2>Chosen network</h2>", f'<p class="warn">None: {why}.</p>']
-    objectives = searched.objectives
-    compared = searched.standing.compared()
+def versions_text(versions: Mapping[str, Any]) -> str:
+    """Return package versions as one line."""
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
+
+
+def _reason_of_none(run: Run) -> str:
+    if not run.trials:
+        return "No trial has ended yet."
+    failed = not any(trial.completed for trial in run.trials)
+    return f"None: {'every trial failed' if failed else 'no trial meets every limit'}."
+
+
+def _reasons(run: Run, best: Trial) -> str:
+    """Return why the search chose this network."""
+    objectives, metrics = run.objectives, best.metrics or {}
+    compared = objectives.compared(run.trials)
     goal = objectives.goals[0]
     reasons = [
-        f"Trial {chosen.number}: {'highest' if goal.maximize else 'lowest'} {title_of(goal.metric)}, "
-        f"{metric_text(goal.metric, chosen.metrics[goal.metric])}, of the {len(compared)} networks "
+        f"Trial {best.number}: {'highest' if goal.maximize else 'lowest'} {title_of(goal.metric)}, "
+        f"{metric_text(goal.metric, metrics[goal.metric])}, of the {len(compared)} networks "
         f"{'within the limits' if objectives.limits else 'compared'}"
     ]
-    if len(chosen.numbers) > 1:
-        each = ", ".join(map(str, chosen.numbers))
-        reasons.append(f"its scores are the means of {len(chosen.numbers)} trainings (trials {each})")
-    others = sorted((n for n in compared if n.number != chosen.number), key=lambda n: n.losses)
+    numbers = [trial.number for trial in run.trainings[best.proposal.group]]
+    if len(numbers) > 1:
+        listed = ", ".join(map(str, numbers))
+        reasons.append(f"its scores are the means of {len(numbers)} trainings (trials {listed})")
+    others = [trial for trial in compared if trial.number != best.number]
     if others:
-        value = metric_text(goal.metric, others[0].metrics[goal.metric])
-        reasons.append(f"the next one, trial {others[0].number}, has {value}")
-    if searched.summary.knee not in (None, searched.summary.best):
-        reasons.append(f"the knee of the Pareto front is trial {searched.summary.knee} (--pick knee)")
+        second = min(others, key=lambda trial: objectives.losses(trial.metrics or {}))
+        value = metric_text(goal.metric, (second.metrics or {})[goal.metric])
+        reasons.append(f"the next one, trial {second.number}, has {value}")
+    if run.knee is not None and run.knee.number != best.number:
+        reasons.append(f"the knee of the Pareto front is trial {run.knee.number} (--pick knee)")
     limits = [
-        f"{limit} ({metric_text(limit.metric, chosen.metrics[limit.metric])})"
+        f"{limit} ({metric_text(limit.metric, metrics[limit.metric])})"
         for limit in objectives.limits
-        if limit.metric in chosen.metrics
+        if limit.metric in metrics
     ]
     if limits:
         reasons.append(f"limits met: {', '.join(limits)}")
-    parts = ["<h2>Chosen network</h2>", f"<p>{text('; '.join(reasons))}.</p>"]
-    model = searched.run / ARCHITECTURE
-    if model.exists():
-        layers = text(model.read_text(encoding="utf-8"))
-        parts.append(f"<details><summary>{ARCHITECTURE}</summary><pre>{layers}</pre></details>")
-    return parts
+    return f"{'; '.join(reasons)}."
 
 
-def progress(searched: Searched) -> list[str]:
-    """The best value over the trials."""
-    figure = history(searched.course, searched.objectives)
-    if figure is None:
-        return []
-    return ["<h2>History</h2>", plot(figure, "history", 400)]
-
-
-def fronts(searched: Searched) -> list[str]:
-    """The Pareto front, drawn and listed."""
-    objectives, now = searched.objectives, searched.standing
-    if not now.networks:
-        return []
+def _front(run: Run) -> dict[str, Any]:
+    """Return the Pareto front, drawn and listed."""
+    objectives, pairs = run.objectives, fronts(run)
     goal = objectives.goals[0]
-    others = objectives.goals[1:] or tuple(
-        Objective(name, METRICS[name])
-        for name in _AGAINST
-        if name != goal.metric and any(name in network.metrics for network in now.networks)
-    )
     if len(objectives.goals) > 1:
-        pairs = [(other, now.front(objectives.goals)) for other in others]
+        text = f"Networks that no other beats in every goal ({objectives})."
     else:
-        pairs = [(other, now.front((goal, other))) for other in others]
-    shown = {network.numbers: network for _, front in pairs for network in front}
-    listed = sorted(shown.values(), key=lambda n: (n.losses, n.number))
-    if len(objectives.goals) > 1:
-        says = f"Networks that no other beats in every goal ({objectives})."
-    else:
-        what = " or ".join(TITLES[other.metric] for other in others)
-        says = f"Networks that no other beats in both {title_of(goal.metric)} and {what}."
+        others = " or ".join(TITLES[other.metric] for other, _ in pairs)
+        text = f"Networks that no other beats in both {title_of(goal.metric)} and {others}."
     if objectives.limits:
-        says += " Dotted lines are limits; only networks within them count."
-    parts = ["<h2>Pareto front</h2>", f"<p>{text(says)}</p>"]
-    if others:
-        figure = trade_offs(now, goal, pairs, searched.summary.best)
-        parts.append(plot(figure, "front-plot", 440))
-    columns = [name for name in _columns(objectives) if any(name in n.metrics for n in listed)]
-    heads = ["trial", *map(title_of, columns), "mean of", *_general(listed)]
+        text += " Dotted lines are limits; only networks within them count."
+    on_front = {trial.number: trial for _, front in pairs for trial in front}
+    trials = sorted(on_front.values(), key=lambda t: (objectives.losses(t.metrics or {}), t.number))
+    columns = _measured(objectives, trials)
+    general = [name for name in run.options(trials[0]) if "." not in name][:3] if trials else []
+    heads = ["trial", *map(title_of, columns), "mean of", *general]
     rows = [
-        (
-            "chosen" if network.number == searched.summary.best else "",
+        Row(
             [
-                cell(str(network.number), value=network.number),
-                *(_metric(name, network.metrics) for name in columns),
-                cell(str(len(network.numbers)), value=len(network.numbers)),
-                *(cell(str(network.choices[name])) for name in _general(listed)),
+                _number(trial.number),
+                *(_metric(name, trial) for name in columns),
+                _number(len(run.trainings[trial.proposal.group])),
+                *(Cell(str(run.options(trial)[name])) for name in general),
             ],
+            chosen=run.best is not None and trial.number == run.best.number,
         )
-        for network in listed
+        for trial in trials
     ]
-    return [*parts, table(heads, rows, name="front", sortable=True)]
+    return {
+        "front": Table("front", [Head(head) for head in heads], rows, sortable=True),
+        "front_text": text,
+        "front_plot": plot(front_figure(run), "front-plot", 440) if pairs else None,
+    }
 
 
-def trials_table(searched: Searched) -> list[str]:
-    """Every trial, the failed ones with their reasons."""
-    trials = sorted(searched.summary.trials, key=lambda trial: int(trial["number"]))
-    if not trials:
-        return []
-    reasons = Counter(trial["error"] for trial in trials if trial["metrics"] is None)
-    parts = ["<h2>Trials</h2>"]
-    if reasons:
-        listed = "; ".join(f"{error} ({count} times)" for error, count in reasons.most_common())
-        parts.append(f'<p class="warn">{reasons.total()} of {len(trials)} failed: {text(listed)}</p>')
-    columns = [
-        name
-        for name in _columns(searched.objectives)
-        if any(name in (t["metrics"] or ()) for t in trials)
-    ]
-    halved = any(trial.get("epochs") is not None for trial in trials)
-    heads = ["trial", *(["epochs"] if halved else []), *map(title_of, columns), "<"]
-    rows = [
-        (
-            "chosen" if trial["number"] == searched.summary.best else "",
-            [
-                cell(str(trial["number"]), value=trial["number"], hover=_choices(trial)),
-                *([cell(str(trial.get("epochs")), value=trial.get("epochs"))] if halved else []),
-                *(_metric(name, trial["metrics"] or {}) for name in columns),
-                cell(remark, kind="text"),
-            ],
-        )
-        for trial, remark in zip(trials, _remarks(trials, searched), strict=True)
-    ]
-    return [*parts, table(heads, rows, name="trials", sortable=True)]
+def _trials_table(run: Run) -> Table:
+    """Return every trial, the failed ones with their errors."""
+    columns = _measured(run.objectives, run.trials)
+    several = any(trial.proposal.epochs is not None for trial in run.trials)
+    heads = [Head("trial"), *([Head("epochs")] if several else []), *(Head(title_of(n)) for n in columns)]
+    rows = []
+    for trial, remark in zip(run.trials, _remarks(run), strict=True):
+        options = ", ".join(f"{name} {option}" for name, option in run.options(trial).items())
+        epochs = trial.proposal.epochs
+        cells = [Cell(str(trial.number), value=trial.number, hover=options)]
+        cells += [Cell(str(epochs), value=epochs)] if several else []
+        cells += [_metric(name, trial) for name in columns]
+        chosen = run.best is not None and trial.number == run.best.number
+        rows.append(Row([*cells, Cell(remark, classes="text")], chosen))
+    return Table("trials", [*heads, Head("", left=True)], rows, sortable=True)
 
 
-def _remarks(trials: Sequence[Mapping[str, Any]], searched: Searched) -> Iterator[str]:
+def _remarks(run: Run) -> Iterator[str]:
     first: dict[str, int] = {}
-    for trial in trials:
-        original = first.setdefault(str(trial["choices"]), trial["number"])
-        said = []
-        if trial["number"] == searched.summary.best:
-            said.append("chosen")
-        elif trial["number"] == searched.summary.knee:
-            said.append("knee of the front")
-        elif trial["number"] in searched.summary.front:
-            said.append("on the front")
-        if trial.get("parent") is not None:
-            said.append(f"continues trial {trial['parent']}")
-        elif original != trial["number"]:
-            said.append(f"trial {original} again, with another seed")
-        if trial["metrics"] is None:
-            said.append(f"failed: {trial['error']}")
+    front = {trial.number for trial in run.front}
+    for trial in run.trials:
+        original = first.setdefault(trial.architecture.key, trial.number)
+        remarks = []
+        if run.best is not None and trial.number == run.best.number:
+            remarks.append("chosen")
+        elif run.knee is not None and trial.number == run.knee.number:
+            remarks.append("knee of the front")
+        elif trial.number in front:
+            remarks.append("on the front")
+        if trial.proposal.parent is not None:
+            remarks.append(f"continues trial {trial.proposal.parent}")
+        elif original != trial.number:
+            remarks.append(f"trial {original} again, with another seed")
+        if trial.metrics is None:
+            remarks.append(f"failed: {trial.error}")
         else:
-            for limit in searched.objectives.limits:
-                if limit.violation(trial["metrics"]) > 0:
-                    said.append(f"beyond {limit}")
-        yield "; ".join(said)
+            limits = run.objectives.limits
+            remarks += [f"beyond {limit}" for limit in limits if limit.violation(trial.metrics) > 0]
+        yield "; ".join(remarks)
 
 
-def _general(networks: Sequence[Network]) -> list[str]:
-    """Decisions about the whole network, such as its resolution."""
-    return [name for name in networks[0].choices if "." not in name][:3] if networks else []
-
-
-def _choices(trial: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {option}" for name, option in trial["choices"].items())
-
-
-def _columns(objectives: Objectives) -> list[str]:
+def _measured(objectives: Objectives, trials: Iterable[Trial]) -> list[str]:
+    """Return the metrics to show, those of the objectives first."""
     timed = ("total_seconds",) if objectives.timed else ()
-    return list(dict.fromkeys([*objectives.named, *timed, *_SHOWN]))
+    measured = {name for trial in trials for name in trial.metrics or ()}
+    names = dict.fromkeys([*objectives.named, *timed, *_COLUMNS])
+    return [name for name in names if name in measured]
 
 
-def _metric(name: str, metrics: Mapping[str, float]) -> str:
-    return cell(metric_text(name, metrics[name]), value=metrics[name]) if name in metrics else cell("-")
+def _number(value: int) -> Cell:
+    return Cell(str(value), value=value)
+
+
+def _metric(name: str, trial: Trial) -> Cell:
+    value = (trial.metrics or {}).get(name)
+    return Cell("-") if value is None else Cell(metric_text(name, value), value=value)
+
+
+def _settings(run: Run) -> Table:
+    study = run.study.facts
+    facts = _config_facts(run.config, timed=run.objectives.timed)
+    if images := study.get("images"):
+        facts.append(("images", ", ".join(f"{count:,} {split}" for split, count in images.items())))
+    if run.classes:
+        facts.append((f"{len(run.classes)} classes", _listed(run.classes)))
+    if versions := study.get("versions"):
+        facts.append(("versions", versions_text(versions)))
+    rows = [Row([Cell(name, classes="left"), Cell(value, classes="text")]) for name, value in facts]
+    return Table("settings", [Head("search", left=True), Head("", left=True)], rows)
+
+
+def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]:
+    train, sides = config.train, config.space.resolutions
+    options = ", ".join(f"{name}={value}" for name, value in config.strategy.options.items())
+    budget = [f"{config.trials} trials of {train.epochs} epochs, batches of {train.batch_size} images"]
+    if config.confirmations:
+        budget.append(f"the last {config.confirmations} confirm the best networks")
+    if config.fidelity != "full":
+        budget.append(f"fidelity {config.fidelity}")
+    if config.timeout is not None:
+        budget.append(f"at most {config.timeout:g} s")
+    if config.workers > 1:
+        budget.append(f"{config.workers} at a time")
+    teacher = "none"
+    if config.teacher is not None:
+        teacher = f"{config.teacher.spec}, loss {config.loss.name} with weight {config.loss.weight:g}"
+    size = "" if config.data.size is None else f", stored at {config.data.size} px"
+    score = f"against F1 {config.score.f1:g} in {config.score.time:g} s"
+    return [
+        ("data", f"{config.data.spec}{size}, {config.data.fit}, split seed {config.data.split_seed}"),
+        ("space", f"{config.space.name}{'' if sides is None else f', sides {_listed(sides)} px'}"),
+        ("strategy", f"{config.strategy.name}{f' ({options})' if options else ''}"),
+        ("objectives", _listed(config.objectives)),
+        ("limits", _listed(config.limits) or "none"),
+        *([("score", score)] if timed else []),
+        ("budget", "; ".join(budget)),
+        ("teacher", teacher),
+        ("balance", str(config.balance.mode)),
+        ("seed", str(config.seed)),
+    ]
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))

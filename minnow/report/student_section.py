@@ -1,157 +1,166 @@
-"""The part of a run's page that tells of its trained student."""
+"""The trained student in a run's page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from core.config_io import read_yaml
+from core.errors import UserError
+from distill.student_metrics import NetworkRecord, SeedsRecord, StudentMetrics, read_student_metrics
 from minnow.format import interval_text, metric_text
-from minnow.report.html import cell, plot, table, text
-from minnow.report.plots import learning
-from training.bundle import LABELS_FILE, read_labels, read_metrics
+from minnow.report.plots import learning_figure
+from minnow.report.rendering import Cell, Head, Row, Table, plot
+from minnow.report.search_section import versions_text
+from training.bundle import CONFIG_FILE, LABELS_FILE, read_labels
 
-_MATRIX = 60  # classes, up to which the whole confusion matrix is shown
-_CONFUSIONS = 10  # of the most frequent ones
+_MATRIX = 60  # largest number of classes whose confusion matrix is shown
+_CONFUSIONS = 10  # number of the most frequent ones to list
 
 
-def trained(student: Path) -> list[str]:
-    """What a student scores on the test images, against its teacher, and how it learned.
+def student_section(folder: Path) -> dict[str, Any]:
+    """Return the values of ``student.html.jinja``.
 
     Args:
-        student: its directory.
+        folder: directory of the student.
 
     Raises:
         UserError: a file in it is missing or damaged.
     """
-    metrics, classes = read_metrics(student), read_labels(student / LABELS_FILE)
-    teacher = metrics["teacher"]
-    how = "without a teacher" if teacher is None else f"with the teacher {teacher['name']}"
-    seed = metrics["seed"]
-    images = sum(map(sum, metrics["test"]["confusion"]))
-    parts = [
-        "<h2>Trained student</h2>",
-        f"<p>{text(f'Trained {how}, seed {seed}; scores are of {images:,} test images')}, which took no "
-        "part in any choice. Intervals say what other test images could have given.</p>",
-        _scores(metrics, teacher),
-        *_seeds(metrics.get("seeds")),
-        "<h3>Learning</h3>",
-        plot(learning(metrics, teacher), "learning", 340),
-    ]
-    for one in metrics["rollbacks"]:
-        again = f"epoch {one['epoch']} repeated: {one['error']}"
-        parts.append(f'<p class="warn">{text(again)}</p>')
-    parts += ["<h3>F1 per class</h3>", _per_class(metrics["test"], teacher, classes)]
-    return [*parts, *_confused(metrics["test"]["confusion"], classes)]
-
-
-def _scores(metrics: Mapping[str, Any], teacher: Mapping[str, Any] | None) -> str:
-    heads = ["<", "test F1", "95 % interval", "accuracy", "balanced acc.", "val F1", "params", "MACs"]
-    heads += ["latency (IQR)", "training"]
-    student = {**metrics, **metrics["test"], "val_f1": metrics["val"]["f1"]}
-    rows = []
-    for name, kind, one in (("teacher", "", teacher), ("student", "chosen", student)):
-        if one is None:
-            continue
-        latency = one["latency_ms"]
-        scores = [cell(f"{one['f1']:.3f}", value=one["f1"]), cell(interval_text(*one["f1_interval"]))]
-        scores += [
-            cell(metric_text(key, one[key]), value=one[key])
-            for key in ("accuracy", "balanced_accuracy", "val_f1", "params", "macs")
-        ]
-        spread = cell(f"{latency['median']:.2f} ({latency['iqr']:.2f}) ms", value=latency["median"])
-        training = cell(metric_text("train_seconds", one["seconds"]), value=one["seconds"])
-        rows.append((kind, [cell(name, kind="left"), *scores, spread, training]))
-    return table(heads, rows, name="scores")
-
-
-def _seeds(record: Mapping[str, Any] | None) -> list[str]:
-    if record is None:
-        return []
-    rows = [
-        (
-            "",
-            [
-                cell(str(one["seed"]), value=one["seed"]),
-                cell(metric_text("f1", one["test_f1"]), value=one["test_f1"]),
-                cell(metric_text("f1", one["val_f1"]), value=one["val_f1"]),
-            ],
+    metrics, classes = read_student_metrics(folder), read_labels(folder / LABELS_FILE)
+    if len(classes) != len(metrics.test.per_class_f1):
+        raise UserError(
+            f"{folder / LABELS_FILE} names {len(classes)} classes, but metrics.json beside it has the scores "
+            f"of {len(metrics.test.per_class_f1)}; restore both from one training"
         )
-        for one in record["students"]
-    ]
-    mean = f"{record['test_f1_mean']:.3f} ± {record['test_f1_sd']:.3f}"
-    return [
-        "<h3>Seeds</h3>",
-        f"<p>Test F1 {mean} (mean ± sd of {len(rows)} seeds); kept: the best on validation.</p>",
-        table(["seed", "test F1", "val F1"], rows, name="seeds", sortable=True),
-    ]
+    read_yaml(folder / CONFIG_FILE, "config file")
+    teacher, learning = metrics.teacher, learning_figure(metrics)
+    taught = "without a teacher" if teacher is None else f"with the teacher {teacher.name}"
+    return {
+        "training": f"Trained {taught}, seed {metrics.seed}",
+        "images": f"{sum(map(sum, metrics.test.confusion)):,}",
+        "scores": _scores(metrics.network, teacher),
+        "seeds": None if metrics.seeds is None else _seeds(metrics.seeds),
+        "seeds_text": "" if metrics.seeds is None else _seeds_text(metrics.seeds),
+        "learning": None if learning is None else plot(learning, "learning", 340),
+        "rollbacks": metrics.rollbacks,
+        "classes": _per_class(metrics, classes),
+        "names": classes,
+        "confusions": _most_frequent(np.array(metrics.test.confusion), classes),
+        "matrix": _matrix(np.array(metrics.test.confusion), classes) if len(classes) <= _MATRIX else None,
+        "versions": versions_text(metrics.versions),
+        "config": (folder / CONFIG_FILE).read_text(encoding="utf-8"),
+    }
 
 
-def _per_class(test: Mapping[str, Any], teacher: Mapping[str, Any] | None, classes: Sequence[str]) -> str:
-    heads = ["<class", "images", "student", *(["teacher", "difference"] if teacher else [])]
+def student_facts(folder: Path) -> list[tuple[str, str]]:
+    """Return the most important numbers of a student, each as name and text."""
+    metrics = read_student_metrics(folder)
+    low, high = metrics.test.f1_interval
+    facts = [(f"student's test F1 ({low:.3f} to {high:.3f})", f"{metrics.test.f1:.3f}")]
+    if metrics.teacher is not None:
+        facts.append(("teacher's test F1", f"{metrics.teacher.f1:.3f}"))
+    return facts
+
+
+def _scores(student: NetworkRecord, teacher: NetworkRecord | None) -> Table:
+    heads = ["test F1", "95 % interval", "accuracy", "balanced acc.", "val F1", "params", "MACs"]
+    heads += ["latency (IQR)", "training"]
+    rows = []
+    for name, network in (("teacher", teacher), ("student", student)):
+        if network is None:
+            continue
+        latency, spread = network.latency_ms, "-"
+        if latency.median is not None and latency.iqr is not None:
+            spread = f"{latency.median:.2f} ({latency.iqr:.2f}) ms"
+        cells = [
+            Cell(name, classes="left"),
+            _score(network.f1),
+            Cell(interval_text(*network.f1_interval)),
+            *map(_score, (network.accuracy, network.balanced_accuracy, network.val_f1)),
+            Cell(metric_text("params", network.params), value=network.params),
+            Cell(metric_text("macs", network.macs), value=network.macs),
+            Cell(spread, value=latency.median),
+            Cell(metric_text("train_seconds", network.seconds), value=network.seconds),
+        ]
+        rows.append(Row(cells, chosen=name == "student"))
+    return Table("scores", [Head("", left=True), *map(Head, heads)], rows)
+
+
+def _seeds(record: SeedsRecord) -> Table:
+    rows = [
+        Row([Cell(str(one.seed), value=one.seed), _score(one.test_f1), _score(one.val_f1)])
+        for one in record.students
+    ]
+    return Table("seeds", [Head("seed"), Head("test F1"), Head("val F1")], rows, sortable=True)
+
+
+def _seeds_text(record: SeedsRecord) -> str:
+    mean = f"{record.test_f1_mean:.3f} ± {record.test_f1_sd:.3f}"
+    return f"Test F1 {mean} (mean ± sd of {len(record.students)} seeds); kept: the best on validation."
+
+
+def _per_class(metrics: StudentMetrics, classes: Sequence[str]) -> Table:
+    teacher = metrics.teacher
+    heads = ["images", "student", *(["teacher", "difference"] if teacher else [])]
     rows = []
     for index, name in enumerate(classes):
-        own = test["per_class_f1"][index]
+        f1, images = metrics.test.per_class_f1[index], sum(metrics.test.confusion[index])
         cells = [
-            cell(name, kind="text"),
-            cell(f"{sum(test['confusion'][index]):,}", value=sum(test["confusion"][index])),
-            cell(f"{own:.3f}", value=own, style=_bar(own)),
+            Cell(name, classes="text"),
+            Cell(f"{images:,}", value=images),
+            Cell(f"{f1:.3f}", value=f1, style=_bar(f1)),
         ]
         if teacher is not None:
-            other = teacher["per_class_f1"][index]
-            cells.append(cell(f"{other:.3f}", value=other, style=_bar(other)))
-            cells.append(cell(f"{own - other:+.3f}", value=own - other))
-        rows.append(("", cells))
-    return table(heads, rows, name="classes", sortable=True)
+            other = teacher.per_class_f1[index]
+            cells.append(Cell(f"{other:.3f}", value=other, style=_bar(other)))
+            cells.append(Cell(f"{f1 - other:+.3f}", value=f1 - other))
+        rows.append(Row(cells))
+    return Table("classes", [Head("class", left=True), *map(Head, heads)], rows, sortable=True)
+
+
+def _most_frequent(counts: np.ndarray, classes: Sequence[str]) -> str:
+    """Return the most frequent confusions as one line; empty if there is none."""
+    wrong = counts * (1 - np.eye(len(classes), dtype=int))
+    pairs = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
+    cells = [np.unravel_index(pair, wrong.shape) for pair in pairs]
+    return ", ".join(
+        f"{classes[true]} as {classes[predicted]} ({wrong[true, predicted]})"
+        for true, predicted in cells
+        if wrong[true, predicted] > 0
+    )
+
+
+def _matrix(counts: np.ndarray, classes: Sequence[str]) -> list[list[Cell]]:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [
+        [
+            Cell(name, classes="name", hover=name),
+            *(
+                Cell(
+                    str(counts[true, predicted]),
+                    value=int(counts[true, predicted]),
+                    style=_heat(float(shares[true, predicted]), right=true == predicted),
+                    hover=f"{name} as {classes[predicted]}: {shares[true, predicted]:.0%}",
+                )
+                for predicted in range(len(classes))
+            ),
+        ]
+        for true, name in enumerate(classes)
+    ]
+
+
+def _score(value: float) -> Cell:
+    return Cell(f"{value:.3f}", value=value)
 
 
 def _bar(share: float) -> str:
-    """A background that is filled up to ``share``."""
+    """Return the style of a background that is filled up to ``share``."""
     end = f"{100 * share:.0f}%"
     return f"min-width:110px;background:linear-gradient(to right,#cfe3f3 {end},transparent {end})"
-
-
-def _confused(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[str]:
-    counts = np.array(confusion)
-    parts = ["<h3>Confusion</h3>"]
-    wrong = counts * (1 - np.eye(len(classes), dtype=int))
-    pairs = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
-    frequent = [
-        f"{classes[true]} as {classes[guess]} ({wrong[true, guess]})"
-        for true, guess in (np.unravel_index(pair, wrong.shape) for pair in pairs)
-        if wrong[true, guess] > 0
-    ]
-    if frequent:
-        parts.append(f"<p>{text('Most frequent: ' + ', '.join(frequent))}.</p>")
-    if len(classes) > _MATRIX:
-        return [*parts, f"<p>The matrix of {len(classes)} classes is in metrics.json.</p>"]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    rows = "\n".join(
-        "<tr>"
-        + cell(name, kind="name", hover=name)
-        + "".join(
-            cell(
-                str(counts[true, guess]),
-                value=int(counts[true, guess]),
-                style=_heat(float(shares[true, guess]), right=true == guess),
-                hover=f"{name} as {classes[guess]}: {shares[true, guess]:.0%}",
-            )
-            for guess in range(len(classes))
-        )
-        + "</tr>"
-        for true, name in enumerate(classes)
-    )
-    heads = "".join(
-        f'<th class="turned" title="{text(name)}"><span>{text(name)}</span></th>' for name in classes
-    )
-    return [
-        *parts,
-        '<p class="soft">Rows are the true classes, columns what the student said.</p>',
-        f'<div class="wide"><table id="confusion" class="matrix"><thead><tr><th></th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>",
-    ]
 
 
 def _heat(share: float, *, right: bool) -> str:

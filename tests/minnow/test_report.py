@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from minnow.report.decisions import common
+import minnow.run_directory
+from core.errors import UserError
+from minnow.report.decisions import shared_options
+from minnow.report.rendering import render
 from minnow.report.run_page import run_page
-from minnow.report.standing import course
-from nas.objectives import Objectives
+from nas.study import StudyRecord, open_study
+from nas.trial import Trial
 
 
 class Page(HTMLParser):
@@ -71,6 +77,24 @@ def found(here, finished) -> Path:
 @pytest.fixture
 def alone(here, finished) -> Path:
     return Path(shutil.copytree(finished / "runs/alone", here / "alone"))
+
+
+@pytest.fixture
+def edit_study(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let every study that is read differ in ``trials``, ``options`` or ``facts``, as functions of it."""
+
+    def edit(**changes: Callable[[StudyRecord], Any]) -> None:
+        def changed(*place: Any) -> StudyRecord:
+            record = open_study(*place)
+            return replace(record, **{name: change(record) for name, change in changes.items()})
+
+        monkeypatch.setattr(minnow.run_directory, "open_study", changed)
+
+    return edit
+
+
+def failed(trial: Trial, error: str) -> Trial:
+    return trial.proposal.fail(error)
 
 
 def edit(path: Path, change) -> dict:
@@ -147,20 +171,18 @@ def test_it_needs_no_network(finished):
 NASTY = ["<b>bold</b>", "a & b", "</script><script>x()</script>", "\"'><i onmouseover=x()>", "%{x}"]
 
 
-def test_what_users_name_is_text(here, found, alone):
+def test_what_users_name_is_text(here, found, alone, edit_study):
     """Class names, data sets, errors, choices, run directories: none of them makes a tag."""
     plain = [{tag for tag, _ in Page(run_page(run)).tags} for run in (found, alone)]
     scripts = [sum(tag == "script" for tag, _ in Page(run_page(run)).tags) for run in (found, alone)]
     names = NASTY + [f"class {n}" for n in range(5)]
     (alone / "student/labels.txt").write_text("".join(f"{name}\n" for name in names))
 
-    def change(summary):
-        summary["classes"] = names
-        summary["trials"][0] |= {"metrics": None, "error": NASTY[2]}
-        for trial in summary["trials"]:
-            trial["choices"] = {**trial["choices"], NASTY[0]: NASTY[3]}
-
-    edit(found / "summary.json", change)
+    edit_study(
+        facts=lambda study: {**study.facts, "classes": names},
+        trials=lambda study: [failed(study.trials[0], NASTY[2]), *study.trials[1:]],
+        options=lambda study: {n: {**own, NASTY[0]: NASTY[3]} for n, own in study.options.items()},
+    )
     config = (found / "config.yaml").read_text().replace("spec: digits", f"spec: {json.dumps(NASTY[2])}")
     (found / "config.yaml").write_text(config)
     for run, known, count in zip((found, alone), plain, scripts, strict=True):
@@ -176,19 +198,14 @@ def test_what_users_name_is_text(here, found, alone):
 
 
 def test_a_run_without_trials(found):
-    (found / "summary.json").unlink()
+    (found / "study.journal").unlink()
     page = Page(run_page(found))
     assert "No trial has ended yet" in page.text and "search --resume --out" in page.text
     assert set(page.tables) == {"settings"} and "distill" not in page.text
 
 
-def test_every_trial_failed(found):
-    def change(summary):
-        summary.update(best=None, knee=None, front=[])
-        for trial in summary["trials"]:
-            trial.update(metrics=None, error="the loss is nan")
-
-    edit(found / "summary.json", change)
+def test_every_trial_failed(found, edit_study):
+    edit_study(trials=lambda study: [failed(trial, "the loss is nan") for trial in study.trials])
     page = Page(run_page(found))
     assert "every trial failed" in page.text
     assert "3 of 3 failed: the loss is nan (3 times)" in page.text
@@ -198,18 +215,14 @@ def test_every_trial_failed(found):
 def test_no_trial_within_the_limits(found):
     config = (found / "config.yaml").read_text().replace("limits: []", "limits: ['params<=1']")
     (found / "config.yaml").write_text(config)
-    edit(found / "summary.json", lambda summary: summary.update(best=None, knee=None, front=[]))
     page = Page(run_page(found))
     assert "no trial meets every limit" in page.text and page.text.count("beyond params<=1") == 3
 
 
 @pytest.mark.parametrize("goals", ["[f1]", "[f1, macs, latency_ms]", "[latency_ms]"])
-def test_one_trial_of_any_goals(found, goals):
-    def change(summary):
-        summary["trials"] = summary["trials"][:1]
-        summary.update(best=0, knee=0, front=[0])
-
-    summary = edit(found / "summary.json", change)
+def test_one_trial_of_any_goals(found, goals, edit_study):
+    edit_study(trials=lambda study: study.trials[:1])
+    summary = json.loads((found / "summary.json").read_text())
     config = (found / "config.yaml").read_text()
     (found / "config.yaml").write_text(
         config.replace("- f1\n- macs", f"{goals}").replace("objectives:\n[", "objectives: [")
@@ -219,11 +232,19 @@ def test_one_trial_of_any_goals(found, goals):
     assert page.column("front", "val F1") == [summary["trials"][0]["metrics"]["f1"]]
 
 
-def test_a_password_in_the_storage_stays_out(found):
+def test_a_password_in_the_storage_stays_out(found, monkeypatch):
+    def without_database(journal, url, name):
+        assert "pass-phrase" in url
+        return open_study(journal, None, name)
+
     config = (found / "config.yaml").read_text()
     (found / "config.yaml").write_text(
         config.replace("storage: null", "storage: postgresql://me:pass-phrase@db/x")
     )
+    with pytest.raises(UserError, match="postgresql://me:") as error:
+        run_page(found)  # there is no such database
+    assert "pass-phrase" not in str(error.value)
+    monkeypatch.setattr(minnow.run_directory, "open_study", without_database)
     assert "pass-phrase" not in run_page(found)
 
 
@@ -260,21 +281,18 @@ def test_a_defect_costs_a_warning_and_nothing_else(here, minnow, monkeypatch):
 
 def test_what_the_best_networks_share():
     """Eight networks, the best three of which have kernel 5; of many widths only some are named."""
-    objectives = Objectives.parse(["f1"])
-    trials = [
-        {
-            "number": n,
-            "choices": {"stage1.kernel": 5 if n < 3 else 3, "width": n, "se": True},
-            "metrics": {"f1": 0.9 - n / 10},
-            "error": None,
-        }
-        for n in range(8)
-    ]
-    now = course(trials, objectives)[-1][1]
-    parts = common(now.ranked(), now.best())
-    page = Page("\n".join(parts))
+    ranked = [{"stage1.kernel": 5 if n < 3 else 3, "width": n, "se": True} for n in range(8)]
+    page = Page(render("decisions.html.jinja", shared=shared_options(ranked, ranked[0])))
     assert "kernel" + "3" + "0 / 5" + "5" + "3 / 3" in page.text
     assert "yes" + "3 / 8" in page.text and "2 others" + "0 / 2" in page.text
     framed = [given for _, given in page.tags if given.get("class") == "option chosen"]
     assert len(framed) == 3
-    assert common(now.ranked()[:2], None) == []
+    assert shared_options(ranked[:2], None) is None
+
+
+def test_a_search_that_was_killed_is_reported_from_its_study(found):
+    """Nothing is read from what a search writes at its end."""
+    whole = run_page(found)
+    (found / "summary.json").unlink()
+    (found / "architecture.yaml").unlink()
+    assert run_page(found) == whole

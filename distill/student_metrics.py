@@ -1,0 +1,166 @@
+"""``metrics.json`` of a trained student, checked when it is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
+
+from core.errors import UserError, one_line
+from training.bundle import METRICS_FILE
+
+_LONGEST = 40  # characters of a wrong value in a message
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class LatencyRecord(_Record):
+    """Milliseconds per image: median and interquartile range; ``None`` where nothing was measured."""
+
+    median: NonNegativeFloat | None = None
+    iqr: NonNegativeFloat | None = None
+
+
+class ScoreRecord(_Record):
+    """Scores on the images of one split, each in 0..1, and the confusion matrix (true, predicted)."""
+
+    f1: Share
+    accuracy: Share
+    balanced_accuracy: Share
+    per_class_f1: list[Share]
+    confusion: list[list[NonNegativeInt]]
+
+    @model_validator(mode="after")
+    def _same_classes(self) -> ScoreRecord:
+        classes = len(self.per_class_f1)
+        if [len(row) for row in self.confusion] != [classes] * classes:
+            raise ValueError(f"expected a confusion matrix of {classes} x {classes} classes")
+        return self
+
+
+class HeldOutRecord(ScoreRecord):
+    """Scores on the test images, with the 95 % interval of F1."""
+
+    f1_interval: tuple[Share, Share]
+
+
+class NetworkRecord(HeldOutRecord):
+    """Scores and costs of one network; of an ensemble, those of all its members together."""
+
+    val_f1: Share
+    params: NonNegativeInt
+    macs: NonNegativeInt
+    latency_ms: LatencyRecord
+    seconds: NonNegativeFloat
+
+
+class TeacherRecord(NetworkRecord):
+    """Scores and costs of the teacher."""
+
+    name: str
+
+
+class EpochRecord(_Record):
+    """One epoch of the training."""
+
+    epoch: int
+    loss: float
+    val_f1: Share
+
+
+class RollbackRecord(_Record):
+    """A divergence, after which an epoch was repeated."""
+
+    epoch: int
+    error: str
+
+
+class SeedRecord(_Record):
+    """Scores of one of several students that differ in their seeds."""
+
+    seed: int
+    val_f1: Share
+    test_f1: Share
+
+
+class SeedsRecord(_Record):
+    """Scores of all students, from which the best on validation was kept."""
+
+    test_f1_mean: Share
+    test_f1_sd: NonNegativeFloat
+    students: list[SeedRecord]
+
+
+class StudentMetrics(_Record):
+    """The content of ``metrics.json``, as far as it is read back."""
+
+    test: HeldOutRecord
+    val: ScoreRecord
+    teacher: TeacherRecord | None
+    params: NonNegativeInt
+    macs: NonNegativeInt
+    latency_ms: LatencyRecord
+    seconds: NonNegativeFloat
+    epoch: int
+    history: list[EpochRecord]
+    rollbacks: list[RollbackRecord]
+    seed: int
+    identity: str | None = None
+    test_pixels: str
+    versions: dict[str, str | None]
+    seeds: SeedsRecord | None = None
+
+    @model_validator(mode="after")
+    def _same_classes(self) -> StudentMetrics:
+        scores = [self.test, self.val, *([] if self.teacher is None else [self.teacher])]
+        if len({len(score.per_class_f1) for score in scores}) > 1:
+            raise ValueError("test, val and teacher have scores of different numbers of classes")
+        return self
+
+    @property
+    def network(self) -> NetworkRecord:
+        """Scores and costs of the student, in the form that a teacher's have."""
+        return NetworkRecord(
+            **dict(self.test),
+            val_f1=self.val.f1,
+            params=self.params,
+            macs=self.macs,
+            latency_ms=self.latency_ms,
+            seconds=self.seconds,
+        )
+
+
+def read_student_metrics(folder: Path) -> StudentMetrics:
+    """Read ``metrics.json`` of the student in ``folder``.
+
+    Raises:
+        UserError: missing or damaged; names the file and the entry.
+    """
+    path = folder / METRICS_FILE
+    try:
+        return StudentMetrics.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}; train the student again") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        entry = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        if entry and first["type"] != "missing":
+            message += f", got {str(first['input'])[:_LONGEST]!r}"
+        raise UserError(
+            f"{path} is damaged: {f'{entry}: ' if entry else ''}{' '.join(message.split())}; "
+            "restore it from a copy or train the student again"
+        ) from None
