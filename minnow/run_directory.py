@@ -63,7 +63,7 @@ class Run:
             UserError: the study is missing or damaged.
         """
         if self.config.storage is None and not (self.path / JOURNAL).exists():
-            return StudyRecord([], [], {}, {})
+            return StudyRecord([], [], {}, {}, {})
         name = self.config.study or self.path.resolve().name
         return open_study(self.path / JOURNAL, self.config.storage, name)
 
