@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -20,6 +19,7 @@ import numpy as np
 import nas.spaces
 import nas.strategies
 from core.errors import UserError
+from core.runtime import cpu_count
 from nas.architecture import Architecture
 from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.table import Table, TableEvaluator
@@ -132,7 +132,7 @@ def run_all(
     Raises:
         UserError: a name, a limit or the table is wrong.
     """
-    processes = min(processes or os.cpu_count() or 1, runs)
+    processes = min(processes or cpu_count(), runs)
     found: dict[int, Trajectory] = {0: run_job(job, 0)}  # here first: what is wrong shows at once
     progress(1, runs)
     if processes == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import pickle
 import traceback
 from collections import deque
@@ -14,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from core.errors import UserError
+from core.runtime import cpu_count
 from nas.executors.subprocesses import follow_parent, interrupts_held_back, threads_limited
 from nas.search import EvaluationError, Evaluator
 from nas.trial import Proposal, Trial
@@ -59,7 +59,8 @@ class ProcessExecutor:
 
     Args:
         factory: picklable; makes the evaluator inside each worker.
-        workers: number of processes; each gets ``cores / workers`` threads.
+        workers: number of processes; they share the cores that this
+            process may use, as threads.
 
     Use it as a context manager: leaving it ends the workers.
 
@@ -71,7 +72,7 @@ class ProcessExecutor:
         self.slots = workers
         self._factory = factory
         self._startup_crashes = 0  # workers in a row that died before they were ready
-        self._threads = max(1, (os.cpu_count() or 1) // workers)
+        self._threads = max(1, cpu_count() // workers)
         self._workers: list[_Worker] = []
         try:
             for _ in range(workers):
@@ -143,7 +144,7 @@ class ProcessExecutor:
         if self._startup_crashes >= MAX_STARTUP_CRASHES:
             raise UserError(
                 f"worker processes die while they start (exit code {code}); is there enough memory for "
-                f"--workers {self.slots}? Give fewer"
+                f"{self.slots} worker{'s' if self.slots > 1 else ''}? Use fewer"
             )
         self._replace(self._workers.index(worker))
         if worker.ready:
@@ -173,8 +174,8 @@ class ProcessExecutor:
                 process.start()
         except OSError as error:  # too many processes or open files, no memory
             raise UserError(
-                f"worker processes cannot start ({error.strerror or error}); give fewer than "
-                f"--workers {self.slots}"
+                f"worker processes cannot start ({error.strerror or error}); "
+                f"not all of {self.slots} workers run, use fewer"
             ) from error
         theirs.close()
         return _Worker(process, ours)
