@@ -24,7 +24,7 @@ class Suite(Generic[Subject]):
         self._prepare = prepare
 
     def add(self, name: str) -> Callable[[Callable[[Subject], None]], Callable[..., None]]:
-        """Decorator that makes a function of a subject the check called ``name``.
+        """Return a decorator that makes a function of a subject the check called ``name``.
 
         The check raises AssertionError, whatever goes wrong: with the subject, the check's name and
         what was expected.
@@ -55,7 +55,7 @@ def expect(condition: bool, message: str) -> None:
 
 
 def expect_error(call: Callable[[], object], words: str, *kinds: type[Exception]) -> str:
-    """The message of the error that ``call`` must raise, which must contain ``words``.
+    """Return the message of the error that ``call`` must raise; it must contain ``words``.
 
     Args:
         call: without arguments.

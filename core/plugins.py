@@ -1,4 +1,6 @@
-"""From a name to a class: built-ins, entry points, ``package.module:Class``, ``./file.py:Class``.
+"""Plugin registries: from a name to a class.
+
+A name is a built-in, an entry point, ``package.module:Class`` or ``./file.py:Class``.
 
 A registry may also have families, whose members are found by another library: ``optuna:nsgaii``.
 """
@@ -48,11 +50,11 @@ class Registry:
     families: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """Built-in names first, then those of installed packages."""
+        """Return the built-in names, then those of installed packages."""
         return [*self.builtins, *(point.name for point in self._entry_points())]
 
     def load(self, name: str) -> type[Any]:
-        """The class called ``name``.
+        """Return the class called ``name``.
 
         Args:
             name: a built-in or entry-point name, ``family:MEMBER``, ``package.module:Class`` or
@@ -81,7 +83,7 @@ class Registry:
         return self._check(name, _resolve(self.kind, target))
 
     def describe(self) -> list[Plugin]:
-        """Every registered class; one that cannot be imported is listed with its error."""
+        """Describe every registered class; one that cannot be imported is listed with its error."""
         plugins = [Plugin(name, "built in", self._summary(name)) for name in self.builtins]
         for family, target in self.families.items():
             summary = _first_paragraph(_resolve(self.kind, target))
@@ -92,7 +94,7 @@ class Registry:
         return plugins
 
     def _entry_points(self) -> list[EntryPoint]:
-        """Entry points; a built-in name cannot be taken over."""
+        """Return the entry points; they cannot take over a built-in name."""
         points = {point.name: point for point in entry_points(group=self.group)}
         return [points[name] for name in sorted(points) if name not in self.builtins]
 

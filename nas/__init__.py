@@ -1,1 +1,1 @@
-"""What is searched: spaces, strategies, costs, and the loop that joins them."""
+"""Architecture search: spaces, strategies, costs, and the search loop."""

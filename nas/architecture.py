@@ -157,6 +157,6 @@ class Architecture:
 def classifier(
     resolution: int, body: tuple[Layer, ...], *, input_channels: int = 3, base: str | None = None
 ) -> Architecture:
-    """A convolutional body followed by pooling and one linear layer."""
+    """Return a convolutional body followed by pooling and one linear layer."""
     head = (GlobalAvgPool(), Flatten(), Linear())
     return Architecture(resolution, input_channels, (*body, *head), base)

@@ -1,4 +1,4 @@
-"""One number for speed and quality: the score of a waste-sorting competition.
+"""The score of a waste-sorting competition: one number for speed and quality.
 
 Source: "Model Optimization", boostcamp AI Tech (stages.ai, 2021), six classes of TACO crops. A model is
 scored by the time that it takes for all test images and by its macro-F1, against a reference model
@@ -15,7 +15,7 @@ _STEEPNESS = 20.0  # of the sigmoid, per unit of F1
 
 
 def competition_score(f1: float, total_seconds: float, reference: ScoreConfig) -> float:
-    """``time / time_ref + sigmoid(20 (f1_ref - f1))``; less is better.
+    """Return ``time / time_ref + sigmoid(20 (f1_ref - f1))``; less is better.
 
     Args:
         f1: macro-F1, 0..1.

@@ -34,7 +34,7 @@ from nas.timm_layers import ConvBn, InvertedResidual
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs.
+    """Parameters and multiply-adds of a network.
 
     Attributes:
         params: trainable parameters.
@@ -52,7 +52,7 @@ NOTHING = Cost(0, 0)
 
 
 def cost(architecture: Architecture, num_classes: int) -> Cost:
-    """Exact cost of ``build(architecture, num_classes)``."""
+    """Return the exact cost of ``build(architecture, num_classes)``."""
     params = macs = 0
     for layer, shape in zip(architecture.layers, architecture.shapes, strict=True):
         each = layer_cost(layer, shape, num_classes)
@@ -63,7 +63,7 @@ def cost(architecture: Architecture, num_classes: int) -> Cost:
 
 @lru_cache(1 << 15)  # a search asks for the same few thousand again and again
 def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
-    """Cost of one layer that takes ``shape`` (channels, height, width)."""
+    """Return the cost of one layer with input ``shape`` (channels, height, width)."""
     channels, *incoming = shape
     out, height, width = output_shape(layer, shape)
     before, after = incoming[0] * incoming[1], height * width
@@ -129,11 +129,11 @@ def _depthwise_projection(
 
 
 def _gate(hidden: int, squeezed: int) -> Cost:
-    """Squeeze-excite: two 1x1 convolutions with bias on the pooled features."""
+    """Return the cost of squeeze-excite: two 1x1 convolutions with bias on the pooled features."""
     return _biased(hidden, squeezed, 1, 1) + _biased(squeezed, hidden, 1, 1)
 
 
 def _biased(channels: int, out: int, kernel: int, positions: int) -> Cost:
-    """A convolution or linear layer with bias and without batch norm."""
+    """Return the cost of a convolution or linear layer with bias and without batch norm."""
     weights = channels * out * kernel * kernel
     return Cost(weights + out, weights * positions)

@@ -1,4 +1,4 @@
-"""The layers an architecture is made of: frozen records with their numbers resolved.
+"""The layers of an architecture: frozen records with resolved numbers.
 
 Rows of model files become these in :mod:`nas.model_file.rows`.
 """
@@ -54,7 +54,7 @@ class InvertedResidualv2:
         object.__setattr__(self, "expand", float(self.expand))  # 2 and 2.0 are one network
 
     def hidden(self, channels: int) -> int:
-        """Channels after expansion."""
+        """Return the channels after expansion."""
         return round(channels * self.expand)  # half to even, as the schema has it
 
 
@@ -75,11 +75,11 @@ class InvertedResidualv3:
         object.__setattr__(self, "hard_swish", bool(self.hard_swish))
 
     def hidden(self, channels: int) -> int:
-        """Channels after expansion, a multiple of 8."""
+        """Return the channels after expansion, a multiple of 8."""
         return make_divisible(channels * self.expand, 8)
 
     def squeezed(self, channels: int) -> int:
-        """Channels inside the squeeze-excite gate."""
+        """Return the channels inside the squeeze-excite gate."""
         return make_divisible(self.hidden(channels) // 4, 8)
 
 
@@ -96,7 +96,7 @@ class MBConv:
         object.__setattr__(self, "expand", float(self.expand))
 
     def hidden(self, channels: int) -> int:
-        """Channels after expansion.
+        """Return the channels after expansion.
 
         Raises:
             ValueError: not a whole number.
@@ -107,7 +107,7 @@ class MBConv:
         return int(hidden)
 
     def squeezed(self, channels: int) -> int:
-        """Channels inside the squeeze-excite gate."""
+        """Return the channels inside the squeeze-excite gate."""
         return max(1, channels // 4)
 
     @property
@@ -119,8 +119,7 @@ class MBConv:
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """ResNet-like block: 1x1 convolution with ``activation``, 3x3 with ReLU; added to its input where
-    that is wanted and the channels agree."""
+    """ResNet-like block: 1x1 convolution with ``activation``, 3x3 with ReLU, optional shortcut."""
 
     out: int
     shortcut: bool = True

@@ -14,14 +14,14 @@ from nas.trial import Proposal, Trial
 
 
 class EvaluationError(Exception):
-    """Training a proposal failed for a reason of its own; the trial fails and the study goes on."""
+    """Failure of one training, such as divergence: the trial fails, the study continues."""
 
 
 class Evaluator(Protocol):
-    """Trains and measures one proposal."""
+    """Training and measurement of one proposal."""
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
-        """Metrics of the trained network.
+        """Return the metrics of the trained network.
 
         Raises:
             EvaluationError: the training failed.
@@ -30,7 +30,7 @@ class Evaluator(Protocol):
 
 
 class Executor(Protocol):
-    """Runs evaluations, one or several at a time."""
+    """Execution of evaluations, one or several at a time."""
 
     slots: int
 
@@ -39,28 +39,28 @@ class Executor(Protocol):
         ...
 
     def collect(self) -> Trial:
-        """Wait for the next evaluation to end; a failed one is a failed trial."""
+        """Wait for the next evaluation to end; a failed one gives a failed trial."""
         ...
 
 
 class AskTell(Protocol):
-    """What the loop needs of a strategy, or of a wrapper that re-trains networks between its asks.
+    """Interface of strategies and schedulers to the search loop.
 
     Numbers are consecutive over everything that is asked, and told trials alone restore the state.
     """
 
     @property
     def trials(self) -> list[Trial]:
-        """Told trials, in the order they were told."""
+        """Finished trials, in the order they were told."""
         ...
 
     @property
     def begun(self) -> int | Fraction:
-        """Trials told or under way; a training that is a part of a full one counts as that part."""
+        """Finished plus running trials; a low-fidelity trial counts fractionally."""
         ...
 
     def ask(self) -> Proposal:
-        """What to train next.
+        """Return the next proposal.
 
         Raises:
             SpaceExhausted: there is nothing left to train.
@@ -68,20 +68,20 @@ class AskTell(Protocol):
         ...
 
     def tell(self, trial: Trial) -> None:
-        """Take the outcome of a trial; it becomes the last of :attr:`trials`."""
+        """Record the outcome of a trial; it becomes the last of :attr:`trials`."""
         ...
 
     def resume(self, proposal: Proposal) -> None:
-        """Take up a proposal that was asked for before an interruption and has not been told."""
+        """Resume a proposal that an interruption left unfinished."""
         ...
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        """What is known of a network before training."""
+        """Return the metrics that are known before training."""
         ...
 
 
 class ReservingAskTell(AskTell, Protocol):
-    """What a wrapper needs of what it wraps."""
+    """Interface of strategies and schedulers to the scheduler that decorates them."""
 
     @property
     def objectives(self) -> Objectives:
@@ -90,23 +90,23 @@ class ReservingAskTell(AskTell, Protocol):
 
     @property
     def pending(self) -> Mapping[int, Proposal]:
-        """Asked for and not told, by number."""
+        """Running proposals, by number."""
         ...
 
     def reserve(self, known: Proposal, *, epochs: int | None, parent: int | None = None) -> Proposal:
-        """Another training of a known network, see :meth:`nas.strategies.base.Strategy.reserve`."""
+        """Propose another training of a known network (:meth:`nas.strategies.base.Strategy.reserve`)."""
         ...
 
 
 class TrialStore(Protocol):
-    """Keeps what was begun and what ended."""
+    """Storage of a study's proposals and trials."""
 
     def trials(self) -> list[Trial]:
-        """Finished trials, by number."""
+        """Return the finished trials, by number."""
         ...
 
     def unfinished(self) -> list[Proposal]:
-        """Proposals that began and never ended, by number."""
+        """Return the proposals that began and never ended, by number."""
         ...
 
     def begin(self, proposal: Proposal, costs: Mapping[str, float]) -> None:
@@ -119,14 +119,14 @@ class TrialStore(Protocol):
 
 
 class TrialListener(Protocol):
-    """Hears what the loop does, for progress displays."""
+    """Callbacks of the search loop, for progress displays."""
 
     def trial_started(self, proposal: Proposal) -> None:
-        """A proposal is about to be trained."""
+        """Handle a proposal whose training is about to start."""
         ...
 
     def trial_finished(self, trial: Trial) -> None:
-        """A trial ended and was stored."""
+        """Handle a trial that ended and was stored."""
         ...
 
 
@@ -140,7 +140,7 @@ def run_study(
     listener: TrialListener | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Run a study up to ``trials`` trials, after those that it already holds.
+    """Run a study up to ``trials`` trials, those that it already holds included.
 
     The strategy is told the stored trials first, and proposals that an interruption cut short are
     trained again, so a resumed sequential study proposes what an uninterrupted one would have. Under a

@@ -1,4 +1,4 @@
-"""What shape a layer makes of what it is given, and what it cannot take."""
+"""Output shapes of layers, and the inputs they refuse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 @lru_cache(1 << 15)  # a search asks for the same few thousand again and again
 def output_shape(layer: Layer, shape: Shape) -> Shape:
-    """Shape after ``layer``; of a classifier one channel stands for all classes.
+    """Return the shape after ``layer``; one channel of a classifier stands for all classes.
 
     Raises:
         ValueError: the layer cannot take ``shape``; says what was expected.
@@ -119,7 +119,7 @@ def _check_flat(shape: Shape) -> None:
 
 
 def _convolved(out: int, shape: Shape, kernel: int, stride: int, padding: int) -> Shape:
-    """``padding`` is that of both sides together."""
+    """Return the shape after a convolution; ``padding`` is the sum of both sides."""
     _, height, width = shape
     sides = [(side + padding - kernel) // stride + 1 for side in (height, width)]
     if min(sides) < 1:
@@ -128,7 +128,7 @@ def _convolved(out: int, shape: Shape, kernel: int, stride: int, padding: int) -
 
 
 def _pooled(layer: MaxPool | AvgPool, shape: Shape, window: int) -> Shape:
-    """As torch: in ceil mode a window may hang over, unless it starts in the padding behind."""
+    """Return the shape after pooling, as torch: in ceil mode no window starts in the padding behind."""
     channels, height, width = shape
     if 2 * layer.padding > layer.kernel:
         raise ValueError(f"padding {layer.padding} is more than half of kernel {layer.kernel}")

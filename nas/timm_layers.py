@@ -1,4 +1,4 @@
-"""Layers of timm's mobile networks, with every number said: nothing is derived from a multiple.
+"""Layers of timm's mobile networks, with explicit numbers: nothing is derived from a multiple.
 
 They describe networks that are cut out of a pretrained one, whose widths follow no formula.
 """
@@ -28,13 +28,13 @@ class ConvBn:
     eps: float = EPS
 
     def pads(self, side: int) -> tuple[int, int]:
-        """Zero padding before and after ``side`` pixels."""
+        """Return the zero padding before and after ``side`` pixels."""
         return _pads(side, self.kernel, self.stride, self.same)
 
 
 @dataclass(frozen=True)
 class InvertedResidual:
-    """Expand (1x1), filter (depthwise), optionally gate (squeeze-excite), project (1x1, linear).
+    """Inverted residual: expand (1x1), depthwise, optional squeeze-excite, project (1x1, linear).
 
     Attributes:
         out: channels after the projection.
@@ -61,13 +61,12 @@ class InvertedResidual:
     eps: float = EPS
 
     def pads(self, side: int) -> tuple[int, int]:
-        """Zero padding of the depthwise convolution before and after ``side`` pixels."""
+        """Return the zero padding of the depthwise convolution before and after ``side`` pixels."""
         return _pads(side, self.kernel, self.stride, self.same)
 
 
 def stages_of(layers: Sequence[object]) -> list[list[int]]:
-    """Indices of the inverted residuals by stage: one begins at the first, and at each whose input is
-    not added."""
+    """Return the indices of the inverted residuals by stage; a block without a shortcut begins one."""
     stages: list[list[int]] = []
     for index, layer in enumerate(layers):
         if isinstance(layer, InvertedResidual):
@@ -78,7 +77,7 @@ def stages_of(layers: Sequence[object]) -> list[list[int]]:
 
 
 def _pads(side: int, kernel: int, stride: int, same: bool) -> tuple[int, int]:
-    """SAME gives ``ceil(side / stride)`` pixels, with the odd pixel of padding behind."""
+    """Return the padding; SAME gives ``ceil(side / stride)`` pixels, with the odd zero at the end."""
     if not same:
         return kernel // 2, kernel // 2
     total = max((-(-side // stride) - 1) * stride + kernel - side, 0)

@@ -1,4 +1,4 @@
-"""How well one list of scores ranks networks that another one is the truth of."""
+"""Rank correlation of predicted and true scores of the same networks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tau:
 
 
 def tau(scores: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> Tau:
-    """How alike two lists rank the same networks.
+    """Return Kendall's tau between two lists of scores of the same networks, with its interval.
 
     Raises:
         ValueError: they differ in length, or hold fewer than two networks.
@@ -49,13 +49,13 @@ def tau(scores: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> Ta
 
 
 def better_half(scores: Sequence[float], truth: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Both lists without the networks that are in the worse half in truth."""
+    """Return both lists without the networks in the worse half by true score."""
     kept = np.argsort(-np.asarray(truth), kind="stable")[: (len(truth) + 1) // 2]
     return [scores[i] for i in kept], [truth[i] for i in kept]
 
 
 def agreement(scores: np.ndarray, truth: np.ndarray) -> float:
-    """How well one training ranks networks as the mean of the others does: Kendall's tau, the mean.
+    """Return the mean rank correlation (Kendall's tau) of one training with the mean of the others.
 
     What it lacks to 1 is noise, which no evaluator can rank.
 

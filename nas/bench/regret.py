@@ -1,4 +1,4 @@
-"""How well a search did, against the table's truth.
+"""Regret and hypervolume of a search, against the table's true accuracies.
 
 The protocol: one evaluation observes one recorded accuracy of a network. After each evaluation the
 incumbent is the network, within the limits, with the best observed value of the first goal; where a
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """What the table knows about the networks within the limits.
+    """The table's true values for the networks within the limits.
 
     Attributes:
         table: all networks.
@@ -53,7 +53,7 @@ class Truth:
     def of(
         cls, table: Table, objectives: Objectives, reference_accuracy: float = REFERENCE_ACCURACY
     ) -> Truth:
-        """Work it out.
+        """Compute the true values for a table and a search's objectives.
 
         Args:
             table: all networks.
@@ -65,9 +65,7 @@ class Truth:
         """
         first, *others = objectives.goals
         if first.metric not in _ACCURACIES or not first.maximize:
-            raise UserError(
-                f"--objective {first}: a benchmark's first objective is accuracy:max or f1:max"
-            )
+            raise UserError(f"objective {first}: a benchmark's first objective is accuracy:max or f1:max")
         known = [*_ACCURACIES, *COSTS]
         for metric in (*objectives.names, *(limit.metric for limit in objectives.limits)):
             if metric not in known:
@@ -111,7 +109,7 @@ class Trajectory:
 def trajectory(
     trials: Sequence[Trial], truth: Truth, deliberate: Collection[int] = (), ask_seconds: float = math.nan
 ) -> Trajectory:
-    """Follow a run.
+    """Compute regret and hypervolume after each trial of a run.
 
     Args:
         trials: in the order they ended.
@@ -152,7 +150,7 @@ def trajectory(
 
 
 def hypervolume(points: Iterable[tuple[float, float]], reference: tuple[float, float]) -> float:
-    """Area that points dominate, accuracy to be maximised and cost minimised.
+    """Return the area that points dominate, with accuracy maximised and cost minimised.
 
     Args:
         points: (accuracy, cost) each; those not better than the reference in both add nothing.
@@ -187,7 +185,7 @@ class CurveSummary:
 
     @classmethod
     def of(cls, runs: Sequence[Floats]) -> CurveSummary:
-        """Summarise curves; where some run ended early (an exhausted space), its last value goes on."""
+        """Summarise curves; a run that ended early (exhausted space) keeps its last value."""
         longest = max(len(run) for run in runs)
         values = np.array([np.pad(run, (0, longest - len(run)), mode="edge") for run in runs])
         count = np.sum(~np.isnan(values), axis=0)
@@ -202,7 +200,7 @@ class CurveSummary:
 
 
 def _incumbent(observed: dict[tuple[int, ...], list[float]], table: Table) -> float:
-    """True mean accuracy of the network with the best observed mean; the earliest of equals."""
+    """Return the true mean accuracy of the first network with the best observed mean."""
     if not observed:
         return -math.inf
     return table[max(observed, key=lambda point: sum(observed[point]) / len(observed[point]))].mean
@@ -213,7 +211,7 @@ def _regret(truth: Truth, accuracy: float) -> float:
 
 
 def _front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other dominates, cheapest first."""
+    """Return the non-dominated points, cheapest first."""
     front: list[tuple[float, float]] = []
     for accuracy, cost in sorted(points, key=lambda point: (point[1], -point[0])):
         if not front or accuracy > front[-1][0]:

@@ -1,4 +1,4 @@
-"""Runs of the real search loop on a table, many of them, in parallel processes."""
+"""Many runs of the real search loop on a benchmark table, in parallel processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from nas.trial import Proposal, Trial
 
 @dataclass(frozen=True)
 class Job:
-    """What to run; picklable, and everything a run depends on.
+    """The settings of a benchmark run; picklable, and complete: a run depends on nothing else.
 
     Attributes:
         table: JSON file, see :mod:`nas.bench.table`.
@@ -63,12 +63,12 @@ class Job:
 
 
 def run_seed(seed: int, index: int) -> int:
-    """Seed of run ``index`` of the runs that ``seed`` stands for; the same whatever is run."""
+    """Return the seed of run ``index`` under the benchmark's ``seed``; the same for every strategy."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
 
 
 def run_job(job: Job, index: int) -> Trajectory:
-    """One run; the same index gives the same run seed to every strategy.
+    """Run one search; the same index gives the same run seed to every strategy.
 
     Raises:
         UserError: a name, a limit or the table is wrong.
@@ -121,7 +121,7 @@ def run_all(
     processes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Trajectory]:
-    """Runs 0 to ``runs - 1``, by index; the number of processes changes nothing but the time.
+    """Run searches 0 to ``runs - 1``; the number of processes changes only the time it takes.
 
     Args:
         job: what to run.
@@ -163,13 +163,13 @@ def run_all(
 
 
 def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a strategy has."""
+    """Return those of ``options`` that a strategy has."""
     known = option_names(kind)
     return {name: value for name, value in options.items() if name in known}
 
 
 def check_options(strategies: list[str], options: Mapping[str, Any]) -> None:
-    """Make sure that every option fits some strategy.
+    """Check that every option exists in at least one strategy.
 
     Raises:
         UserError: one fits none.
@@ -177,7 +177,7 @@ def check_options(strategies: list[str], options: Mapping[str, Any]) -> None:
     kinds = [nas.strategies.load(name) for name in strategies]
     for name in options:
         if not any(fitting(kind, {name: None}) for kind in kinds):
-            raise UserError(f"--strategy-option {name}: none of {', '.join(strategies)} has it")
+            raise UserError(f"unknown strategy option {name!r}: none of {', '.join(strategies)} has it")
 
 
 @lru_cache(maxsize=4)
@@ -191,7 +191,7 @@ def _table(path: Path, space: str) -> Table:
 
 
 class _Watched:
-    """An asker whose asks are timed."""
+    """A strategy or scheduler whose asks are timed."""
 
     def __init__(self, asker: AskTell) -> None:
         self._asker = asker

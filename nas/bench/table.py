@@ -1,4 +1,4 @@
-"""A benchmark table: every network of a space, trained several times by someone else.
+"""A tabular benchmark: every network of a space, trained several times in advance.
 
 The file is JSON in the form of NAS-Bench-Macro (Su et al., CVPR 2021)::
 
@@ -31,7 +31,7 @@ _SPREAD = 0.3  # standard deviation of the logarithm of a training's duration, M
 
 @dataclass(frozen=True)
 class TableRow:
-    """One network.
+    """One network of the table.
 
     Attributes:
         accuracies: one per recorded training, 0 to 1.
@@ -45,11 +45,11 @@ class TableRow:
 
     @property
     def mean(self) -> float:
-        """Mean accuracy: what the benchmark takes as the truth about the network."""
+        """Mean accuracy, which the benchmark takes as the true accuracy."""
         return sum(self.accuracies) / len(self.accuracies)
 
     def metrics(self, accuracy: float) -> dict[str, float]:
-        """What a training that reached ``accuracy`` reports; F1 is taken to be the accuracy."""
+        """Return the metrics of a training that reached ``accuracy``; F1 is taken to be the accuracy."""
         return {"accuracy": accuracy, "f1": accuracy, "params": self.params, "macs": self.macs}
 
 
@@ -69,7 +69,7 @@ class Table:
 
     @classmethod
     def read(cls, path: Path, space: SearchSpace, num_classes: int = 10) -> Table:
-        """Read a file.
+        """Read a benchmark table from a JSON file.
 
         Raises:
             UserError: missing, malformed, or without some network of the space.
@@ -77,24 +77,24 @@ class Table:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"--table {path} does not exist; give the JSON file of a benchmark") from None
+            raise UserError(f"table {path} does not exist; give the JSON file of a benchmark") from None
         except (OSError, ValueError) as error:
             reason = one_line(error)
-            raise UserError(f"--table {path} cannot be read as JSON: {reason}") from None
+            raise UserError(f"table {path} cannot be read as JSON: {reason}") from None
         if not isinstance(content, dict):
-            raise UserError(f"--table {path} is malformed: expected an object of codes")
+            raise UserError(f"table {path} is malformed: expected an object of codes")
         rows = {}
         for point in space.points():
             code = "".join(map(str, point))
             if code not in content:
                 raise UserError(
-                    f"--table {path} has no network {code!r} of the space; it must hold every network"
+                    f"table {path} has no network {code!r} of the space; it must hold every network"
                 )
             rows[point] = _row(path, code, content[code])
         return cls(space, rows, num_classes)
 
     def __getitem__(self, choices: tuple[int, ...]) -> TableRow:
-        """The row of the network at a point."""
+        """Return the row of the network at a point."""
         return self.rows[self.space.canonical(choices)]
 
     @cached_property
@@ -105,7 +105,7 @@ class Table:
 
 @dataclass(frozen=True)
 class TableEvaluator:
-    """Looks networks up instead of training them.
+    """An evaluator that looks networks up in a table.
 
     A training observes one of the recorded accuracies, drawn from the run's and the proposal's seed:
     independent of what earlier trainings of the network observed, so the same value may come again.
@@ -119,13 +119,13 @@ class TableEvaluator:
     seed: int
 
     def __call__(self, proposal: Proposal) -> dict[str, float]:
-        """Metrics of one training: accuracy, f1, params and macs."""
+        """Return the metrics of one training: accuracy, f1, params and macs."""
         row = self.table[proposal.choices]
         accuracy = row.accuracies[int(self._rng(proposal, 0).integers(len(row.accuracies)))]
         return row.metrics(accuracy)
 
     def duration(self, proposal: Proposal) -> float:
-        """Virtual time of a training: in proportion to the MACs, with log-normal noise; 1 on average."""
+        """Return the virtual duration of a training: proportional to MACs, log-normal noise, mean 1."""
         share = self.table[proposal.choices].macs / self.table.mean_macs
         return float(share * self._rng(proposal, 1).lognormal(-(_SPREAD**2) / 2, _SPREAD))
 
@@ -140,9 +140,9 @@ def _row(path: Path, code: str, content: Any) -> TableRow:
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(
-            f"--table {path} is malformed at {code!r} ({reason}); "
+            f"table {path} is malformed at {code!r} ({reason}); "
             f"a network needs test_acc (percent, one per training), params and flops"
         ) from None
     if not accuracies or not all(math.isfinite(value) and 0 <= value <= 1 for value in accuracies):
-        raise UserError(f"--table {path} is malformed at {code!r}: test_acc must hold percentages")
+        raise UserError(f"table {path} is malformed at {code!r}: test_acc must hold percentages")
     return row

@@ -1,4 +1,4 @@
-"""Executor and study of a benchmark: many workers on a virtual clock, trials in memory."""
+"""Executor and study of a simulated search: workers on a virtual clock, trials in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nas.trial import Proposal, Trial
 
 
 class VirtualExecutor:
-    """Workers that evaluate at once and report when a real training would have ended.
+    """An executor whose workers evaluate at once and report on a virtual clock.
 
     Args:
         evaluator: evaluates a proposal in no time.
@@ -46,7 +46,7 @@ class VirtualExecutor:
 
 
 class MemoryStudy:
-    """A study that is gone with the process."""
+    """A study kept in memory."""
 
     def __init__(self) -> None:
         self._begun: dict[int, Proposal] = {}
@@ -62,9 +62,9 @@ class MemoryStudy:
         self.finished.append(trial)
 
     def trials(self) -> list[Trial]:
-        """Finished trials, by number."""
+        """Return the finished trials, by number."""
         return sorted(self.finished, key=lambda trial: trial.number)
 
     def unfinished(self) -> list[Proposal]:
-        """Proposals that began and never ended, by number."""
+        """Return the proposals that began and never ended, by number."""
         return [self._begun[number] for number in sorted(self._begun)]

@@ -1,4 +1,4 @@
-"""Where trials run."""
+"""Executors: trials in this process, or in worker processes."""
 
 from nas.executors.local import ProcessExecutor, SerialExecutor
 

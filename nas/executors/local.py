@@ -1,4 +1,4 @@
-"""Trials in this process, or in spawned processes on this machine."""
+"""Executors on this machine: in this process, or in spawned worker processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_STARTUP_CRASHES = 2  # deaths in a row at the start, after which others woul
 
 
 class SerialExecutor:
-    """One evaluation at a time, in this process."""
+    """An executor that evaluates one trial at a time in this process."""
 
     slots = 1
 
@@ -53,7 +53,7 @@ class _Worker:
 
 
 class ProcessExecutor:
-    """Evaluations in spawned processes; a worker that dies fails its trial and is replaced.
+    """An executor with spawned processes; a worker that dies fails its trial and is replaced.
 
     One that dies before it can evaluate anything is replaced too, and its trial begins again.
 
@@ -135,7 +135,7 @@ class ProcessExecutor:
         return proposal.complete(outcome)
 
     def _lost(self, worker: _Worker) -> Trial | None:
-        """The failed trial of a worker that died; ``None`` where another one has taken it up."""
+        """Replace a dead worker; return its failed trial, or ``None`` where the new one takes it over."""
         worker.process.join()
         proposal, code = worker.proposal, worker.process.exitcode
         if proposal is None:
@@ -200,7 +200,7 @@ def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """``error`` with its traceback as a note, as something that survives the way to the parent."""
+    """Return ``error`` with its traceback as a note, in a form that can be pickled."""
     if isinstance(error, EvaluationError):
         return EvaluationError(str(error))
     where = traceback.format_exc()

@@ -1,4 +1,4 @@
-"""How processes are started, and how they end with the one that started them."""
+"""Start and end of worker processes: Ctrl-C, thread limits, and the death of the parent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiprocessing import resource_tracker
 
 
 def follow_parent() -> None:
-    """Let this process end with the one that started it, however that ends, and leave Ctrl-C to it."""
+    """End this process when its parent ends, in any way, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
@@ -26,7 +26,7 @@ def follow_parent() -> None:
 
 @contextlib.contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits, and never reaches a process started inside, whose imports would print a traceback."""
+    """Delay Ctrl-C, and hide it from processes started inside: their imports would print a traceback."""
     resource_tracker.ensure_running()  # started inside, it would lift the block again
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -37,7 +37,7 @@ def interrupts_held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def threads_limited(threads: int) -> Iterator[None]:
-    """Processes started inside use ``threads`` threads; the libraries read this when they load."""
+    """Limit processes started inside to ``threads`` threads; libraries read the limit when they load."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(threads)))

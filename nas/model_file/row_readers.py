@@ -1,4 +1,4 @@
-"""How each module of the model file reads its arguments."""
+"""Readers of the model file's modules: from the arguments of a row to layers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ALIASES = {"HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "Si
 
 @dataclass(frozen=True)
 class RowArguments:
-    """The arguments of a row, and what is needed to make sense of them."""
+    """The arguments of a row with their context, and checked access to them."""
 
     args: Sequence[Any]
     repeat: int
@@ -38,24 +38,29 @@ class RowArguments:
     width: float
 
     def get(self, index: int, default: Any) -> Any:
+        """Return an argument, or ``default`` where the row has none."""
         return self.args[index] if index < len(self.args) else default
 
     def whole(self, index: int, name: str, default: Any = None, least: int = 1) -> int:
+        """Return an argument that must be a whole number."""
         return whole(self.get(index, default), name, least)
 
     def positive(self, index: int, name: str, default: Any = None) -> float:
+        """Return an argument that must be a positive, finite number."""
         value = self.get(index, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(f"{name} must be a positive number, got {value!r}")
         return float(value)
 
     def flag(self, index: int, name: str, default: Any = None) -> bool:
+        """Return an argument that must be 0 or 1."""
         value = self.get(index, default)
         if not isinstance(value, bool | int | float) or value not in (0, 1):
             raise ValueError(f"{name} must be 0 or 1, got {value!r}")
         return bool(value)
 
     def activation(self, index: int, default: str | None) -> str | None:
+        """Return the name in ``torch.nn`` of an activation; ``None``: no activation."""
         name = self.get(index, default)
         name = _ALIASES.get(name, name) if isinstance(name, str) else name
         if name is not None and name not in ACTIVATIONS:
@@ -64,16 +69,18 @@ class RowArguments:
         return name
 
     def padding(self, index: int) -> int | None:
+        """Return a padding; ``None``: kernel // 2."""
         value = self.get(index, None)
         if value is not None and (type(value) is not int or value < 0):
             raise ValueError(f"padding must be a whole number of at least 0 or null, got {value!r}")
         return value
 
     def scaled(self, index: int) -> int:
+        """Return channels times the width multiple, rounded to 8."""
         return make_divisible(self.whole(index, "out") * self.width)
 
     def strides(self, index: int, *, last: bool, default: Any = None) -> list[int]:
-        """The stride of each repeat: that of the row at the last or first of them, 1 at the others."""
+        """Return the stride of each repeat: the row's at the last or first repeat, 1 at the others."""
         ones, stride = [1] * (self.repeat - 1), self.whole(index, "stride", default)
         return [*ones, stride] if last else [stride, *ones]
 
@@ -123,7 +130,7 @@ def _mbconv(row: RowArguments) -> list[Layer]:
 
 
 def _bottleneck(row: RowArguments) -> list[Layer]:
-    """All but the last keep the channels that come in."""
+    """Return the blocks; all but the last keep the input channels."""
     outs = [row.channels] * (row.repeat - 1) + [row.scaled(0)]
     shortcut, groups = row.flag(1, "shortcut", True), row.whole(2, "groups", 1)
     expansion, activation = row.positive(3, "expansion", 0.5), row.activation(4, "ReLU")
@@ -131,7 +138,7 @@ def _bottleneck(row: RowArguments) -> list[Layer]:
 
 
 def _fire(row: RowArguments) -> list[Layer]:
-    """Its channels are not scaled: the files in use are of width 1 or count on it."""
+    """Return the blocks; their channels are not scaled, as files in use expect."""
     names = ("squeeze", "expand1x1", "expand3x3")
     squeeze, one, three = (row.whole(index, name) for index, name in enumerate(names))
     return [Fire(squeeze, one, three)] * row.repeat
@@ -228,7 +235,7 @@ READERS: dict[str, tuple[_Reader, int, int, str]] = {
 
 
 def whole(value: Any, name: str, least: int = 1) -> int:
-    """``value``, if it is a whole number.
+    """Return ``value`` if it is a whole number.
 
     Raises:
         ValueError: it is not, or is less than ``least``.

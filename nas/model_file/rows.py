@@ -23,7 +23,7 @@ from nas.model_file.row_readers import READERS, RowArguments, whole
 
 
 def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[Layer]:
-    """The layers of one ``[repeat, module, args]`` row.
+    """Return the layers of one ``[repeat, module, args]`` row.
 
     Args:
         row: as read from the file.
@@ -50,7 +50,7 @@ def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[
 
 
 def classifier_from_row(row: Any) -> tuple[Layer, int | None]:
-    """The classifier that a row with weights is when it is the last one, and the width it states.
+    """Return the classifier that the last row with weights describes, and its stated width.
 
     Args:
         row: as read from the file; its width may be ``null``.
@@ -77,7 +77,7 @@ def classifier_from_row(row: Any) -> tuple[Layer, int | None]:
 
 
 def row_of_layer(layer: Layer) -> tuple[str, list[Any]]:
-    """Module name and arguments that :func:`layer_from_row` reads back to ``layer``.
+    """Return the module name and arguments that :func:`layer_from_row` reads back to ``layer``.
 
     A classifier is written with ``null`` for its width.
     """

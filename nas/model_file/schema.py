@@ -1,4 +1,4 @@
-"""The model file: one YAML schema for every architecture, that of the model-compression competitions."""
+"""The schema of the model file, shared with the model-compression competitions."""
 
 from __future__ import annotations
 
@@ -165,14 +165,12 @@ def model_text(content: Mapping[str, Any]) -> str:
 
 
 def _yaml(args: list[Any]) -> str:
-    """Arguments in one line of YAML 1.1, which takes 1e-05 for text and 1.0e-05 for a number."""
+    """Return arguments in one line of YAML 1.1, which reads 1e-05 as text and 1.0e-05 as a number."""
     return re.sub(r"(?<![\w.])(\d+)e-", r"\1.0e-", json.dumps(args))
 
 
 def _only_repeated(layers: Sequence[Layer], shapes: Sequence[Shape], index: int) -> bool:
-    """Tell if only the next row's repeat can express a layer: a Bottleneck that keeps its channels, where
-    they are no multiple of 8.
-    """
+    """Tell if only the next row's repeat can express a layer: a Bottleneck of uncommon width."""
     layer = layers[index]
     if not isinstance(layer, Bottleneck) or make_divisible(layer.out) == layer.out:
         return False
@@ -203,7 +201,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _side(path: Path, value: Any) -> int:
-    """A side of the input, which files may give as height and width too."""
+    """Return the side of the input, which files may also give as height and width."""
     sides = value if isinstance(value, list) and value else [value]
     if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
         raise UserError(

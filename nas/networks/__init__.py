@@ -1,4 +1,4 @@
-"""From an architecture to a torch module."""
+"""Torch modules of architectures."""
 
 from nas.networks.build import Network, build, skeleton
 

@@ -14,7 +14,7 @@ from nas.timm_layers import EPS
 
 
 def activation_of(name: str | None) -> nn.Module:
-    """The torch module called ``name``, in place where it can be; ``None`` is the identity."""
+    """Return the torch module called ``name``, in place where possible; ``None`` is the identity."""
     if name is None:
         return nn.Identity()
     kind: type[nn.Module] = getattr(nn, name)
@@ -22,7 +22,7 @@ def activation_of(name: str | None) -> nn.Module:
 
 
 class StridedPointwise(nn.Conv2d):
-    """A 1x1 convolution with stride, as one without on every ``stride``-th pixel: the same numbers.
+    """A 1x1 convolution with stride, computed without stride on every ``stride``-th pixel.
 
     The gradient of a strided one with fewer input channels than a vector register holds writes outside
     its memory in oneDNN up to 3.12, in channels-last order on CPU: it crashes or never returns.
@@ -32,14 +32,14 @@ class StridedPointwise(nn.Conv2d):
     FEWEST = 16  # channels that are safe
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """``(B, C, h, w)`` to ``(B, out, h / stride, w / stride)``, rounded up."""
+        """Map ``(B, C, h, w)`` to ``(B, out, h / stride, w / stride)``, rounded up."""
         stride, padding = self.stride[0], int(self.padding[0])
         padded = F.pad(features, [padding] * 4) if padding else features
         return F.conv2d(padded[:, :, ::stride, ::stride], self.weight, self.bias, groups=self.groups)
 
 
 class UnevenConv(nn.Conv2d):
-    """A convolution whose input gets zeros of another width behind than before, as TensorFlow pads."""
+    """A convolution with uneven zero padding, as in TensorFlow."""
 
     def __init__(
         self, channels: int, out: int, kernel: int, stride: int, *, pads: tuple[int, int], **options: Any
@@ -48,7 +48,7 @@ class UnevenConv(nn.Conv2d):
         self.pads = (*pads, *pads)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """``(B, C, h, w)`` to ``(B, out, h', w')``."""
+        """Map ``(B, C, h, w)`` to ``(B, out, h', w')``."""
         return super().forward(F.pad(features, self.pads))
 
 
@@ -109,7 +109,7 @@ class Gate(SqueezeExcite):
 
 
 class InvertedResidualBlock(nn.Module):
-    """Expand (1x1), filter (depthwise), optionally gate (squeeze-excite), project (1x1, linear).
+    """Inverted residual: expand (1x1), depthwise, optional squeeze-excite, project (1x1, linear).
 
     Source: Sandler et al. 2018, section 3.3; Howard et al. 2019, section 5.3 for the gate. The input is
     added where stride and channels allow.
@@ -166,14 +166,13 @@ class InvertedResidualBlock(nn.Module):
         self.residual = fits if residual is None else residual
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """``(B, channels, h, w)`` to ``(B, out, h', w')``."""
+        """Map ``(B, channels, h, w)`` to ``(B, out, h', w')``."""
         result = self.body(features)
         return features + result if self.residual else result
 
 
 class BottleneckBlock(nn.Module):
-    """1x1, then 3x3 convolution with ReLU, added to the input where wanted: ``(B, channels, h, w)`` to
-    ``(B, out, h, w)``."""
+    """1x1, then 3x3 convolution, optional shortcut: ``(B, channels, h, w)`` to ``(B, out, h, w)``."""
 
     def __init__(
         self, channels: int, hidden: int, out: int, *, shortcut: bool, groups: int, activation: str | None
@@ -186,13 +185,13 @@ class BottleneckBlock(nn.Module):
         self.residual = shortcut and channels == out
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """One block."""
+        """Apply the block."""
         result = self.body(features)
         return features + result if self.residual else result
 
 
 class FireBlock(nn.Module):
-    """Squeeze to few channels, expand to many by 1x1 and 3x3 side by side (Iandola et al. 2016, fig. 1).
+    """SqueezeNet's fire module: squeeze, then 1x1 and 3x3 side by side (Iandola et al. 2016, fig. 1).
 
     ``(B, channels, h, w)`` to ``(B, expand1x1 + expand3x3, h, w)``.
     """
@@ -204,6 +203,6 @@ class FireBlock(nn.Module):
         self.expand3x3 = nn.Sequential(nn.Conv2d(squeeze, expand3x3, 3, padding=1), nn.ReLU(inplace=True))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """One block."""
+        """Apply the block."""
         squeezed = self.squeeze(features)
         return torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1)

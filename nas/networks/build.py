@@ -54,7 +54,7 @@ class Network(nn.Module):
         _initialise(self)
 
     def forward_features(self, images: torch.Tensor) -> torch.Tensor:
-        """Feature maps before pooling.
+        """Return the feature maps before pooling.
 
         Args:
             images: ``(B, 3, r, r)`` float, normalised.
@@ -65,7 +65,7 @@ class Network(nn.Module):
         return self.body(images)  # type: ignore[no-any-return]
 
     def forward_intermediates(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Feature maps before pooling, and those after every layer, the first layer's first.
+        """Return the feature maps before pooling, and those after every layer, the first layer's first.
 
         Args:
             images: ``(B, 3, r, r)`` float, normalised.
@@ -76,7 +76,7 @@ class Network(nn.Module):
         return maps[-1], maps[1:]
 
     def forward_head(self, features: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
-        """Logits ``(B, num_classes)`` of :meth:`forward_features`, or what the classifier sees of it.
+        """Return logits ``(B, num_classes)`` of :meth:`forward_features`, or the classifier's input.
 
         Args:
             features: ``(B, C, h, w)``.
@@ -87,34 +87,34 @@ class Network(nn.Module):
         return _flat(self.head(features))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits ``(B, num_classes)`` of ``(B, 3, r, r)`` images."""
+        """Return logits ``(B, num_classes)`` of ``(B, 3, r, r)`` images."""
         return self.forward_head(self.body(images))
 
 
 def build(architecture: Architecture, num_classes: int) -> Network:
-    """The untrained network of ``architecture``; weights come from torch's global generator."""
+    """Return the untrained network of ``architecture``; weights come from torch's global generator."""
     return Network(architecture, num_classes)
 
 
 def names_of_layers(architecture: Architecture) -> list[str]:
-    """The module of each layer within the network, as its tensors are named."""
+    """Return the module name of each layer within the network."""
     head = _head_at(architecture)
     return [f"body.{i}" if i < head else f"head.{i - head}" for i in range(len(architecture.layers))]
 
 
 def _head_at(architecture: Architecture) -> int:
-    """The first layer that is not convolutional."""
+    """Return the index of the first layer that is not convolutional."""
     return next(i for i, layer in enumerate(architecture.layers) if isinstance(layer, _HEAD))
 
 
 def skeleton(architecture: Architecture, num_classes: int) -> Network:
-    """The network without memory for its weights; draws no random numbers."""
+    """Return the network on the meta device: no memory, no random numbers."""
     with torch.device("meta"):
         return Network(architecture, num_classes)
 
 
 def _flat(features: torch.Tensor) -> torch.Tensor:
-    """``(B, D)``: maps ``(B, D, h, w)`` are averaged."""
+    """Return ``(B, D)``: maps ``(B, D, h, w)`` are averaged."""
     return features if features.ndim == 2 else features.mean(dim=(2, 3))
 
 
@@ -181,7 +181,7 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
 
 
 def _timm(layer: ConvBn | InvertedResidual, channels: int, pads: tuple[int, int]) -> nn.Module:
-    """Layers that say all their numbers."""
+    """Return the module of a layer with explicit numbers."""
     if isinstance(layer, InvertedResidual):
         gate = None
         if layer.gate is not None:
@@ -211,7 +211,7 @@ def _timm(layer: ConvBn | InvertedResidual, channels: int, pads: tuple[int, int]
 
 
 def _plain(layer: Layer, channels: int, num_classes: int) -> nn.Module:
-    """Pooling, linear layers and classifiers."""
+    """Return the module of a pooling layer, linear layer or classifier."""
     match layer:
         case MaxPool():
             return nn.MaxPool2d(
@@ -247,8 +247,7 @@ def _plain(layer: Layer, channels: int, num_classes: int) -> nn.Module:
 
 
 def _initialise(network: Network) -> None:
-    """He et al. 2015: convolutions by fan out, per group, linear layers by fan in; a small normal for a
-    linear classifier."""
+    """Initialise as He et al. 2015: convolutions by fan out per group, linear layers by fan in."""
     classifier = network.head[network.classifier]
     for part in network.modules():
         if isinstance(part, nn.Conv2d):

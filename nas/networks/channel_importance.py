@@ -1,4 +1,4 @@
-"""Which channels of a network matter most: the order in which cut networks keep them."""
+"""Channel importance: the order in which subnets keep the channels of a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Weights = Mapping[str, torch.Tensor]
 
 
 def by_magnitude(weights: Weights, base: Architecture) -> Orders:
-    """Channels by the scale of the batch norm that makes them times the weights that read them.
+    """Rank channels by the scale of the batch norms that write them times the weights that read them.
 
     A channel's score is the sum of |gamma| over the batch norms that write it (Liu et al. 2017, "Network
     slimming", section 3) times the sum of the absolute weights of the layers that read it (Li et al.
@@ -39,7 +39,7 @@ def by_magnitude(weights: Weights, base: Architecture) -> Orders:
 
 
 def by_taylor(weights: Weights, gradients: Sequence[Weights], base: Architecture) -> Orders:
-    """Channels by how much the loss would change without them, to first order.
+    """Rank channels by the first-order change of the loss without them.
 
     The score is the squared sum of gradient times value over a channel's scale and shift in the batch
     norms that write it, added up over batches (Molchanov et al. 2019, "Importance estimation for neural
@@ -69,7 +69,7 @@ def _parts(weights: Weights, base: Architecture) -> tuple[SubnetTensor, ...]:
 
 
 def _norms(parts: Sequence[SubnetTensor], tensors: tuple[str, ...]) -> list[SubnetTensor]:
-    """The scales (and shifts) of batch norms that write a group.
+    """Return the scales (and shifts) of the batch norms that write a group.
 
     Inside a block with an expansion two norms have the same channels; the later one, of the depthwise
     convolution, counts.
@@ -80,7 +80,7 @@ def _norms(parts: Sequence[SubnetTensor], tensors: tuple[str, ...]) -> list[Subn
 
 
 def _gates(parts: Sequence[SubnetTensor]) -> list[SubnetTensor]:
-    """What scales and shifts a group: its batch norms, or the linear layer of a head without one."""
+    """Return the tensors that scale and shift a group: batch norms, else the head's linear layer."""
     norms = _norms(parts, ("weight", "bias"))
     normed = {part.rows for part in norms}
     linear = [part for part in parts if part.rows == "conv_head" and part.rows not in normed]
@@ -88,7 +88,7 @@ def _gates(parts: Sequence[SubnetTensor]) -> list[SubnetTensor]:
 
 
 def _summed(weights: Weights, parts: Sequence[SubnetTensor], axis: int = 0) -> dict[str, torch.Tensor]:
-    """Per group the sum over parts of the absolute values, by channel."""
+    """Return per group the sum of absolute values over tensors, by channel."""
     sums: dict[str, torch.Tensor] = {}
     for part in parts:
         group = str(part.columns if axis else part.rows)
@@ -99,5 +99,5 @@ def _summed(weights: Weights, parts: Sequence[SubnetTensor], axis: int = 0) -> d
 
 
 def _order(scores: torch.Tensor) -> torch.Tensor:
-    """Indices from the highest score to the lowest; of equals the first comes first."""
+    """Return indices from the highest score to the lowest; of equals the first comes first."""
     return torch.argsort(scores, descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""Weights of a cut network, taken from those of the whole one that it was cut out of.
+"""Weights of a subnet, taken from those of its base network.
 
 The residual streams, the insides of the blocks and the head are *groups* of channels. A cut network
 keeps the first channels of each group in an order of importance, so that smaller networks lie inside
@@ -31,7 +31,7 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class SubnetTensor:
-    """A tensor of a cut network and where it comes from.
+    """A tensor of a subnet and its source in the base network.
 
     Attributes:
         name: of the tensor in the cut network.
@@ -47,7 +47,7 @@ class SubnetTensor:
 
 
 def base_layers(architecture: Architecture, base: Architecture) -> list[int]:
-    """Per layer of ``architecture`` the layer of ``base`` that it was cut out of.
+    """Return per layer of ``architecture`` the index of the layer of ``base`` that it comes from.
 
     Blocks are kept from the start of each stage; every other layer is kept.
 
@@ -80,7 +80,7 @@ def base_layers(architecture: Architecture, base: Architecture) -> list[int]:
 def subnet_tensors(
     architecture: Architecture, base: Architecture, places: tuple[str, ...]
 ) -> tuple[SubnetTensor, ...]:
-    """Every tensor of the network of ``architecture`` and where it lies in that of ``base``.
+    """Return every tensor of the subnet ``architecture`` and its source in ``base``.
 
     Args:
         architecture: cut out of ``base``.
@@ -94,7 +94,7 @@ def subnet_tensors(
 
 
 def module_paths(names: Collection[str], base: Architecture) -> tuple[str, ...]:
-    """Per layer of ``base`` its module in the timm network with these tensors; ``""`` for pooling.
+    """Return per layer of ``base`` its module in the timm network with these tensors; ``""`` for pooling.
 
     Raises:
         ValueError: the tensors are those of another network.
@@ -116,7 +116,7 @@ def subnet_weights(
     orders: Orders,
     sizes: Mapping[str, torch.Size],
 ) -> dict[str, torch.Tensor]:
-    """Parameters and statistics of the network of ``architecture``.
+    """Return the parameters and statistics of the subnet ``architecture``.
 
     Args:
         weights: of the whole network, by timm's names.
@@ -139,7 +139,7 @@ def subnet_weights(
 
 
 def _taken(whole: torch.Tensor, part: SubnetTensor, orders: Orders, size: torch.Size) -> torch.Tensor:
-    """The rows, columns and central kernel positions that are kept."""
+    """Return the rows, columns and central kernel positions that are kept."""
     value = whole
     for axis, group in enumerate((part.rows, part.columns)):
         if group is not None:
@@ -183,7 +183,7 @@ def _parts(
 
 
 def streams_of(architecture: Architecture) -> list[str]:
-    """Per stage the group of its output channels; a first block that adds its input keeps the stem's."""
+    """Return per stage the group of its output channels; a first shortcut keeps the stem's."""
     stages = stages_of(architecture.layers)
     first = architecture.layers[stages[0][0]]
     shared = isinstance(first, InvertedResidual) and first.residual
@@ -193,7 +193,7 @@ def streams_of(architecture: Architecture) -> list[str]:
 def _block(
     layer: InvertedResidual, name: str, place: str, incoming: str | None, out: str
 ) -> Iterator[SubnetTensor]:
-    """The parts of an inverted residual, whose children are numbered in the order of their use."""
+    """Yield the tensors of an inverted residual; its children are numbered in order of use."""
     children = (f"{name}.{number}" for number in count())
     hidden, project, norms = incoming, "conv_pw", ("bn1", "bn2")  # depthwise-separable
     if layer.hidden is not None:

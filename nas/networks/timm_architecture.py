@@ -1,4 +1,4 @@
-"""From a network of timm to the architecture that says what it is."""
+"""Architectures of timm's mobile networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FAMILIES = ("EfficientNet", "MobileNetV3")  # timm's classes
 
 
 def architecture_from_timm(model: nn.Module, name: str, resolution: int) -> Architecture:
-    """The architecture of a mobile network of timm, which builds a network with the same outputs.
+    """Return the architecture of a timm mobile network; it builds a network with the same outputs.
 
     Args:
         model: made of depthwise-separable and inverted-residual blocks; its weights do not matter.
@@ -42,7 +42,7 @@ def architecture_from_timm(model: nn.Module, name: str, resolution: int) -> Arch
 
 
 class _UnknownPartError(Exception):
-    """What the space does not know."""
+    """A part of a network that no layer record describes."""
 
 
 def _layers(model: Any) -> tuple[Layer, ...]:

@@ -1,4 +1,4 @@
-"""ASHA: train many networks briefly, and only the best of them longer and longer.
+"""ASHA: train many networks briefly, and only the best of them longer.
 
 Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, algorithm 2.
 """
@@ -21,7 +21,7 @@ ETA = 3  # the paper's reduction factor: a rung passes one in so many on, to so 
 
 
 def rungs(epochs: int, eta: int = ETA) -> tuple[int, ...]:
-    """Lengths of training, epochs, ascending: ``epochs``, a third of it and so on, rounded down.
+    """Return the lengths of training in epochs, ascending: ``epochs``, a third of it, and so on.
 
     Raises:
         UserError: there is but one.
@@ -30,12 +30,14 @@ def rungs(epochs: int, eta: int = ETA) -> tuple[int, ...]:
     while lengths[-1] >= eta:
         lengths.append(lengths[-1] // eta)
     if len(lengths) == 1:
-        raise UserError(f"--fidelity asha has nothing to shorten in {epochs} epochs; give --epochs {eta}")
+        raise UserError(
+            f"asha cannot shorten a training of {epochs} epochs; train for {eta} epochs or more"
+        )
     return tuple(reversed(lengths))
 
 
 class SuccessiveHalving(Scheduler[Strategy]):
-    """A strategy's networks, of which every third goes on: asynchronous successive halving.
+    """Asynchronous successive halving: continue the training of the best third of a strategy's networks.
 
     A new network is trained for the shortest length. Whenever a finished training is among the best
     third of its rung (all trainings of that length) and has not been continued, it is continued for the
@@ -63,15 +65,15 @@ class SuccessiveHalving(Scheduler[Strategy]):
 
     @property
     def begun(self) -> Fraction:
-        """Full trainings that the epochs told or under way would make."""
+        """Finished plus running epochs, in full trainings."""
         return sum(map(self.share, self.trained), start=Fraction(0))
 
     def share(self, proposal: Proposal) -> Fraction:
-        """The part of a full training that a proposal adds to what its parent was trained for."""
+        """Return the fraction of a full training that a proposal adds to its parent's training."""
         return Fraction(self._added(proposal), self.rungs[-1])
 
     def ask(self) -> Proposal:
-        """A network to train further, or a new one.
+        """Return a network to train longer, or a new one.
 
         Raises:
             SpaceExhausted: there is no new network, and none to train further.
@@ -82,7 +84,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
         return self._inner.ask(self.rungs[0])
 
     def continuable(self, trials: int) -> set[int]:
-        """Numbers of the trials whose checkpoints a study of ``trials`` may still read.
+        """Return the numbers of the trials whose checkpoints a study of ``trials`` may still read.
 
         Those are the trials under way and their parents; and the completed ones below the top rung that
         were not continued and could yet be among the best third of their rung, if everything the budget
@@ -107,7 +109,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
         return needed
 
     def _promotable(self, rung: Sequence[Trial]) -> Trial | None:
-        """The best trial of the rung's best third that was not continued."""
+        """Return the best trial of the rung's best third that was not continued."""
         places = pareto.order(*self._merits(rung)) if rung else []
         best = sorted(range(len(rung)), key=lambda index: (places[index], rung[index].number))
         continued = self._continued()
@@ -115,7 +117,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
         return next((trial for trial in passing if trial.number not in continued), None)
 
     def _rung(self, length: int) -> list[Trial]:
-        """Completed trainings of a length, by number; repeats from scratch do not belong to a rung."""
+        """Return the completed trainings of a length, by number, without repeats from scratch."""
         first: dict[str, int] = {}
         for proposal in self.trained:
             number = first.setdefault(proposal.architecture.key, proposal.number)
@@ -130,7 +132,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
         return sorted(found, key=lambda trial: trial.number)
 
     def _merits(self, rung: Sequence[Trial]) -> tuple[list[tuple[float, ...]], list[float]]:
-        """Losses and violations of the limits, per trial."""
+        """Return losses and limit violations, per trial."""
         losses = [self.objectives.losses(trial.metrics or {}) for trial in rung]
         return losses, [self.objectives.violation(trial.metrics or {}) for trial in rung]
 
@@ -138,7 +140,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
         return {proposal.parent for proposal in self.trained}
 
     def _added(self, proposal: Proposal) -> int:
-        """Epochs beyond those of the parent."""
+        """Return the epochs beyond those of the parent."""
         if proposal.epochs not in self.rungs:
             raise ValueError(f"trial {proposal.number} has {proposal.epochs} epochs, not of {self.rungs}")
         place = self.rungs.index(proposal.epochs)

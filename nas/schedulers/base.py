@@ -1,4 +1,4 @@
-"""What wraps a strategy between it and the loop: all passes through, except what the wrapper decides."""
+"""The scheduler contract: decorate a strategy between it and the search loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ R = TypeVar("R", bound=ReservingAskTell)
 
 
 class Scheduler(ABC, Generic[R]):
-    """A strategy, or another wrapper, with something else to ask for.
+    """Base class of trial schedulers: decorates a strategy, delegates by default.
 
     Args:
         inner: what is wrapped; new, with nothing told.
@@ -27,7 +27,7 @@ class Scheduler(ABC, Generic[R]):
 
     @abstractmethod
     def ask(self) -> Proposal:
-        """What to train next.
+        """Return the next proposal.
 
         Raises:
             SpaceExhausted: there is nothing left to train.
@@ -35,17 +35,17 @@ class Scheduler(ABC, Generic[R]):
 
     @property
     def trials(self) -> list[Trial]:
-        """Told trials, in the order they were told."""
+        """Finished trials, in the order they were told."""
         return self._inner.trials
 
     @property
     def pending(self) -> Mapping[int, Proposal]:
-        """Asked for and not told, by number."""
+        """Running proposals, by number."""
         return self._inner.pending
 
     @property
     def begun(self) -> int | Fraction:
-        """Trials told or under way; a part of a full training counts as that part."""
+        """Finished plus running trials; a low-fidelity trial counts fractionally."""
         return self._inner.begun
 
     @property
@@ -55,21 +55,21 @@ class Scheduler(ABC, Generic[R]):
 
     @property
     def trained(self) -> list[Proposal]:
-        """Every training told or under way."""
+        """Proposals of all finished and running trials."""
         return [*(trial.proposal for trial in self.trials), *self.pending.values()]
 
     def tell(self, trial: Trial) -> None:
-        """Take the outcome of a trial."""
+        """Record the outcome of a trial."""
         self._inner.tell(trial)
 
     def resume(self, proposal: Proposal) -> None:
-        """Take up a proposal that was asked for before an interruption and has not been told."""
+        """Resume a proposal that an interruption left unfinished."""
         self._inner.resume(proposal)
 
     def reserve(self, known: Proposal, *, epochs: int | None, parent: int | None = None) -> Proposal:
-        """Another training of a known network, see :meth:`nas.strategies.base.Strategy.reserve`."""
+        """Propose another training of a known network (:meth:`nas.strategies.base.Strategy.reserve`)."""
         return self._inner.reserve(known, epochs=epochs, parent=parent)
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        """What is known of a network before training."""
+        """Return the metrics that are known before training."""
         return self._inner.measure(architecture)

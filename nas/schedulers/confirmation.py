@@ -1,4 +1,4 @@
-"""Confirmation: the last trainings of a study go to known networks, with new seeds.
+"""Confirmation: the last trials of a study re-train its best networks with new seeds.
 
 One training tells a network's quality only up to the noise of its seed, and the best of many noisy
 results is a lucky one.
@@ -31,7 +31,7 @@ _Floats = NDArray[np.float64]
 
 
 class Confirmation(Scheduler[ReservingAskTell]):
-    """A strategy whose study ends with re-trainings of its best networks.
+    """Scheduler that ends a study with re-trainings of its best networks.
 
     Every network's merit is the mean of its trainings (see :meth:`Objectives.front`), and the one whose
     next training promises most for the pick is trained again: see :func:`most_informative`. With
@@ -63,7 +63,7 @@ class Confirmation(Scheduler[ReservingAskTell]):
     ) -> None:
         if not 0 <= confirm < trials:
             raise UserError(
-                f"--confirm {confirm} leaves no training for the search; give less than --trials {trials}"
+                f"{confirm} confirmations in {trials} trials leave none for the search; confirm fewer"
             )
         super().__init__(strategy)
         self._trials, self._confirm, self._epochs = trials, confirm, epochs
@@ -71,7 +71,7 @@ class Confirmation(Scheduler[ReservingAskTell]):
         self.repeats: set[int] = set()  # numbers of the confirmations asked for here
 
     def ask(self) -> Proposal:
-        """A new network, or near the end of the study a known one with a new seed.
+        """Return a new network, or near the end of the study a known one with a new seed.
 
         Raises:
             SpaceExhausted: there is no new network, and the confirmations are over or impossible.
@@ -82,13 +82,13 @@ class Confirmation(Scheduler[ReservingAskTell]):
         return proposal
 
     def tell(self, trial: Trial) -> None:
-        """Take the outcome of a trial, and how long it took."""
+        """Record the outcome of a trial and its duration."""
         self._pace.start()
         self._pace.told(trial.number, self._part(trial.proposal) if trial.completed else None)
         super().tell(trial)
 
     def resume(self, proposal: Proposal) -> None:
-        """Take up a proposal that was asked for before an interruption and has not been told."""
+        """Resume a proposal that an interruption left unfinished."""
         self._pace.start()
         super().resume(proposal)
 
@@ -104,7 +104,7 @@ class Confirmation(Scheduler[ReservingAskTell]):
             return self._repeat(known)
 
     def _ending(self) -> bool:
-        """Whether what is left, of the trials or of the time, is for confirmations."""
+        """Tell if the remaining trials or the remaining time are for confirmations."""
         if self.begun - len(self.repeats) >= self._trials - self._confirm:
             return True
         if len(self.repeats) >= self._confirm or not self._pace.ends_with(self._confirm, self._trials):
@@ -113,7 +113,7 @@ class Confirmation(Scheduler[ReservingAskTell]):
         return len(self.objectives.compared(full)) > 1
 
     def _part(self, proposal: Proposal) -> float:
-        """Of a full training: the epochs beyond those of the parent."""
+        """Return the fraction of a full training beyond the parent's epochs."""
         if proposal.epochs is None or self._epochs is None:
             return 1.0
         parent = next((p for p in self.trained if p.number == proposal.parent), None)
@@ -126,12 +126,12 @@ class Confirmation(Scheduler[ReservingAskTell]):
         return proposal
 
     def _repeated(self) -> int:
-        """Trainings from scratch, told or under way, of networks that were trained before."""
+        """Count finished and running trainings from scratch of networks that were trained before."""
         keys = [proposal.architecture.key for proposal in self.trained if proposal.parent is None]
         return len(keys) - len(set(keys))
 
     def _candidate(self) -> Proposal | None:
-        """The network to re-train; ``None``: none within the limits has completed a full training."""
+        """Return the network to re-train, ``None`` before a feasible one completed a full training."""
         objectives = self.objectives
         full = [trial for trial in self.trials if trial.proposal.epochs == self._epochs]
         attempts = Counter(proposal.group for proposal in self.trained)
@@ -152,7 +152,7 @@ class Confirmation(Scheduler[ReservingAskTell]):
 
 
 def most_informative(observed: Sequence[Sequence[float]], attempts: Sequence[int]) -> int:
-    """Index of the network whose next training promises the greatest gain for the pick.
+    """Return the index of the network whose next training promises the greatest gain for the pick.
 
     The knowledge gradient of one more training (Frazier, Powell & Dayanik 2008), under the posterior of
     an exponential prior of rate 1/e on the true merits and normal noise of variance s2: after n
@@ -180,14 +180,14 @@ def most_informative(observed: Sequence[Sequence[float]], attempts: Sequence[int
 
 
 def _mean_excess(results: _Floats) -> float:
-    """Mean of the best results above the best that is not among them."""
+    """Return the mean excess of the best results over the best of the rest."""
     ordered = np.sort(results)[::-1]
     count = min(max(_LEAST, math.ceil(_TAIL * len(ordered))), len(ordered) - 1)
     return float(np.mean(ordered[:count] - ordered[count])) if count > 0 else 0.0
 
 
 def _knowledge_gradient(merit: _Floats, change: _Floats) -> _Floats:
-    """Expected rise of the greatest posterior mean by one more training of each.
+    """Return the expected rise of the greatest posterior mean by one more training of each network.
 
     Args:
         merit: (k,) posterior means.
@@ -208,7 +208,7 @@ _SHARE = 0.2  # of the time that confirmations may always take
 
 
 class Pace:
-    """The clock of a search that ends after some time.
+    """Clock of a search with a timeout: training durations and the time left for confirmations.
 
     Args:
         timeout: seconds from :meth:`start` on, after which nothing new is started; ``None``: never ends.
@@ -223,17 +223,17 @@ class Pace:
         self._slots = 1
 
     def start(self) -> None:
-        """The search begins; only the first call counts."""
+        """Record the start of the search; only the first call counts."""
         if self._begun is None:
             self._begun = self._clock()
 
     def asked(self, number: int) -> None:
-        """A trial begins."""
+        """Record the start of a trial."""
         self._running[number] = self._clock()
         self._slots = max(self._slots, len(self._running))
 
     def told(self, number: int, part: float | None) -> None:
-        """A trial ended.
+        """Record the end of a trial.
 
         Args:
             number: its own; those that were not asked for here are not timed.
@@ -244,7 +244,7 @@ class Pace:
             self._full.append((self._clock() - asked) / part)
 
     def ends_with(self, confirm: int, trials: int) -> bool:
-        """Whether another new network would end in the time that is kept for confirmations.
+        """Tell if another new network would end in the time reserved for confirmations.
 
         Kept is what ``confirm`` full trainings take, but no more than their share of the trials, or a
         fifth where that is more.

@@ -18,7 +18,11 @@ REGISTRY = Registry(
 
 
 def load(name: str) -> type[SearchSpace]:
-    """The space class called ``name``; unknown names list the known ones."""
+    """Return the space class called ``name``.
+
+    Raises:
+        UserError: unknown; lists the known names.
+    """
     return REGISTRY.load(name)
 
 

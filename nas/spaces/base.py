@@ -1,4 +1,4 @@
-"""The search-space contract: named decisions, and how a choice of options becomes a network."""
+"""The search-space contract: named decisions, and the decoding of choices to a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENUMERABLE = 10_000  # points
 
 @dataclass(frozen=True)
 class Decision:
-    """One thing to decide.
+    """A named decision of a space with its options.
 
     Attributes:
         name: unique within the space, for tables and studies.
@@ -57,14 +57,14 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def make_decisions(self) -> tuple[Decision, ...]:
-        """The decisions, in order; ``self.resolutions`` is set."""
+        """Return the decisions, in order; ``self.resolutions`` is set."""
 
     @abstractmethod
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """The network at a point."""
+        """Return the network at a point."""
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """The one point that stands for all points with the same network (inactive genes are 0)."""
+        """Return the point that stands for all points with the same network (inactive genes are 0)."""
         return tuple(int(choice) for choice in choices)
 
     @property
@@ -74,11 +74,11 @@ class SearchSpace(ABC):
 
     @property
     def enumerable(self) -> bool:
-        """Whether there are few enough points to look at every one."""
+        """True where the space is small enough to enumerate its points."""
         return self.size <= _ENUMERABLE
 
     def validate(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """``choices`` as a tuple of Python integers.
+        """Return ``choices`` as a tuple of Python integers.
 
         Raises:
             ValueError: wrong length or an index outside its options; says which.
@@ -95,12 +95,12 @@ class SearchSpace(ABC):
         return tuple(int(choice) for choice in choices)
 
     def sample(self, rng: np.random.Generator) -> tuple[int, ...]:
-        """A point drawn uniformly over points."""
+        """Draw a point, uniformly over points."""
         drawn = rng.integers([len(decision.options) for decision in self.decisions])
         return tuple(drawn.tolist())
 
     def mutate(self, choices: Sequence[int], rng: np.random.Generator) -> tuple[int, ...]:
-        """``choices`` with one decision, drawn uniformly among those with alternatives, changed."""
+        """Return ``choices`` with one decision changed, drawn uniformly among those with alternatives."""
         open_ = [i for i, decision in enumerate(self.decisions) if len(decision.options) > 1]
         mutated = list(choices)
         if open_:
@@ -110,7 +110,7 @@ class SearchSpace(ABC):
         return tuple(int(choice) for choice in mutated)
 
     def neighbours(self, choices: Sequence[int]) -> Iterator[tuple[int, ...]]:
-        """The canonical points one decision away, each once, in order of decisions and options."""
+        """Yield the canonical points one decision away, each once, in order of decisions and options."""
         seen = {self.canonical(choices)}
         for place, decision in enumerate(self.decisions):
             for option in range(len(decision.options)):
@@ -121,7 +121,7 @@ class SearchSpace(ABC):
                     yield neighbour
 
     def points(self) -> Iterator[tuple[int, ...]]:
-        """Every canonical point, each once, in lexicographic order; for small spaces."""
+        """Yield every canonical point once, in lexicographic order; for small spaces."""
         seen = set()
         for choices in product(*(range(len(decision.options)) for decision in self.decisions)):
             point = self.canonical(choices)
@@ -130,7 +130,7 @@ class SearchSpace(ABC):
                 yield point
 
     def options(self, choices: Sequence[int]) -> dict[str, Any]:
-        """Decision name to chosen option, for tables and studies."""
+        """Return the chosen option of each decision by name, for tables and studies."""
         return {
             decision.name: decision.options[choice]
             for decision, choice in zip(self.decisions, choices, strict=True)

@@ -1,4 +1,4 @@
-"""The sub-networks of a pretrained network."""
+"""The elastic space: subnets of a pretrained network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEFAULT_BASE = "tf_efficientnet_lite0"
 
 
 class Elastic(SearchSpace):
-    """Sub-networks of a pretrained mobile network, whose students inherit the teacher's weights.
+    """Subnets of a pretrained mobile network; students inherit the teacher's weights.
 
     Decided are the input resolution; per stage how many blocks stay (from its start), its kernel (5 or 7
     may become smaller) and the share of its residual stream's channels; per block the share of its
@@ -52,7 +52,7 @@ class Elastic(SearchSpace):
         self._place = {decision.name: place for place, decision in enumerate(self.decisions)}
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Resolution, stem, then per stage depth, channels, kernel and expansions, then the head."""
+        """Return resolution, stem, per stage depth, channels, kernel and expansions, then the head."""
         decisions = [Decision("resolution", self.resolutions)]
         stem, *_ = self._convs()
         decisions.append(Decision("stem.channels", _shares(_STEMS, [stem.out])))
@@ -91,7 +91,7 @@ class Elastic(SearchSpace):
         return tuple(len(decision.options) - 1 for decision in self.decisions)
 
     def spread(self, rng: np.random.Generator) -> tuple[int, ...]:
-        """A point of a random size: how much it keeps is drawn first, then decisions around that.
+        """Draw a point of random size: first the share that it keeps, then decisions around it.
 
         Where all decisions are drawn independently, most networks keep about half of everything, and the
         small ones that searches are after hardly occur. Here every option is as likely as any other
@@ -104,7 +104,7 @@ class Elastic(SearchSpace):
         return tuple(point.tolist())
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Genes of blocks that are left out are 0, and so is a kernel that changes none of those kept."""
+        """Set genes of left-out blocks to 0, and a kernel to the first that gives the same blocks."""
         point = [int(choice) for choice in choices]
         for number, stage in enumerate(self._blocks, start=1):
             name = f"stage{number}"
@@ -121,7 +121,7 @@ class Elastic(SearchSpace):
         return tuple(point)
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """The base without what is not kept."""
+        """Return the base without what is not kept."""
         starts = {blocks[0]: number for number, blocks in enumerate(self._stages)}
         layers: list[Layer] = []
         last = 0  # channels of the stream before
@@ -168,7 +168,7 @@ class Elastic(SearchSpace):
         return kept
 
     def _chosen(self, choices: Sequence[int], name: str, default: Any) -> Any:
-        """The chosen option of a decision; ``default`` where the space has none of that name."""
+        """Return the chosen option of a decision; ``default`` where the space has none of that name."""
         place = self._place.get(name)
         return default if place is None else self.decisions[place].options[choices[place]]
 
@@ -180,12 +180,12 @@ class Elastic(SearchSpace):
 
 
 def _kept(channels: int, share: float) -> int:
-    """A share of the channels, rounded to 8."""
+    """Return a share of the channels, rounded to 8."""
     return channels if share == 1 else min(channels, make_divisible(channels * share, 8))
 
 
 def _shares(shares: Sequence[float], widths: Sequence[int]) -> tuple[float, ...]:
-    """The shares that keep different numbers of channels, the largest of equals."""
+    """Return the shares that keep different numbers of channels, the largest of equals."""
     found = {tuple(_kept(width, share) for width in widths): share for share in shares}
     return tuple(found.values())
 

@@ -18,7 +18,7 @@ _BLOCKS = ((3, 3.0), (5, 6.0))  # kernel, expansion of options 1 and 2
 
 
 class Macro(SearchSpace):
-    """NAS-Bench-Macro (Su et al. 2021): eight layers, each nothing or one of two MobileNetV2 blocks.
+    """NAS-Bench-Macro (Su et al. 2021): eight layers, each the identity or one of two MobileNetV2 blocks.
 
     The digits of a point, in order, are the network's code in the published table.
     """
@@ -26,12 +26,12 @@ class Macro(SearchSpace):
     default_resolutions: ClassVar[tuple[int, ...]] = (32,)
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """One decision per layer."""
+        """Return one decision per layer."""
         options = ("identity", "mb3_k3", "mb6_k5")
         return tuple(Decision(f"layer{i}", options) for i in range(1, sum(_STAGES) + 1))
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Identities that do nothing go to the end of their stage.
+        """Move identities that do nothing to the end of their stage.
 
         A stage's first layer changes the shape, so as an identity it is a strided convolution.
         """
@@ -42,7 +42,7 @@ class Macro(SearchSpace):
         return tuple(point)
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """Stem, eight layers, 1x1 convolution to 1,280 channels, classifier."""
+        """Return stem, eight layers, 1x1 convolution to 1,280 channels, classifier."""
         body: list[Layer] = [Conv(_STEM, 3)]
         out = _STEM
         for stage in _by_stage(choices):

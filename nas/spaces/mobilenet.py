@@ -38,15 +38,15 @@ _FACTORS = (0.75, 1.0, 1.25)
 
 
 class MobileNet(SearchSpace):
-    """MobileNetV2/V3 blocks in five stages: resolution, width, and per stage depth, kernel, expansion,
-    squeeze-excite, activation and channels; more than 10^13 networks.
+    """MobileNetV2/V3 blocks in five stages; more than 10^13 networks.
 
-    The stem halves the image from 64 pixels up; stages 2 to 5 halve it again. A block without
+    Decided are resolution, width, and per stage depth, kernel, expansion, squeeze-excite, activation and
+    channels. The stem halves the image from 64 pixels up; stages 2 to 5 halve it again. A block without
     squeeze-excite and with ReLU is MobileNetV2's, one with both and hard swish MobileNetV3's.
     """
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Resolution, width, then six decisions per stage."""
+        """Return resolution, width, then six decisions per stage."""
         decisions = [Decision("resolution", self.resolutions), Decision("width", _WIDTHS)]
         for number, stage in enumerate(_STAGES, start=1):
             options = (
@@ -64,14 +64,14 @@ class MobileNet(SearchSpace):
         return tuple(decisions)
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Where rounding to 8 makes two channel factors equal, the first stands for both."""
+        """Replace a channel factor by the first that rounds to the same channels."""
         point = [int(choice) for choice in choices]
         for place, first in _first_factors(point[1]):
             point[place] = first[point[place]]
         return tuple(point)
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """Stem, five stages, 1x1 head, classifier."""
+        """Return stem, five stages, 1x1 head, classifier."""
         resolution, width = self.resolutions[choices[0]], choices[1]
         stride = 2 if resolution >= 64 else 1
         stem = Conv(make_divisible(_STEM * _WIDTHS[width]), 3, stride, activation="Hardswish")
@@ -85,7 +85,7 @@ class MobileNet(SearchSpace):
 
 @cache
 def _first_factors(width: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """Per stage the place of its channel factor, and for each factor the first with as many channels."""
+    """Return per stage the place of its channel factor, and per factor the first with equal channels."""
     found = []
     for number in range(len(_STAGES)):
         place = 2 + len(_GENES) * number + _GENES.index("channels")
@@ -96,13 +96,13 @@ def _first_factors(width: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
 
 @cache
 def _widths(number: int, width: int) -> tuple[int, ...]:
-    """Channels of a stage with each of the factors, at the width with that index."""
+    """Return the channels of a stage with each of the factors, at the width with that index."""
     return tuple(make_divisible(_STAGES[number].channels * _WIDTHS[width] * each) for each in _FACTORS)
 
 
 @cache
 def _blocks(number: int, width: int, genes: tuple[int, ...]) -> tuple[InvertedResidualv3, ...]:
-    """The blocks of a stage: fewer than 10,000 combinations, which a search decodes again and again."""
+    """Return the blocks of a stage; cached, as there are fewer than 10,000 combinations."""
     stage = _STAGES[number]
     depth, kernel, expansion, gate, hard, factor = genes
     block = InvertedResidualv3(

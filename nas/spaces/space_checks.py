@@ -1,4 +1,4 @@
-"""What every search space must do: ``check_space(MySpace)`` in a test or a script.
+"""Contract checks of a search space: ``check_space(MySpace)`` in a test or a script.
 
 With pytest, one test per check::
 
@@ -42,18 +42,18 @@ class SpaceCase:
         return type(self.space).__name__
 
     def sampled(self, n: int, seed: int = 0) -> list[Point]:
-        """``n`` points."""
+        """Draw ``n`` points."""
         rng = np.random.default_rng(seed)
         return [self.space.sample(rng) for _ in range(n)]
 
     def variants(self, point: Point) -> Iterator[Point]:
-        """``point`` with every single decision changed to every option."""
+        """Yield ``point`` with every single decision changed to every option."""
         for place, decision in enumerate(self.space.decisions):
             for option in range(len(decision.options)):
                 yield (*point[:place], option, *point[place + 1 :])
 
     def all_or_some(self) -> Iterator[Point]:
-        """Every point of a small space; of a large one, samples and everything one decision away."""
+        """Yield every point of a small space, or samples and the points one decision away."""
         if self.space.enumerable:
             sizes = [len(decision.options) for decision in self.space.decisions]
             yield from (tuple(map(int, index)) for index in np.ndindex(*sizes))
@@ -87,7 +87,7 @@ def check_space(space: type[SearchSpace] | SearchSpace | str) -> None:
 
 @_SUITE.add("decisions")
 def check_decisions(case: SpaceCase) -> None:
-    """Named once, with different plain options: they go into files, databases and other processes."""
+    """Check that names are unique, and options distinct, plain and fit for JSON and pickling."""
     decisions = case.space.decisions
     expect(len(decisions) > 0, "a space needs a decision")
     names = [decision.name for decision in decisions]
@@ -107,7 +107,7 @@ def check_decisions(case: SpaceCase) -> None:
 
 @_SUITE.add("canonical points")
 def check_canonical(case: SpaceCase) -> None:
-    """One canonical point per network, one network per canonical point, in Python integers."""
+    """Check that networks and canonical points correspond one to one, in Python integers."""
     space = case.space
     point_of: dict[str, Point] = {}
     key_of: dict[Point, str] = {}
@@ -131,7 +131,7 @@ def check_canonical(case: SpaceCase) -> None:
 
 @_SUITE.add("neighbours")
 def check_neighbours(case: SpaceCase) -> None:
-    """Canonical points, each another network, each once: exactly those one decision away."""
+    """Check that neighbours are exactly the canonical points one decision away, each once."""
     space = case.space
     for point in case.sampled(5):
         start = space.canonical(point)
@@ -146,7 +146,7 @@ def check_neighbours(case: SpaceCase) -> None:
 
 @_SUITE.add("random moves")
 def check_random_moves(case: SpaceCase) -> None:
-    """Samples and mutations are points, depend on the generator alone, and reach every option."""
+    """Check that samples and mutations are valid, seeded by the generator, and reach every option."""
     space = case.space
     open_ = sum(len(decision.options) > 1 for decision in space.decisions)
     expect(case.sampled(20) == case.sampled(20), "sample() differs with the same generator (seed 0)")
@@ -175,7 +175,7 @@ def check_random_moves(case: SpaceCase) -> None:
 
 @_SUITE.add("costs")
 def check_costs(case: SpaceCase) -> None:
-    """Every network has a positive, finite cost."""
+    """Check that every network has a positive, finite cost."""
     ends = [
         tuple(0 for _ in case.space.decisions),
         tuple(len(d.options) - 1 for d in case.space.decisions),
@@ -188,7 +188,7 @@ def check_costs(case: SpaceCase) -> None:
 
 @_SUITE.add("resolutions")
 def check_resolutions(case: SpaceCase) -> None:
-    """Networks have the resolutions that were asked for; one too small for a network is refused."""
+    """Check that networks have the requested resolutions, and that too small a resolution is refused."""
     spaces = [case.space] if case.kind is None else [case.space, case.kind((64, 48, 64))]
     for space in spaces:
         rng = np.random.default_rng(0)
@@ -206,7 +206,7 @@ def check_resolutions(case: SpaceCase) -> None:
 
 @_SUITE.add("wrong points")
 def check_wrong_points(case: SpaceCase) -> None:
-    """What is no point is refused by ``validate``."""
+    """Check that ``validate`` refuses invalid points."""
     good = case.sampled(1)[0]
     wrongs: list[tuple[object, str]] = [
         (good[:-1], "expected"),

@@ -16,7 +16,7 @@ class Toy(SearchSpace):
     default_resolutions: ClassVar[tuple[int, ...]] = (32,)
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Width, depth, and one kernel per block; the second kernel needs a second block."""
+        """Return width, depth, and one kernel per block; the second kernel needs a second block."""
         return (
             Decision("width", (8, 16)),
             Decision("depth", (1, 2)),
@@ -25,12 +25,12 @@ class Toy(SearchSpace):
         )
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Without a second block its kernel is inactive."""
+        """Set the second kernel to 0 where there is no second block."""
         width, depth, kernel1, kernel2 = (int(choice) for choice in choices)
         return width, depth, kernel1, kernel2 if depth == 1 else 0
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """Strided stem, then blocks that halve the image, at the largest resolution."""
+        """Return a strided stem, then blocks that halve the image, at the largest resolution."""
         width = (8, 16)[choices[0]]
         kernels = [(3, 5)[choices[2]], (3, 5)[choices[3]]][: choices[1] + 1]
         blocks = [

@@ -19,7 +19,11 @@ REGISTRY = Registry(
 
 
 def load(name: str) -> type[Strategy]:
-    """The strategy class called ``name``; unknown names list the known ones."""
+    """Return the strategy class called ``name``.
+
+    Raises:
+        UserError: unknown; lists the known names.
+    """
     return REGISTRY.load(name)
 
 

@@ -1,4 +1,4 @@
-"""The strategy contract: ask for a network worth training, tell what came of it."""
+"""The strategy contract: ask for a network to train, tell its outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FAR = 8  # refusals after which a mutation goes one step further
 
 
 class SpaceExhausted(Exception):
-    """Every network within the limits has been proposed."""
+    """Signal that every network within the limits has been proposed."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Refusal:
 
 
 def training_seed(study_seed: int, number: int) -> int:
-    """Seed of the training of a study's proposal."""
+    """Return the seed of the training of a study's proposal."""
     return int(np.random.SeedSequence([study_seed, number]).generate_state(1)[0])
 
 
 class Strategy(ABC):
-    """Proposes networks; subclasses write :meth:`propose`, and :meth:`observe` if they learn.
+    """Base class of strategies: subclasses write :meth:`propose`, and :meth:`observe` if they learn.
 
     ``ask`` guarantees what no strategy needs to care about: a proposal is a new network, inside every
     limit that can be known before training. What a strategy proposes may depend only on the told
@@ -86,7 +86,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        """A point of the space, one option index per decision.
+        """Return a point of the space, one option index per decision.
 
         Called again within the same ask, with ``self.refused`` grown by one, until a proposal is new
         and within the limits.
@@ -99,7 +99,7 @@ class Strategy(ABC):
         """Learn from a told trial; ``trial.metrics`` is ``None`` where it failed."""
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        """What is known of a network before training: params, macs, and probed limits.
+        """Return the metrics known before training: params, macs, and probed limits.
 
         Probes run only for networks that meet the limits on params and MACs.
         """
@@ -110,23 +110,23 @@ class Strategy(ABC):
         return metrics
 
     def violation(self, trial: Trial) -> float:
-        """How far a completed trial is outside the limits, its costs included; 0 within them."""
+        """Return a completed trial's relative violation of the limits, costs included; 0 within."""
         return self.objectives.violation({**self._costs(trial.architecture), **(trial.metrics or {})})
 
     def further(self, choices: Sequence[int], refusals: int, rng: np.random.Generator) -> Sequence[int]:
-        """``choices`` mutated, and once more for every eight refusals: what is near may all be taken."""
+        """Return ``choices`` mutated, once more for every eight refusals: near points may be taken."""
         for _ in range(1 + refusals // _FAR):
             choices = self.space.mutate(choices, rng)
         return choices
 
     @property
     def begun(self) -> int:
-        """Trials told or under way."""
+        """Finished plus running trials."""
         return len(self.trials) + len(self.pending)
 
     @final
     def ask(self, epochs: int | None = None) -> Proposal:
-        """The next network to train.
+        """Return the next network to train.
 
         Args:
             epochs: for how long, where a caller decides that; results of other lengths are recorded,
@@ -158,7 +158,7 @@ class Strategy(ABC):
 
     @final
     def reserve(self, known: Proposal, *, epochs: int | None, parent: int | None = None) -> Proposal:
-        """Another training of a known network, under the next number; for whoever runs the search.
+        """Propose another training of a known network, under the next number; for schedulers.
 
         Args:
             known: an earlier proposal of the network.
@@ -174,7 +174,7 @@ class Strategy(ABC):
 
     @final
     def tell(self, trial: Trial) -> None:
-        """Take the outcome of a trial, asked for here or anywhere else.
+        """Record the outcome of a trial, proposed by this strategy or another.
 
         A completed trial without a finite value for every goal counts as failed. Networks are compared
         by trainings of one length, so :meth:`observe` hears of a network's first training and of those
@@ -206,7 +206,7 @@ class Strategy(ABC):
 
     @final
     def resume(self, proposal: Proposal) -> None:
-        """Take up a proposal that was asked for before an interruption and has not been told.
+        """Resume a proposal that an interruption left unfinished.
 
         Raises:
             ValueError: its number is taken.
@@ -226,7 +226,7 @@ class Strategy(ABC):
         return replace(proposal, choices=choices)
 
     def _accepted(self, rng: np.random.Generator) -> tuple[int, ...] | None:
-        """The first acceptable proposal, ``None`` after too many refusals."""
+        """Return the first acceptable proposal, ``None`` after too many refusals."""
         accepts = self._filter()
         for _ in range(PATIENCE):
             choices = self.space.canonical(self.space.validate(self.propose(rng)))

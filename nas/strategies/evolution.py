@@ -59,7 +59,7 @@ class Evolution(Strategy):
         self._order: list[tuple[float, float]] = []  # of each individual: front, then crowding
 
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        """The winner of a contest, mutated; random points until half the population is there."""
+        """Mutate the winner of a contest; draw random points until the population is half full."""
         if len(self._population) < self._size / 2:
             return self.space.sample(rng)
         contenders = rng.choice(
@@ -69,7 +69,7 @@ class Evolution(Strategy):
         return self.further(self._population[parent].choices, len(self.refused), rng)
 
     def observe(self, trial: Trial) -> None:
-        """Let the trial live and the oldest, or with several goals the worst, die."""
+        """Add the trial to the population; remove the oldest, or with several goals the worst."""
         if trial.metrics is None:
             return
         self._population.append(
@@ -83,6 +83,6 @@ class Evolution(Strategy):
             self._order = self._ordered()
 
     def _ordered(self) -> list[tuple[float, float]]:
-        """Of each individual, less is better: its front, then how crowded it is there."""
+        """Return each individual's front and crowding; less is better."""
         losses = [individual.losses for individual in self._population]
         return pareto.order(losses, [individual.violation for individual in self._population])

@@ -1,4 +1,4 @@
-"""Finding points that are new and within the limits, whatever a strategy proposes.
+"""Search for points that are new and within the limits.
 
 Costs in closed form are free; measuring a network (its latency) takes a second. So the search for a
 network within the limits goes by the costs, and measures only where it stops.
@@ -29,7 +29,7 @@ _PROBED = ("latency_ms",)
 
 @dataclass(frozen=True)
 class Filter:
-    """Whether a canonical point is new and within every limit known before training.
+    """Test of a canonical point: new, and within every limit known before training.
 
     Attributes:
         space: of the points.
@@ -46,15 +46,16 @@ class Filter:
     seen: Container[str]
 
     def __call__(self, point: Point) -> bool:
+        """Tell if the point is new and within the limits."""
         architecture = self.space.decode(point)
         return architecture.key not in self.seen and not self._violation(architecture, self.measure)
 
     def excess(self, point: Point) -> float:
-        """Relative excess of the costs over the limits; 0 within them."""
+        """Return the relative excess of the costs over the limits; 0 within them."""
         return self._violation(self.space.decode(point), self.costs)
 
     def within(self, point: Point) -> bool:
-        """Whether a point, new or not, is within every limit known before training."""
+        """Tell if a point, new or not, is within every limit known before training."""
         return not self._violation(self.space.decode(point), self.measure)
 
     def _violation(self, architecture: Architecture, measure: Measure) -> float:
@@ -64,7 +65,7 @@ class Filter:
 
 
 def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Point]) -> Point | None:
-    """An acceptable point: sampled, else repaired, else next to a known one; ``None``: there is none.
+    """Return an acceptable point (sampled, else repaired, else next to a known one) or ``None``.
 
     Known points are taken, so only what is next to them is looked at.
 
@@ -86,7 +87,7 @@ def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Poi
 
 
 def descend(space: SearchSpace, loss: Callable[[Point], float], point: Point) -> Iterator[Point]:
-    """Greedy descent on ``loss`` over neighbours: ``point`` and what follows, down to 0 or a minimum."""
+    """Yield the points of a greedy descent on ``loss`` over neighbours, down to 0 or a minimum."""
     value = loss(point)
     yield point
     while value > 0:
@@ -98,7 +99,7 @@ def descend(space: SearchSpace, loss: Callable[[Point], float], point: Point) ->
 
 
 def check_limits(accepts: Filter) -> None:
-    """Make sure that some network meets the limits that are known before training.
+    """Check that some network meets the limits that are known before training.
 
     Raises:
         UserError: none does; names the limit and the cheapest network's cost.
@@ -153,12 +154,12 @@ def _impossible(limit: Limit, lowest: float) -> str:
     number = f"{lowest:,.0f}" if limit.metric in COSTS else f"{lowest:,.4g}"
     return (
         f"no network of this space meets {limit}: the smallest found has {limit.metric} {number}; "
-        f"raise the limit or choose another --space or --resolution"
+        "raise the limit, or choose another space or lower resolutions"
     )
 
 
 def _cheapest(accepts: Filter, metric: str, rng: np.random.Generator) -> float:
-    """Lowest ``metric`` in the space: exact where it can be enumerated, else by descent."""
+    """Return the lowest ``metric`` in the space: exact where it can be enumerated, else by descent."""
     space = accepts.space
 
     def loss(point: Point) -> float:
@@ -171,7 +172,7 @@ def _cheapest(accepts: Filter, metric: str, rng: np.random.Generator) -> float:
 
 
 def _repair(accepts: Filter, rng: np.random.Generator) -> Point:
-    """Descent on the costs' excess, then towards fewer multiply-adds until a measurement is within."""
+    """Descend on the costs' excess, then towards fewer multiply-adds until a measurement is within."""
     space = accepts.space
     *_, point = descend(space, accepts.excess, space.canonical(space.sample(rng)))
     if accepts.excess(point) > 0:
@@ -197,7 +198,7 @@ def _macs_of(accepts: Filter) -> Callable[[Point], float]:
 
 
 def _walk(accepts: Filter, starts: Iterable[Point]) -> Point | None:
-    """Breadth first over neighbours within the limits, until an acceptable one."""
+    """Walk breadth first over neighbours within the limits, to an acceptable point."""
     queue = deque(starts)
     visited = set(queue)
     most = len(visited) + _VISITS

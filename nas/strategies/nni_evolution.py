@@ -44,7 +44,7 @@ class NniEvolution(Strategy):
         self._results: dict[tuple[int, ...], Trial] = {}
 
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        """One step of a copy of the tuner; refusals are answered on the copy."""
+        """Take one step with a copy of the tuner; refusals are answered on the copy."""
         if not self.refused:
             self._scratch = copy.deepcopy(self._tuner)
             self._scratch.reseed(rng)
@@ -53,7 +53,7 @@ class NniEvolution(Strategy):
         return self._scratch.generate()
 
     def observe(self, trial: Trial) -> None:
-        """Follow the ask of this trial again on the tuner itself, then give it the result.
+        """Repeat the ask of this trial on the tuner itself, then give it the result.
 
         A trial that the tuner would not have proposed takes the place of what it would have.
         """
@@ -110,14 +110,14 @@ class Tuner:
         self._random = random.Random(int(rng.integers(2**31))).getstate()
 
     def generate(self) -> tuple[int, ...]:
-        """The tuner's next point."""
+        """Return the tuner's next point."""
         self._question += 1
         with _contained(), self._seeded():
             params = self._tuner.generate_parameters(self._question)
         return tuple(int(params[name]) for name in self._names)
 
     def replace(self, choices: Sequence[int]) -> None:
-        """Have the open question be about ``choices`` instead."""
+        """Replace the point of the open question by ``choices``."""
         config = {
             name: {"_index": choice, "_value": choice}
             for name, choice in zip(self._names, choices, strict=True)
@@ -125,7 +125,7 @@ class Tuner:
         self._tuner.running_trials[self._question].config = config
 
     def answer(self, reward: float | None) -> None:
-        """Result of the open question; ``None``: it failed."""
+        """Report the result of the open question; ``None``: it failed."""
         with _contained(), self._seeded():
             if reward is None:
                 self._tuner.trial_end(self._question, success=False)

@@ -1,4 +1,4 @@
-"""What an Optuna sampler reads and writes: told trials, running ones, and its own bookkeeping."""
+"""The study that an Optuna sampler sees: finished trials, running ones, and its own attributes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _WORST = 1e6  # relative violation that stands for an infinite one, as of a metr
 
 
 class Options(CategoricalDistribution):
-    """Option indices, which are their own internal representation; Optuna's look-up is slow."""
+    """Categorical distribution over option indices, without Optuna's slow look-up."""
 
     to_internal_repr = staticmethod(int)  # type: ignore[assignment]  # called for every choice of every trial
 
     def to_external_repr(self, param_value_in_internal_repr: float) -> int:
-        """The index."""
+        """Return the index."""
         return int(param_value_in_internal_repr)
 
 
 @dataclass
 class History:
-    """Trials in the order they were told, and what a sampler keeps beside them.
+    """Finished trials in order, and the sampler's own attributes.
 
     Attributes:
         directions: ``"minimize"`` or ``"maximize"``, one per goal.
@@ -71,7 +71,7 @@ class History:
                 self._constrain(place)
 
     def scratch(self, running: Sequence[Sequence[int]], capacity: int | None = None) -> Scratch:
-        """A study of this history that a sampler may write to.
+        """Return a temporary study of this history that a sampler may write to.
 
         Args:
             running: points that are being trained.
@@ -82,7 +82,7 @@ class History:
         return Scratch(self, [*self._thinned(capacity), *waiting], number=start + len(waiting))
 
     def relative(self, sampler: optuna.samplers.BaseSampler) -> dict[str, BaseDistribution]:
-        """The decisions that ``sampler`` samples together; it infers them from the completed trials.
+        """Return the decisions that ``sampler`` samples together, inferred from the completed trials.
 
         All have the same decisions, so one is enough to infer from, and takes no time.
         """
@@ -90,7 +90,7 @@ class History:
         return sampler.infer_relative_search_space(one.study, one.asking)
 
     def _thinned(self, capacity: int | None) -> list[FrozenTrial]:
-        """The best fronts, as many as hold :data:`_BEST` trials, and evenly from the rest."""
+        """Return the best fronts that hold :data:`_BEST` trials, and an even choice of the rest."""
         if capacity is None or len(self.trials) <= capacity:
             return self.trials
         signs = [1.0 if direction == "minimize" else -1.0 for direction in self.directions]
@@ -117,7 +117,7 @@ class History:
 
 
 class Scratch(optuna.storages.InMemoryStorage):
-    """A study of a history and one more trial, :attr:`asking`; what a sampler writes stays here."""
+    """A temporary study of a history and one more trial, :attr:`asking`; a sampler may write to it."""
 
     def __init__(self, history: History, trials: list[FrozenTrial], number: int) -> None:
         super().__init__()
@@ -130,11 +130,11 @@ class Scratch(optuna.storages.InMemoryStorage):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Of the study."""
+        """Attributes of the study."""
         return dict(self.get_study_system_attrs(self._id))
 
     def draw(self, sampler: optuna.samplers.BaseSampler) -> list[int]:
-        """A point from ``sampler``, decision by decision as an Optuna trial suggests them.
+        """Draw a point from ``sampler``, decision by decision as an Optuna trial suggests them.
 
         A further draw is of the same trial; it knows what earlier draws wrote on the study.
         """
@@ -154,18 +154,18 @@ class Scratch(optuna.storages.InMemoryStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Known trials and the one asked for; not copied, since samplers do not change them."""
+        """Return the history and the trial asked for; not copied, since samplers do not change them."""
         trials = [*self._known, self.asking]
         return [trial for trial in trials if states is None or trial.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """By its number."""
+        """Return a trial by its number."""
         if trial_id == self._number:
             return self.asking
         return self._known[bisect_left(self._known, trial_id, key=lambda trial: trial.number)]
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Samplers write on the trial that is asked for."""
+        """Write an attribute on the trial that is asked for."""
         self.get_trial(trial_id).system_attrs[key] = value
 
 
@@ -175,7 +175,7 @@ def _frozen(
     distributions: dict[str, BaseDistribution] | None = None,
     values: Sequence[float] | None = None,
 ) -> FrozenTrial:
-    """A trial that completed with ``values``, or is running without."""
+    """Return a trial that completed with ``values``, or is running without."""
     return FrozenTrial(
         number=number,
         state=TrialState.RUNNING if values is None else TrialState.COMPLETE,

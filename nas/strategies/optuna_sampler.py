@@ -37,7 +37,7 @@ _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
 
 
 class OptunaSampler(Strategy):
-    """A sampler of Optuna's behind the strategy contract; :func:`strategy_of` makes one by name.
+    """An Optuna sampler behind the strategy contract; :func:`strategy_of` makes one by name.
 
     The sampler sees the told trials, those being trained, and how far trials violate the limits, and
     is made afresh for every proposal. What it keeps in a study between trials (generations, the state
@@ -112,7 +112,7 @@ class OptunaSampler(Strategy):
         self._history.add(trial.choices, values, self.violation(trial), kept)
 
     def _follow(self, trial: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the sampler writes on the trial and on the study when it is asked for ``trial`` again."""
+        """Return what the sampler writes on trial and study when it is asked for ``trial`` again."""
         rng = np.random.default_rng([self.seed, trial.number])
         scratch = self._history.scratch([])
         written: list[tuple[dict[str, Any], dict[str, Any]]] = []
@@ -125,7 +125,7 @@ class OptunaSampler(Strategy):
         return written[0]
 
     def _rehearsed(self) -> History:
-        """A history of some trials that never were."""
+        """Return a history of made-up trials."""
         history = replace(self._history, trials=[], attributes={}, _violations=[])  # of the same space
         rng = np.random.default_rng(0)
         for _ in range(_REHEARSED):
@@ -184,7 +184,7 @@ def _class_of(short: str, sampler: str) -> type[OptunaSampler]:
 
 
 def _known() -> dict[str, str]:
-    """Short name to class name, of every sampler that can be made without arguments."""
+    """Return short name to class name, for every sampler that can be made without arguments."""
     import optuna
 
     known = {}
@@ -199,7 +199,7 @@ def _known() -> dict[str, str]:
 
 
 def _options(sampler: str) -> dict[str, inspect.Parameter]:
-    """The sampler's options that are switches, numbers or words."""
+    """Return the sampler's options that are switches, numbers or words."""
     import optuna
 
     parameters = inspect.signature(getattr(optuna.samplers, sampler)).parameters

@@ -13,5 +13,5 @@ class RandomSearch(Strategy):
     """Points drawn uniformly; learns nothing. The baseline."""
 
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        """A uniform point."""
+        """Draw a uniform point."""
         return self.space.sample(rng)

@@ -1,4 +1,4 @@
-"""What strategies are made with: arguments that all have, and options of their own."""
+"""Constructor arguments of strategies: common ones, and options of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.architecture import Architecture
 
 
 class Given(TypedDict, total=False):
-    """What every strategy is made with, besides its space, its objectives and its own options."""
+    """Keyword arguments that every strategy takes, besides its own options."""
 
     seed: int
     num_classes: Required[int]
@@ -22,7 +22,7 @@ _COMMON = ("space", "objectives", *Given.__annotations__)
 
 
 def option_names(kind: type[object]) -> list[str]:
-    """Names of a strategy's own options."""
+    """Return the names of a strategy's own options."""
     return [
         name
         for name, parameter in signature(kind).parameters.items()
@@ -31,7 +31,7 @@ def option_names(kind: type[object]) -> list[str]:
 
 
 def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:
-    """An option's value, checked.
+    """Return an option's value, checked.
 
     Raises:
         UserError: no whole number of at least ``minimum``.

@@ -81,7 +81,7 @@ def wait_until(happened) -> None:
         ("--strategy ranom", "did you mean 'random'?"),
         ("--strategy random --objective macs", "first objective is accuracy:max or f1:max"),
         ("--strategy random --strategy-option startup=2", "none of random has it"),
-        ("--strategy random --trials 5 --confirm 5", "--confirm 5 leaves no training"),
+        ("--strategy random --trials 5 --confirm 5", "5 confirmations in 5 trials leave none"),
     ],
 )
 def test_what_is_wrong_is_said(here, minnow, table, options, complaint):

@@ -39,7 +39,7 @@ def test_workers_and_confirmation(here, minnow):
 
 def test_too_few_epochs_to_divide(here, minnow):
     said = minnow("search --space toy --fidelity asha --epochs 2 --out new")
-    assert said.complaint == "--fidelity asha has nothing to shorten in 2 epochs; give --epochs 3"
+    assert said.complaint == "asha cannot shorten a training of 2 epochs; train for 3 epochs or more"
     assert "input should be 'full' or 'asha'" in minnow("search --fidelity fast --out new").complaint
 
 

@@ -1,4 +1,4 @@
-"""Seven stages of freely mixed blocks: the space of the ``tune.py`` scripts of waste sorters."""
+"""The space stages7: seven stages of freely mixed blocks, as in waste-sorting competitions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ _GENES = (6, *[9] * 6)  # decisions per stage; the first has convolutions only
 
 
 class Stages7(SearchSpace):
-    """Seven stages, each convolutions, depthwise ones, MobileNetV2 or V3 blocks, or nothing (Pass):
-    repeats, channels, kernel, expansion, squeeze-excite, activation, stride; depth and width multiples.
+    """Seven stages of convolutions, depthwise ones, MobileNetV2 or V3 blocks, or nothing (Pass).
+
+    Decided are, per stage, repeats, channels, kernel, expansion, squeeze-excite, activation and stride,
+    and the depth and width multiples.
 
     The image is halved three to five times. Of a point that would halve it more often the first five
     strides count; where there are fewer than three, the first stages without a stride get one, and where
@@ -41,7 +43,7 @@ class Stages7(SearchSpace):
     default_resolutions: ClassVar[tuple[int, ...]] = (64, 96, 128)
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Resolution, both multiples, the last convolution, then the stages' own decisions."""
+        """Return resolution, both multiples, the last convolution, then the stages' own decisions."""
         decisions = [
             Decision("resolution", self.resolutions),
             Decision("depth_multiple", MULTIPLES),
@@ -54,7 +56,7 @@ class Stages7(SearchSpace):
         return tuple(decisions)
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """The one encoding of the network; genes that it has no use for are 0."""
+        """Return the canonical encoding of the network; unused genes are 0."""
         blocks, last = self._network(choices)
         for width in reversed(range(len(MULTIPLES))):
             final = _last_option(last, width)
@@ -65,13 +67,13 @@ class Stages7(SearchSpace):
         raise AssertionError(f"{tuple(choices)} has no encoding")  # it is one itself
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """The stages that are there, a 1x1 convolution, pooling and the classifier."""
+        """Return the stages' layers, a 1x1 convolution, pooling and the classifier."""
         blocks, last = self._network(choices)
         layers = tuple(layer_of(block) for block in blocks)
         return classifier(self.resolutions[choices[0]], (*layers, Conv(last, 1)))
 
     def _network(self, choices: Sequence[int]) -> tuple[tuple[Block, ...], int]:
-        """Blocks, and channels of the last convolution."""
+        """Return the blocks, and the channels of the last convolution."""
         depth, width, last = (int(choice) for choice in choices[1:_TOP])
         stages: list[StageGenes] = []
         start = _TOP
@@ -84,6 +86,6 @@ class Stages7(SearchSpace):
 
 
 def _last_option(channels: int, width: int) -> int | None:
-    """The first option of the last convolution that gives ``channels``."""
+    """Return the first option of the last convolution that gives ``channels``."""
     options = enumerate(_LAST)
     return next((i for i, each in options if make_divisible(each * MULTIPLES[width]) == channels), None)

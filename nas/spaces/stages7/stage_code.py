@@ -1,4 +1,4 @@
-"""How the genes of a stage become blocks, and blocks become genes again.
+"""Encoding of stages: from genes to blocks and back.
 
 A network is a flat run of blocks; which stage a block came from is not part of it. :func:`encoded` finds
 the one sequence of stages that stands for it.
@@ -53,7 +53,7 @@ class Block(NamedTuple):
 
 
 def stage_options(number: int) -> dict[str, tuple[Any, ...]]:
-    """The decisions of a stage, numbered from 0, and their options."""
+    """Return the decisions of a stage, numbered from 0, and their options."""
     genes: dict[str, tuple[Any, ...]] = {
         "kind": KINDS if number else KINDS[:2],
         "repeat": tuple(range(1, _REPEATS[number] + 1)),
@@ -68,7 +68,7 @@ def stage_options(number: int) -> dict[str, tuple[Any, ...]]:
 
 
 def repaired(stages: list[StageGenes]) -> list[StageGenes]:
-    """Three stages or more that are there, three to five of them with a stride of 2."""
+    """Return the stages repaired: at least three present, three to five of them with a stride of 2."""
     missing = _FEWEST - sum(stage.kind != PASS for stage in stages)
     halvings = 0
     found = []
@@ -86,7 +86,7 @@ def repaired(stages: list[StageGenes]) -> list[StageGenes]:
 
 
 def blocks_of(stages: list[StageGenes], depth: int, width: int) -> tuple[Block, ...]:
-    """The blocks of all stages; ``depth`` and ``width`` are options of the multiples."""
+    """Return the blocks of all stages; ``depth`` and ``width`` are options of the multiples."""
     blocks: list[Block] = []
     channels = 3
     for stage in stages:
@@ -99,7 +99,7 @@ def blocks_of(stages: list[StageGenes], depth: int, width: int) -> tuple[Block, 
 
 
 def layer_of(block: Block) -> Layer:
-    """The layer of an architecture."""
+    """Return the block as a layer of an architecture."""
     kernel, activation = _KERNELS[block.kernel], _ACTIVATIONS[block.activation]
     if block.kind == CONV:
         return Conv(block.out, kernel, block.stride, groups=block.groups, activation=activation)
@@ -110,28 +110,27 @@ def layer_of(block: Block) -> Layer:
 
 
 def repeats_of(option: int, depth: int) -> int:
-    """How often a block is repeated in the end."""
+    """Return the repeats of a block after the depth multiple."""
     return max(round((option + 1) * MULTIPLES[depth]), 1) if option else 1
 
 
 @cache
 def channels_of(option: int, width: int) -> int:
-    """Channels of a stage in the end."""
+    """Return the channels of a stage after the width multiple."""
     return make_divisible(16 * (option + 1) * MULTIPLES[width])
 
 
 @cache
 def _widths(width: int) -> frozenset[int]:
-    """Every number of channels that a stage can have."""
+    """Return every number of channels that a stage can have."""
     return frozenset(channels_of(option, width) for option in range(CHANNELS[-1] // 16))
 
 
 def encoded(blocks: tuple[Block, ...], width: int) -> list[StageGenes] | None:
-    """The stages that give ``blocks`` at depth 1 and a width multiple, or ``None`` if there are none.
+    """Return the stages that give ``blocks`` at depth 1 and a width multiple, or ``None``.
 
     Each stage takes as many blocks as it can and the rest of the stages can still give the rest.
     """
-
     if not _widths(width).issuperset(block.out for block in blocks):
         return None
     alike = [(b.kind, b.out, b.kernel, b.activation, b.squeeze_excite) for b in blocks]
@@ -155,7 +154,7 @@ def encoded(blocks: tuple[Block, ...], width: int) -> list[StageGenes] | None:
 
 @cache
 def _stage_blocks(stage: StageGenes, channels: int, repeats: int, out: int) -> tuple[Block, ...]:
-    """The stride is that of the last convolution, or of the first residual block."""
+    """Return the blocks of a stage; the last convolution, or the first residual block, has the stride."""
     ones, stride = [1] * (repeats - 1), stage.stride + 1
     late, early = [*ones, stride], [stride, *ones]
     incoming = [channels, *[out] * (repeats - 1)]
@@ -189,14 +188,14 @@ def _stage_blocks(stage: StageGenes, channels: int, repeats: int, out: int) -> t
 
 @cache
 def _least(channels: int, expand: float) -> float:
-    """The smallest expansion of a V3 block that gives as many hidden channels."""
+    """Return the smallest expansion of a V3 block that gives as many hidden channels."""
     hidden = make_divisible(channels * expand)
     return next(each for each in _V3 if make_divisible(channels * each) == hidden)
 
 
 @cache
 def _stage_code(run: tuple[Block, ...], number: int, width: int) -> StageGenes | None:
-    """The first stage with that number, at depth 1, that gives just this run of blocks."""
+    """Return the first code of the stage, at depth 1, that gives exactly this run of blocks."""
     first, repeats = run[0], len(run)
     widest = CHANNELS[number] // 16
     channels = next((i for i in range(widest) if channels_of(i, width) == first.out), None)

@@ -18,7 +18,7 @@ _EXACT = 1e-12  # a score this close to a floor reaches it
 
 
 def expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: np.ndarray | float) -> np.ndarray:
-    """E max(0, f - best) for a normal f; broadcasts.
+    """Return E max(0, f - best) for a normal f; broadcasts.
 
     Source: Jones et al., "Efficient global optimization of expensive black-box functions", 1998, eq. 15.
     """
@@ -39,7 +39,7 @@ class Estimate:
     deviation: np.ndarray
 
     def at_least(self, floor: np.ndarray | float) -> np.ndarray:
-        """Probability of ``floor`` or more; broadcasts."""
+        """Return the probability of ``floor`` or more; broadcasts."""
         return np.asarray(ndtr((self.mean - floor + _EXACT) / np.maximum(self.deviation, _EXACT / 10)))
 
 
@@ -62,7 +62,7 @@ class FlooredImprovement:
 
     @classmethod
     def over(cls, scores: np.ndarray, others: np.ndarray, floors: np.ndarray) -> FlooredImprovement:
-        """What improves on known points.
+        """Return the improvement over known points.
 
         Args:
             scores: ``(points,)``, of the known points in the goal; where none of them reaches the floors,
@@ -74,7 +74,7 @@ class FlooredImprovement:
         return cls(floors, np.where(reach, scores[None], scores.min()).max(axis=1))
 
     def __call__(self, goal: Estimate, others: list[Estimate]) -> np.ndarray:
-        """Of candidates, ``(points,)``."""
+        """Return the expected improvement of candidates, ``(points,)``."""
         deviation = np.maximum(goal.deviation, 1e-9)
         value = expected_improvement(goal.mean[:, None], deviation[:, None], self.best)
         for other, floors in zip(others, self.floors.T, strict=True):
@@ -88,7 +88,7 @@ _FLOORS = 32  # in the other goals
 
 @dataclass(frozen=True)
 class View:
-    """A learned metric as of now, pending trials believed.
+    """A learned metric given the finished trials, with running trials at their means.
 
     Attributes:
         posterior: of scaled scores; more is better.
@@ -102,13 +102,13 @@ class View:
 
     @classmethod
     def of(cls, learner: Learner, pending: Candidates) -> View:
-        """The process of ``learner``, with ``pending`` observed at their means."""
+        """Return the process of ``learner``, with ``pending`` observed at their means."""
         posterior, scale = learner.posterior()
         return cls(posterior.believing(pending.codes), scale, learner.sign)
 
 
 class Criterion:
-    """Scores candidates; higher is better.
+    """The acquisition function: ranks candidates.
 
     Args:
         objectives: goals and limits.
@@ -137,28 +137,28 @@ class Criterion:
         self._improvement = FlooredImprovement.over(self.known_scores, others, _floors(others, rng))
 
     def __call__(self, candidates: Candidates) -> np.ndarray:
-        """Indices of ``candidates`` from the best to the worst."""
+        """Return the indices of ``candidates`` from the best to the worst."""
         main = self._estimate(self._main, candidates)
         others = [self._estimate(name, candidates) for name in self._others]
         value = self._improvement(main, others) * self._within(candidates)
         return np.asarray(np.lexsort((-main.mean, -value)))  # where improvements underflow, by the mean
 
     def _mean(self, metric: str, candidates: Candidates) -> np.ndarray:
-        """Of scores in a goal."""
+        """Return the mean scores of candidates in a goal, ``(points,)``."""
         view = self._views.get(metric)
         if view is None:
             return np.asarray(self._signs[metric] * candidates.costs[metric])
         return view.posterior.mean(candidates.codes)
 
     def _estimate(self, metric: str, candidates: Candidates) -> Estimate:
-        """Of scores in a goal."""
+        """Return the estimated scores of candidates in a goal."""
         view = self._views.get(metric)
         if view is None:
             return Estimate(self._mean(metric, candidates), np.zeros(len(candidates)))
         return Estimate(*view.posterior.predict(candidates.codes))
 
     def _within(self, candidates: Candidates) -> np.ndarray:
-        """Probability that the limits on learned metrics are met, ``(points,)``."""
+        """Return the probability that the limits on learned metrics are met, ``(points,)``."""
         probability = np.ones(len(candidates))
         for limit in self._limits:
             view = self._views[limit.metric]
@@ -170,7 +170,7 @@ class Criterion:
 
 
 def _floors(others: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Floors in the other goals, ``(floors, goals)``: evenly over the known range of each, shuffled."""
+    """Draw floors in the other goals, ``(floors, goals)``: stratified over the known range of each."""
     goals = others.shape[1]
     if goals == 0:
         return np.empty((1, 0))

@@ -18,7 +18,7 @@ Feature = Callable[[tuple[int, ...]], float]  # of a point
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the options of each decision become columns of 0 and 1.
+    """Binary encoding of the options of each decision.
 
     Two options of a decision are at distance 1 if they are names. If they are numbers, half of the
     distance is that they differ and half is how many options lie between them, so that 3 and 5 are
@@ -40,7 +40,7 @@ class Encoding:
 
     @classmethod
     def of(cls, decisions: Sequence[Decision], extra: Sequence[Feature] = ()) -> Encoding:
-        """The encoding of a space's decisions; does not depend on the order of their options."""
+        """Return the encoding of a space's decisions, independent of the order of their options."""
         coded = [_code(decision.options) for decision in decisions]
         return cls(
             tuple(table for table, _ in coded),
@@ -50,18 +50,18 @@ class Encoding:
         )
 
     def __call__(self, points: Sequence[Sequence[int]] | Points) -> Codes:
-        """Codes of ``points``, ``(points, decisions)``, as ``(points, columns + features)``."""
+        """Return the codes ``(points, columns + features)`` of ``points``, ``(points, decisions)``."""
         array = np.asarray(points, dtype=np.intp).reshape(-1, len(self.tables))
         coded = [table[array[:, place]] for place, table in enumerate(self.tables)]
         extra = [[feature(tuple(point)) for point in array.tolist()] for feature in self.extra]
         return np.concatenate([*coded, np.array(extra).reshape(len(extra), len(array)).T], axis=1)
 
     def features(self, codes: Codes) -> np.ndarray:
-        """The features that ride along with ``codes``, ``(points, features)``."""
+        """Return the features appended to ``codes``, ``(points, features)``."""
         return codes[:, len(self.scale) :]
 
     def distance(self, ones: Codes, others: Codes, weights: np.ndarray) -> np.ndarray:
-        """Sum over decisions of weight times distance, ``(ones, others)``.
+        """Return the sum over decisions of weight times distance, ``(ones, others)``.
 
         Args:
             ones: codes.
@@ -76,13 +76,13 @@ class Encoding:
         return np.asarray(np.maximum(total, 0.0, out=total))
 
     def distances(self, codes: Codes) -> np.ndarray:
-        """Distance of each pair in each decision, ``(decisions, points, points)``."""
+        """Return the distance of each pair in each decision, ``(decisions, points, points)``."""
         unit = np.eye(len(self.tables))
         return np.stack([self.distance(codes, codes, weights) for weights in unit])
 
 
 def _code(options: Sequence[object]) -> tuple[np.ndarray, np.ndarray]:
-    """One decision's table and the scale of its columns."""
+    """Return one decision's table and the scale of its columns."""
     count = len(options)
     names = np.eye(count)
     numbers = [option for option in options if isinstance(option, int | float)]
@@ -112,17 +112,17 @@ class Candidates:
         return len(self.points)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Candidates:
-        """The candidates at ``indices``, in that order."""
+        """Return the candidates at ``indices``, in that order."""
         costs = {metric: values[indices] for metric, values in self.costs.items()}
         return Candidates([self.points[index] for index in indices], self.codes[indices], costs)
 
     def without(self, known: Container[Point]) -> Candidates:
-        """Those that are not in ``known``."""
+        """Return the candidates that are not in ``known``."""
         return self.take([index for index, point in enumerate(self.points) if point not in known])
 
 
 class Catalogue:
-    """Makes candidates, and knows which are within the limits in closed form.
+    """Factory of candidates, with the limits in closed form.
 
     Args:
         encoding: of the points.
@@ -139,16 +139,16 @@ class Catalogue:
         self._costs = costs
 
     def describe(self, points: Iterable[Point]) -> Candidates:
-        """Candidates for ``points``, each once, whether or not within the limits."""
+        """Return candidates for ``points``, each once, whether or not within the limits."""
         unique = list(dict.fromkeys(points))
         known = [self._costs(point) for point in unique] if self._goals else []
         costs = {metric: np.array([each[metric] for each in known]) for metric in self._goals}
         return Candidates(unique, self._encoding(unique), costs)
 
     def within(self, point: Point) -> bool:
-        """Whether a point is within the limits in closed form."""
+        """Tell if a point is within the limits in closed form."""
         return not any(limit.violation(self._costs(point)) for limit in self._limits)
 
     def allowed(self, points: Iterable[Point]) -> Candidates:
-        """Candidates for those of ``points`` that are within the limits in closed form, each once."""
+        """Return candidates for the ``points`` within the limits in closed form, each once."""
         return self.describe(filter(self.within, dict.fromkeys(points)))

@@ -33,19 +33,20 @@ class Scale:
 
     @classmethod
     def of(cls, scores: np.ndarray) -> Scale:
-        """For observed scores, ``(n,)``; more is better, equal ones share their mean rank."""
+        """Return the scale of observed scores, ``(n,)``; equal ones share their mean rank."""
         distinct, counts = np.unique(scores, return_counts=True)
         return cls(distinct, ndtri((np.cumsum(counts) - 0.5 * counts) / len(scores)))
 
     def __call__(self, scores: np.ndarray | float) -> np.ndarray:
-        """Scaled scores; those outside the observed range count as its ends."""
+        """Return scaled scores; those outside the observed range count as its ends."""
         return np.asarray(np.interp(scores, self.scores, self.quantiles))
 
 
 def fitted_size(count: int) -> int:
-    """How many of ``count`` observations the hyperparameters are fitted to: the last of fixed sizes.
+    """Return the number of observations, of ``count``, that the hyperparameters are fitted to.
 
-    The sizes grow by 15 %, so that a resumed study fits to what the uninterrupted one had fitted to.
+    It is the last of fixed sizes that grow by 15 %: a resumed study fits to the same observations as an
+    uninterrupted one.
     """
     size = min(count, _FIRST_FIT)
     while (larger := max(size + 1, math.ceil(size * _GROWTH))) <= count:
@@ -54,11 +55,14 @@ def fitted_size(count: int) -> int:
 
 
 def thinned(scores: np.ndarray, capacity: int) -> np.ndarray:
-    """Indices, ascending, of at most ``capacity`` scores: the best, the latest, and evenly from the rest.
+    """Return indices of at most ``capacity`` scores: the best, the latest, some of the rest.
 
     Args:
         scores: ``(n,)``, in the order they were observed; more is better.
-        capacity: half goes to the best, a quarter to the latest.
+        capacity: half goes to the best, a quarter to the latest, the rest evenly over the others.
+
+    Returns:
+        Ascending indices.
     """
     count = len(scores)
     if count <= capacity:
@@ -73,7 +77,7 @@ def thinned(scores: np.ndarray, capacity: int) -> np.ndarray:
 
 
 class Learner:
-    """Observations of one metric; the process is a function of them and their order, and of nothing else.
+    """Observations of one metric, and the process that they and their order determine.
 
     Args:
         encoding: of the points.
@@ -88,12 +92,12 @@ class Learner:
         self._fitted: tuple[int, Hyperparameters] | None = None
 
     def add(self, point: tuple[int, ...], value: float) -> None:
-        """One observation of the metric; a point may be observed many times."""
+        """Add one observation of the metric; a point may be observed many times."""
         self.points.append(point)
         self.scores.append(self.sign * value)
 
     def posterior(self) -> tuple[Posterior, Scale]:
-        """The process and the scale of its targets."""
+        """Return the process and the scale of its targets."""
         size = fitted_size(len(self.scores))
         if self._fitted is None or self._fitted[0] != size:
             self._fitted = size, self._fit(size)

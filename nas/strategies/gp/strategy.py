@@ -29,7 +29,7 @@ _CACHED = 50_000  # networks whose costs are kept
 
 
 class Gp(Strategy):
-    """A Gaussian process with the exponential Hamming kernel; proposes the best expected improvement.
+    """Gaussian process with the exponential Hamming kernel; maximises the expected improvement.
 
     Improvement is over the best posterior mean among known points, since observations are noisy. Small
     spaces are enumerated; in others the candidates are random points, the neighbours of the best known
@@ -84,14 +84,14 @@ class Gp(Strategy):
                 learner.add(trial.choices, value)
 
     def propose(self, rng: np.random.Generator) -> Sequence[int]:
-        """The best candidate; where it is refused, the next best."""
+        """Return the best candidate; where it is refused, the next best."""
         if not self.refused:
             self._ranking = iter(self._ranked(rng))
         point = next(self._ranking, None)
         return self.space.sample(rng) if point is None else point
 
     def _ranked(self, rng: np.random.Generator) -> list[Point]:
-        """What to propose, best first."""
+        """Return the points to propose, best first."""
         waiting = [proposal.choices for proposal in self.pending.values()]
         known = {*self._told, *waiting}
         learned = [name for name in self.objectives.names if name in self._learners]
@@ -123,7 +123,7 @@ class Gp(Strategy):
     def _best(
         self, criterion: Criterion, points: list[Point], centres: list[Point], known: Container[Point]
     ) -> list[Point]:
-        """The best new ones of ``points`` and the neighbours of ``centres``.
+        """Return the best new points among ``points`` and the neighbours of ``centres``.
 
         Costs take longer than the criterion, so limits are looked at from the best candidate down.
         """
@@ -133,7 +133,7 @@ class Gp(Strategy):
         return list(islice(filter(self._catalogue.within, ranked), _KEPT))
 
     def _spread(self, known: Collection[Point], rng: np.random.Generator) -> list[Point]:
-        """Random points within the limits, first those that differ most from what is known."""
+        """Return random points within the limits, most different from the known ones first."""
         found = self._catalogue.allowed(self._sampled(rng)).without(known)
         if not len(found):
             point = next_feasible(self._filter(), rng, known)

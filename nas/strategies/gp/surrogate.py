@@ -42,17 +42,17 @@ class Trend:
 
     @classmethod
     def of(cls, features: np.ndarray) -> Trend:
-        """Standardises the observations' ``features``, ``(n, features)``; n is at least 1."""
+        """Standardise the observations' ``features``, ``(n, features)``; n is at least 1."""
         spread = features.std(axis=0)
         return cls(features.mean(axis=0), np.where(spread > 0, spread, 1.0))
 
     def variance(self, features: np.ndarray) -> np.ndarray:
-        """Of the mean at each point, ``(points,)``."""
+        """Return the prior variance of the mean at each point, ``(points,)``."""
         scaled = (features - self.centre) / self.spread
         return _polynomial(np.sum(scaled * scaled, axis=1))
 
     def covariance(self, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Of the mean between points, ``(ones, others)`` (eq. 2.40, B being the variances).
+        """Return the prior covariance of the mean between points (eq. 2.40, B being the variances).
 
         Args:
             ones: ``(ones, features)``.
@@ -63,7 +63,7 @@ class Trend:
 
 
 def _polynomial(product: np.ndarray) -> np.ndarray:
-    """Covariance as a function of the inner product, whose square has every second-order term."""
+    """Return the covariance for an inner product, whose square has every second-order term."""
     return np.asarray(_SLOPE * (1 + product) + _CURVATURE * product * product)
 
 
@@ -81,7 +81,7 @@ _NOISE = 0.15
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Of the kernel ``trend + signal * exp(-sum_d weights_d distance_d)`` and the noise.
+    """Hyperparameters of the kernel ``trend + signal * exp(-sum_d weights_d distance_d)`` and the noise.
 
     With one-hot codes this is the exponential Hamming kernel, a product over decisions of
     ``exp(-weights_d [x_d != y_d])``, which is the RBF kernel on one-hot vectors.
@@ -98,7 +98,7 @@ class Hyperparameters:
 
     @classmethod
     def prior(cls, decisions: int) -> Hyperparameters:
-        """The prior's median."""
+        """Return the prior's median."""
         return cls(np.full(decisions, _TOTAL_WEIGHT / decisions), _SIGNAL, _NOISE)
 
     @property
@@ -108,7 +108,7 @@ class Hyperparameters:
 
     @classmethod
     def of_logs(cls, logs: np.ndarray) -> Hyperparameters:
-        """Inverse of :attr:`logs`."""
+        """Invert :attr:`logs`."""
         values = np.exp(logs)
         return cls(values[:-2], float(values[-2]), float(values[-1]))
 
@@ -116,7 +116,7 @@ class Hyperparameters:
 def negative_log_posterior(
     hyperparameters: Hyperparameters, distances: np.ndarray, mean: np.ndarray, targets: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Of the hyperparameters given the targets, up to a constant (eq. 5.8), and its gradient (eq. 5.9).
+    """Return the negative log posterior of the hyperparameters (eq. 5.8) and its gradient (eq. 5.9).
 
     Args:
         hyperparameters: where.
@@ -145,7 +145,7 @@ def negative_log_posterior(
 
 
 def fit_hyperparameters(encoding: Encoding, codes: Codes, targets: np.ndarray) -> Hyperparameters:
-    """The hyperparameters of the highest posterior density found from the prior's median.
+    """Return the hyperparameters of highest posterior density, found from the prior's median.
 
     Starts afresh each time, so that it depends on the observations alone.
 
@@ -171,7 +171,7 @@ def fit_hyperparameters(encoding: Encoding, codes: Codes, targets: np.ndarray) -
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the observations say about the function.
+    """The process conditioned on observations.
 
     Attributes:
         encoding: of ``codes``.
@@ -188,7 +188,7 @@ class Posterior:
     targets: np.ndarray
 
     def predict(self, codes: Codes) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the noiseless function at ``codes``, ``(points,)`` each."""
+        """Return mean and deviation of the noiseless function at ``codes``, ``(points,)`` each."""
         lower, whitened = self._factors
         cross = solve_triangular(lower, self._kernel(self.codes, codes), lower=True, check_finite=False)
         variance = self.hyperparameters.signal + self.trend.variance(self.encoding.features(codes))
@@ -196,13 +196,13 @@ class Posterior:
         return cross.T @ whitened, np.sqrt(np.maximum(variance, 1e-12))
 
     def mean(self, codes: Codes) -> np.ndarray:
-        """Mean at ``codes``, ``(points,)``, in a fraction of the time."""
+        """Return the mean alone at ``codes``, ``(points,)``; much faster."""
         lower, whitened = self._factors
         weights = solve_triangular(lower, whitened, lower=True, trans="T", check_finite=False)
         return np.asarray(weights @ self._kernel(self.codes, codes))
 
     def believing(self, codes: Codes) -> Posterior:
-        """As if ``codes`` had been observed at their means (the kriging believer).
+        """Return the process as if ``codes`` had been observed at their means (the kriging believer).
 
         Source: Ginsbourger et al., "Kriging is well-suited to parallelize optimization", 2010.
         """

@@ -1,4 +1,4 @@
-"""What every strategy must do: ``check_strategy(MyStrategy)`` in a test or a script.
+"""Contract checks of a strategy: ``check_strategy(MyStrategy)`` in a test or a script.
 
 With pytest, one test per check::
 

@@ -1,4 +1,4 @@
-"""A strategy from a new process's point of view."""
+"""Contract checks of a strategy in a new process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INSIDE = "MINNOW_CHECK_PROCESS"  # set in processes started here, so that none 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a new process saw: points, what the run changed in it, and what it wrote."""
+    """The outcome in a new process: points, changes of global state, and output."""
 
     choices: list[tuple[int, ...]]
     changed: list[str]
@@ -38,7 +38,7 @@ class _Seen:
 
 @SUITE.add("same in a new process")
 def check_processes(case: StrategyCase) -> None:
-    """A new process, with another seed of ``hash``, proposes the same."""
+    """Check that a new process, with another seed of ``hash``, proposes the same."""
     here = choices_of(run_trials(case.make(seed=_SEED), _TRIALS))
     there = _seen(case).choices
     differ = [i for i, (a, b) in enumerate(zip(here, there, strict=True)) if a != b]
@@ -50,7 +50,7 @@ def check_processes(case: StrategyCase) -> None:
 
 @SUITE.add("leaves the process alone")
 def check_leaves_process_alone(case: StrategyCase) -> None:
-    """Nothing is printed; global generators and the root logger stay as they are, imports included."""
+    """Check that nothing is printed, and that global generators and the root logger stay unchanged."""
     seen = _seen(case)
     expect(not seen.written, f"it wrote {seen.written!r} (seed {_SEED})")
     expect(not seen.changed, f"it changed {', '.join(seen.changed)} (seed {_SEED})")
@@ -96,7 +96,7 @@ def _in_new_process(request: str) -> _Seen:
 
 
 def answer(request: str, path: str) -> None:
-    """In the new process: run the strategy and write what came of it."""
+    """Run the strategy in the new process, and write the outcome."""
     asked = json.loads(request)
     case = case_of(_found(asked), asked["options"])
     random.seed(1)

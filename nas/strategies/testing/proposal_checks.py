@@ -1,4 +1,4 @@
-"""What is proposed: new networks within the limits, as long as there are any."""
+"""Contract checks of proposals: new networks within the limits, until none is left."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def _check_proposals(case: StrategyCase, space: str, limit: str, trials: int) ->
 
 @SUITE.add("new networks within limits")
 def check_proposals(case: StrategyCase) -> None:
-    """Canonical points in Python integers, every network once, within the limits, numbered in order."""
+    """Check for canonical points in Python integers, every network once, within the limits, in order."""
     _check_proposals(case, "toy", "params<=1G", 12)
     _check_proposals(case, "macro", "macs<=45.5M", 50)
 
 
 @SUITE.add("new networks within limits, large space")
 def check_proposals_in_a_large_space(case: StrategyCase) -> None:
-    """The same where points cannot be enumerated and few are within the limits."""
+    """Check the same where points cannot be enumerated and few are within the limits."""
     _check_proposals(case, "mobilenet", "params<=200k", 20)
 
 
@@ -88,19 +88,19 @@ def _check_exhaustion(case: StrategyCase, limits: Sequence[str]) -> None:
 
 @SUITE.add("exhaustion")
 def check_exhaustion(case: StrategyCase) -> None:
-    """Every network is proposed, then ``SpaceExhausted`` is raised, promptly, again and again."""
+    """Check that every network is proposed, then ``SpaceExhausted`` raised, promptly, repeatedly."""
     _check_exhaustion(case, [])
 
 
 @SUITE.add("exhaustion within limits")
 def check_exhaustion_within_limits(case: StrategyCase) -> None:
-    """The same for the networks within a limit."""
+    """Check the same for the networks within a limit."""
     _check_exhaustion(case, ["params<=4k"])
 
 
 @SUITE.add("one point")
 def check_one_point(case: StrategyCase) -> None:
-    """A space of one network gives that network, once."""
+    """Check that a space of one network gives that network, once."""
     strategy = case.make(OnePoint())
     asked = choices_of(run_trials(strategy, 1))
     expect(asked == [(0, 0)], f"expected the only point (0, 0), got {asked}")
@@ -109,7 +109,7 @@ def check_one_point(case: StrategyCase) -> None:
 
 @SUITE.add("impossible limits")
 def check_impossible(case: StrategyCase) -> None:
-    """A limit that nothing meets is refused, with the true cost of the cheapest network."""
+    """Check that an impossible limit is refused, with the true cost of the cheapest network."""
     for space, metric in (("toy", "params"), ("macro", "macs"), ("mobilenet", "params")):
         made = nas.spaces.load(space)()
         lowest = _cheapest(made, metric)
@@ -124,7 +124,7 @@ def _cheapest(space: SearchSpace, metric: str) -> int:
 
 @SUITE.add("measured limits")
 def check_probes(case: StrategyCase) -> None:
-    """Limits on what is measured are kept; only what meets the closed forms' limits is measured."""
+    """Check that measured limits hold, and that only networks within the other limits are measured."""
     calls = [0]
 
     def latency(architecture: Architecture) -> float:
@@ -143,7 +143,7 @@ def check_probes(case: StrategyCase) -> None:
 
 @SUITE.add("limits known after training")
 def check_late_limits(case: StrategyCase) -> None:
-    """A limit that only training shows stops nothing, whether trials meet it or not."""
+    """Check that a limit known only after training stops nothing, whether trials meet it or not."""
     for limit in ("f1>=8", "f1>=1000", "train_seconds<=1"):
         asked = run_trials(case.make("macro", [limit]), 25)
         expect(len({trial.choices for trial in asked}) == 25, f"within {limit} (seed 0): a network twice")
@@ -151,7 +151,7 @@ def check_late_limits(case: StrategyCase) -> None:
 
 @SUITE.add("several objectives")
 def check_several_objectives(case: StrategyCase) -> None:
-    """Several goals are taken, and leave a front; or refused with a UserError that says so."""
+    """Check that several goals leave a front, or are refused with a UserError that says so."""
     strategy = case.make_for_two_goals()
     if strategy is not None:
         asked = run_trials(strategy, 25)

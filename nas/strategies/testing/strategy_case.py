@@ -43,13 +43,13 @@ class StrategyCase:
         seed: int = 0,
         probes: Mapping[str, Callable[[Architecture], float]] | None = None,
     ) -> Strategy:
-        """A new strategy with nothing told."""
+        """Return a new strategy with no trials."""
         made = nas.spaces.load(space)() if isinstance(space, str) else space
         objectives = Objectives.parse(goals, limits)
         return self.kind(made, objectives, seed=seed, num_classes=CLASSES, probes=probes, **self.options)
 
     def make_for_two_goals(self, space: str | SearchSpace = "macro") -> Strategy | None:
-        """A new strategy for score and macs, ``None`` where it says that it takes one objective only."""
+        """Return a new strategy for F1 and MACs, or ``None`` where it takes only one objective."""
         try:
             return self.make(space, goals=("f1:max", "macs:min"))
         except UserError as error:
@@ -59,7 +59,7 @@ class StrategyCase:
 
 
 def case_of(strategy: type[Strategy] | str, options: Mapping[str, Any]) -> StrategyCase:
-    """The subject of a check."""
+    """Return the subject of a check."""
     if isinstance(strategy, str):
         return StrategyCase(nas.strategies.load(strategy), options, strategy)
     return StrategyCase(strategy, options, strategy.__name__)
@@ -72,27 +72,27 @@ class OnePoint(SearchSpace):
     """A single network."""
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Two decisions with one option each."""
+        """Return two decisions with one option each."""
         return (Decision("width", (8,)), Decision("depth", (1,)))
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """The smallest network of the toy space."""
+        """Return the smallest network of the toy space."""
         return nas.spaces.load("toy")().decode((0, 0, 0, 0))
 
 
 def made_up_metrics(proposal: Proposal) -> dict[str, float]:
-    """A smooth score with its best point at the last option of everything."""
+    """Return a smooth made-up F1, best at the last option of every decision, and the true costs."""
     total = cost(proposal.architecture, CLASSES)
     return {"f1": float(sum(proposal.choices)), "params": total.params, "macs": total.macs}
 
 
 def fails(number: int) -> bool:
-    """Every fifth trial fails, every seventh returns NaN."""
+    """Tell if a trial fails: every fifth raises, every seventh returns NaN."""
     return number % 5 == 4 or number % 7 == 6
 
 
 def outcome(proposal: Proposal) -> Trial:
-    """A made_up_metrics, a failure or a NaN, by the trial's number."""
+    """Return a completed trial, a failure or a NaN, by the trial's number."""
     if proposal.number % 5 == 4:
         return proposal.fail("out of luck")
     metrics = made_up_metrics(proposal)
@@ -102,7 +102,7 @@ def outcome(proposal: Proposal) -> Trial:
 
 
 def run_trials(strategy: Strategy, trials: int, outcome: Outcome = outcome) -> list[Trial]:
-    """Ask and tell, one at a time."""
+    """Ask and tell, one trial at a time."""
     asked = []
     for _ in range(trials):
         trial = outcome(strategy.ask())
@@ -112,5 +112,5 @@ def run_trials(strategy: Strategy, trials: int, outcome: Outcome = outcome) -> l
 
 
 def choices_of(trials: Iterable[Trial]) -> list[tuple[int, ...]]:
-    """Points, in order."""
+    """Return the points, in order."""
     return [trial.choices for trial in trials]

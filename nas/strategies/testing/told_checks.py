@@ -1,4 +1,4 @@
-"""What is told: resuming, other strategies' trials, failures, trials in flight, misuse."""
+"""Contract checks of told trials: resuming, foreign trials, failures, running trials, misuse."""
 
 from __future__ import annotations
 
@@ -49,33 +49,33 @@ def _check_resume(
 
 @SUITE.add("resume at every cut, to exhaustion")
 def check_resume_small(case: StrategyCase) -> None:
-    """Telling a new instance the first trials makes it go on as the one that asked for them did."""
+    """Check that a new instance that is told the first trials continues as the original did."""
     _check_resume(case, "toy", trials=12, ahead=12)
     _check_resume(case, "toy", ["params<=4k"], trials=4, ahead=4)
 
 
 @SUITE.add("resume at every cut, within limits")
 def check_resume(case: StrategyCase) -> None:
-    """The same over what a strategy learns."""
+    """Check the same over what a strategy learns."""
     _check_resume(case, "macro", ["macs<=45.5M"], trials=24, ahead=1)
 
 
 @SUITE.add("resume at every cut, large space")
 def check_resume_large(case: StrategyCase) -> None:
-    """The same where points cannot be enumerated."""
+    """Check the same where points cannot be enumerated."""
     _check_resume(case, "mobilenet", ["params<=200k"], trials=14, ahead=1)
 
 
 @SUITE.add("resume at every cut, several objectives")
 def check_resume_several(case: StrategyCase) -> None:
-    """The same for two goals, where the strategy takes them."""
+    """Check the same for two goals, where the strategy takes them."""
     if case.make_for_two_goals() is not None:
         _check_resume(case, "macro", trials=15, ahead=2, goals=("f1:max", "macs:min"))
 
 
 @SUITE.add("interrupted")
 def check_interrupted(case: StrategyCase) -> None:
-    """A proposal that an interruption cut short is taken up as if nothing had happened."""
+    """Check that an interrupted proposal is resumed as if nothing had happened."""
     first = case.make()
     known = run_trials(first, 6)
     waiting = first.ask()
@@ -91,7 +91,7 @@ def check_interrupted(case: StrategyCase) -> None:
 
 @SUITE.add("foreign trials")
 def check_foreign_trials(case: StrategyCase) -> None:
-    """A study that another strategy began goes on; its networks are not proposed again."""
+    """Check that another strategy's study is continued; its networks are not proposed again."""
     strategy = case.make(seed=9)
     began = run_trials(_FOREIGN.make(seed=1), 15)
     for trial in reversed(began):
@@ -105,7 +105,7 @@ def check_foreign_trials(case: StrategyCase) -> None:
 
 @SUITE.add("foreign encodings")
 def check_foreign_encodings(case: StrategyCase) -> None:
-    """A told point that is not canonical counts as the network it stands for."""
+    """Check that a told point that is not canonical counts as the network it stands for."""
     strategy = case.make()
     point = (1, 0, 1, 0, 2, 1, 0, 2)
     canonical = strategy.space.canonical(point)
@@ -119,7 +119,7 @@ def check_foreign_encodings(case: StrategyCase) -> None:
 
 @SUITE.add("repeated networks")
 def check_repeated_networks(case: StrategyCase) -> None:
-    """Known networks may be trained again under new numbers, by whoever runs the search."""
+    """Check that known networks may be trained again under new numbers."""
     strategy = case.make()
     known = run_trials(strategy, 12)
     for trial in known[:3]:
@@ -135,7 +135,7 @@ def check_repeated_networks(case: StrategyCase) -> None:
 
 @SUITE.add("failures")
 def check_failures(case: StrategyCase) -> None:
-    """A failed or NaN trial stays failed, and the next proposals come all the same."""
+    """Check that a failed or NaN trial stays failed, and that further proposals follow."""
     strategy = case.make()
     asked = run_trials(strategy, 21)
     for trial in strategy.trials:
@@ -153,7 +153,7 @@ def check_failures(case: StrategyCase) -> None:
 
 @SUITE.add("pending")
 def check_pending(case: StrategyCase) -> None:
-    """What is asked for and not told yet is not proposed again; results come back in any order."""
+    """Check that running proposals are not proposed again, and that results may come in any order."""
     strategy = case.make("toy")
     asked = [strategy.ask() for _ in range(12)]
     expect(len({proposal.choices for proposal in asked}) == 12, "a network twice while pending (seed 0)")
@@ -166,7 +166,7 @@ def check_pending(case: StrategyCase) -> None:
 
 @SUITE.add("workers")
 def check_workers(case: StrategyCase) -> None:
-    """With four workers that finish in another order than they began, the same happens every time."""
+    """Check that four workers that finish out of order give the same proposals every time."""
     first, second = (_with_workers(case.make("macro", ["macs<=45.5M"]), 24) for _ in range(2))
     expect(len({trial.choices for trial in first}) == 24, "four workers (seed 0): a network twice")
     same = choices_of(first) == choices_of(second)
@@ -186,7 +186,7 @@ def _with_workers(strategy: Strategy, trials: int, workers: int = 4) -> list[Tri
 
 @SUITE.add("seeds")
 def check_seeds(case: StrategyCase) -> None:
-    """The seed decides, and nothing else does."""
+    """Check that the seed alone decides the proposals."""
     first, again, other = (choices_of(run_trials(case.make(seed=seed), 12)) for seed in (3, 3, 4))
     expect(first == again, "seed 3 twice: not the same proposals")
     expect(first != other, "seeds 3 and 4: the same proposals")
@@ -194,7 +194,7 @@ def check_seeds(case: StrategyCase) -> None:
 
 @SUITE.add("misuse")
 def check_misuse(case: StrategyCase) -> None:
-    """Telling twice, telling other choices, taking up what is known, unknown options: all are errors."""
+    """Check that telling twice, other choices, known numbers and unknown options are errors."""
     strategy = case.make()
     proposal = strategy.ask()
     trial = proposal.complete(made_up_metrics(proposal))

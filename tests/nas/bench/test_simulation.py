@@ -37,5 +37,5 @@ def test_progress_is_heard(job: Job) -> None:
 
 def test_an_option_that_fits_no_strategy() -> None:
     check_options(["random", "tpe"], {"startup": 3})
-    with pytest.raises(UserError, match="--strategy-option startup: none of random has it"):
+    with pytest.raises(UserError, match="unknown strategy option 'startup': none of random has it"):
         check_options(["random"], {"startup": 3})

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm.layers
 import torch
 from torch import nn
 
 from core.errors import UserError
 from distill.prepared_teacher import count_macs
-from nas.architecture import Architecture
+from nas.architecture import Architecture, classifier
 from nas.cost import cost
 from nas.layers import (
     AvgPool,
@@ -59,16 +60,9 @@ def test_make_divisible(value: float, expected: int) -> None:
     assert make_divisible(value, 8) == expected
 
 
-def test_make_divisible_bounds() -> None:
-    """Against the definition: a multiple of 8, at least 8, never below 90 %, nearest otherwise."""
+def test_make_divisible_as_timm_has_it() -> None:
     for tenths in range(1, 5000):
-        value = tenths / 10
-        got = make_divisible(value, 8)
-        assert got % 8 == 0
-        assert got >= 8
-        assert got >= 0.9 * value
-        nearest = max(8, int((value + 4) // 8) * 8)
-        assert got == (nearest if nearest >= 0.9 * value else nearest + 8)
+        assert make_divisible(tenths / 10, 8) == timm.layers.make_divisible(tenths / 10, 8)
 
 
 ROWS: list[tuple[list[Any], float, float, list[Layer]]] = [
@@ -162,27 +156,72 @@ def test_a_row_written_is_read_back(layer: Layer) -> None:
     assert layer_from_row([1, module, args], 16, 1.0, 1.0) == [layer]
 
 
-def convolutions(layer: Layer, channels: int) -> list[tuple[int, int, int, int, int]]:
-    """(in, out, kernel, stride, groups) of every convolution of one layer, as torch has it."""
-    body = (Conv(channels, 1), layer)
-    from nas.architecture import classifier
+def convolutions(layers: list[Layer], channels: int) -> list[tuple[int, int, int, int, int]]:
+    """(in, out, kernel, stride, groups) of every convolution of the layers, as torch has it."""
+    network = build(classifier(16, (Conv(channels, 1), *layers)), 2)
+    modules = [m for layer in network.body[1:] for m in layer.modules() if isinstance(m, nn.Conv2d)]
+    return [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.groups) for m in modules]
 
-    network = build(classifier(16, body), 2)
-    found = [m for m in network.body[1].modules() if isinstance(m, nn.Conv2d)]
-    return [(m.in_channels, m.out_channels, m.kernel_size[0], m.stride[0], m.groups) for m in found]
+
+@pytest.mark.parametrize(
+    ("row", "width", "expected"),
+    [
+        ([3, "Conv", [20, 5, 2]], 1, [(16, 24, 5, 1, 1), (24, 24, 5, 1, 1), (24, 24, 5, 2, 1)]),
+        ([2, "FixedConv", [7, 3, 2]], 0.5, [(16, 7, 3, 1, 1), (7, 7, 3, 2, 1)]),
+        ([2, "DWConv", [24, 5, 2]], 1, [(16, 24, 5, 1, 8), (24, 24, 5, 2, 24)]),
+        (
+            [2, "InvertedResidualv2", [20, 1, 2]], 1,
+            [(16, 16, 3, 2, 16), (16, 24, 1, 1, 1), (24, 24, 3, 1, 24), (24, 24, 1, 1, 1)],
+        ),
+        (
+            [2, "InvertedResidualv3", [5, 2.5, 40, 1, 0, 2]], 0.5,
+            [
+                (16, 40, 1, 1, 1), (40, 40, 5, 2, 40), (40, 16, 1, 1, 1), (16, 40, 1, 1, 1), (40, 24, 1, 1, 1),
+                (24, 64, 1, 1, 1), (64, 64, 5, 1, 64), (64, 16, 1, 1, 1), (16, 64, 1, 1, 1), (64, 24, 1, 1, 1),
+            ],
+        ),
+        (
+            [2, "MBConv", [6, 20, 2, 5]], 1,
+            [
+                (16, 96, 1, 1, 1), (96, 96, 5, 2, 96), (96, 4, 1, 1, 1), (4, 96, 1, 1, 1), (96, 24, 1, 1, 1),
+                (24, 144, 1, 1, 1), (144, 144, 5, 1, 144), (144, 6, 1, 1, 1), (6, 144, 1, 1, 1),
+                (144, 24, 1, 1, 1),
+            ],
+        ),
+        (
+            [3, "Bottleneck", [64]], 0.5,
+            [
+                (16, 8, 1, 1, 1), (8, 16, 3, 1, 1), (16, 8, 1, 1, 1), (8, 16, 3, 1, 1),
+                (16, 16, 1, 1, 1), (16, 32, 3, 1, 1),
+            ],
+        ),
+        (
+            [2, "Fire", [12, 20, 30]], 0.5,
+            [
+                (16, 12, 1, 1, 1), (12, 20, 1, 1, 1), (12, 30, 3, 1, 1),
+                (50, 12, 1, 1, 1), (12, 20, 1, 1, 1), (12, 30, 3, 1, 1),
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_rows_become_these_convolutions(
+    row: list[Any], width: float, expected: list[tuple[int, int, int, int, int]]
+) -> None:
+    """Worked out by hand from the schema, for 16 channels that come in."""
+    assert convolutions(layer_from_row(row, 16, 1.0, width), 16) == expected
 
 
 def test_blocks_have_the_convolutions_of_the_schema() -> None:
     # hidden is int(round(in * expand)); expand 1 has no expansion
-    assert convolutions(InvertedResidualv2(16, 2.5, 2), 9) == [
+    assert convolutions([InvertedResidualv2(16, 2.5, 2)], 9) == [
         (9, 22, 1, 1, 1), (22, 22, 3, 2, 22), (22, 16, 1, 1, 1)
     ]  # fmt: skip
-    assert convolutions(InvertedResidualv2(16, 1, 1), 9) == [(9, 9, 3, 1, 9), (9, 16, 1, 1, 1)]
+    assert convolutions([InvertedResidualv2(16, 1, 1)], 9) == [(9, 9, 3, 1, 9), (9, 16, 1, 1, 1)]
     # hidden is make_divisible(in * expand, 8); none where it equals the input; SE of hidden // 4
-    assert convolutions(InvertedResidualv3(5, 2.5, 24, True, True, 2), 16) == [
+    assert convolutions([InvertedResidualv3(5, 2.5, 24, True, True, 2)], 16) == [
         (16, 40, 1, 1, 1), (40, 40, 5, 2, 40), (40, 16, 1, 1, 1), (16, 40, 1, 1, 1), (40, 24, 1, 1, 1)
     ]  # fmt: skip
-    assert convolutions(InvertedResidualv3(3, 1.1, 16, False, False, 1), 16) == [
+    assert convolutions([InvertedResidualv3(3, 1.1, 16, False, False, 1)], 16) == [
         (16, 16, 3, 1, 16), (16, 16, 1, 1, 1)
     ]  # fmt: skip
 

@@ -15,12 +15,13 @@ from torch import nn
 
 from core.errors import UserError
 from nas.architecture import Architecture
+from nas.layers import Dense
 from nas.networks import build
 from nas.networks.channel_importance import by_magnitude, by_taylor
-from nas.networks.subnet import Orders, base_layers, module_paths, subnet_tensors, subnet_weights
+from nas.networks.subnet import Orders, base_layers, subnet_weights
 from nas.networks.timm_architecture import architecture_from_timm
 from nas.spaces.elastic import Elastic
-from nas.timm_layers import InvertedResidual
+from nas.timm_layers import ConvBn, InvertedResidual
 
 BASES = (
     "tf_efficientnet_lite0",
@@ -105,32 +106,55 @@ def test_a_cut_network_is_the_whole_one_with_the_rest_silenced(base):
                 point[place] = len(decision.options) - 1
         architecture = space.decode(point)
         network = student_of(model, architecture, whole, orders)
-        silenced = silence(model, network, architecture, whole, orders)
+        silenced = silence(str(whole.base), architecture, orders)
         images = torch.randn(2, 3, SIDE, SIDE)
         close(network(images), silenced(images))
 
 
-def silence(
-    model: nn.Module, network: nn.Module, architecture: Architecture, whole: Architecture, orders: Orders
-) -> nn.Module:
-    """A copy of the whole network in which what is left out contributes nothing, made apart from ``cut``."""
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    sizes = network.state_dict()
-    for part in subnet_tensors(architecture, whole, module_paths(state.keys(), whole)):
-        kept = sizes[part.name].shape
-        scale = ".bn" in f".{part.source}" and part.name.endswith(("weight", "bias"))
-        if part.rows is not None and (scale or ".fc1." in part.name or ".0.bias" in part.name):
-            state[part.source][orders[part.rows][kept[0] :]] = 0
-        if part.rows == "conv_head" and state[part.source].ndim == 4 and len(kept) == 2:
-            state[part.source][orders[part.rows][kept[0] :]] = 0
-        edge = (state[part.source].shape[-1] - kept[-1]) // 2 if len(kept) == 4 else 0
+def silence(name: str, architecture: Architecture, orders: Orders) -> nn.Module:
+    """The whole network in which every channel and kernel position that is left out gives zero.
+
+    Walks timm's own modules, by their attributes; all blocks are kept.
+    """
+    model = whole_network(name)
+    stem, *layers = [x for x in architecture.layers if isinstance(x, ConvBn | InvertedResidual | Dense)]
+    incoming = orders["stem"][stem.out :]
+    mute(model.bn1, incoming)
+    stage, shared = 0, model.blocks[0][0].has_skip
+    for path, block in [
+        (f"blocks.{i}.{j}", x) for i, y in enumerate(model.blocks) for j, x in enumerate(y)
+    ]:
+        layer = layers.pop(0)
+        stage += stage == 0 or not block.has_skip
+        if type(block).__name__ == "ConvBnAct":
+            incoming = orders[path][layer.out :]
+            mute(block.bn1, incoming)
+            continue
+        out = orders["stem" if shared and stage == 1 else f"stage{stage}"][layer.out :]
+        if type(block).__name__ == "InvertedResidual":
+            hidden = orders[f"{path}.hidden"][layer.hidden :]
+            for norm, silent in ((block.bn1, hidden), (block.bn2, hidden), (block.bn3, out)):
+                mute(norm, silent)
+        else:
+            mute(block.bn1, incoming)
+            mute(block.bn2, out)
+        if layer.squeezed:
+            mute(block.se.conv_reduce, orders[f"{path}.squeezed"][layer.squeezed :])
+        edge = (block.conv_dw.kernel_size[0] - layer.kernel) // 2
         if edge:
-            centre = state[part.source][..., edge:-edge, edge:-edge].clone()
-            state[part.source].zero_()
-            state[part.source][..., edge:-edge, edge:-edge] = centre
-    silenced = whole_network(str(whole.base))
-    silenced.load_state_dict(state)
-    return silenced
+            inside = torch.zeros_like(block.conv_dw.weight)
+            inside[..., edge:-edge, edge:-edge] = 1
+            block.conv_dw.weight *= inside
+        incoming = out
+    (head,) = layers
+    mute(model.bn2 if isinstance(head, ConvBn) else model.conv_head, orders["conv_head"][head.out :])
+    return model
+
+
+def mute(module: nn.Module, channels: torch.Tensor) -> None:
+    """Let output channels of a norm or a convolution be zero."""
+    module.weight[channels] = 0
+    module.bias[channels] = 0
 
 
 def test_blocks_are_left_out_from_the_end_of_a_stage():

@@ -72,7 +72,9 @@ def test_rungs_are_thirds_of_a_full_training() -> None:
     assert rungs(20) == (2, 6, 20)
     assert rungs(3) == (1, 3)
     assert rungs(8, eta=2) == (1, 2, 4, 8)
-    with pytest.raises(UserError, match="nothing to shorten in 2 epochs; give --epochs 3"):
+    with pytest.raises(
+        UserError, match="cannot shorten a training of 2 epochs; train for 3 epochs or more"
+    ):
         rungs(2)
 
 
