@@ -1,15 +1,34 @@
-"""Minnow's command line: options become settings, settings go to one function."""
+"""Minnow's command line: it registers the commands and turns errors into one line."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from minnow.commands import bench, data, finished, model, search, students
+from core.config_io import SettingError
+from core.errors import UserError
+from minnow.commands import (
+    bench,
+    compare,
+    data,
+    demo,
+    distill,
+    evaluate,
+    export,
+    latency,
+    model,
+    plugins,
+    predict,
+    report,
+    search,
+    settings,
+    train,
+)
+from minnow.commands.options import as_typed
 
 app = typer.Typer(
     name="minnow",
@@ -18,7 +37,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help=(
-        "Find a small, fast image classifier for your images, and teach it what shrinking cost.\n\n"
+        "Find a small, fast image classifier for your images, and recover by distillation the accuracy "
+        "lost to shrinking.\n\n"
         "Start with [bold]search --data DIR[/bold] (a directory with one folder of images per class), "
         "then [bold]distill --teacher tf_efficientnet_lite0[/bold], then [bold]export[/bold]."
     ),
@@ -26,8 +46,8 @@ app = typer.Typer(
 
 
 @app.callback()
-def launched(context: typer.Context) -> None:
-    """Refuse several processes where they would all do the same."""
+def check_launch(context: typer.Context) -> None:
+    """Refuse several processes where all of them would do the same."""
     command = context.invoked_subcommand
     if command is not None and command not in ("distill", "train"):
         from core.runtime import check_alone
@@ -35,42 +55,19 @@ def launched(context: typer.Context) -> None:
         check_alone(command)
 
 
-def plugins() -> None:
-    """List every space, strategy, loss and teacher source."""
-    from minnow.plugin_list import list_plugins
-
-    list_plugins()
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="Directory for everything the demo makes.")] = Path(
-        "runs/demo"
-    ),
-    seed: Annotated[int, typer.Option(help="Of every random decision.", min=0, max=2**32 - 1)] = 0,
-) -> None:
-    """The whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
-    from minnow.cores import share_cores
-    from minnow.progress import ConsoleListener
-
-    with ConsoleListener() as listener:
-        share_cores(listener)
-        from minnow.demo_run import run_demo
-
-        run_demo(out, seed, listener)
-
-
 for command in (
     search.search,
-    students.distill,
-    students.train,
-    finished.evaluate,
-    finished.compare,
-    finished.report,
-    finished.predict,
-    finished.export,
-    finished.latency,
-    plugins,
-    demo,
+    distill.distill,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    report.report,
+    predict.predict,
+    export.export,
+    latency.latency,
+    settings.settings,
+    plugins.plugins,
+    demo.demo,
 ):
     app.command()(command)
 for name, group in (("data", data.app), ("model", model.app), ("bench", bench.app)):
@@ -78,15 +75,15 @@ for name, group in (("data", data.app), ("model", model.app), ("bench", bench.ap
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; what a user can mend ends in one line and exit code 2."""
+    """Run the command line; an error that the user can mend ends in one line and exit code 2."""
     sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))
 
 
 def _guarded(run: Callable[[], Any]) -> int:
-    from core.errors import UserError
-
     try:
         return run() or 0
+    except SettingError as error:
+        _complain(f"{as_typed(error.setting)}: {error.reason}")
     except UserError as error:
         _complain(str(error))
     except OSError as error:

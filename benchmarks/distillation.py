@@ -39,7 +39,7 @@ from minnow.progress import ConsoleListener
 from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.spaces.mobilenet import MobileNet
-from training.budget import settled
+from training.budget import resolve_student
 from training.data.images import ImageSet, data_options, open_images
 
 #: 245 k parameters with 6 classes; 3.8 M MACs at 32 and 64 pixels, 8.5 M at 96.
@@ -56,7 +56,7 @@ def main() -> None:
         "--long-tail", type=float, default=1.0, metavar="R", help="imbalance (1: as it is)"
     )
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--views", type=int, default=0, help="as of --views (an eighth of the epochs)")
+    parser.add_argument("--views", type=int, help="as of --views (an eighth of the epochs)")
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
     parser.add_argument("--model", type=Path, help="model YAML")
     parser.add_argument("--point", default=POINT, help="choices in the mobilenet space at --resolution")
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, help="stored side (from the images)")
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--teacher", help="as of distill --teacher")
-    parser.add_argument("--teacher-epochs", type=int, default=0)
+    parser.add_argument("--teacher-epochs", type=int, default=None)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -75,7 +75,7 @@ def main() -> None:
     train = TrainConfig(epochs=given.epochs, views=given.views)
     base = StudentConfig(data=source, teacher=teacher, train=train)
     images = len(data.splits["train"])
-    arms = {name: settled(arm(base, words), images) for name, *words in given.arm}
+    arms = {name: resolve_student(arm(base, words), images) for name, *words in given.arm}
     for name, config in arms.items():
         if (same := next(other for other, its in arms.items() if its == config)) != name:
             raise SystemExit(f"--arm {name} is the same as --arm {same}")
@@ -120,9 +120,7 @@ def arm(base: StudentConfig, words: Sequence[str]) -> StudentConfig:
         name, equals, value = word.partition("=")
         if equals:
             changes[name] = yaml.safe_load(value)
-            if changes[name] is None:  # which would leave the setting as it is
-                raise SystemExit(f"--arm {' '.join(words)}: {word} says nothing; is it {name}=none?")
-    config = merged(StudentConfig, base, changes, f"--arm {' '.join(words)}")
+    config = merged(StudentConfig, base, changes)
     return config.model_copy(update={"teacher": None}) if "alone" in words else config
 
 

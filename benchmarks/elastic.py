@@ -43,7 +43,7 @@ from nas.layers import make_divisible
 from nas.networks import build
 from nas.networks.timm_architecture import architecture_from_timm
 from nas.timm_layers import InvertedResidual, stages_of
-from training.budget import settled
+from training.budget import resolve_student
 from training.data.images import data_options, open_images
 
 ARMS = ("found", "uniform", "scratch", "mobilenetv3")
@@ -71,10 +71,12 @@ def main() -> None:
     images = len(data.splits["train"])
     base = StudentConfig(data=search.data, teacher=search.teacher, augment=search.augment)
     inheriting = TrainConfig(epochs=given.epochs, learning_rate=INHERITED_RATE)
-    short = settled(base.model_copy(update={"train": inheriting}), images)
-    long = settled(base.model_copy(update={"train": TrainConfig(epochs=2 * given.epochs)}), images)
+    short = resolve_student(base.model_copy(update={"train": inheriting}), images)
+    long = resolve_student(
+        base.model_copy(update={"train": TrainConfig(epochs=2 * given.epochs)}), images
+    )
     recipe = TrainConfig(epochs=given.alone_epochs)
-    alone = settled(base.model_copy(update={"train": recipe, "teacher": None}), images)
+    alone = resolve_student(base.model_copy(update={"train": recipe, "teacher": None}), images)
     found, cut = chosen.architecture, uniform(supernet.base, chosen.architecture, data.num_classes)
     rival = architecture_from_timm(timm.create_model(_RIVAL), _RIVAL, data.size)
     taught = {

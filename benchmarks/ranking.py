@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-from core.config import DataConfig, SearchConfig, StudentConfig, TeacherConfig, TrainConfig
+from core.config import DataConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
 from core.files import read_lines, write_lines
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
@@ -32,7 +32,7 @@ from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
-from training.budget import settled
+from training.budget import resolve_student
 from training.data.images import data_options, open_images
 
 ARMS = ("alone", "distilled")
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("data", help="as of --data")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
     parser.add_argument("--teacher", required=True, help="as of distill --teacher")
-    parser.add_argument("--teacher-epochs", type=int, default=0)
+    parser.add_argument("--teacher-epochs", type=int)
     parser.add_argument("--networks", type=int, default=20)
     parser.add_argument("--limit", action="append", help="as of search --limit (macs<=4M)")
     parser.add_argument("--short", type=int, default=3, help="epochs")
@@ -59,9 +59,9 @@ def main() -> None:
     data = open_images(source.spec, data_options(source))
     teacher = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     images = len(data.splits["train"])
-    usual = {given.short: SearchConfig().loss, given.long: StudentConfig().loss}
+    usual = {given.short: LossConfig(features="none"), given.long: LossConfig(features="hint")}
     configs = {
-        epochs: settled(
+        epochs: resolve_student(
             StudentConfig(data=source, teacher=teacher, loss=loss, train=TrainConfig(epochs=epochs)),
             images,
         )

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--split-seeds", type=int, default=1, help="how many, from 0")
     parser.add_argument("--image-size", type=int, help="stored side (from the images)")
     parser.add_argument("--teacher", default="tf_efficientnet_lite0", help="as of distill --teacher")
-    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -37,7 +37,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from core.config import DataConfig, SearchConfig, StudentConfig, TrainConfig
+from core.config import DataConfig, LossConfig, SearchConfig, TrainConfig
 from core.runtime import cpu_count, ordered_map
 from distill.student_loss import feature_kind, student_loss
 from minnow.evaluators import TrainEvaluator
@@ -85,7 +85,7 @@ class Bench:
         """Images per second of an epoch, the view having been seen ``repeats`` times."""
         torch.manual_seed(0)
         model = timm.create_model(self.name, num_classes=self.data.num_classes)
-        usual = StudentConfig().loss
+        usual = LossConfig(features="hint")
         kind = feature_kind(usual)
         kinds = () if kind is None else (kind,)
         outputs = (

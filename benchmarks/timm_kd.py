@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--image-size", type=int, help="stored side (from the images)")
     parser.add_argument("--teacher", default="tf_efficientnet_lite0", help="as of distill --teacher")
-    parser.add_argument("--teacher-epochs", type=int, default=0)
+    parser.add_argument("--teacher-epochs", type=int)
     parser.add_argument("--crop", type=float, default=0.08, help="least share of the image (timm's)")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

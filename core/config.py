@@ -1,60 +1,119 @@
-"""The models of ``config.yaml``: everything that shapes a run, typed, with every default in one place."""
+"""The settings of a run: every one is a field of these models, and ``config.yaml`` is their text.
+
+``None`` means "decide for me": ``training.budget`` resolves it once, before work begins.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # as far as numpy's older generators go
+from core.setting import setting
+
+MAX_SEED = 2**32 - 1  # numpy's older generators take no more
+MIN_SIDE, MAX_SIDE = 8, 4096  # of stored images, pixels
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+def _seconds(value: Any) -> Any:
+    """Turn ``10m``, ``1h30m``, ``45s`` or ``600`` into seconds."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value.strip())
+    hours, minutes, rest = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
+    if (total := hours * 3600.0 + minutes * 60.0 + rest) <= 0:
+        raise ValueError("write it as 90s, 10m or 1h30m")
+    return total
+
+
+def _sides(value: Any) -> Any:
+    """Turn ``96`` and ``64,96,128`` into a tuple."""
+    if isinstance(value, int):
+        return (value,)
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(int(side) for side in value.split(","))
+    except ValueError:
+        raise ValueError("write it as 96 or 64,96,128") from None
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class DataConfig(_Model):
-    """Where the images are and how they are stored.
+    """Images and how they are stored."""
 
-    Attributes:
-        spec: a directory of class folders, one with train/ val/ test/, ``digits``, or
-            ``torchvision:NAME``.
-        size: side of the stored square images, pixels; ``None``: from the images.
-        fit: how an image becomes square.
-        split_seed: of the 70/10/20 split, apart from the training seed.
-        val_share: share of the images that are not tested which validate, where the data set has no
-            val/ of its own; ``None``: an eighth.
-        labels_per_class: train and validate on at most so many images of each class, for learning curves;
-            the test images stay the same. ``None``: on all.
-    """
-
-    spec: str = "digits"
-    size: Annotated[int | None, Field(ge=8, le=1024)] = None
-    fit: Literal["squash", "crop", "pad"] = "squash"
-    split_seed: Seed = 0
-    val_share: Annotated[float | None, Field(gt=0, lt=1)] = None
-    labels_per_class: Annotated[int | None, Field(ge=2)] = None
+    spec: Annotated[
+        str,
+        setting(
+            "Directory of class folders (split 70/10/20), directory with train/ val/ test/, digits, "
+            "torchvision:NAME, or a YAML file with DATA_PATH.",
+            option="data",
+        ),
+    ] = "digits"
+    size: Annotated[
+        int | None,
+        setting(
+            "Side of the stored square images, pixels.",
+            auto="median short side of the images, at most 256",
+            option="image-size",
+            ge=MIN_SIDE,
+            le=MAX_SIDE,
+        ),
+    ] = None
+    fit: Annotated[
+        Literal["squash", "crop", "pad"], setting("How an image becomes square.", option="fit")
+    ] = "squash"
+    split_seed: Annotated[Seed, setting("Seed of the 70/10/20 split.")] = 0
+    val_share: Annotated[
+        float | None,
+        setting(
+            "Share of the images outside the test split that validate, for data without a val/ folder.",
+            auto="an eighth",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
+    labels_per_class: Annotated[
+        int | None,
+        setting(
+            "Images of each class to train and validate on, for learning curves; the test split stays.",
+            auto="all",
+            ge=2,
+        ),
+    ] = None
 
 
 class AugmentConfig(_Model):
-    """Strength of the training augmentation.
+    """Strength of the training augmentation."""
 
-    Attributes:
-        operations: RandAugment operations per image; 0 turns it off.
-        magnitude: RandAugment magnitude, 0 to 30.
-        flip: horizontal flip; ``None``: wherever the data set allows it.
-        cutout: side of the erased square as a share of the image's; 0 turns it off.
-        cutmix: share of the images that carry a patch of another training image; 0 turns it off.
-            ``None``: what suits the training, see ``training.budget``.
-        mixup: share of the images that are blended with another training image; 0 turns it off.
-    """
-
-    operations: Annotated[int, Field(ge=0, le=8)] = 2
-    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
-    flip: bool | None = None
-    cutout: Annotated[float, Field(ge=0, le=1)] = 0.25
-    cutmix: Annotated[float | None, Field(ge=0, le=1)] = None
-    mixup: Annotated[float, Field(ge=0, le=1)] = 0.0
+    operations: Annotated[int, setting("RandAugment operations per image; 0: none.", ge=0, le=8)] = 2
+    magnitude: Annotated[int, setting("RandAugment magnitude.", ge=0, le=30)] = 9
+    flip: Annotated[
+        bool | None, setting("Horizontal flip.", auto="on, except for data with letters or digits")
+    ] = None
+    cutout: Annotated[
+        float, setting("Side of the erased square, as a share of the image's; 0: none.", ge=0, le=1)
+    ] = 0.25
+    cutmix: Annotated[
+        float | None,
+        setting(
+            "Share of the images that carry a patch of another image; 0: none.",
+            auto={"search": "0", "student": "0.5 with a teacher and 2,000 steps or more, else 0"},
+            option="cutmix",
+            ge=0,
+            le=1,
+        ),
+    ] = None
+    mixup: Annotated[
+        float,
+        setting("Share of the images blended with another image; 0: none.", option="mixup", ge=0, le=1),
+    ] = 0.0
 
     @model_validator(mode="after")
     def _one_of_both(self) -> AugmentConfig:
@@ -63,72 +122,124 @@ class AugmentConfig(_Model):
         return self
 
 
+#: Peak learning rates for a batch of 64: from random weights, and from inherited ones.
+SCRATCH_RATE, INHERITED_RATE = 6e-3, 2e-3
+
+
 class TrainConfig(_Model):
-    """The training recipe.
+    """The training recipe."""
 
-    Attributes:
-        epochs: passes over the training split; 0: enough for its size (see ``training.budget``).
-        batch_size: images per step.
-        optimizer: any of timm's, by its name there; the learning rate's default suits ``adamw``.
-        learning_rate: its peak, for a batch of 64.
-        scheduler: how it falls after the warm-up, by timm's name: along a half cosine, a tanh or a
-            straight line (``poly``), in three steps, only in the last fifth (``wsd``), or not at all.
-        weight_decay: the optimiser's; not applied to biases and norms.
-        clip_grad: largest norm of the gradient, larger ones are scaled down to it; 0 turns it off.
-        warmup: share of all steps in which the learning rate rises.
-        label_smoothing: of the cross-entropy.
-        patience: epochs in a row without a better validation F1 that end the training early; 0: none do.
-        views: different augmentations of each image that the epochs walk through; 0: an eighth of the
-            epochs, 4 to 32, so that a teacher is done with them before the training would be.
-        average: EMA decay of the weights that are validated and kept, per step; 0 turns it off.
-        norm_momentum: of batch norm's running statistics. Small data sets have few steps per epoch, and
-            torch's 0.1 leaves the statistics behind the weights; the EMA smooths what 0.3 adds in noise.
-        precision: of the forward pass and its gradients while training. ``auto``: bfloat16 on a GPU that
-            computes with it, else float32. Weights, losses and everything after training are float32.
-        compile: whether ``torch.compile`` makes the network faster, after minutes of compiling.
-    """
-
-    epochs: Annotated[int, Field(ge=0)] = 0
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    optimizer: str = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 6e-3
-    scheduler: Literal["cosine", "tanh", "poly", "step", "wsd", "constant"] = "cosine"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
-    clip_grad: Annotated[float, Field(ge=0)] = 0.0
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    patience: Annotated[int, Field(ge=0)] = 0
-    views: Annotated[int, Field(ge=0)] = 0
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.3
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: bool = False
+    epochs: Annotated[
+        int | None,
+        setting(
+            "Passes over the training images.",
+            auto={
+                "search": "5, or 100 steps; with asha 9, or 450 steps; with inherited weights 0",
+                "student": "30, or 6,000 steps but at most 300 epochs; with inherited weights "
+                "15, or 700 steps but at most 60 epochs",
+            },
+            option="epochs",
+            ge=0,
+        ),
+    ] = None
+    batch_size: Annotated[int, setting("Images per training step.", option="batch-size", ge=2)] = 64
+    optimizer: Annotated[
+        str, setting("Any optimiser of timm, as in sgd, lamb or muon.", option="optimizer")
+    ] = "adamw"
+    learning_rate: Annotated[
+        float | None,
+        setting(
+            "Peak learning rate, for a batch of 64 and adamw.",
+            auto="0.006; with inherited weights 0.002",
+            option="learning-rate",
+            gt=0,
+        ),
+    ] = None
+    scheduler: Annotated[
+        Literal["cosine", "tanh", "poly", "step", "wsd", "constant"],
+        setting("Decay of the learning rate, by timm's name.", option="scheduler"),
+    ] = "cosine"
+    weight_decay: Annotated[float, setting("Weight decay, except of biases and norms.", ge=0)] = 0.02
+    clip_grad: Annotated[
+        float, setting("Largest norm of the gradient; 0: no limit.", option="clip-grad", ge=0)
+    ] = 0.0
+    warmup: Annotated[
+        float, setting("Share of all steps in which the learning rate rises.", ge=0, lt=1)
+    ] = 0.1
+    label_smoothing: Annotated[float, setting("Label smoothing, without a teacher.", ge=0, lt=1)] = 0.1
+    patience: Annotated[
+        int,
+        setting(
+            "Stop after this many epochs without a better validation F1; 0: never.",
+            option="patience",
+            ge=0,
+        ),
+    ] = 0
+    views: Annotated[
+        int | None,
+        setting(
+            "Augmented versions of each image; the epochs cycle through them.",
+            auto="an eighth of the epochs, 4 to 32",
+            option="views",
+            ge=1,
+        ),
+    ] = None
+    average: Annotated[
+        float, setting("Decay per step of the averaged weights (EMA); 0: none.", ge=0, lt=1)
+    ] = 0.99
+    # Small data sets have few steps per epoch: torch's 0.1 leaves the statistics behind the weights, and
+    # the averaged weights smooth the noise that 0.3 adds.
+    norm_momentum: Annotated[
+        float, setting("Momentum of batch norm's running statistics.", gt=0, le=1)
+    ] = 0.3
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        setting(
+            "Precision of forward and backward passes; auto: bfloat16 on a GPU that has it.",
+            option="precision",
+        ),
+    ] = "auto"
+    compile: Annotated[
+        bool, setting("Train with torch.compile; not with a loss on features.", option="compile")
+    ] = False
 
     @property
-    def walked(self) -> int:
-        """Views that the epochs walk through."""
-        return self.views or max(4, min(32, self.epochs // 8))
+    def view_count(self) -> int:
+        """Number of augmented versions of each image, decided from the epochs if not given."""
+        return self.views or max(4, min(32, (self.epochs or 0) // 8))
 
-
-#: Peak learning rate of students that inherit their weights, where nobody said.
-INHERITED_RATE = 2e-3
+    @property
+    def peak_rate(self) -> float:
+        """Peak learning rate; that of random weights if not given."""
+        return self.learning_rate or SCRATCH_RATE
 
 
 class TeacherConfig(_Model):
-    """A teacher and how it is fine-tuned.
+    """A teacher and its fine-tuning."""
 
-    Attributes:
-        spec: a timm name, a run directory, or a weights file; several as ``a,b`` or ``a*0.7,b*0.3``.
-        resolution: side of its input, pixels; ``None``: its pretrained one, or less where the stored
-            images are much smaller.
-        epochs: of fine-tuning; 0: enough for the size of the training split.
-        learning_rate: peak, for a batch of 64.
-    """
-
-    spec: str
-    resolution: Annotated[int | None, Field(ge=32, le=1024)] = None
-    epochs: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    spec: Annotated[
+        str,
+        setting(
+            "A timm name, a run directory, or TIMM_NAME:WEIGHTS_FILE; an ensemble as a,b or a*0.7,b*0.3.",
+            auto={"search": "none", "student": "the search's"},
+            option="teacher",
+        ),
+    ]
+    resolution: Annotated[
+        int | None,
+        setting(
+            "Side of the teacher's input, pixels.",
+            auto="its pretrained one, but not far above the stored images",
+            option="teacher-resolution",
+            ge=32,
+            le=1024,
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None,
+        setting("Epochs of fine-tuning.", auto="6, or 100 steps", option="teacher-epochs", ge=1),
+    ] = None
+    learning_rate: Annotated[float, setting("Peak learning rate, for a batch of 64.", gt=0)] = 2e-3
 
 
 #: A rule of :mod:`nas.networks.channel_importance`.
@@ -136,187 +247,267 @@ Importance = Literal["taylor", "magnitude"]
 
 
 class SpaceConfig(_Model):
-    """A search space.
+    """A search space."""
 
-    Attributes:
-        name: of the plugin.
-        resolutions: input sides to choose from, pixels; ``None``: five, up to the stored side.
-        importance: which channels the elastic space's networks keep first.
-    """
-
-    name: str = "mobilenet"
-    resolutions: tuple[int, ...] | None = None
-    importance: Importance = "taylor"
+    name: Annotated[str, setting("Search space; 'plugins' lists them.", option="space")] = "mobilenet"
+    resolutions: Annotated[
+        tuple[int, ...] | None,
+        BeforeValidator(_sides),
+        setting(
+            "Input sides to choose from, pixels, as in 64,96,128.",
+            auto="five, up to the stored side",
+            form="sides",
+            option="resolution",
+        ),
+    ] = None
+    importance: Annotated[
+        Importance,
+        setting(
+            "Criterion for the channels that networks of the space elastic keep.", option="importance"
+        ),
+    ] = "taylor"
 
 
 class SupernetConfig(_Model):
-    """How the elastic space's supernet is adapted, see :mod:`distill.supernet`.
+    """Training of the elastic space's supernet, see :mod:`distill.supernet`."""
 
-    Attributes:
-        epochs: each costs about as much as two or three of the teacher; 0: enough for the training split.
-        learning_rate: peak, for a batch of 64.
-        views: as of :class:`TrainConfig`.
-    """
-
-    epochs: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    views: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[
+        int | None,
+        setting(
+            "Epochs of training the supernet; each costs two to three of the teacher's.",
+            auto="10, or 440 steps but at most 40 epochs",
+            option="supernet-epochs",
+            ge=1,
+        ),
+    ] = None
+    learning_rate: Annotated[float, setting("Peak learning rate, for a batch of 64.", gt=0)] = 2e-3
+    views: Annotated[
+        int | None,
+        setting("Augmented versions of each image.", auto="an eighth of the epochs, 4 to 32", ge=1),
+    ] = None
 
 
 class StrategyConfig(_Model):
-    """A strategy by name, and its own options."""
+    """A search strategy and its own options."""
 
-    name: str = "gp"
-    options: dict[str, Any] = {}
+    name: Annotated[
+        str,
+        setting(
+            "Search strategy: gp, tpe, evolution, nni-evolution, random, optuna:SAMPLER, module:Class or "
+            "./file.py:Class.",
+            option="strategy",
+        ),
+    ] = "gp"
+    options: Annotated[
+        dict[str, Any],
+        setting("Option of the strategy, as in startup=5.", option="strategy-option"),
+    ] = {}
 
 
 class LossConfig(_Model):
-    """What a student learns from its teacher.
+    """The distillation loss."""
 
-    Attributes:
-        name: of the loss on logits.
-        options: its own.
-        weight: its share; the rest is cross-entropy with the labels.
-        features: a loss on features that is added; ``None``: logits alone.
-        feature_options: its own.
-        feature_weight: what it is multiplied with.
-    """
+    name: Annotated[str, setting("Loss on logits; 'plugins' lists them.", option="loss")] = "kd"
+    options: Annotated[
+        dict[str, Any], setting("Option of the loss, as in temperature=2.", option="loss-option")
+    ] = {}
+    weight: Annotated[
+        float,
+        setting(
+            "Weight of the distillation loss; the rest is cross-entropy with the labels.",
+            option="loss-weight",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.9
+    features: Annotated[
+        str | None,
+        setting(
+            "Loss on the teacher's features: hint, at, rkd, or none.",
+            auto={"search": "none", "student": "hint"},
+            option="features",
+        ),
+    ] = None
+    feature_options: Annotated[
+        dict[str, Any],
+        setting("Option of the loss on features, as in distance=25.", option="feature-option"),
+    ] = {}
+    feature_weight: Annotated[
+        float, setting("Factor of the loss on features.", option="feature-weight", ge=0)
+    ] = 10.0
 
-    name: str = "kd"
-    options: dict[str, Any] = {}
-    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
-    features: str | None = None
-    feature_options: dict[str, Any] = {}
-    feature_weight: Annotated[float, Field(ge=0)] = 1.0
-
-    @field_validator("features", mode="before")
-    @classmethod
-    def _may_be_none(cls, value: Any) -> Any:
-        return None if value == "none" else value  # as the command line says it
+    @property
+    def feature_loss(self) -> str | None:
+        """Name of the loss on features; ``None``: logits alone."""
+        return None if self.features == "none" else self.features
 
 
 class BalanceConfig(_Model):
-    """What is done about classes of unequal size, see ``training.balance``.
+    """Treatment of classes of unequal size, see :mod:`training.balance`."""
 
-    Attributes:
-        mode: nothing; draw every class equally often; adjust the loss; adjust the trained network.
-        tau: how much is adjusted, in log shares of the classes; ``None``: 1 in the loss, and what
-            validates best in the trained network.
-    """
-
-    mode: Literal["none", "sampler", "logit-adjust", "post-hoc"] = "none"
-    tau: Annotated[float | None, Field(ge=0)] = None
+    mode: Annotated[
+        Literal["none", "sampler", "logit-adjust", "post-hoc"] | None,
+        setting(
+            "For classes of unequal size. sampler: draw all equally often; logit-adjust: adjust the "
+            "cross-entropy; post-hoc: adjust the trained biases by validation F1.",
+            auto={"search": "none", "student": "post-hoc, or as in the search"},
+            option="balance",
+        ),
+    ] = None
+    tau: Annotated[
+        float | None,
+        setting(
+            "Strength of the adjustment, in log shares of the classes.",
+            auto="1 in the loss; best on validation after training",
+            ge=0,
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _tau_is_used(self) -> BalanceConfig:
-        if self.tau is not None and self.mode not in ("logit-adjust", "post-hoc"):
+        if self.tau is not None and self.mode in ("none", "sampler"):
             raise ValueError("tau belongs to logit-adjust and post-hoc")
         return self
 
     @property
     def loss_tau(self) -> float | None:
-        """Tau of the training loss; ``None`` where the loss stays as it is."""
+        """Tau of the training loss; ``None`` where the loss is not adjusted."""
         if self.mode != "logit-adjust":
             return None
         return 1.0 if self.tau is None else self.tau
 
 
 class ScoreConfig(_Model):
-    """The model that the metric ``score`` compares with, see :mod:`nas.competition_score`.
+    """Reference model of the metric ``score``, see :mod:`nas.competition_score`."""
 
-    Attributes:
-        f1: its macro-F1.
-        time: what it takes for all images, seconds; the default is that of the competition's test set.
-    """
-
-    f1: Annotated[float, Field(ge=0, le=1)] = 0.7
-    time: Annotated[float, Field(gt=0)] = 86.3
+    f1: Annotated[float, setting("Macro-F1 of the reference.", ge=0, le=1)] = 0.7
+    time: Annotated[float, setting("Seconds that the reference takes for all images.", gt=0)] = 86.3
 
 
 class SearchConfig(_Model):
-    """A search: ``config.yaml`` of a search run.
+    """The settings of a search: ``config.yaml`` of its run."""
 
-    Attributes:
-        evaluator: how a network gets its validation F1. ``train``: from random weights. ``inherit``:
-            from the teacher's weights, cut, with ``train.epochs`` of training or none. ``supernet``: from
-            those of a supernet. The latter two are for the space elastic. ``None``: ``supernet`` there,
-            else ``train``.
-        supernet: how that is made.
-        study: its name in the storage; ``None``: that of the run directory.
-        shared: names of ``train`` settings that its students take over too: a data file said them.
-    """
-
-    data: DataConfig = DataConfig()
-    space: SpaceConfig = SpaceConfig()
-    strategy: StrategyConfig = StrategyConfig()
-    objectives: tuple[str, ...] = ("f1:max",)
-    limits: tuple[str, ...] = ()
-    score: ScoreConfig = ScoreConfig()
-    evaluator: Literal["train", "inherit", "supernet"] | None = None
-    supernet: SupernetConfig = SupernetConfig()
-    fidelity: Literal["full", "asha"] = "full"
-    trials: Annotated[int, Field(ge=1)] = 20
-    confirm: Annotated[int | None, Field(ge=0)] = None
-    timeout: Annotated[float | None, Field(gt=0)] = None
+    data: DataConfig = Field(default_factory=DataConfig)
+    space: SpaceConfig = Field(default_factory=SpaceConfig)
+    strategy: StrategyConfig = Field(default_factory=StrategyConfig)
+    objectives: Annotated[
+        tuple[str, ...],
+        setting(
+            "Goal, as in latency_ms:min; several give a Pareto front. Metrics: f1, accuracy, "
+            "balanced_accuracy, params, macs, latency_ms, train_seconds, total_seconds, score.",
+            option="objective",
+        ),
+    ] = ("f1:max",)
+    limits: Annotated[
+        tuple[str, ...],
+        setting(
+            "Limit on a metric, as in 'params<=300k' or 'latency_ms<=2'; no network beyond is trained.",
+            option="limit",
+        ),
+    ] = ()
+    score: ScoreConfig = Field(default_factory=ScoreConfig)
+    evaluator: Annotated[
+        Literal["train", "inherit", "supernet"] | None,
+        setting(
+            "Weights that a trial starts from: random (train), the teacher's (inherit), or those of a "
+            "supernet made from the teacher.",
+            auto="supernet in the space elastic, else train",
+            option="evaluator",
+        ),
+    ] = None
+    supernet: SupernetConfig = Field(default_factory=SupernetConfig)
+    fidelity: Annotated[
+        Literal["full", "asha"],
+        setting(
+            "full: train every network for all epochs. asha: train it for a part of them first, and the "
+            "best third three times as long.",
+            option="fidelity",
+        ),
+    ] = "full"
+    trials: Annotated[
+        int, setting("Networks to evaluate, those of earlier runs included.", option="trials", ge=1)
+    ] = 20
+    confirm: Annotated[
+        int | None,
+        setting(
+            "Trials at the end that train the best networks again, with new seeds.",
+            auto="a fifth of the trials with one objective and training, else 0",
+            option="confirm",
+            ge=0,
+        ),
+    ] = None
+    timeout: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        BeforeValidator(_seconds),
+        setting(
+            "Start no trial after this time, as in 90s, 10m or 1h30m; it counts from the first trial.",
+            auto="no limit",
+            option="timeout",
+            form="time",
+        ),
+    ] = None
     teacher: TeacherConfig | None = None
-    loss: LossConfig = LossConfig()
-    train: TrainConfig = TrainConfig()
-    augment: AugmentConfig = AugmentConfig()
-    balance: BalanceConfig = BalanceConfig()
-    workers: Annotated[int, Field(ge=1)] = 1
-    seed: Seed = 0
-    storage: str | None = None
+    loss: LossConfig = Field(default_factory=LossConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    balance: BalanceConfig = Field(default_factory=BalanceConfig)
+    workers: Annotated[
+        int, setting("Trials at a time, each in a process of its own.", option="workers", ge=1)
+    ] = 1
+    seed: Annotated[Seed, setting("Seed of every random decision.", option="seed")] = 0
+    storage: Annotated[
+        str | None,
+        setting(
+            "Optuna storage URL, as in sqlite:///study.db.",
+            auto="a journal file in the run",
+            option="storage",
+        ),
+    ] = None
+    #: Name of the study in the storage; ``None``: that of the run directory.
     study: str | None = None
+    #: Names of ``train`` settings from a data file, which the students of the search take over.
     shared: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _compiles_what_it_calls(self) -> SearchConfig:
-        return _checked(self)
-
-    @property
-    def confirmations(self) -> int:
-        """How many of the trials re-train known networks: with one goal a fifth, unless given.
-
-        None where nothing is trained: the same network would get the same F1.
-        """
-        if self.confirm is not None:
-            return self.confirm
-        if self.evaluator in ("inherit", "supernet"):
-            return 0
-        return self.trials // 5 if len(self.objectives) == 1 else 0
+    def _valid_together(self) -> SearchConfig:
+        _check_compile(self.train, self.teacher, self.loss.feature_loss)
+        if self.train.epochs == 0 and self.evaluator == "train":
+            raise ValueError("train.epochs 0 trains nothing, which the evaluator train cannot do")
+        return self
 
 
 class StudentConfig(_Model):
-    """A final training, with or without a teacher: ``config.yaml`` of a student.
+    """The settings of a final training, with or without a teacher: ``config.yaml`` of a student."""
 
-    A trial of a search is too short for the teacher's features to help; a student is not.
-
-    Attributes:
-        live_teacher: have the teacher look at every batch, instead of at every view beforehand.
-        from_scratch: start from random weights, also where there are weights to inherit.
-    """
-
-    data: DataConfig = DataConfig()
+    data: DataConfig = Field(default_factory=DataConfig)
     teacher: TeacherConfig | None = None
-    live_teacher: bool = False
-    from_scratch: bool = False
-    loss: LossConfig = LossConfig(features="hint", feature_weight=10.0)
-    train: TrainConfig = TrainConfig()
-    augment: AugmentConfig = AugmentConfig()
-    balance: BalanceConfig = BalanceConfig(mode="post-hoc")
-    seed: Seed = 0
+    live_teacher: Annotated[
+        bool,
+        setting(
+            "Run the teacher on every batch instead of caching its outputs; slow.", option="live-teacher"
+        ),
+    ] = False
+    from_scratch: Annotated[
+        bool,
+        setting("Start from random weights, even if the student could inherit.", option="from-scratch"),
+    ] = False
+    loss: LossConfig = Field(default_factory=LossConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    balance: BalanceConfig = Field(default_factory=BalanceConfig)
+    seed: Annotated[
+        Seed, setting("Seed of every random decision; a search passes its own on.", option="seed")
+    ] = 0
 
     @model_validator(mode="after")
-    def _compiles_what_it_calls(self) -> StudentConfig:
-        return _checked(self)
+    def _valid_together(self) -> StudentConfig:
+        features = "hint" if self.loss.features is None else self.loss.feature_loss
+        _check_compile(self.train, self.teacher, features)
+        if self.train.epochs == 0:
+            raise ValueError("train.epochs: input should be greater than or equal to 1, got 0")
+        return self
 
 
-T = TypeVar("T", SearchConfig, StudentConfig)
-
-
-def _checked(config: T) -> T:
-    if config.train.compile and config.teacher is not None and config.loss.features is not None:
-        raise ValueError(
-            "train.compile does not reach losses on features: leave it out, or say --features none"
-        )
-    return config
+def _check_compile(train: TrainConfig, teacher: TeacherConfig | None, features: str | None) -> None:
+    if train.compile and teacher is not None and features is not None:
+        raise ValueError("train.compile does not reach a loss on features: set loss.features to none")

@@ -1,16 +1,72 @@
-"""Settings in files: reading them, changing single ones, and saying what is wrong."""
+"""Settings in files and from callers: reading, changing single ones by dotted name, error messages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from core.config import StudentConfig
 from core.errors import UserError, one_line
+from core.setting import Setting, section, settings_of
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class SettingError(UserError):
+    """A setting that the caller gave is unknown, out of range, or has no effect.
+
+    Args:
+        setting: dotted name.
+        reason: what is wrong with it, and what to do.
+    """
+
+    def __init__(self, setting: str, reason: str) -> None:
+        super().__init__(f"{setting}: {reason}")
+        self.setting, self.reason = setting, reason
+
+
+def known_settings(kind: type[BaseModel]) -> dict[str, Setting]:
+    """Return the settings of a search or of a student, by dotted name."""
+    return settings_of(kind, "student" if kind is StudentConfig else "search")
+
+
+def dotted(kind: type[BaseModel], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted names to values for the keywords of the Python API.
+
+    ``None`` stands for "decide for me" where the setting has that, else the keyword counts as not given.
+
+    A keyword is the name of an option, in the plural where it takes several values (``space``,
+    ``batch_size``, ``limits``), a dotted name, or a section with a mapping (``train={"epochs": 3}``).
+
+    Args:
+        kind: the model of the settings.
+        keywords: as the caller wrote them.
+
+    Raises:
+        UserError: an unknown keyword; lists the nearest ones.
+    """
+    settings = known_settings(kind)
+    by_keyword = {item.keyword: name for name, item in settings.items() if item.keyword}
+    changes: dict[str, Any] = {}
+    for keyword, value in keywords.items():
+        if isinstance(value, Mapping) and section(kind, keyword) is not None:
+            for name, inner in value.items():
+                changes |= dotted(kind, {f"{keyword}.{name}": inner})
+        elif keyword in by_keyword:
+            changes[by_keyword[keyword]] = value
+        elif _is_known(settings, keyword):
+            changes[keyword] = value
+        else:
+            raise UserError(f"unknown setting {keyword!r}{_near(keyword, [*by_keyword, *settings])}")
+    return {
+        name: value
+        for name, value in changes.items()
+        if value is not None or (name in settings and settings[name].optional)
+    }
 
 
 def read_config(kind: type[M], path: Path, what: str = "config file") -> M:
@@ -18,8 +74,8 @@ def read_config(kind: type[M], path: Path, what: str = "config file") -> M:
 
     Args:
         kind: the model.
-        path: of the file.
-        what: it is, for messages.
+        path: the file.
+        what: noun for it in messages.
 
     Raises:
         UserError: missing, not YAML, an unknown key (lists the valid ones) or a value out of range.
@@ -66,56 +122,102 @@ def parse_config(kind: type[M], content: object, where: str) -> M:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{where}: {_explain(kind, error)}") from None
+        name, reason = _explain(kind, error)
+        raise UserError(": ".join(filter(None, (where, name, reason)))) from None
 
 
-def merged(kind: type[M], config: M, changes: Mapping[str, Any], where: str) -> M:
-    """``config`` with dotted ``changes`` (``{"train.epochs": 3}``); ``None`` values change nothing."""
-    content = config.model_dump()
+def merged(kind: type[M], config: M, changes: Mapping[str, Any]) -> M:
+    """Return ``config`` with dotted changes, such as ``{"train.epochs": 3}``.
+
+    Raises:
+        SettingError: unknown (lists the near ones), out of range, or of a section that is missing.
+    """
+    content, settings = config.model_dump(), known_settings(kind)
     for path, value in changes.items():
-        if value is None:
-            continue
+        if not _is_known(settings, path) and path not in kind.model_fields:
+            raise UserError(_unknown(kind, path))
         *parents, name = path.split(".")
         place = content
-        for parent in parents:
-            if place.get(parent) is None:
+        for depth, parent in enumerate(parents):
+            if parent in place and place[parent] is None:
+                _check_required(kind, parents[: depth + 1], path, changes)
                 place[parent] = {}
             place = place[parent]
         place[name] = value
-    return parse_config(kind, content, where)
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        name, reason = _explain(kind, error)
+        # A check of several settings names no single one.
+        raise (SettingError(name, reason) if name else UserError(reason)) from None
 
 
 def overlaid(config: M, over: M) -> M:
-    """``config`` with the fields that ``over`` was given, section by section."""
+    """Return ``config`` with the fields that were given for ``over``, section by section."""
     changes = {}
     for name in over.model_fields_set:
-        mine, theirs = getattr(config, name), getattr(over, name)
-        both = isinstance(mine, BaseModel) and isinstance(theirs, BaseModel)
-        changes[name] = overlaid(mine, theirs) if both else theirs
+        old, new = getattr(config, name), getattr(over, name)
+        both = isinstance(old, BaseModel) and isinstance(new, BaseModel)
+        changes[name] = overlaid(old, new) if both else new
     return config.model_copy(update=changes)
 
 
+def given_names(config: BaseModel, prefix: str = "") -> list[str]:
+    """Return the dotted names of the fields that were given for ``config``, such as those of a file."""
+    names = []
+    for name in config.model_fields_set:
+        value = getattr(config, name)
+        inner = isinstance(value, BaseModel)
+        names += given_names(value, f"{prefix}{name}.") if inner else [prefix + name]
+    return names
+
+
 def to_yaml(config: BaseModel) -> str:
-    """The text of ``config.yaml``."""
+    """Return the text of ``config.yaml``."""
     import yaml
 
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+def _is_known(settings: Mapping[str, Setting], name: str) -> bool:
+    """Return whether a dotted name is a setting, or a key of one that is a mapping."""
+    parent = name.rpartition(".")[0]
+    return name in settings or (parent in settings and settings[parent].mapping)
+
+
+def _unknown(kind: type[BaseModel], path: str) -> str:
+    """Return the message about an unknown dotted name: the names beside it, and the nearest of all."""
+    beside = section(kind, path.rpartition(".")[0]) or kind
+    known = f"known here: {', '.join(beside.model_fields)}"
+    return f"unknown setting {path!r}; {known}{_near(path, known_settings(kind))}"
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    """Return a hint with the known names that are nearest to a wrong one; empty if none is near."""
+    names, leaf = list(names), name.rpartition(".")[2]
+    same = [known for known in names if known.rpartition(".")[2] == leaf]
+    near = list(dict.fromkeys([*same, *difflib.get_close_matches(name, names, n=3)]))
+    return f"; did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
+
+
+def _check_required(
+    kind: type[BaseModel], parents: list[str], path: str, changes: Mapping[str, Any]
+) -> None:
+    """Raise a ``SettingError`` if the section of ``path`` is missing and cannot be made."""
+    name = ".".join(parents)
+    model = section(kind, name)
+    needed = [] if model is None else [n for n, f in model.model_fields.items() if f.is_required()]
+    if any(f"{name}.{field}" not in changes for field in needed):
+        raise SettingError(path, f"there is no {name}; give one, or leave this setting out")
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """Return the dotted name of the first wrong setting, and what is wrong."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        known = _fields(kind, first["loc"][:-1])
-        return f"unknown setting {path!r}; known here: {', '.join(known)}"
-    return f"{path}: {first['msg'].lower().removeprefix('value error, ')}, got {first['input']!r}"
-
-
-def _fields(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the model at ``path`` below ``kind``."""
-    model: type[BaseModel] = kind
-    for part in path:
-        annotation: Any = model.model_fields[str(part)].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(o for o in options if isinstance(o, type) and issubclass(o, BaseModel))
-    return list(model.model_fields)
+        return "", _unknown(kind, path)
+    if first["type"] == "value_error" and not isinstance(first["input"], str | int | float):
+        return path, reason  # of settings together: their values say nothing more
+    return path, f"{reason[0].lower()}{reason[1:]}, got {first['input']!r}"

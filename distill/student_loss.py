@@ -72,7 +72,8 @@ class StudentLoss(nn.Module):
         Raises:
             ValueError: no feature loss is configured.
         """
-        if self.config.features is None or self.kind is None:
+        name = self.config.feature_loss
+        if name is None or self.kind is None:
             raise ValueError("no feature loss is configured")
         teacher = _teacher(batch).get(self.kind)
         mode = student.training
@@ -82,7 +83,7 @@ class StudentLoss(nn.Module):
             seen = signals_of(student.eval(), image, (self.kind,)).get(self.kind)
         student.train(mode)
         shapes = [torch.Size((1, *features.shape[1:])) for features in (seen, teacher)]
-        kind = load_feature_loss(self.config.features, self.config.feature_options)
+        kind = load_feature_loss(name, self.config.feature_options)
         self.feature_loss = kind(*shapes, **self.config.feature_options).to(batch.images.device)
         return self
 
@@ -112,9 +113,9 @@ def feature_kind(config: LossConfig) -> Kind | None:
     Raises:
         UserError: unknown feature loss or option; lists the known ones.
     """
-    if config.features is None:
+    if config.feature_loss is None:
         return None
-    return load_feature_loss(config.features, config.feature_options).kind
+    return load_feature_loss(config.feature_loss, config.feature_options).kind
 
 
 def _teacher(batch: Batch) -> Signals:

@@ -80,7 +80,7 @@ def train_student(
         normalization=input_normalization(inherited),
         augmentation=augmentation_of(config.augment, data),
         batch_size=config.train.batch_size,
-        views=config.train.walked,
+        views=config.train.view_count,
         seed=config.seed,
         outputs=None if teacher is None else teacher.outputs,
         balanced=config.balance.mode == "sampler",

@@ -87,7 +87,7 @@ def train_supernet(
         normalization=network.normalization,
         augmentation=augmentation_of(augment, data),
         batch_size=recipe.batch_size,
-        views=recipe.views,
+        views=recipe.view_count,
         seed=seed,
         outputs=teacher.outputs,
         device=pick_device(),

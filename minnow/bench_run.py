@@ -14,7 +14,6 @@ from minnow.bench_table import curves, regret_grid
 from minnow.console import output, say
 from minnow.progress import ConsoleListener
 from minnow.report.bench_page import regret_page
-from minnow.settings import named_options
 from nas.bench.regret import Trajectory
 from nas.bench.simulation import Job, check_options, run_all
 
@@ -23,7 +22,7 @@ def compare_strategies(
     job: Job,
     strategies: Sequence[str],
     *,
-    options: Sequence[str],
+    options: Mapping[str, Any],
     runs: int,
     json_file: Path | None,
     html_file: Path | None,
@@ -33,7 +32,7 @@ def compare_strategies(
     Args:
         job: all but the strategy and its options.
         strategies: names.
-        options: ``name=value``; each applies to the strategies that have it.
+        options: by name; each applies to the strategies that have it.
         runs: of each strategy.
         json_file: for every run's curves.
         html_file: for the plot.
@@ -42,12 +41,11 @@ def compare_strategies(
         UserError: a name, an option, a limit or the table is wrong.
     """
     names = list(dict.fromkeys(strategies))
-    parsed = named_options("--strategy-option", list(options))
-    check_options(names, parsed)
+    check_options(names, options)
     results: dict[str, list[Trajectory]] = {}
     for name in names:
         with ConsoleListener() as listener:
-            strategy_job = replace(job, strategy=name, options=parsed)
+            strategy_job = replace(job, strategy=name, options=dict(options))
             results[name] = run_all(strategy_job, runs, progress=partial(listener.count, name))
         if json_file is not None:  # after each, so that an interruption loses little
             write_text(json_file, json.dumps(_record(job, results), indent=1) + "\n")

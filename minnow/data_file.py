@@ -1,7 +1,7 @@
-"""The data YAML of other workflows, given as ``--data FILE.yaml``: its keys become settings.
+"""The data YAML of other workflows, given in place of a data directory: its keys become settings.
 
-It was made for SGD with momentum 0.9 and no weight decay, a peak learning rate of ``INIT_LR``, and half
-precision on a GPU where ``FP16`` says so.
+It is written for SGD with momentum 0.9 and no weight decay, a peak learning rate of ``INIT_LR``, and half
+precision on a GPU if ``FP16`` is true.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from core.config import MAX_SIDE, MIN_SIDE
 from core.config_io import read_config
 from core.errors import UserError
-from minnow.console import say
+from minnow.listener import Listener
 
 _ENDINGS = (".yaml", ".yml")
-_MOST = 30  # of a RandAugment magnitude
+_MAX_MAGNITUDE = 30  # of RandAugment
 
 
 def _number(value: Any) -> Any:
-    """YAML takes 1e-3 for a text, as it has no point."""
+    """Return the number in a text: YAML reads 1e-3 as text, since it has no point."""
     if not isinstance(value, str):
         return value
     try:
@@ -42,8 +43,8 @@ class _Keys(BaseModel):
 
 
 class RandAugmentKeys(_Keys):
-    """``AUG_TRAIN_PARAMS``: operations per image; their strength is one of ``n_level`` levels from 0;
-    those that are missing or null are those of the scripts."""
+    """The keys of ``AUG_TRAIN_PARAMS``: operations per image, and their strength as one of ``n_level``
+    levels from 0. Missing and null keys have the defaults of the scripts."""
 
     n_select: Annotated[int, Field(ge=0, le=8)] = 2
     level: Annotated[int, Field(ge=0)] = 14
@@ -60,11 +61,11 @@ class RandAugmentKeys(_Keys):
 
 
 class DataFile(_Keys):
-    """The keys of a data YAML; those that are missing or null leave Minnow's settings as they are."""
+    """The keys of a data YAML; missing and null ones leave Minnow's settings as they are."""
 
     DATA_PATH: str | None = None
     DATASET: str | None = None
-    IMG_SIZE: Annotated[int | None, Field(ge=8, le=1024)] = None
+    IMG_SIZE: Annotated[int | None, Field(ge=MIN_SIDE, le=MAX_SIDE)] = None
     AUG_TRAIN: Literal["randaugment_train", "simple_augment_train"] | None = None
     AUG_TRAIN_PARAMS: RandAugmentKeys | None = None
     AUG_TEST: Literal["simple_augment_test"] | None = None
@@ -77,12 +78,12 @@ class DataFile(_Keys):
 
 
 def is_data_file(spec: str | None) -> bool:
-    """Whether ``--data`` names a YAML file."""
+    """Return whether ``data.spec`` names a YAML file."""
     return spec is not None and spec.lower().endswith(_ENDINGS) and not Path(spec).is_dir()
 
 
 def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
-    """Key → the dotted settings that it becomes; DATASET and AUG_TEST become none.
+    """Return the dotted settings of each key; DATASET and AUG_TEST have none.
 
     Raises:
         UserError: missing, not YAML, an unknown key (lists the known ones), a wrong value.
@@ -90,7 +91,9 @@ def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
     file = read_config(DataFile, path, "data file")
     if not file.DATA_PATH:
         raise UserError(f"{path}: DATA_PATH is missing; it says where the images are")
-    found: dict[str, dict[str, Any]] = {"DATA_PATH": {"data.spec": _place(file.DATA_PATH, path.parent)}}
+    settings: dict[str, dict[str, Any]] = {
+        "DATA_PATH": {"data.spec": _place(file.DATA_PATH, path.parent)}
+    }
     for key, setting, value in (
         ("IMG_SIZE", "data.size", file.IMG_SIZE),
         ("VAL_RATIO", "data.val_share", file.VAL_RATIO),
@@ -98,30 +101,31 @@ def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
         ("EPOCHS", "train.epochs", file.EPOCHS),
     ):
         if value is not None:
-            found[key] = {setting: value}
-    found |= _augmentation(file, path)
+            settings[key] = {setting: value}
+    settings |= _augmentation(file, path)
     if file.INIT_LR is not None:
-        found["INIT_LR"] = {
+        settings["INIT_LR"] = {
             "train.optimizer": "sgd",
             "train.learning_rate": file.INIT_LR,
             "train.weight_decay": 0.0,
         }
     if file.FP16 is not None:
-        found["FP16"] = {"train.precision": "auto" if file.FP16 else "float32"}
-    return found
+        settings["FP16"] = {"train.precision": "auto" if file.FP16 else "float32"}
+    return settings
 
 
 def with_data_file(
-    changes: Mapping[str, Any], *, only: str = ""
+    changes: Mapping[str, Any], listener: Listener, *, only: str = ""
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Options, with the settings of the file where ``data.spec`` is one; says what was taken from it.
+    """Return the changes with the settings of the data file, if ``data.spec`` names one.
 
     Args:
-        changes: dotted setting to value, ``None`` where no option was given; options win.
-        only: start of the settings that matter.
+        changes: dotted setting to value; they win over the file.
+        listener: receives one line about what was taken from the file.
+        only: start of the names of the settings that matter.
 
     Returns:
-        The settings, and the names of those that are the file's.
+        The settings, and the names of those that come from the file.
 
     Raises:
         UserError: see :func:`read_data_file`.
@@ -130,29 +134,27 @@ def with_data_file(
     if spec is None or not is_data_file(spec):
         return dict(changes), ()
     path = Path(spec).expanduser()
-    options = {
-        name: value for name, value in changes.items() if value is not None and name != "data.spec"
-    }
+    given = {name: value for name, value in changes.items() if name != "data.spec"}
     taken: dict[str, Any] = {}
-    words, beaten = [], []
+    words, overridden = [], []
     for key, settings in read_data_file(path).items():
-        optimizer = options.get("train.optimizer", "sgd")
+        optimizer = given.get("train.optimizer", "sgd")
         if key == "INIT_LR" and optimizer != "sgd":  # others need other rates
-            beaten.append(f"INIT_LR (it is for sgd, not for {optimizer})")
+            overridden.append(f"INIT_LR (it is for sgd, not for {optimizer})")
             continue
-        mine = {n: v for n, v in settings.items() if n.startswith(only) and n not in options}
-        beaten += [f"{name} of {key}" for name in settings if name in options]
-        if mine:
-            taken |= mine
-            meaning = ", ".join(f"{n} {v}" + _MEANINGS.get((n, v), "") for n, v in mine.items())
+        new = {n: v for n, v in settings.items() if n.startswith(only) and n not in given}
+        overridden += [f"{name} of {key}" for name in settings if name in given]
+        if new:
+            taken |= new
+            meaning = ", ".join(f"{n} {v}" + _MEANINGS.get((n, v), "") for n, v in new.items())
             words.append(f"{key}: {meaning}")
-    left = f"; not taken, as options say otherwise: {', '.join(beaten)}" if beaten else ""
-    say(f"{path}: {'; '.join(words)}{left}")
+    rest = f"; not taken, since other values were given: {', '.join(overridden)}" if overridden else ""
+    listener.note(f"{path}: {'; '.join(words)}{rest}")
     return {**changes, **taken}, tuple(taken)
 
 
 def images_of(spec: str) -> str:
-    """Where the images of ``--data`` are, be it a data YAML or not."""
+    """Return the place of the images that ``data.spec`` names, directly or by a data YAML."""
     if not is_data_file(spec):
         return spec
     path = Path(spec).expanduser()
@@ -160,7 +162,7 @@ def images_of(spec: str) -> str:
 
 
 def _place(text: str, folder: Path) -> str:
-    """A path beside the file if something is there, else from the working directory."""
+    """Return the path beside the file if it exists, else from the working directory."""
     path = Path(text).expanduser()
     beside = folder / path
     return str(beside) if beside.exists() else text
@@ -182,5 +184,5 @@ def _augmentation(file: DataFile, path: Path) -> dict[str, dict[str, Any]]:
             f"{path}: AUG_TRAIN_PARAMS.level is {params.level}: of {params.n_level} levels it can be "
             f"0 to {params.n_level - 1}"
         )
-    magnitude = round(params.level * _MOST / (params.n_level - 1))
+    magnitude = round(params.level * _MAX_MAGNITUDE / (params.n_level - 1))
     return {"AUG_TRAIN": {"augment.operations": params.n_select, "augment.magnitude": magnitude}}

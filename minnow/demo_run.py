@@ -14,7 +14,7 @@ from core.config import (
     TrainConfig,
 )
 from minnow import run_creation
-from minnow.commands.finished_run import export
+from minnow.commands.export import export
 from minnow.console import output, program, say
 from minnow.listener import Listener
 from minnow.run_directory import choose

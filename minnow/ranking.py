@@ -32,7 +32,7 @@ from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
-from training.budget import settled
+from training.budget import resolve_student
 from training.data.images import ImageSet
 
 FILE = "ranking.jsonl"
@@ -80,8 +80,8 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
         train=TrainConfig(epochs=job.epochs, learning_rate=INHERITED_RATE),
         augment=config.augment,
     )
-    student = settled(student, len(data.splits["train"]))
-    views = min(student.train.views, job.epochs)
+    student = resolve_student(student, len(data.splits["train"]))
+    views = min(student.train.view_count, job.epochs)
     taught = make_teacher(config.teacher, student.loss, data, student.augment, views, listener=listener)
     if config.evaluator == "inherit":
         whole: InheritedWeights | None = inherit_from_teacher(

@@ -23,7 +23,7 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     """Note what the search is about to do."""
     config, space, halving = parts.config, parts.space, parts.halving
     sides = ", ".join(map(str, space.resolutions))
-    confirm = config.confirmations
+    confirm = config.confirm
     ending = f", the last {confirm} to confirm the best" if confirm else ""
     if confirm and config.timeout is not None:
         ending += " (earlier where the time would be over)"

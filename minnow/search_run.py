@@ -33,7 +33,7 @@ from minnow.report.run_page import leave_report
 from minnow.run_directory import ARCHITECTURE, CONFIG, JOURNAL, Run
 from minnow.search_notes import note_plan, warn_of_results
 from minnow.search_setup import SearchParts, prepare_search
-from minnow.starting_weights import search_weights, supernet_recipe
+from minnow.starting_weights import search_weights
 from minnow.teacher import make_teacher
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
@@ -42,6 +42,7 @@ from nas.search import Executor, run_study
 from nas.spaces.base import SearchSpace
 from nas.study import Store, open_storage, study_names
 from nas.trial import Proposal, Trial
+from training.budget import supernet_recipe
 from training.data.images import ImageSet
 
 _ENDINGS = {"timeout": "the time is over", "exhausted": "the space has no further network"}
@@ -100,10 +101,10 @@ def _open_study(
         write_text(run / CONFIG, to_yaml(config))
     teacher = None
     if config.teacher is not None:
-        views = min(config.train.views, config.train.epochs)
+        views = min(config.train.view_count, config.train.epochs or 0)
         if config.evaluator == "supernet":
             recipe = supernet_recipe(config, len(data.splits["train"]))
-            views = max(views, min(recipe.views, recipe.epochs))
+            views = max(views, min(recipe.view_count, recipe.epochs or 0))
         teacher = make_teacher(
             config.teacher, config.loss, data, config.augment, views, listener=listener
         )

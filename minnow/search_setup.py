@@ -28,7 +28,7 @@ from nas.strategies.base import Strategy
 from nas.strategies.strategy_options import option_names
 from teachers import find_pretrained
 from teachers.ensemble import parse_spec
-from training.budget import HALVED_TRIAL, TRIAL, decided
+from training.budget import resolve_search
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
 
@@ -59,21 +59,19 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config, objectives, listener)
     data = open_data(config.data, listener)
+    config = resolve_search(config, len(data.splits["train"]))
+    epochs = config.train.epochs or 0
     asha = config.fidelity == "asha"
-    if config.evaluator == "train" or config.train.epochs:
-        usual = HALVED_TRIAL if asha else TRIAL
-        recipe = decided(config.train, len(data.splits["train"]), usual)
-        config = config.model_copy(update={"train": recipe})
     space = make_space(space_class, config, data.size)
     strategy = make_strategy(
         strategy_class, config.strategy, space, objectives, config.seed, data.num_classes
     )
-    halving = SuccessiveHalving(strategy, epochs=config.train.epochs) if asha else None
+    halving = SuccessiveHalving(strategy, epochs=epochs) if asha else None
     scheduler = Confirmation(
         halving or strategy,
         trials=config.trials,
-        confirm=config.confirmations,
-        epochs=config.train.epochs if asha else None,
+        confirm=config.confirm or 0,
+        epochs=epochs if asha else None,
         pace=Pace(config.timeout),
     )
     return SearchParts(config, objectives, data, space, halving, scheduler)
@@ -115,6 +113,8 @@ def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchC
             "leave it out, or choose the space elastic"
         )
     evaluator = config.evaluator or ("supernet" if elastic else "train")
+    if evaluator == "train" and config.train.epochs == 0:
+        raise UserError("train.epochs 0 trains nothing, and the evaluator train needs 1 or more")
     if evaluator != "train":
         if not elastic:
             raise UserError(
@@ -135,7 +135,7 @@ def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchC
                 f"confirm {config.confirm} has no effect: without training a network gets the same F1 "
                 "every time; leave it out, or give train.epochs"
             )
-        if config.balance.mode != "none" and not config.train.epochs:
+        if config.balance.mode not in (None, "none") and not config.train.epochs:
             raise UserError(
                 f"balance.mode {config.balance.mode} changes a training, and {evaluator} does not train; "
                 "leave it out here, and give it to distill"

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from core.config import SearchConfig, SpaceConfig, StudentConfig, TrainConfig
+from core.config import SearchConfig, SpaceConfig, StudentConfig
 from core.errors import UserError
 from distill.inherited_weights import (
     ORDERS_FILE,
@@ -23,14 +23,8 @@ from minnow.listener import Listener
 from minnow.run_directory import ChosenNetwork
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
-from training.budget import SUPERNET, decided
+from training.budget import supernet_recipe
 from training.data.images import ImageSet
-
-
-def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
-    """Return the training recipe of the supernet for so many training images."""
-    own = config.supernet.model_dump()
-    return decided(config.train.model_copy(update=own), images, SUPERNET)
 
 
 def search_weights(

@@ -38,7 +38,7 @@ from minnow.starting_weights import inheritance_hint, inherits, student_weights
 from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
-from training import budget
+from training.budget import resolve_student
 from training.bundle import WEIGHTS_FILE
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
@@ -95,8 +95,8 @@ def run_student(
             f"the model file's last layer is for {chosen.classes} classes; "
             f"here it gets the {data.num_classes} of the data"
         )
-    usual = budget.INHERITED if inherits(chosen, config) else budget.STUDENT
-    config = budget.settled(config, len(data.splits["train"]), usual)
+    images = len(data.splits["train"])
+    config = resolve_student(config, images, inherits=inherits(chosen, config))
     folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
     with contextlib.ExitStack() as held:
         before = processes.on_main(lambda: _claimed(folder, held))
@@ -130,19 +130,19 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
     make_optimizer(nn.Linear(1, 1), config.train)
     head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
     activation = getattr(head, "activation", None)
-    if config.balance.mode != "post-hoc" or activation is None:
+    if config.balance.mode not in (None, "post-hoc") or activation is None:
         return config
     listener.warn(
         f"balance.mode post-hoc changes the biases of the logits, but this network ends in {activation}: "
         "left out; choose logit-adjust, or null as the last layer's activation"
     )
-    return config.model_copy(update={"balance": BalanceConfig()})
+    return config.model_copy(update={"balance": BalanceConfig(mode="none")})
 
 
 def _teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> PreparedTeacher | None:
     if config.teacher is None:
         return None
-    views = min(config.train.views, config.train.epochs)
+    views = min(config.train.view_count, config.train.epochs or 0)
     live = config.live_teacher
     return make_teacher(
         config.teacher, config.loss, data, config.augment, views, live=live, listener=listener

@@ -111,7 +111,7 @@ def finetune_teacher(
             normalization=pretrained.normalization,
             augmentation=augmentation_of(augment, data),
             batch_size=recipe.batch_size,
-            views=recipe.views,
+            views=recipe.view_count,
             seed=0,
             device=device,
         )

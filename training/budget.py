@@ -1,11 +1,11 @@
-"""How long to train, and on how many views, where nobody said."""
+"""Settings that are decided from the size of the data: training length, views, rate, loss, mixtures."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from core.config import StudentConfig, TrainConfig
+from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -49,35 +49,96 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def decided(recipe: TrainConfig, images: int, usual: Length) -> TrainConfig:
-    """``recipe`` with its epochs and views decided; what was given stays.
+    """Return ``recipe`` with epochs, views and learning rate decided; what was given stays.
 
     A folder of 200 images has three steps per epoch, so that five epochs would leave every network
     at chance and a search would pick on noise.
 
     Args:
-        recipe: with ``epochs`` or ``views`` 0 where nobody said.
+        recipe: of the training.
         images: in the training split.
-        usual: how long otherwise.
+        usual: default length.
     """
     least = math.ceil(usual.steps / steps_per_epoch(images, recipe.batch_size))
-    epochs = recipe.epochs or max(usual.epochs, int(min(least, usual.most)))
+    epochs = recipe.epochs
+    if epochs is None:
+        epochs = max(usual.epochs, int(min(least, usual.most)))
     recipe = recipe.model_copy(update={"epochs": epochs})
-    return recipe.model_copy(update={"views": recipe.walked})
+    return recipe.model_copy(update={"views": recipe.view_count, "learning_rate": recipe.peak_rate})
 
 
-def settled(config: StudentConfig, images: int, usual: Length = STUDENT) -> StudentConfig:
-    """A student's settings with epochs, views and mixtures decided; what was given stays.
+def resolve_search(config: SearchConfig, images: int) -> SearchConfig:
+    """Return a search's settings with everything decided but what belongs to its teacher and students.
 
-    Half of the images carry a patch of another one where a teacher says what the mixture is and the
-    training is long enough.
+    Idempotent. ``teacher.epochs`` is decided where the teacher is prepared, since one that is trained
+    already takes none, and ``augment.cutmix`` stays open for the students.
+
+    Args:
+        config: with its evaluator decided.
+        images: in the training split.
+    """
+    inherits = config.evaluator in ("inherit", "supernet")
+    train = config.train
+    if inherits:  # trials start from weights that know the images: no training unless it is asked for
+        rate = train.learning_rate or INHERITED_RATE
+        train = train.model_copy(update={"epochs": train.epochs or 0, "learning_rate": rate})
+    train = decided(train, images, HALVED_TRIAL if config.fidelity == "asha" else TRIAL)
+    supernet = config.supernet
+    if config.evaluator == "supernet":
+        recipe = supernet_recipe(config, images)
+        supernet = supernet.model_copy(update={"epochs": recipe.epochs, "views": recipe.views})
+    return config.model_copy(
+        update={
+            "train": train,
+            "supernet": supernet,
+            "loss": config.loss.model_copy(update={"features": config.loss.features or "none"}),
+            "balance": config.balance.model_copy(update={"mode": config.balance.mode or "none"}),
+            "confirm": confirmations(config.model_copy(update={"train": train})),
+        }
+    )
+
+
+def confirmations(config: SearchConfig) -> int:
+    """Return the number of trials that train known networks again: with one objective a fifth.
+
+    Without training it is zero, since the same network would get the same F1.
+    """
+    if config.confirm is not None:
+        return config.confirm
+    untrained = config.evaluator in ("inherit", "supernet") and not config.train.epochs
+    return config.trials // 5 if len(config.objectives) == 1 and not untrained else 0
+
+
+def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
+    """Return the recipe that trains the supernet on a split of ``images``."""
+    own = config.supernet.model_dump()
+    return decided(config.train.model_copy(update=own), images, SUPERNET)
+
+
+def resolve_student(config: StudentConfig, images: int, *, inherits: bool = False) -> StudentConfig:
+    """Return a student's settings with everything decided but ``teacher.epochs``; what was given stays.
+
+    Half of the images carry a patch of another one if a teacher describes the mixture and the
+    training is long enough. Idempotent.
 
     Args:
         config: of the training.
         images: in the training split.
-        usual: how long, where nobody said.
+        inherits: whether the student starts from its teacher's or its supernet's weights.
     """
-    train, augment = decided(config.train, images, usual), config.augment
-    steps = train.epochs * steps_per_epoch(images, train.batch_size)
-    if augment.cutmix is None and not augment.mixup and config.teacher and steps >= _PATIENT:
-        augment = augment.model_copy(update={"cutmix": _CUTMIX})
-    return config.model_copy(update={"train": train, "augment": augment})
+    train, augment = config.train, config.augment
+    if inherits:
+        train = train.model_copy(update={"learning_rate": train.learning_rate or INHERITED_RATE})
+    train = decided(train, images, INHERITED if inherits else STUDENT)
+    if augment.cutmix is None:
+        steps = (train.epochs or 0) * steps_per_epoch(images, train.batch_size)
+        mixes = config.teacher is not None and not augment.mixup and steps >= _PATIENT
+        augment = augment.model_copy(update={"cutmix": _CUTMIX if mixes else 0.0})
+    return config.model_copy(
+        update={
+            "train": train,
+            "augment": augment,
+            "loss": config.loss.model_copy(update={"features": config.loss.features or "hint"}),
+            "balance": config.balance.model_copy(update={"mode": config.balance.mode or "post-hoc"}),
+        }
+    )

@@ -246,5 +246,5 @@ def _train_epoch(
         images += batch.step_size
         rate = images / (time.perf_counter() - started)
         if report is not None:
-            report(Progress(epoch, recipe.epochs, step + 1, steps, rate, kept))
+            report(Progress(epoch, recipe.epochs or 0, step + 1, steps, rate, kept))
     return total / images, rate

@@ -36,7 +36,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:
         raise UserError(f"train.optimizer: timm has no optimizer {name!r}; {hint}")
     try:
         optimizer: Optimizer = create_optimizer_v2(
-            model, opt=name, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            model, opt=name, lr=recipe.peak_rate, weight_decay=recipe.weight_decay
         )
     except (AssertionError, ImportError, RuntimeError) as error:  # timm asserts what a name needs
         reason = one_line(error)[:120]
@@ -51,7 +51,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:
 
 def schedule_by_recipe(optimizer: Optimizer, recipe: TrainConfig, steps: int) -> Scheduler:
     """Make timm's ``recipe.scheduler``, after a warm-up in the first ``recipe.warmup`` of all steps."""
-    total = recipe.epochs * steps
+    total = (recipe.epochs or 0) * steps
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=recipe.scheduler,
@@ -60,9 +60,9 @@ def schedule_by_recipe(optimizer: Optimizer, recipe: TrainConfig, steps: int) ->
         step_on_epochs=False,
         decay_epochs=0.2 if recipe.scheduler == "wsd" else max(1, round(total / _DROPS)),
         decay_rate=1.0 if recipe.scheduler == "poly" else 0.1,  # of poly it is the power
-        min_lr=recipe.learning_rate * _END,
+        min_lr=recipe.peak_rate * _END,
         warmup_epochs=round(recipe.warmup * total),
-        warmup_lr=recipe.learning_rate * _WARMUP_START,
+        warmup_lr=recipe.peak_rate * _WARMUP_START,
     )
     return scheduler
 
@@ -77,7 +77,7 @@ def flat_schedule(optimizer: Optimizer, recipe: TrainConfig, steps: int) -> Sche
         optimizer,
         decay_t=[],
         warmup_t=max(1, steps // 2),
-        warmup_lr_init=recipe.learning_rate * _WARMUP_START,
+        warmup_lr_init=recipe.peak_rate * _WARMUP_START,
         warmup_prefix=False,
         t_in_epochs=False,
     )

@@ -49,7 +49,7 @@ class TrainingState:
         if self.rollbacks:
             slower = {"learning_rate": self.rollbacks[-1]["learning_rate"]}
             recipe = recipe.model_copy(update=slower)
-        self.learning_rate = recipe.learning_rate
+        self.learning_rate = recipe.peak_rate
         #: The network as a training step calls it.
         self.forward = cast(nn.Module, torch.compile(model)) if recipe.compile else model
         trained = model if adapters is None else nn.ModuleList([model, adapters])

@@ -1,4 +1,4 @@
-"""``bench``: what a search is worth."""
+"""The commands ``bench strategies`` and ``bench ranking``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-app = typer.Typer(no_args_is_help=True, help="Measure search strategies without training anything.")
+from minnow.commands.options import named_values
+
+app = typer.Typer(no_args_is_help=True, help="Measure what a search is worth.")
 
 
 @app.command("strategies")
@@ -38,12 +40,12 @@ def bench_strategies(
     ] = None,
     confirm: Annotated[
         int,
-        Option(help="The last so many evaluations train the best networks again, as in 'search'.", min=0),
+        Option(help="Evaluations at the end that repeat the best networks, as in 'search'.", min=0),
     ] = 0,
     workers: Annotated[
-        int, Option(help="Trials at a time, in virtual time: they last as long as they have MACs.", min=1)
+        int, Option(help="Trials at a time; each lasts in proportion to its MACs.", min=1)
     ] = 1,
-    seed: Annotated[int, Option(help="Of all runs together.", min=0)] = 0,
+    seed: Annotated[int, Option(help="Seed of all runs.", min=0)] = 0,
     strategy_option: Annotated[
         list[str] | None,
         Option(help="Option of a strategy, as in startup=5; applies to those that have it. Repeatable."),
@@ -59,9 +61,9 @@ def bench_strategies(
 
     Example: bench strategies --table FILE --strategy random --strategy tpe --limit 'macs<=45.5M'
 
-    An evaluation observes one of a network's recorded accuracies at random. The regret of a run is
-    what its pick, the network with the best observed mean, lacks to the best network within the limits,
-    in points of true mean accuracy; 'visited' is what the best network that it evaluated lacks.
+    An evaluation draws one of a network's recorded accuracies. The regret of a run is the difference in
+    true mean accuracy, in points, between the best network within the limits and the run's pick; that of
+    'visited' is the difference to the best network that the run evaluated.
     """
     from minnow.bench_run import compare_strategies
     from nas.bench.simulation import Job
@@ -77,31 +79,31 @@ def bench_strategies(
         workers=workers,
         seed=seed,
     )
-    compare_strategies(
-        job, strategy, options=strategy_option or [], runs=runs, json_file=json_file, html_file=html_file
-    )
+    given = named_values("strategy-option", strategy_option or [])
+    compare_strategies(job, strategy, options=given, runs=runs, json_file=json_file, html_file=html_file)
 
 
 @app.command("ranking")
 def bench_ranking(
     run: Annotated[Path, Argument(help="Run directory of a search in the space elastic.")],
-    networks: Annotated[int, Option(help="How many, spread over the sizes.", min=3)] = 20,
-    epochs: Annotated[int, Option(help="Of training each of them, with the teacher.", min=1)] = 10,
+    networks: Annotated[int, Option(help="Number of networks, spread over the sizes.", min=3)] = 20,
+    epochs: Annotated[int, Option(help="Epochs of training each network, with the teacher.", min=1)] = 10,
     trainings: Annotated[
         int,
         Option(
-            help="Of each network, with other seeds. From two on, the table also says how well one "
-            "training ranks the networks as the others do: what is left is noise.",
+            help="Trainings of each network, with different seeds; two or more also show how well one "
+            "training predicts the others' ranking.",
             min=1,
         ),
     ] = 1,
     limit: Annotated[
-        list[str] | None, Option(help="Bound on their params or MACs, as in 'macs<=40M'. Repeatable.")
+        list[str] | None, Option(help="Limit on params or macs, as in 'macs<=40M'. Repeatable.")
     ] = None,
-    seed: Annotated[int, Option(help="Of drawing them.", min=0)] = 0,
+    seed: Annotated[int, Option(help="Seed of the choice of networks.", min=0)] = 0,
 ) -> None:
-    """Does the search's evaluator rank networks as training each of them would? Takes long; goes on
-    where it was interrupted.
+    """Compare the search's ranking of networks with that after training each of them.
+
+    It takes long, and resumes where it was interrupted.
 
     Example: bench ranking runs/photos --networks 20 --limit 'macs<=40M'
     """

@@ -1,36 +1,37 @@
-"""``data``: before anything is trained."""
+"""The commands ``data check`` and ``data crop``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from minnow.commands.options import (
-    DATA_HELP,
-    Fit,
-    Size,
-)
+from core.config import MAX_SEED, SearchConfig
+from minnow.commands.options import DATA, DATA_HELP, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 
 
 @app.command("check")
-def data_check(
-    spec: Annotated[str, Argument(help=DATA_HELP)],
-    image_size: Size = None,
-    fit: Fit = None,
-) -> None:
-    """Classes, counts, sizes, broken files, and exact duplicates across classes or splits.
+@with_settings(
+    SearchConfig,
+    {DATA: ("spec", "data.size", "data.fit")},
+    keep=lambda name: name in ("data.size", "data.fit"),
+)
+def data_check(changes: dict[str, Any], spec: Annotated[str, Argument(help=DATA_HELP)]) -> None:
+    """Check classes, counts, sizes, broken files, and exact duplicates across classes or splits.
 
-    Ends with exit code 1 where the data set cannot be used.
+    The exit code is 1 if the data set cannot be used.
     """
     from minnow.data_run import check
+    from minnow.progress import ConsoleListener
     from minnow.settings import data_settings
 
-    if not check(data_settings({"spec": spec, "size": image_size, "fit": fit})):
+    with ConsoleListener() as listener:
+        config = data_settings({**changes, "data.spec": spec}, listener)
+    if not check(config):
         raise typer.Exit(1)
 
 
@@ -44,32 +45,29 @@ def data_crop(
         Option(
             "--map",
             help="YAML file that merges categories, in lines like 'Metal: [Drink can, Food Can]'; others "
-            "are left out unless '*' names a class for them. taco6 ships: TACO's 60 categories as Metal, "
-            "Paper, Paperpack, Plastic, Plasticbag, Styrofoam. (default: every category is a class)",
+            "are left out unless '*' names a class for them. taco6 is built in: TACO's 60 categories as "
+            "6 classes. (default: every category is a class)",
         ),
     ] = None,
     margin: Annotated[
-        float, Option(help="Share of a box's longer side that is added on every side.")
+        float, Option(help="Margin on every side, as a share of the box's longer side.")
     ] = 0.1,
-    min_side: Annotated[
-        float, Option(help="Leave out boxes whose shorter side has fewer pixels than this.")
-    ] = 20,
+    min_side: Annotated[float, Option(help="Least length of a box's shorter side, pixels.")] = 20,
     split: Annotated[
         str | None,
         Option(
-            help="70/10/20 for train/val/test or 80/20 for train/val: in proportion for every class, all "
-            "crops of a photo in one part. (default: class folders alone; search splits them, but does "
-            "not know which crops are of one photo, so that its parts share photos)"
+            help="70/10/20 for train/val/test or 80/20 for train/val, per class; all crops of a photo in "
+            "one split. (default: class folders, which a search splits without regard to photos)"
         ),
     ] = None,
-    seed: Annotated[int, Option(help="Of the split.", min=0)] = 0,
+    seed: Annotated[int, Option(help="Seed of the split.", min=0, max=MAX_SEED)] = 0,
 ) -> None:
-    """Cut the boxes of annotated photos out: one image per box, in a folder per class.
+    """Cut out the boxes of annotated photos: one image per box, in a folder per class.
 
     Example: data crop --coco annotations.json --images photos/ --out crops/ --map taco6 --split 70/10/20
 
     Photos with an EXIF orientation are turned. Width and height in the file tell whether its boxes are
-    for the turned photo; where they fit both, they are: programs show photos turned to who draws boxes.
+    for the turned photo; if both fit, they are.
     """
     from minnow.crop_run import crop
 

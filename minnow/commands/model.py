@@ -1,4 +1,4 @@
-"""``model``: networks and model files."""
+"""The commands ``model show`` and ``model convert``."""
 
 from __future__ import annotations
 

@@ -1,288 +1,188 @@
-"""Options that several minnow share: what they are called, what they say, where help shows them."""
+"""Command-line options made from the settings, and the options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Option
+from pydantic import BaseModel
+from typer import Argument, Option
 
-_IMAGES = "How images are stored"
-_TRAINING = "Training"
-TEACHING = "Teacher and loss"
+from core.config import SearchConfig, StudentConfig
+from core.config_io import known_settings
+from core.errors import UserError
+from core.setting import Setting
 
-DATA_HELP = (
-    "Directory of class folders (split 70/10/20), directory with train/ val/ test/, "
-    "'digits', torchvision:NAME, or a YAML file with DATA_PATH, IMG_SIZE, BATCH_SIZE and so on."
-)
-TEACHER_HELP = (
-    "A timm name (fine-tuned on your images first), a run directory, or TIMM_NAME:WEIGHTS_FILE. "
-    "Several are averaged: a,b or a*0.7,b*0.3."
-)
-SETTINGS_HELP = (
-    "YAML file of settings, in the form of a run's config.yaml; options given here override it."
-)
-EPOCHS_HELP = "Passes over the training images."
+DATA, SEARCH, GOALS = "Data", "Search", "Objectives and limits"
+TEACHER, TRAINING, RUN = "Teacher", "Training", "Run"
 
-Data = Annotated[str | None, Option(help=f"{DATA_HELP} (default: digits)", show_default=False)]
-Size = Annotated[
-    int | None,
-    Option(
-        help="Side of the stored square images, pixels. (default: from the images, at most 256)",
-        rich_help_panel=_IMAGES,
-    ),
-]
-Fit = Annotated[
-    str | None,
-    Option(
-        help="How images become square: squash, crop or pad. (default: squash)", rich_help_panel=_IMAGES
-    ),
-]
-StudentEpochs = Annotated[
-    int | None,
-    Option(
-        help=f"{EPOCHS_HELP} (default: 30, or 6,000 steps but at most 300 epochs; with inherited weights "
-        "15, or 700 steps but at most 60 epochs)",
-        min=1,
-    ),
-]
-FromScratch = Annotated[
-    bool | None,
-    Option(
-        "--from-scratch",
-        help="Start from random weights. A network of the space elastic starts otherwise from its part "
-        "of the search's supernet, or of the teacher.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Seed = Annotated[
-    int | None,
-    Option(help="Of every random decision; students of a search take the search's. (default: 0)"),
-]
+DATA_HELP = known_settings(SearchConfig)["data.spec"].help
+PICK_HELP = (
+    "Trial of the search: best, knee (of the Pareto front), smallest, fastest or a number; all but a "
+    "number also with conditions, as in 'smallest:f1>=0.6'."
+)
+
+Pick = Annotated[str, Option(help=PICK_HELP, rich_help_panel=SEARCH)]
 Seeds = Annotated[
     int,
     Option(
-        help="Students to train, with the seeds --seed, --seed + 1 ...; RUN/student is the best on "
-        "validation, the others stay in RUN/seeds. Reports mean ± sd of their test F1.",
+        help="Number of students, with seeds from --seed on; the best on validation is kept.",
         min=1,
+        rich_help_panel=TRAINING,
     ),
 ]
-Batch = Annotated[
-    int | None, Option(help="Images per training step. (default: 64)", rich_help_panel=_TRAINING)
+Resume = Annotated[bool, Option("--resume", help="Resume an interrupted run.", rich_help_panel=RUN)]
+ConfigFile = Annotated[
+    Path | None,
+    Option(help="YAML file of settings, such as a run's config.yaml; options win.", rich_help_panel=RUN),
 ]
-Rate = Annotated[
-    float | None,
-    Option(
-        help="Peak learning rate; of inherited weights 0.002 where nothing is given. (default: 0.006)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Optimizer = Annotated[
-    str | None,
-    Option(
-        help="Any of timm's by its name there, as in sgd, lamb, lion or muon; most need a "
-        "--learning-rate of their own. (default: adamw)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Clip = Annotated[
-    float | None,
-    Option(
-        "--clip-grad",
-        help="Largest norm of the gradient; larger ones are scaled down to it. For a training that "
-        "diverges; 0 turns it off. (default: 0.0)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Patience = Annotated[
-    int | None,
-    Option(
-        help="Stop after so many epochs in a row without a better validation F1. The learning rate still "
-        "falls as if all --epochs were trained. 0 turns it off. (default: 0)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Views = Annotated[
-    int | None,
-    Option(
-        help="Augmented versions of each image that the epochs walk through. (default: an eighth of the "
-        "epochs, 4 to 32)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    Option(
-        help="How the learning rate falls, by timm's name: cosine, tanh, poly (a straight line), step, "
-        "wsd (in the last fifth) or constant. (default: cosine)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Precision = Annotated[
-    str | None,
-    Option(
-        help="Of training: float32, bfloat16, or auto: bfloat16 on a GPU that has it. (default: auto)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Compile = Annotated[
-    bool | None,
-    Option(
-        "--compile",
-        help="Have torch.compile make the network faster first; for logits, so with --features none.",
-        rich_help_panel=_TRAINING,
-    ),
-]
-CutMix = Annotated[
-    float | None,
-    Option(
-        help="Share of the images, 0 to 1, that carry a patch of another one; labels and teacher answer "
-        "for both. (default: 0.5 with a teacher for 2,000 steps or more, else 0)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-MixUp = Annotated[
-    float | None,
-    Option(
-        help="Share of the images, 0 to 1, that are blended with another one. (default: 0.0)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-TeacherSide = Annotated[
-    int | None,
-    Option(
-        help="Side of the teacher's input. (default: its own, but not above the stored images')",
-        rich_help_panel=TEACHING,
-    ),
-]
-TeacherEpochs = Annotated[
-    int | None,
-    Option(
-        help="Epochs of fine-tuning the teacher. (default: 6, or 100 steps)",
-        min=1,
-        rich_help_panel=TEACHING,
-    ),
-]
-LossName = Annotated[
-    str | None,
-    Option("--loss", help="Distillation loss, see 'plugins'. (default: kd)", rich_help_panel=TEACHING),
-]
-LossWeight = Annotated[
-    float | None,
-    Option(
-        help="Share of the distillation loss; the rest is cross-entropy with the labels. (default: 0.9)",
-        rich_help_panel=TEACHING,
-    ),
-]
-LossOption = Annotated[
-    list[str] | None,
-    Option(help="Option of the loss, as in temperature=2. Repeatable.", rich_help_panel=TEACHING),
-]
-Features = Annotated[
-    str | None,
-    Option(
-        help="Also match the teacher's features: hint, at, rkd (see 'plugins'), or none. (default: hint)",
-        rich_help_panel=TEACHING,
-    ),
-]
-FeatureWeight = Annotated[
-    float | None,
-    Option(help="What the loss on features is multiplied with. (default: 10)", rich_help_panel=TEACHING),
-]
-FeatureOption = Annotated[
+Assignments = Annotated[
     list[str] | None,
     Option(
-        help="Option of the loss on features, as in distance=25. Repeatable.", rich_help_panel=TEACHING
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other setting, as in train.weight_decay=0.1; repeatable. 'settings' lists all.",
+        rich_help_panel=RUN,
     ),
 ]
-Balance = Annotated[
-    str | None,
-    Option(
-        help="Against classes of unequal size. sampler: draw every class equally often. logit-adjust: "
-        "add the log shares of the classes to the logits in the cross-entropy (and only there: beside a "
-        "teacher, a --loss-weight near 1 leaves little of it). post-hoc: train as usual, then lower the "
-        "biases of frequent classes by what validates best, or not at all. (default: post-hoc)",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Pick = Annotated[
-    str,
-    Option(
-        help="Which trial of the search: best, knee (of the Pareto front), smallest (fewest params), "
-        "fastest (lowest latency_ms) or a number; all but a number also with conditions on any metric, "
-        "as in 'smallest:f1>=0.6' or 'best:params<=200k,latency_ms<=2'."
-    ),
-]
-ScoreReference = Annotated[
-    str | None,
-    Option(
-        help="What the metric score compares with: score = total_seconds / TIME + "
-        "sigmoid(20 * (F1 - f1)), for f1=F1,time=TIME. The default time is that of a waste-sorting "
-        "competition's reference for its own test images; total_seconds is that of your validation "
-        "images, so give the time of a reference for as many. "
-        "(default: f1=0.7,time=86.3)"
-    ),
-]
-Settings = Annotated[Path | None, Option("--config", help=SETTINGS_HELP)]
+Json = Annotated[bool, Option("--json", help="Print JSON to standard output.")]
+StudentRun = Annotated[Path, Argument(help="Run directory with a trained student, or the student.")]
 
-#: The setting that an option is, by the name of the parameter.
-SETTINGS = {
-    "cutmix": "augment.cutmix",
-    "mixup": "augment.mixup",
-    "balance": "balance",
-    "confirm": "confirm",
-    "fit": "data.fit",
-    "image_size": "data.size",
-    "data": "data.spec",
-    "evaluator": "evaluator",
-    "fidelity": "fidelity",
-    "from_scratch": "from_scratch",
-    "limit": "limits",
-    "live_teacher": "live_teacher",
-    "feature_option": "loss.feature_options",
-    "feature_weight": "loss.feature_weight",
-    "features": "loss.features",
-    "loss": "loss.name",
-    "loss_option": "loss.options",
-    "loss_weight": "loss.weight",
-    "objective": "objectives",
-    "score_reference": "score",
-    "seed": "seed",
-    "importance": "space.importance",
-    "space": "space.name",
-    "resolution": "space.resolutions",
-    "storage": "storage",
-    "strategy": "strategy.name",
-    "strategy_option": "strategy.options",
-    "supernet_epochs": "supernet.epochs",
-    "teacher_epochs": "teacher.epochs",
-    "teacher_resolution": "teacher.resolution",
-    "teacher": "teacher.spec",
-    "timeout": "timeout",
-    "batch_size": "train.batch_size",
-    "clip_grad": "train.clip_grad",
-    "compiled": "train.compile",
-    "epochs": "train.epochs",
-    "learning_rate": "train.learning_rate",
-    "optimizer": "train.optimizer",
-    "patience": "train.patience",
-    "precision": "train.precision",
-    "scheduler": "train.scheduler",
-    "views": "train.views",
-    "trials": "trials",
-    "workers": "workers",
-}
+Body = Callable[..., Any]
 
 
-def settings_in(arguments: Mapping[str, Any], *others: str) -> dict[str, Any]:
-    """Dotted settings of a command's arguments.
+def with_settings(
+    kind: type[BaseModel],
+    panels: Mapping[str, Iterable[str]],
+    *,
+    keep: Callable[[str], bool] = lambda name: True,
+) -> Callable[[Body], Body]:
+    """Return a decorator that gives a command an option for every setting that has one.
+
+    The command's first parameter, ``changes``, receives the dotted names and values of the settings that
+    were given. Its other parameters stay options of their own.
 
     Args:
-        arguments: by the names of its parameters.
-        others: those that are no settings.
+        kind: the model of the settings.
+        panels: per panel, the dotted settings and the command's own parameters that the help shows, in
+            order. The options of all other settings work, too, but are hidden.
+        keep: tells by its dotted name whether the command has a setting.
+    """
+    settings = {
+        name: item
+        for name, item in known_settings(kind).items()
+        if item.option is not None and keep(name)
+    }
+
+    def decorate(body: Body) -> Body:
+        own = dict(inspect.signature(body, eval_str=True).parameters)
+        del own["changes"]
+        shown = [name for names in panels.values() for name in names]
+        panel_of = {name: panel for panel, names in panels.items() for name in names}
+        parameters = []
+        for name in [*shown, *(name for name in settings if name not in shown)]:
+            parameter = own[name] if name in own else _parameter(settings[name], panel_of.get(name))
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        by_parameter = {_identifier(name): item for name, item in settings.items()}
+
+        def command(**arguments: Any) -> None:
+            changes: dict[str, Any] = {}
+            for name, value in arguments.items():
+                if name in by_parameter and value not in (None, []):
+                    item = by_parameter[name]
+                    changes[item.name] = named_values(item, value) if item.mapping else value
+            changes |= _assigned(arguments.get("assignments") or (), changes)
+            body(changes, **{n: v for n, v in arguments.items() if n in own and n != "assignments"})
+
+        command.__name__, command.__doc__ = body.__name__, body.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {item.name: item.annotation for item in parameters}
+        return command
+
+    return decorate
+
+
+def named_values(item: Setting | str, pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the values of ``name=value`` texts, read as YAML.
+
+    Args:
+        item: the setting that they are for, or the option without dashes, for messages.
+        pairs: as typed.
 
     Raises:
-        KeyError: one is neither in ``SETTINGS`` nor among the others.
+        UserError: malformed.
     """
-    return {SETTINGS[name]: value for name, value in arguments.items() if name not in others}
+    option = item if isinstance(item, str) else item.option
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not all(part.isidentifier() for part in name.split(".")):
+            raise UserError(f"--{option} {pair!r}: write it as name=value")
+        values[name] = _read(value, f"--{option} {pair!r}")
+    return values
+
+
+def as_typed(name: str) -> str:
+    """Return a setting as a user of the command line knows it: ``--batch-size (train.batch_size)``."""
+    for kind in (SearchConfig, StudentConfig):
+        for setting, item in known_settings(kind).items():
+            if item.option is not None and f"{name}.".startswith(f"{setting}."):
+                return f"--{item.option} ({name})"
+    return name
+
+
+def _parameter(item: Setting, panel: str | None) -> inspect.Parameter:
+    """Return the parameter of a setting; values stay texts, since the setting itself checks them."""
+    metavar = None
+    if item.choices:
+        metavar = f"[{'|'.join(item.choices)}]"
+    elif item.mapping:
+        metavar = "NAME=VALUE"
+    elif not item.flag:
+        metavar = item.range.split()[0].upper().rstrip(",")
+    repeatable = " Repeatable." if item.mapping or item.keyword in ("limits", "objectives") else ""
+    option = Option(
+        f"--{item.option}",
+        metavar=metavar,
+        help=f"{item.help}{repeatable} (default: {item.default})",
+        hidden=panel is None,
+        rich_help_panel=panel,
+        show_default=False,
+    )
+    kind: Any = bool | None if item.flag else list[str] | None if repeatable else str | None
+    return inspect.Parameter(
+        _identifier(item.name),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _identifier(name: str) -> str:
+    return name.replace(".", "__")
+
+
+def _assigned(pairs: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ``--set``.
+
+    Raises:
+        UserError: malformed, or given twice.
+    """
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        for name, value in named_values("set", [pair]).items():
+            if name in given or name in changes:
+                raise UserError(f"--set {pair!r}: {name} is given twice; leave one of them out")
+            changes[name] = value
+    return changes
+
+
+def _read(text: str, where: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"{where}: the value cannot be read as YAML") from None

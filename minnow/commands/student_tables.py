@@ -22,7 +22,7 @@ def show_student(run: Path, metrics: Mapping[str, Any]) -> None:
         metrics: content of ``metrics.json``.
     """
     config = student_config(run / STUDENT_FOLDER)
-    losses = " + ".join(filter(None, (config.loss.name, config.loss.features)))
+    losses = " + ".join(filter(None, (config.loss.name, config.loss.feature_loss)))
     distilled = metrics["teacher"] is not None
     ending = f", distilled with {losses}" if distilled else ""
     rows = [

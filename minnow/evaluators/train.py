@@ -77,7 +77,7 @@ class TrainEvaluator:
             normalization=input_normalization(self.inheritance),
             augmentation=augmentation_of(self.config.augment, self.data),
             batch_size=train.batch_size,
-            views=train.walked,
+            views=train.view_count,
             seed=proposal.seed,
             outputs=self.outputs,
             balanced=self.config.balance.mode == "sampler",

@@ -223,8 +223,8 @@ def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]
     train, sides = config.train, config.space.resolutions
     options = ", ".join(f"{name}={value}" for name, value in config.strategy.options.items())
     budget = [f"{config.trials} trials of {train.epochs} epochs, batches of {train.batch_size} images"]
-    if config.confirmations:
-        budget.append(f"the last {config.confirmations} confirm the best networks")
+    if config.confirm:
+        budget.append(f"the last {config.confirm} confirm the best networks")
     if config.fidelity != "full":
         budget.append(f"fidelity {config.fidelity}")
     if config.timeout is not None:
@@ -245,7 +245,7 @@ def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]
         *([("score", score)] if timed else []),
         ("budget", "; ".join(budget)),
         ("teacher", teacher),
-        ("balance", str(config.balance.mode)),
+        ("balance", config.balance.mode or "none"),
         ("seed", str(config.seed)),
     ]
 

@@ -15,7 +15,16 @@ from core.config import (
     TeacherConfig,
     TrainConfig,
 )
-from core.config_io import merged, overlaid, parse_config, read_config, to_yaml
+from core.config_io import (
+    SettingError,
+    dotted,
+    known_settings,
+    merged,
+    overlaid,
+    parse_config,
+    read_config,
+    to_yaml,
+)
 from core.errors import UserError
 
 
@@ -23,14 +32,6 @@ def test_nothing_gives_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("")
     assert read_config(SearchConfig, tmp_path / "config.yaml") == SearchConfig()
     assert parse_config(StudentConfig, {}, "here") == StudentConfig()
-
-
-def test_a_fifth_of_the_trials_confirm_where_nobody_said() -> None:
-    assert SearchConfig(trials=50).confirmations == 10
-    assert SearchConfig(trials=4).confirmations == 0
-    assert SearchConfig(trials=50, confirm=0).confirmations == 0
-    assert SearchConfig(trials=50, objectives=("f1:max", "macs:min")).confirmations == 0
-    assert SearchConfig(trials=50, objectives=("f1:max", "macs:min"), confirm=5).confirmations == 5
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_unknown_settings_list_the_known(content: dict[str, Any], key: str, know
     message = str(error.value)
     assert message.startswith(f"config.yaml: unknown setting {key}; known here: ")
     assert "\n" not in message
-    assert all(name in message.split("known here: ")[1].split(", ") for name in known)
+    assert all(name in message.split("known here: ")[1].split("; did")[0].split(", ") for name in known)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_values_out_of_range_name_their_key(content: dict[str, Any], key: str) -
             "balance.mode: input should be 'none', 'sampler', 'logit-adjust' or 'post-hoc'",
         ),
         ({"mode": "post-hoc", "tau": -1}, "balance.tau: input should be greater"),
-        ({"mode": "sampler", "tau": 1}, "balance: tau belongs to logit-adjust and post-hoc, got"),
+        ({"mode": "sampler", "tau": 1}, "balance: tau belongs to logit-adjust and post-hoc"),
         ({"sampler": True}, "unknown setting 'balance.sampler'; known here: mode, tau"),
     ],
 )
@@ -157,18 +158,71 @@ def test_a_file_leaves_what_it_does_not_say() -> None:
 
 def test_changes_replace_what_they_name_and_nothing_else() -> None:
     config = SearchConfig(data=DataConfig(spec="here", size=64), trials=7)
-    changes = {"train.epochs": 3, "data.fit": "pad", "seed": None, "timeout": 5, "teacher.spec": "lite0"}
-    changed = merged(SearchConfig, config, changes, "options")
+    changes = {"train.epochs": 3, "data.fit": "pad", "timeout": 5, "teacher.spec": "lite0"}
+    changed = merged(SearchConfig, config, changes)
     assert changed.train.epochs == 3
     assert changed.data == DataConfig(spec="here", size=64, fit="pad")
     assert (changed.trials, changed.seed, changed.timeout) == (7, 0, 5)
     assert changed.teacher == TeacherConfig(spec="lite0")
     assert config.train.epochs == SearchConfig().train.epochs, "the old one stays as it was"
-    assert merged(SearchConfig, config, {"seed": None}, "options") == config
-    with pytest.raises(UserError, match=r"unknown setting 'train\.epoch'"):
-        merged(SearchConfig, config, {"train.epoch": 3}, "options")
-    with pytest.raises(UserError, match=r"options: train\.epochs"):
-        merged(SearchConfig, config, {"train.epochs": -1}, "options")
+    assert merged(SearchConfig, changed, {"train.epochs": None}).train.epochs is None
+    with pytest.raises(UserError, match=r"unknown setting 'train\.epoch'.*did you mean 'train\.epochs'"):
+        merged(SearchConfig, config, {"train.epoch": 3})
+    with pytest.raises(SettingError, match=r"^train\.epochs: ") as error:
+        merged(SearchConfig, config, {"train.epochs": -1})
+    assert error.value.setting == "train.epochs"
+
+
+def test_a_setting_of_a_missing_section_says_what_is_missing() -> None:
+    with pytest.raises(SettingError, match=r"^teacher\.epochs: there is no teacher; give one"):
+        merged(SearchConfig, SearchConfig(), {"teacher.epochs": 3})
+
+
+def test_keywords_are_the_options_in_the_plural_where_they_take_several() -> None:
+    keywords = {
+        "data": "photos",
+        "limits": ["params<=8k"],
+        "batch_size": 8,
+        "teacher": None,
+        "epochs": None,
+        "loss_options": {"temperature": 2},
+        "train": {"weight_decay": 0.1, "warmup": 0.2},
+        "augment.cutout": 0.5,
+    }
+    assert dotted(SearchConfig, keywords) == {
+        "data.spec": "photos",
+        "limits": ["params<=8k"],
+        "train.batch_size": 8,
+        "train.epochs": None,
+        "loss.options": {"temperature": 2},
+        "train.weight_decay": 0.1,
+        "train.warmup": 0.2,
+        "augment.cutout": 0.5,
+    }
+    with pytest.raises(UserError, match=r"unknown setting 'limit'; did you mean 'limits'"):
+        dotted(SearchConfig, {"limit": ["params<=8k"]})
+    with pytest.raises(UserError, match=r"'train\.weightdecay'; did you mean 'train\.weight_decay'"):
+        dotted(SearchConfig, {"train": {"weightdecay": 1}})
+
+
+@pytest.mark.parametrize("kind", [SearchConfig, StudentConfig])
+def test_every_setting_says_what_it_is_and_what_none_means(kind: Any) -> None:
+    settings = known_settings(kind)
+    assert len(settings) > 30
+    for name, item in settings.items():
+        assert item.help.endswith("."), name
+        extra = item.field.json_schema_extra
+        assert isinstance(extra, dict)
+        assert (extra["auto"] is not None) == (item.optional or item.field.is_required()), name
+    options = [item.option for item in settings.values() if item.option]
+    assert len(options) == len(set(options))
+    keywords = {item.keyword for item in settings.values() if item.keyword}
+    assert len(keywords) == len(options)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("600", 600)])
+def test_a_timeout_is_a_time(text: str, seconds: float) -> None:
+    assert SearchConfig.model_validate({"timeout": text}).timeout == seconds
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import yaml
 from core.config import SearchConfig
 from core.errors import UserError
 from minnow.data_file import is_data_file, read_data_file, with_data_file
+from minnow.listener import Listener
+from minnow.progress import ConsoleListener
 from minnow.settings import data_settings, search_settings
 
 WHOLE = """
@@ -56,7 +58,7 @@ def _write(text: str, name: str = "taco.yaml") -> str:
 
 
 def _taken(text: str, **options: object) -> dict[str, object]:
-    settings, _ = with_data_file({"data.spec": _write(text), **options})
+    settings, _ = with_data_file({"data.spec": _write(text), **options}, ConsoleListener())
     return settings
 
 
@@ -154,20 +156,20 @@ def test_what_is_a_data_file() -> None:
     assert is_data_file("a.yaml") and is_data_file("x/B.YML")
     assert not any(map(is_data_file, (None, "digits", "torchvision:CIFAR10", "photos/", "folder.yaml")))
     with pytest.raises(UserError, match=r"^data file nothing\.yaml does not exist$"):
-        with_data_file({"data.spec": "nothing.yaml"})
+        with_data_file({"data.spec": "nothing.yaml"}, Listener())
 
 
 def test_options_win_over_the_file_and_the_file_over_defaults_and_config(capsys) -> None:
-    options = {"train.epochs": 3, "data.size": 64, "train.batch_size": None}
+    options = {"train.epochs": 3, "data.size": 64}
     assert _taken(WHOLE, **options) == {**SETTINGS, "train.epochs": 3, "data.size": 64}
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1 and said.startswith("taco.yaml: DATA_PATH: data.spec photos")
     assert "train.optimizer sgd (momentum 0.9), train.learning_rate 0.1" in said
     assert "train.precision auto (bfloat16 on a GPU that has it, else float32)" in said
-    assert "options say otherwise: data.size of IMG_SIZE, train.epochs of EPOCHS" in said
+    assert "other values were given: data.size of IMG_SIZE, train.epochs of EPOCHS" in said
     Path("all.yaml").write_text("train: {batch_size: 8, patience: 5}\nseed: 7\n")
     changes = {"data.spec": "taco.yaml", "train.epochs": 3}
-    config, _ = search_settings(changes, file=Path("all.yaml"), out=Path("run"), resume=False)
+    config, _ = search_settings(changes, file=Path("all.yaml"), out=Path("run"), listener=Listener())
     assert (config.train.batch_size, config.train.patience, config.train.epochs) == (32, 5, 3)
     assert config.seed == 7 and config.augment.operations == 3 and config.augment.cutout == 0.25
     assert "train.epochs" not in config.shared and "train.batch_size" in config.shared
@@ -183,7 +185,7 @@ def test_a_rate_for_sgd_is_not_given_to_another_optimizer(capsys) -> None:
 
 
 def test_a_data_check_takes_what_is_about_data(capsys) -> None:
-    config = data_settings({"spec": _write(WHOLE), "size": None, "fit": "pad"})
+    config = data_settings({"data.spec": _write(WHOLE), "fit": "pad"}, ConsoleListener())
     assert (config.spec, config.size, config.val_share, config.fit) == ("photos", 96, 0.2, "pad")
     assert "EPOCHS" not in capsys.readouterr().err
 

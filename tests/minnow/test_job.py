@@ -89,7 +89,7 @@ def test_search_leaves_what_the_next_stage_needs(job: Path) -> None:
 
 def test_distill_says_what_it_took_and_leaves_a_student(job: Path) -> None:
     said = (job / "distill.txt").read_text()
-    assert "no --student given: using the last search" in said
+    assert "no student given: using the last search" in said
     assert "validation F1" in said
     student = job / "runs" / "digits-toy-tpe" / "student"
     names = {"model.safetensors", "architecture.yaml", "labels.txt", "config.yaml", "metrics.json"}

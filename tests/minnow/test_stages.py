@@ -221,7 +221,7 @@ def test_settings_of_a_file_say_what_was_not_in_it(here, minnow):
     (here / "recipe.yaml").write_text("trials: 1\ntrain: {epochs: 1}\n")
     said = minnow("search --space toy --config recipe.yaml --out new")
     assert said.code == 0
-    assert said.notices[0].startswith("no --data given")
+    assert said.notices[0].startswith("no data given")
 
 
 def test_every_piece_of_output_is_plain_text_where_it_is_not_a_terminal(there, minnow):

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from core.config import AugmentConfig, StudentConfig, TeacherConfig, TrainConfig
-from training.budget import STUDENT, Length, decided, settled, steps_per_epoch
+from core.config import (
+    AugmentConfig,
+    BalanceConfig,
+    LossConfig,
+    SearchConfig,
+    StudentConfig,
+    TeacherConfig,
+    TrainConfig,
+)
+from training.budget import (
+    STUDENT,
+    Length,
+    confirmations,
+    decided,
+    resolve_search,
+    resolve_student,
+    steps_per_epoch,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +54,7 @@ def test_a_tiny_folder_is_not_walked_through_forever(images, epochs):
 
 @pytest.mark.parametrize(("epochs", "views"), [(1, 4), (30, 4), (48, 6), (300, 32)])
 def test_views_are_an_eighth_of_the_epochs(epochs, views):
-    assert TrainConfig(epochs=epochs).walked == views
+    assert TrainConfig(epochs=epochs).view_count == views
     assert decided(TrainConfig(epochs=epochs), 640, Length(5, 100)).views == views
     assert decided(TrainConfig(epochs=epochs, views=3), 640, Length(5, 100)).views == 3
 
@@ -47,16 +63,69 @@ def test_views_are_an_eighth_of_the_epochs(epochs, views):
     ("given", "epochs", "taught", "cutmix"),
     [
         (AugmentConfig(), 200, True, 0.5),
-        (AugmentConfig(), 199, True, None),
-        (AugmentConfig(), 200, False, None),
+        (AugmentConfig(), 199, True, 0.0),
+        (AugmentConfig(), 200, False, 0.0),
         (AugmentConfig(cutmix=0.0), 200, True, 0.0),
         (AugmentConfig(cutmix=0.2), 10, False, 0.2),
-        (AugmentConfig(mixup=0.2), 200, True, None),
+        (AugmentConfig(mixup=0.2), 200, True, 0.0),
     ],
 )
 def test_mixtures_are_for_long_trainings_with_a_teacher(given, epochs, taught, cutmix):
     """640 images are 10 steps."""
     teacher = TeacherConfig(spec="any") if taught else None
     config = StudentConfig(teacher=teacher, augment=given, train=TrainConfig(epochs=epochs))
-    assert settled(config, 640).augment.cutmix == cutmix
-    assert settled(config, 640).train == decided(config.train, 640, STUDENT)
+    assert resolve_student(config, 640).augment.cutmix == cutmix
+    assert resolve_student(config, 640).train == decided(config.train, 640, STUDENT)
+
+
+def test_a_fifth_of_the_trials_confirm_unless_given() -> None:
+    goals = ("f1:max", "macs:min")
+    assert confirmations(SearchConfig(trials=50)) == 10
+    assert confirmations(SearchConfig(trials=4)) == 0
+    assert confirmations(SearchConfig(trials=50, confirm=0)) == 0
+    assert confirmations(SearchConfig(trials=50, objectives=goals)) == 0
+    assert confirmations(SearchConfig(trials=50, objectives=goals, confirm=5)) == 5
+
+
+@pytest.mark.parametrize("evaluator", ["inherit", "supernet"])
+def test_trials_with_inherited_weights_train_gently_or_not_at_all(evaluator) -> None:
+    config = SearchConfig(trials=50, evaluator=evaluator)
+    judged = resolve_search(config, 640)
+    assert (judged.train.epochs, judged.confirm) == (0, 0)
+    trained = resolve_search(config.model_copy(update={"train": TrainConfig(epochs=3)}), 640)
+    assert (trained.train.epochs, trained.train.learning_rate, trained.confirm) == (3, 2e-3, 10)
+
+
+@pytest.mark.parametrize("evaluator", ["train", "inherit", "supernet"])
+@pytest.mark.parametrize("fidelity", ["full", "asha"])
+def test_a_resolved_search_has_nothing_open_but_its_teacher_and_mixtures(evaluator, fidelity) -> None:
+    config = SearchConfig(evaluator=evaluator, fidelity=fidelity)
+    resolved = resolve_search(config, 640)
+    epochs = {"full": 10, "asha": 45}[fidelity]
+    assert resolved.train.epochs == (epochs if evaluator == "train" else 0)
+    assert None not in (resolved.train.views, resolved.train.learning_rate, resolved.confirm)
+    assert (resolved.loss.features, resolved.balance.mode) == ("none", "none")
+    assert (resolved.supernet.epochs, resolved.supernet.views) == (
+        (40, 5) if evaluator == "supernet" else (None, None)
+    )
+    assert resolve_search(resolved, 640) == resolved
+    assert SearchConfig.model_validate(resolved.model_dump()) == resolved
+
+
+def test_a_resolved_student_has_nothing_open_and_keeps_what_was_given() -> None:
+    config = StudentConfig(train=TrainConfig(epochs=3))
+    plain, inheriting = (resolve_student(config, 640, inherits=given) for given in (False, True))
+    assert (plain.train.learning_rate, inheriting.train.learning_rate) == (6e-3, 2e-3)
+    assert (plain.loss.features, plain.balance.mode, plain.augment.cutmix) == ("hint", "post-hoc", 0.0)
+    assert resolve_student(plain, 640) == plain
+    given = StudentConfig(
+        train=TrainConfig(epochs=3, learning_rate=0.1),
+        loss=LossConfig(features="none"),
+        balance=BalanceConfig(mode="sampler"),
+    )
+    resolved = resolve_student(given, 640, inherits=True)
+    assert (resolved.train.learning_rate, resolved.loss, resolved.balance) == (
+        0.1,
+        given.loss,
+        given.balance,
+    )

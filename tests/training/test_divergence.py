@@ -44,7 +44,9 @@ def spoiled_at(*calls: int, by: float = math.nan, hear: Callable[[], None] = lam
 
 
 def train(data, loss, *, recipe=RECIPE, model=None, warn=None, **options) -> Fitted:
-    batches = Batches(data, 32, IMAGENET, Augmentation(operations=1, flip=False), 50, recipe.walked, 0)
+    batches = Batches(
+        data, 32, IMAGENET, Augmentation(operations=1, flip=False), 50, recipe.view_count, 0
+    )
     if warn is not None:
         options["on_divergence"] = halve_once(warn)
     return fit(model or network(), batches, loss, recipe, **options)

@@ -39,7 +39,7 @@ LOSS = cross_entropy(0.1)
 
 def batches_of(data, recipe: TrainConfig = RECIPE, seed: int = 0) -> Batches:
     augmentation = Augmentation(operations=1, flip=False)
-    return Batches(data, 32, IMAGENET, augmentation, recipe.batch_size, recipe.walked, seed)
+    return Batches(data, 32, IMAGENET, augmentation, recipe.batch_size, recipe.view_count, seed)
 
 
 def network(seed: int = 0) -> nn.Module:

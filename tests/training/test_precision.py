@@ -38,7 +38,7 @@ def network() -> Watched:
 
 def trained(data, model: nn.Module, **changes: object) -> Fitted:
     recipe = RECIPE.model_copy(update=changes)
-    batches = Batches(data, 32, IMAGENET, Augmentation(operations=0), 50, recipe.walked, 0)
+    batches = Batches(data, 32, IMAGENET, Augmentation(operations=0), 50, recipe.view_count, 0)
     return fit(model, batches, cross_entropy(0.1), recipe)
 
 

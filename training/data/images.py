@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from core.cache import cache_dir
-from core.config import DataConfig
+from core.config import MAX_SIDE, MIN_SIDE, DataConfig
 from core.errors import UserError
 from training.data.decode import FITS, Fit
 from training.data.pixels import Pixels, load_pixels
 from training.data.sources import find_source
 from training.data.split import PARTS, make_splits
 
-MAX_SIZE = 4096
 _WARNED = 10
 
 
@@ -46,8 +45,8 @@ class DataOptions:
     labels_per_class: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and not 8 <= self.size <= MAX_SIZE:
-            raise UserError(f"size is {self.size} pixels: choose 8 to {MAX_SIZE}")
+        if self.size is not None and not MIN_SIDE <= self.size <= MAX_SIDE:
+            raise UserError(f"size is {self.size} pixels: choose {MIN_SIDE} to {MAX_SIDE}")
         if self.fit not in FITS:
             raise UserError(f"no fit {self.fit!r}: choose one of {', '.join(FITS)}")
         if self.split_seed < 0:

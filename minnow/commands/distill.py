@@ -1,0 +1,76 @@
+"""The command ``distill``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from core.config import StudentConfig
+from minnow.commands import options
+from minnow.commands.options import Assignments, ConfigFile, Pick, Resume, Seeds, with_settings
+
+
+@with_settings(
+    StudentConfig,
+    {
+        options.DATA: ("data.spec",),
+        options.SEARCH: ("student", "pick"),
+        options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name", "loss.features"),
+        options.TRAINING: ("train.epochs", "seed", "seeds"),
+        options.RUN: ("out", "resume", "config", "assignments"),
+    },
+)
+def distill(
+    changes: dict[str, Any],
+    student: Annotated[
+        str | None,
+        Option(
+            help="Run directory of a search, or a model YAML. (default: the last search)",
+            rich_help_panel=options.SEARCH,
+        ),
+    ] = None,
+    pick: Pick = "best",
+    seeds: Seeds = 1,
+    out: Annotated[
+        Path | None,
+        Option(
+            help="Run directory; the student goes into its student/. (default: the search's)",
+            rich_help_panel=options.RUN,
+        ),
+    ] = None,
+    resume: Resume = False,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+) -> None:
+    """Train the chosen network with a teacher, and score it on the test split.
+
+    Example: distill --teacher tf_efficientnet_lite0 --student runs/photos --epochs 40
+
+    The teacher is fine-tuned on your training images first, and its outputs are cached.
+    """
+    where = {"student": student, "pick": pick, "file": config, "out": out, "prefix": "distill"}
+    train_chosen(changes, where, resume=resume, seeds=seeds)
+
+
+def train_chosen(changes: dict[str, Any], where: dict[str, Any], *, resume: bool, seeds: int) -> None:
+    """Train the network that ``where`` names, as :func:`minnow.settings.student_settings` takes it."""
+    import sys
+
+    from minnow.console import interruptible
+    from minnow.cores import share_cores
+    from minnow.progress import ConsoleListener
+
+    with ConsoleListener() as listener:
+        share_cores(listener)
+        from minnow.settings import student_settings
+
+        chosen, settings, run = student_settings(changes, **where, listener=listener)
+        from minnow.commands.student_tables import show_student
+        from minnow.student_run import run_student
+
+        again = [argument for argument in sys.argv[1:] if argument != "--resume"]
+        with interruptible(*again, "--resume"):
+            metrics = run_student(chosen, settings, run, resume=resume, seeds=seeds, listener=listener)
+        show_student(run, metrics)

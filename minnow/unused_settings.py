@@ -1,0 +1,87 @@
+"""Settings that a run does not use, given its other settings, so that none is ignored silently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import nas.spaces
+from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig
+from nas.objectives import Objectives
+from nas.spaces.elastic import Elastic
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Settings that have no effect.
+
+    Attributes:
+        names: dotted names, or sections such as ``loss.``.
+        reason: why they have no effect, and what to do.
+        but: names in these sections that have an effect.
+    """
+
+    names: tuple[str, ...]
+    reason: str
+    but: tuple[str, ...] = ()
+
+    def covers(self, name: str) -> bool:
+        """Return whether a setting is one of these."""
+        if name in self.but:
+            return False
+        return any(name == own or (own.endswith(".") and name.startswith(own)) for own in self.names)
+
+
+def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
+    """Yield the settings that have no effect in a search."""
+    elastic = issubclass(nas.spaces.load(config.space.name), Elastic)
+    evaluator = config.evaluator or ("supernet" if elastic else "train")
+    if evaluator != "supernet":
+        yield Unused(("supernet.",), f"the evaluator {evaluator} makes no supernet")
+    if evaluator == "train":
+        yield Unused(
+            ("space.importance",),
+            "no network inherits channels; choose the space elastic, and not the evaluator train",
+        )
+    elif not config.train.epochs:
+        reason = f"the evaluator {evaluator} trains no network unless train.epochs is given"
+        names = ("train.learning_rate", "train.views") if evaluator == "supernet" else ("train.",)
+        yield Unused(names, reason, but=("train.epochs",))
+    if config.fidelity == "asha":
+        yield Unused(("train.scheduler", "train.warmup"), "with asha the learning rate stays constant")
+    if not Objectives.parse(config.objectives, config.limits).timed:
+        yield Unused(("score.",), "no objective or limit names score or total_seconds")
+    if config.balance.mode in (None, "none"):
+        yield Unused(("balance.tau",), "balance.mode is none")
+    yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, "none")
+
+
+def unused_in_student(config: StudentConfig) -> Iterator[Unused]:
+    """Yield the settings that have no effect in the training of a student."""
+    if config.teacher is None:
+        yield Unused(("live_teacher",), "there is no teacher; give one")
+    yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, "hint")
+
+
+def _unused_in_training(
+    loss: LossConfig, augment: AugmentConfig, teacher: bool, usual_features: str
+) -> Iterator[Unused]:
+    """Yield what has no effect in any training.
+
+    Args:
+        loss: settings of the loss.
+        augment: settings of the augmentation.
+        teacher: whether there is a teacher.
+        usual_features: loss on features if none is given.
+    """
+    if not teacher:
+        yield Unused(("loss.",), "the loss compares with a teacher, and there is none; give a teacher")
+    else:
+        yield Unused(("train.label_smoothing",), "labels are not smoothed beside a teacher's outputs")
+        if (loss.features or usual_features) == "none":
+            yield Unused(
+                ("loss.feature_weight", "loss.feature_options"),
+                "there is no loss on features; set loss.features, for instance to hint",
+            )
+    if augment.operations == 0:
+        yield Unused(("augment.magnitude",), "augment.operations is 0")
