@@ -163,13 +163,18 @@ def overlaid(config: M, over: M) -> M:
 
 
 def given_names(config: BaseModel, prefix: str = "") -> list[str]:
-    """Return the dotted names of the fields that were given for ``config``, such as those of a file."""
+    """Return the dotted names of the fields that were given for ``config`` and ask for more than usual.
+
+    A field with its default is not among them: the ``config.yaml`` of a run has them all.
+    """
     names = []
     for name in config.model_fields_set:
-        value = getattr(config, name)
-        inner = isinstance(value, BaseModel)
-        names += given_names(value, f"{prefix}{name}.") if inner else [prefix + name]
-    return names
+        value, field = getattr(config, name), type(config).model_fields[name]
+        if isinstance(value, BaseModel):
+            names += given_names(value, f"{prefix}{name}.")
+        elif value not in (field.default, "none"):
+            names.append(prefix + name)
+    return sorted(names)
 
 
 def to_yaml(config: BaseModel) -> str:

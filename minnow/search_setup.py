@@ -57,7 +57,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     strategy_class = nas.strategies.load(config.strategy.name)
     config = resolve_evaluator(config, space_class)
     objectives = Objectives.parse(config.objectives, config.limits)
-    _check(config, objectives, listener)
+    _check(config)
     data = open_data(config.data, listener)
     config = resolve_search(config, len(data.splits["train"]))
     epochs = config.train.epochs or 0
@@ -77,20 +77,13 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     return SearchParts(config, objectives, data, space, halving, scheduler)
 
 
-def _check(config: SearchConfig, objectives: Objectives, listener: Listener) -> None:
+def _check(config: SearchConfig) -> None:
     """Refuse settings that are wrong whatever the data.
 
     Raises:
         UserError: the first of them.
     """
     check_balance(config)
-    usual = SearchConfig()
-    if config.score != usual.score and not objectives.timed:
-        listener.warn("score is the reference of the metric score, which no objective or limit names")
-    if config.loss != usual.loss and config.teacher is None:
-        listener.warn("the settings of the loss have no effect without a teacher")
-    if config.supernet != usual.supernet and config.evaluator != "supernet":
-        listener.warn(f"the settings of the supernet have no effect: evaluator {config.evaluator}")
     if config.balance.mode == "post-hoc":
         raise UserError(
             "balance.mode post-hoc would be tuned on the validation images that choose the network; "

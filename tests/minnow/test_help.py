@@ -1,23 +1,42 @@
-"""``--help`` says everything, and what it says about defaults is true."""
+"""``--help``: short, fast, complete, and true about every default and choice."""
 
 from __future__ import annotations
 
 import re
-from functools import reduce
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import typer
 
 import cli
 from core.config import SearchConfig, StudentConfig
-from training.budget import HALVED_TRIAL, STUDENT, TEACHER, TRIAL
+from core.config_io import known_settings
+from minnow.commands import settings
+from training.budget import HALVED_TRIAL, INHERITED, STUDENT, SUPERNET, TEACHER, TRIAL
 
-GROUP = typer.main.get_command(cli.app)
-COMMANDS = {
-    **{name: command for name, command in GROUP.commands.items() if name not in ("data", "bench")},
-    **{f"data {name}": command for name, command in GROUP.commands["data"].commands.items()},
-    "bench strategies": GROUP.commands["bench"].commands["strategies"],
+ROOT = Path(__file__).parents[2]
+#: Commands whose options are made from settings.
+KINDS = {
+    "search": SearchConfig,
+    "distill": StudentConfig,
+    "train": StudentConfig,
+    "data check": SearchConfig,
 }
+MOST_OPTIONS = {"search": 20, "distill": 16, "train": 16}
+
+
+def leaves(group, prefix=""):
+    """Every command of a group and of the groups in it, by its full name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
 OPTIONS = [
     pytest.param(name, option, id=f"{name} {option.name}")
     for name, command in COMMANDS.items()
@@ -26,49 +45,22 @@ OPTIONS = [
 ]
 #: Options that mean something by being absent.
 OPTIONAL = {
-    *(
-        "timeout",
-        "limit",
-        "strategy_option",
-        "loss_option",
-        "feature_option",
-        "config",
-        "json_file",
-        "html_file",
-    ),
-    *(
-        ("search", "teacher"),
-        ("latency", "image_size"),
-        ("predict", "out"),
-        ("predict", "submission"),
-        ("predict", "timing"),
-    ),
-}
-SETTINGS = {
-    "space": "space.name",
-    "strategy": "strategy.name",
-    "trials": "trials",
-    "fidelity": "fidelity",
-    "loss": "loss.name",
-    "loss_weight": "loss.weight",
-    "balance": "balance.mode",
-    "workers": "workers",
-    "seed": "seed",
-    "fit": "data.fit",
-    "batch_size": "train.batch_size",
-    "learning_rate": "train.learning_rate",
-    "optimizer": "train.optimizer",
-    "clip_grad": "train.clip_grad",
-    "patience": "train.patience",
-    "mixup": "augment.mixup",
-    "scheduler": "train.scheduler",
-    "precision": "train.precision",
+    *("strategy_option", "config", "assignments", "json_file", "html_file"),
+    *(("bench strategies", "limit"), ("bench ranking", "limit")),
+    *(("predict", name) for name in ("out", "submission", "timing")),
+    ("model show", "image_size"),
+    ("model convert", "image_size"),
 }
 
 
 def stated(option) -> str | None:
-    match = re.search(r"\(default: (.*)\)", option.help or "")
+    match = re.search(r"\(default: (.*)\)$", option.help or "")
     return match and match[1]
+
+
+def test_all_commands_are_looked_at():
+    assert {"search", "model show", "model convert", "bench ranking", "data crop"} <= COMMANDS.keys()
+    assert len(COMMANDS) >= 18
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
@@ -84,32 +76,72 @@ def test_every_option_is_explained_with_its_default(name, option):
         assert option.show_default
 
 
-@pytest.mark.parametrize("name", ["search", "distill", "train"])
-def test_stated_defaults_are_those_of_the_settings(name):
-    config = SearchConfig() if name == "search" else StudentConfig()
+@pytest.mark.parametrize("name", KINDS)
+def test_defaults_and_choices_are_those_of_the_settings(name):
+    items = {item.option: item for item in known_settings(KINDS[name]).values() if item.option}
+    made = {option.opts[0].removeprefix("--"): option for option in COMMANDS[name].params}
     checked = 0
-    for option in COMMANDS[name].params:
-        if option.name in SETTINGS:
-            value = reduce(getattr, SETTINGS[option.name].split("."), config)
-            assert stated(option) == f"{value}", option.name
-            checked += 1
-        elif option.name in ("epochs", "teacher_epochs"):
-            usual = TRIAL if name == "search" else STUDENT
-            length = TEACHER if option.name == "teacher_epochs" else usual
-            assert stated(option).startswith(str(length))
-            if name == "search" and option.name == "epochs":
-                assert f"by default {HALVED_TRIAL.epochs} or {HALVED_TRIAL.steps} steps" in option.help
-    assert checked >= 5
+    for option_name in items.keys() & made.keys():
+        item, option = items[option_name], made[option_name]
+        assert stated(option) == item.default
+        if item.choices:
+            assert option.metavar == f"[{'|'.join(item.choices)}]"
+        value = item.field.default
+        if isinstance(value, bool | int | float | str):
+            text = {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value}"
+            assert item.default in (text, text.removesuffix(".0"))
+        checked += 1
+    assert checked == {"data check": 2, "train": 18}.get(name, len(items))
+
+
+def test_defaults_in_words_are_those_of_the_budget():
+    search, student = known_settings(SearchConfig), known_settings(StudentConfig)
+    epochs = search["train.epochs"].default
+    assert epochs.startswith(f"{TRIAL}; with asha {HALVED_TRIAL}; ")
+    assert student["train.epochs"].default == f"{STUDENT}; with inherited weights {INHERITED}"
+    assert search["teacher.epochs"].default == student["teacher.epochs"].default == f"{TEACHER}"
+    assert search["supernet.epochs"].default == f"{SUPERNET}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_ends_well(here, minnow, name):
+def test_help_ends_well_and_imports_no_torch(here, minnow, name):
     said = minnow(f"{name} --help")
     assert said.code == 0
     assert "Usage" in said.output
+
+
+@pytest.mark.parametrize("name", MOST_OPTIONS)
+def test_help_shows_few_options(name):
+    shown = [option for option in COMMANDS[name].params if not getattr(option, "hidden", False)]
+    assert len(shown) <= MOST_OPTIONS[name]
+    assert all(option.rich_help_panel for option in shown if option.name != "help")
+
+
+def test_help_imports_no_torch():
+    code = (
+        "import sys, cli\n"
+        "try: cli.main(['search', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'timm', 'optuna', 'numpy'} & sys.modules.keys(), 'heavy imports'\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
 
 
 def test_nothing_to_do_shows_the_help(here, minnow):
     said = minnow("")
     assert said.code == 2
     assert "distill" in said.output and said.notices == []
+
+
+def test_settings_lists_every_setting(here, minnow):
+    said = minnow("settings search")
+    assert said.code == 0
+    flat = "".join(said.output.split())
+    assert all(name[:20] in flat for name in ("train.batch_size", "strategy.options", "score.time"))
+    page = minnow("settings --markdown").output
+    assert all(f"| `{name}` |" in page for name in known_settings(SearchConfig))
+    assert page == settings.reference()
+
+
+def test_the_reference_page_is_current():
+    assert (ROOT / "docs/reference-settings.md").read_text(encoding="utf-8") == settings.reference()

@@ -175,12 +175,17 @@ def test_a_resumed_search_keeps_what_a_file_does_not_say(here, minnow):
     assert settings["strategy"] == {"name": "random", "options": {}}
 
 
-def test_settings_without_a_use_are_pointed_out(here, minnow):
-    said = minnow("search --space toy --epochs 1 --trials 1 --out new --loss dkd --supernet-epochs 3")
+def test_settings_of_a_file_without_a_use_are_pointed_out(here, minnow):
+    """Given as options they would be errors; a file may serve several commands."""
+    (here / "shared.yaml").write_text("loss: {name: dkd, weight: 0.9}\nsupernet: {epochs: 3}\n")
+    said = minnow("search --space toy --epochs 1 --trials 1 --out new --config shared.yaml")
     assert said.code == 0
-    warned = " ".join(said.notices)
-    assert "settings of the loss have no effect" in warned
-    assert "settings of the supernet have no effect" in warned
+    warned = [line for line in said.notices if line.startswith("warning: shared.yaml: ")]
+    assert [line.split()[2] for line in warned] == ["loss.name", "supernet.epochs"]
+    assert all("has no effect" in line for line in warned)
+    assert not any("no effect" in line for line in minnow("search --resume --out new").notices)
+    again = minnow("search --config new/config.yaml --out again --trials 1 --set loss.weight=0.5")
+    assert "--loss-weight (loss.weight): has no effect" in again.complaint
 
 
 def test_an_exhausted_space_ends_the_search(here, minnow):
