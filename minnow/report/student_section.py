@@ -33,8 +33,8 @@ def student_section(folder: Path) -> dict[str, Any]:
     metrics, classes = read_student_metrics(folder), read_labels(folder / LABELS_FILE)
     if len(classes) != len(metrics.test.per_class_f1):
         raise UserError(
-            f"{folder / LABELS_FILE} names {len(classes)} classes, but metrics.json beside it has the scores "
-            f"of {len(metrics.test.per_class_f1)}; restore both from one training"
+            f"{folder / LABELS_FILE} names {len(classes)} classes, but metrics.json beside it has the "
+            f"scores of {len(metrics.test.per_class_f1)}; restore both from one training"
         )
     read_yaml(folder / CONFIG_FILE, "config file")
     teacher, learning = metrics.teacher, learning_figure(metrics)
