@@ -1,4 +1,4 @@
-"""One training for all sub-networks of a network: the sandwich rule, with a teacher."""
+"""The sandwich rule: one training for all subnets of a network, with a teacher."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from nas.spaces.elastic import Elastic
 from training.batches import Batch
 from training.step import Loss, SummedLoss
 
-RANDOM = 2  # sub-networks per step beside the largest and the smallest
+_RANDOM_SUBNETS = 2  # per step, beside the largest and the smallest
 
 
 class Sandwich(SummedLoss):
-    """The mean loss of the largest, the smallest and two random sub-networks of every step.
+    """The mean loss of the largest, the smallest and two random subnets at every step.
 
-    Yu & Huang 2019, "Universally slimmable networks", section 3.3; all learn from the same teacher,
-    instead of from the largest. Random sub-networks are drawn from torch's global generator, of all
-    sizes (:meth:`nas.spaces.elastic.Elastic.spread`).
+    Yu & Huang 2019, "Universally slimmable networks", section 3.3; but all subnets learn from the same
+    teacher, not from the largest one. Random subnets of all sizes are drawn from torch's global generator
+    (:meth:`nas.spaces.elastic.Elastic.spread`).
 
     Args:
-        space: whose sub-networks; the network that is trained is its base.
-        orders: which channels they keep first.
-        loss: of each of them.
+        space: of the subnets; the trained network is its base.
+        orders: the channels that subnets keep first.
+        loss: of each subnet.
         num_classes: number of logits.
     """
 
@@ -40,38 +40,38 @@ class Sandwich(SummedLoss):
         self._smallest = space.decode(space.smallest)
 
     def terms(self, model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
-        """The largest network's share of the mean, the smallest's, the random ones'.
+        """Yield the terms of the mean: of the largest subnet, the smallest, and the random ones.
 
         Args:
-            model: the whole network.
-            batch: at its resolution.
+            model: the base network.
+            batch: images at its resolution.
         """
         weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        yield self.loss(model, batch) / (2 + RANDOM)
-        for architecture in (self._smallest, *self._drawn()):
-            part = self._part(weights, architecture)
-            yield self.loss(part, _resized(batch, architecture)) / (2 + RANDOM)
+        yield self.loss(model, batch) / (2 + _RANDOM_SUBNETS)
+        for architecture in (self._smallest, *self._draw()):
+            subnet = self._subnet(weights, architecture)
+            yield self.loss(subnet, _resized(batch, architecture)) / (2 + _RANDOM_SUBNETS)
 
-    def _drawn(self) -> list[Architecture]:
+    def _draw(self) -> list[Architecture]:
         seed = int(torch.randint(2**62, ()).item())
         rng = np.random.default_rng(seed)
-        return [self.space.decode(self.space.spread(rng)) for _ in range(RANDOM)]
+        return [self.space.decode(self.space.spread(rng)) for _ in range(_RANDOM_SUBNETS)]
 
-    def _part(self, weights: dict[str, torch.Tensor], architecture: Architecture) -> nn.Module:
-        """The sub-network as something to call: gradients reach ``weights``, statistics are its own."""
+    def _subnet(self, weights: dict[str, torch.Tensor], architecture: Architecture) -> nn.Module:
+        """Return a callable subnet: gradients reach ``weights``, batch statistics are its own."""
         network = skeleton(architecture, self.num_classes)
         sizes = {name: value.shape for name, value in network.state_dict().items()}
-        parts = subnet_weights(weights, architecture, self.space.base, self.orders, sizes)
-        return _Called(network, parts)
+        tensors = subnet_weights(weights, architecture, self.space.base, self.orders, sizes)
+        return _FunctionalNetwork(network, tensors)
 
 
-class _Called(nn.Module):
-    """A network without weights of its own, and those to call it with."""
+class _FunctionalNetwork(nn.Module):
+    """A network without weights of its own, called with given ones."""
 
-    def __init__(self, network: Network, parts: dict[str, torch.Tensor]) -> None:
+    def __init__(self, network: Network, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self._call: Callable[[torch.Tensor], torch.Tensor] = lambda images: functional_call(
-            network, parts, (images,)
+            network, tensors, (images,)
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

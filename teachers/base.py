@@ -1,4 +1,4 @@
-"""What a teacher source must offer, and what it hands back."""
+"""Interface of teacher sources, and the pretrained network that they return."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from core.errors import UserError, one_line
+
 if TYPE_CHECKING:
     from torch import nn
 
     from training.preprocess import Normalization
+
+_MIN_RESOLUTION = 64  # pixels; an ImageNet network sees little in smaller images
 
 
 @dataclass(frozen=True)
@@ -18,14 +22,14 @@ class PretrainedNetwork:
     """A network with its pretrained weights and its original head, ready to be fine-tuned.
 
     Attributes:
-        name: What to call it, for instance ``tf_efficientnet_lite0``.
-        model: Takes normalised float images ``(B, 3, resolution, resolution)``, returns logits.
-        resolution: Side of its input in pixels.
-        normalization: The mean and standard deviation its weights expect.
-        digest: Hexadecimal hash of the name and of every weight.
-        classes: Class names where it already tells a data set's classes apart, else ``None``.
-        source: One line for people: where the weights came from.
-        fixed: Whether it may take no other resolution.
+        name: for people, for instance ``tf_efficientnet_lite0``.
+        model: takes normalised float images ``(B, 3, resolution, resolution)``, returns logits.
+        resolution: side of its input, pixels.
+        normalization: the mean and standard deviation its weights expect.
+        digest: hexadecimal hash of the name and of every weight.
+        classes: class names if it was trained on a data set of the user, else ``None``.
+        source: origin of the weights, one line for people.
+        fixed: whether it takes no other resolution.
         test_digest: of the test images of the data set it was trained on, where that is known.
     """
 
@@ -39,9 +43,39 @@ class PretrainedNetwork:
     fixed: bool = False
     test_digest: str | None = None
 
+    def default_resolution(self, stored: int) -> int:
+        """Return the side of the input for fine-tuning, pixels.
+
+        It is the side of the pretraining, but not far above that of the images: enlarging small images
+        costs time and adds nothing.
+
+        Args:
+            stored: side of the images, pixels.
+        """
+        return self.resolution if self.fixed else min(self.resolution, max(_MIN_RESOLUTION, stored))
+
+    def check_resolution(self, resolution: int) -> None:
+        """Check that the network takes square images of ``resolution`` pixels.
+
+        Raises:
+            UserError: it does not.
+        """
+        if resolution == self.resolution:
+            return
+        import torch
+
+        try:
+            with torch.no_grad():
+                self.model.eval()(torch.zeros(1, 3, resolution, resolution))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"teacher {self.name} takes no images of {resolution} px ({one_line(error)}); "
+                f"leave out teacher.resolution, or set it to {self.resolution}"
+            ) from None
+
 
 class TeacherSource(ABC):
-    """A place that pretrained weights come from; the first line of a subclass's docstring is shown.
+    """A source of pretrained weights; lists show the first paragraph of a subclass's docstring.
 
     Plugins register in the entry-point group ``minnow.teachers``.
     """
@@ -50,16 +84,16 @@ class TeacherSource(ABC):
 
     @abstractmethod
     def find(self, spec: str) -> PretrainedNetwork | None:
-        """Load what ``spec`` names.
+        """Load the network that ``spec`` names.
 
         Args:
-            spec: What the user typed after ``--teacher``.
+            spec: name or path of a teacher, as the user gave it.
 
         Returns:
-            The network in eval mode, or ``None`` where the spec is none of this source's business.
+            The network in eval mode, or ``None`` where this source does not know the spec.
 
         Raises:
-            UserError: The spec is this source's, but what it names is missing, broken or foreign.
+            UserError: this source knows the spec, but the network is missing, broken or of another kind.
         """
 
 

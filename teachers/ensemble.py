@@ -1,4 +1,4 @@
-"""Several teachers as one: the weighted mean of what they say."""
+"""Ensembles of teachers: the weighted mean of their outputs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class TeacherEnsemble:
     """One teacher, or several whose logits are averaged.
 
     Attributes:
-        members: one or more.
-        weights: of each; they sum to 1.
+        members: one or more teachers.
+        weights: one per member; they sum to 1.
     """
 
     members: tuple[Teacher, ...]
@@ -37,7 +37,7 @@ class TeacherEnsemble:
 
     @property
     def name(self) -> str:
-        """As the user may write it."""
+        """Spec of the ensemble, as :func:`parse_spec` reads it."""
         if len(self.members) == 1:
             return self.members[0].name
         pairs = zip(self.members, self.weights, strict=True)
@@ -45,14 +45,14 @@ class TeacherEnsemble:
 
     @property
     def digest(self) -> str:
-        """Of all weights."""
+        """Hexadecimal hash of the weights of all members."""
         if len(self.members) == 1:
             return self.members[0].digest
         content = "".join(member.digest for member in self.members) + repr(self.weights)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def evaluate(self, data: ImageSet, split: str) -> Metrics:
-        """Scores on a split."""
+        """Return the scores on a split."""
         indices = data.splits[split]
         logits = [
             logits_of(
@@ -65,53 +65,53 @@ class TeacherEnsemble:
             for member in self.members
         ]
         pairs = zip(self.weights, map(_centred, logits), strict=True)
-        return score_logits(sum(weight * each for weight, each in pairs), data, indices)
+        return score_logits(sum(weight * centred for weight, centred in pairs), data, indices)
 
 
 def parse_spec(spec: str) -> list[tuple[str, float]]:
-    """Specs and weights of ``a``, ``a,b`` (equal weights) or ``a*0.7,b*0.3``; the weights sum to 1.
+    """Split ``a``, ``a,b`` (equal weights) or ``a*0.7,b*0.3`` into specs and weights that sum to 1.
 
     Raises:
-        UserError: malformed, or a weight that is not a positive number.
+        UserError: the spec is malformed, or a weight is not a positive number.
     """
-    found = []
-    for part in spec.split(","):
-        name, star, text = part.strip().partition("*")
+    members = []
+    for member in spec.split(","):
+        name, star, text = member.strip().partition("*")
         try:
             weight = float(text) if star else 1.0
         except ValueError:
             weight = math.nan
         if not name or not (math.isfinite(weight) and weight > 0):
-            raise UserError(f"--teacher {spec!r}: write several as a,b or a*0.7,b*0.3")
-        found.append((name, weight))
-    total = sum(weight for _, weight in found)
-    return [(name, weight / total) for name, weight in found]
+            raise UserError(f"teacher {spec!r}: write several as a,b or a*0.7,b*0.3")
+        members.append((name, weight))
+    total = sum(weight for _, weight in members)
+    return [(name, weight / total) for name, weight in members]
 
 
 @dataclass(frozen=True)
 class EnsembleOutputs:
-    """Logits and attention maps are averaged, pooled features put side by side.
+    """Outputs of an ensemble: mean logits and attention maps, concatenated pooled features.
 
-    Logits are averaged after centring, which is the geometric mean of the probabilities (Hinton et al.
-    2015, section 3), so that teachers with another offset count alike.
+    The mean of the centred logits is the geometric mean of the probabilities (Hinton et al. 2015, section
+    3). Centring makes teachers with different offsets comparable.
 
     Attributes:
         members: outputs of each teacher.
-        weights: of each; they sum to 1.
+        weights: one per member; they sum to 1.
     """
 
     members: tuple[Outputs, ...]
     weights: tuple[float, ...]
 
     def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
-        """What they say together."""
-        said = [member(view, indices, look) for member in self.members]
-        attention = [each.attention for each in said if each.attention is not None]
-        pooled = [each.pooled for each in said if each.pooled is not None]
+        """Return the combined signals."""
+        outputs = [member(view, indices, look) for member in self.members]
+        attention = [signals.attention for signals in outputs if signals.attention is not None]
+        pooled = [signals.pooled for signals in outputs if signals.pooled is not None]
         return Signals(
-            logits=self._mean([_centred(each.logits) for each in said]),
+            logits=self._mean([_centred(signals.logits) for signals in outputs]),
             pooled=torch.cat(pooled, dim=1) if pooled else None,
-            attention=self._mean(_deepest(attention)) if attention else None,
+            attention=self._mean(_common_levels(attention)) if attention else None,
         )
 
     def _mean(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -120,25 +120,24 @@ class EnsembleOutputs:
 
 
 def _centred(logits: Any) -> Any:
-    """``(B, C)`` of torch or NumPy, with mean 0 in every row."""
+    """Return ``(B, C)`` of torch or NumPy with mean 0 in every row."""
     return logits - logits.mean(1)[:, None]
 
 
-def _deepest(maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The levels that all have, each normalised to unit length, as teachers differ in scale."""
-    levels = min(each.shape[1] for each in maps)
-    return [
-        normalize(each[:, -levels:].flatten(2), dim=2).reshape(each[:, -levels:].shape) for each in maps
-    ]
+def _common_levels(maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the deepest levels that all maps have, of unit length, since teachers differ in scale."""
+    levels = min(attention.shape[1] for attention in maps)
+    deepest = [attention[:, -levels:] for attention in maps]
+    return [normalize(level.flatten(2), dim=2).reshape(level.shape) for level in deepest]
 
 
 def disagreement(members: Sequence[StoredOutputs], indices: np.ndarray, view: int = 0) -> float | None:
-    """Share of images, 0..1, that two teachers put in different classes; the mean over all pairs.
+    """Return the share of images, 0..1, that two teachers classify differently; the mean over all pairs.
 
     Args:
-        members: of one there is no disagreement, ``None``.
+        members: outputs of each teacher; a single one gives ``None``.
         indices: ``(n,)`` of training images.
-        view: that they were seen under.
+        view: of the images.
     """
     if len(members) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Fine-tuning a pretrained network on the user's images, once per (weights, data, recipe)."""
+"""Fine-tuning of a pretrained network on the user's images, once per (weights, data, recipe)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from core.cache import cache_dir
 from core.config import AugmentConfig, TeacherConfig, TrainConfig
-from core.errors import UserError, disk_errors, one_line
+from core.errors import UserError, disk_errors
 from core.files import json_text, write_bytes, write_text
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
@@ -31,24 +31,23 @@ from training.step import DivergedError, halve_once
 
 _VERSION = 2  # of the fine-tuning; raise it when its result changes
 _CHECKPOINT = "checkpoint.pt"
-_SMALLEST = 64  # side below which an ImageNet network has little left to look at, pixels
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network that knows the data set: frozen, in eval mode.
+    """A network trained on the data set: frozen, in eval mode.
 
     Attributes:
-        name: what to call it.
+        name: for people.
         model: ``(B, 3, resolution, resolution)`` normalised images to ``(B, C)`` logits.
         resolution: side of its input, pixels.
         normalization: of its input.
         digest: of its weights.
         val: scores on validation.
-        source: where its pretrained weights came from.
+        source: origin of its pretrained weights.
         cached: whether it was fine-tuned earlier.
-        seconds: that fine-tuning took.
-        rollbacks: divergences that it went back from, as :attr:`training.fit.Fitted.rollbacks`.
+        seconds: duration of the fine-tuning.
+        rollbacks: after divergences, as :attr:`training.fit.Fitted.rollbacks`.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Teacher:
     rollbacks: tuple[dict[str, Any], ...] = ()
 
     def evaluate(self, data: ImageSet, split: str) -> Metrics:
-        """Scores on a split."""
+        """Return the scores on a split."""
         return evaluate(
             self.model, data, split, resolution=self.resolution, normalization=self.normalization
         )
@@ -79,21 +78,30 @@ def finetune_teacher(
     warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
 ) -> Teacher:
-    """The teacher, fine-tuned on the training split at its own resolution and normalisation.
+    """Return the teacher, fine-tuned on the training split at its own resolution and normalisation.
 
-    A network that Minnow trained on the same classes is taken as it is. Anything else gets a new head
-    and is fine-tuned; the result is cached, and an interrupted fine-tuning goes on where it stopped.
-    It is fine-tuned on whole images, so that students with and without mixtures share it.
+    A network that Minnow trained on the same classes is used unchanged. Any other gets a new head and is
+    fine-tuned. The result is cached, and an interrupted fine-tuning is resumed. Images are not mixed, so
+    that students with and without mixtures share the teacher.
+
+    Args:
+        config: name of the teacher and settings of its fine-tuning.
+        data: the images.
+        augment: of the training images; CutMix and MixUp are left out.
+        device: of the fine-tuning and of the returned network.
+        sources: searched for the network; ``None`` searches the registered ones.
+        warn: callback for one-line warnings.
+        report: callback for the progress of every step.
 
     Raises:
-        UserError: no such teacher, one trained for other classes or that does not take images of this
-            resolution, or a fine-tuning that diverged twice.
+        UserError: there is no such teacher; it was trained for other classes; it does not take images of
+            this resolution; or its fine-tuning diverged twice.
     """
     pretrained = find_pretrained(config.spec, sources)
     if pretrained.classes is not None:
-        return _trained(pretrained, config, data, device, warn)
-    resolution = config.resolution or default_resolution(pretrained, data.size)
-    _check_resolution(pretrained, resolution)
+        return _trained_teacher(pretrained, config, data, device, warn)
+    resolution = config.resolution or pretrained.default_resolution(data.size)
+    pretrained.check_resolution(resolution)
     recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
     recipe = decided(recipe, len(data.splits["train"]), TEACHER)
     augment = augment.model_copy(update={"cutmix": 0.0, "mixup": 0.0})
@@ -103,8 +111,8 @@ def finetune_teacher(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         replace_head(model, data.num_classes)
-    known = _load(folder, model)
-    if known is None:
+    cached = _load(folder, model)
+    if cached is None:
         batches = Batches(
             data=data,
             resolution=resolution,
@@ -130,7 +138,7 @@ def finetune_teacher(
             raise UserError(f"fine-tuning stopped: {error}; lower teacher.learning_rate") from None
         _save(folder, fitted)
     _remove_checkpoint(folder)
-    val, seconds, rollbacks = known or (fitted.val, fitted.seconds, fitted.rollbacks)
+    val, seconds, rollbacks = cached or (fitted.val, fitted.seconds, fitted.rollbacks)
     return Teacher(
         name=pretrained.name,
         model=_frozen(model, device),
@@ -139,58 +147,34 @@ def finetune_teacher(
         digest=weights_digest(pretrained.name, model),
         val=val,
         source=pretrained.source,
-        cached=known is not None,
+        cached=cached is not None,
         seconds=seconds,
         rollbacks=tuple(rollbacks),
     )
 
 
-def default_resolution(pretrained: PretrainedNetwork, stored: int) -> int:
-    """Side of the teacher's input, pixels: what it was pretrained with, but not far above the images.
-
-    Enlarging small images beyond their own size costs time and shows nothing new. Some networks take
-    nothing else.
-    """
-    side = pretrained.resolution
-    return side if pretrained.fixed else min(side, max(_SMALLEST, stored))
-
-
-def _check_resolution(pretrained: PretrainedNetwork, resolution: int) -> None:
-    if resolution == pretrained.resolution:
-        return
-    try:
-        with torch.no_grad():
-            pretrained.model.eval()(torch.zeros(1, 3, resolution, resolution))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        why = one_line(error)
-        raise UserError(
-            f"teacher {pretrained.name} takes no images of {resolution} px ({why}); "
-            f"leave out --teacher-resolution, or give {pretrained.resolution}"
-        ) from None
-
-
-def _trained(
+def _trained_teacher(
     pretrained: PretrainedNetwork,
     config: TeacherConfig,
     data: ImageSet,
     device: torch.device,
     warn: Callable[[str], None],
 ) -> Teacher:
-    """The teacher that a run left, as it is."""
+    """Return a network that Minnow trained, unchanged."""
     if pretrained.classes != data.classes:
         raise UserError(
-            f"teacher {pretrained.name!r} knows the classes {', '.join(pretrained.classes or ())}, "
+            f"teacher {pretrained.name!r} has the classes {', '.join(pretrained.classes or ())}, "
             f"the data set has {', '.join(data.classes)}; "
             f"choose a teacher of these classes, or a timm name to fine-tune"
         )
     unused = config.model_dump(exclude_defaults=True, exclude={"spec"})
     if unused:
         names = ", ".join(f"teacher.{name}" for name in unused)
-        warn(f"teacher {pretrained.name!r} is trained and taken as it is: {names} changes nothing")
+        warn(f"teacher {pretrained.name!r} is already trained and used unchanged: {names} has no effect")
     if pretrained.test_digest not in (None, data.test_digest):
         warn(
-            f"teacher {pretrained.name!r} was tested on other images: it may have been trained on those "
-            "that are tested here, and its test F1 then says too much"
+            f"teacher {pretrained.name!r} had another test split: it may have been trained on test "
+            "images of this one, and its test F1 is then too high"
         )
     model = _frozen(pretrained.model, device)
     val = evaluate(
@@ -251,7 +235,7 @@ def _save(folder: Path, fitted: Fitted) -> None:
 
 
 def _remove_checkpoint(folder: Path) -> None:
-    """Also on behalf of a process that was killed between saving the teacher and this."""
+    """Remove the checkpoint, also one of a process that was killed right after saving the teacher."""
     path = folder / _CHECKPOINT
     if path.exists():  # else a cache that is read-only would complain
         with disk_errors(folder):
@@ -259,7 +243,7 @@ def _remove_checkpoint(folder: Path) -> None:
 
 
 def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float, list[dict[str, Any]]] | None:
-    """Fill ``model`` from the cache; ``None`` where there is nothing whole (it is then made again)."""
+    """Fill ``model`` from the cache; return ``None`` where the cached teacher is missing or damaged."""
     from safetensors.torch import load
 
     try:
@@ -267,11 +251,12 @@ def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float, list[dict[str
         weights = (folder / "model.safetensors").read_bytes()
         if record["sha256"] != _sha256(weights):  # checked first: half-loaded weights would be trained on
             return None
-        found = Metrics.from_dict(record["val"]), float(record["seconds"]), list(record["rollbacks"])
+        val, seconds = Metrics.from_dict(record["val"]), float(record["seconds"])
+        rollbacks = list(record["rollbacks"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     model.load_state_dict(load(weights))
-    return found
+    return val, seconds, rollbacks
 
 
 def _sha256(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Teachers on disk: a run directory, or a weights file with the timm network it belongs to."""
+"""Teachers on disk: a run directory, or a weights file of a timm network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
-# What torch's restricted unpickler and the safetensors reader raise on bytes that are not weights.
-_UNREADABLE = (
+# Errors of torch's restricted unpickler and of the safetensors reader on bytes that are no weights.
+_WEIGHTS_ERRORS = (
     pickle.UnpicklingError,
     SafetensorError,
     struct.error,
@@ -35,13 +35,13 @@ _UNREADABLE = (
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dictionary; nothing in the file is executed.
+    """Read a state dictionary, without executing anything in the file.
 
-    The dictionary may be the file itself or lie under the usual training-script keys
-    (``state_dict_ema``, ``model_ema``, ``state_dict``, ``model``; the averaged one wins).
+    The dictionary is the whole file, or lies under a usual key of training scripts (``state_dict_ema``,
+    ``model_ema``, ``state_dict``, ``model``; an averaged one wins).
 
     Raises:
-        UserError: The file is missing, damaged, or holds something else than named tensors.
+        UserError: the file is missing, damaged, or holds anything else than named tensors.
     """
     import torch
     from timm.models import load_state_dict
@@ -50,7 +50,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: no such weights file; check the path")
     try:
         state = load_state_dict(str(path), weights_only=True)
-    except _UNREADABLE as error:
+    except _WEIGHTS_ERRORS as error:
         raise UserError(
             f"{path} cannot be read as weights ({type(error).__name__}): it is damaged or not a "
             "plain state dictionary; save one with torch.save(model.state_dict(), path)"
@@ -65,16 +65,16 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def split_spec(spec: str) -> tuple[str, Path] | None:
-    """Split ``TIMM_NAME:FILE`` where FILE has a weights suffix, else return ``None``."""
+    """Split ``TIMM_NAME:FILE``; return ``None`` if FILE has no weights suffix."""
     name, colon, path = spec.partition(":")
     return (name, Path(path).expanduser()) if colon and path.endswith(SUFFIXES) else None
 
 
 def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
-    """Load a weights file strictly into a timm network whose head has as many rows as the file's.
+    """Load a weights file into a timm network with as many classes as the file has.
 
     Raises:
-        UserError: timm does not know the name, or the file is broken or belongs to another network.
+        UserError: timm does not know the name; the file is broken or belongs to another network.
     """
     import timm
 
@@ -99,10 +99,10 @@ def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
 
 
 def load_run(path: Path) -> PretrainedNetwork:
-    """Load a trained network that Minnow saved, from its bundle or its run directory.
+    """Load a network that Minnow trained, from its bundle or its run directory.
 
     Raises:
-        UserError: There is no such network, or its files are damaged or do not belong together.
+        UserError: there is no such network; its files are damaged or do not belong together.
     """
     from training.bundle import load_bundle
 
@@ -128,7 +128,7 @@ class PathSource(TeacherSource):
         """Load a directory (``runs/demo``) or a weights file (``resnet18:weights.pth``).
 
         Raises:
-            UserError: The path is missing, or what it names is broken or foreign.
+            UserError: the path is missing; its content is broken or of another kind.
         """
         if (parts := split_spec(spec)) is not None:
             return load_weights_file(*parts)
@@ -146,9 +146,9 @@ class PathSource(TeacherSource):
 
 
 def _written_as_path(spec: str) -> bool:
-    """Tell a path from a bare word that happens to be both a folder here and a network's name."""
+    """Return whether a spec is a path, not a name that a folder here happens to have."""
     return os.sep in spec or "/" in spec or spec.startswith((".", "~"))
 
 
 def _holds_network(path: Path) -> bool:
-    return any((path / part / "model.safetensors").exists() for part in ("", "student"))
+    return any((path / folder / "model.safetensors").exists() for folder in ("", "student"))

@@ -1,4 +1,4 @@
-"""What teachers say about training images: computed once per view and kept on disk, or anew each time."""
+"""Teacher outputs for training images: computed once per view and kept on disk, or live per batch."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from training.preprocess import prepare
 from training.signals import Kind, Signals, with_logits
 from training.views import DATA_SEED, augmented
 
-_BATCH = 128
+_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
 class StoredOutputs:
-    """Signals on disk, by view; cheap to hand to other processes.
+    """Signals on disk, by view; cheap to send to other processes.
 
     Attributes:
         folder: holds ``view-000-logits.npy`` and so on, float16, one row per image of the whole set;
             rows outside the training split are 0.
         images: N, images of the whole set.
-        kinds: what there is, the logits included.
+        kinds: of the stored signals, the logits included.
     """
 
     folder: Path
@@ -43,23 +43,23 @@ class StoredOutputs:
     kinds: tuple[Kind, ...] = ("logits",)
 
     def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
-        """What the teacher said about these images under a view, on the CPU.
+        """Return the stored signals of these images under a view, on the CPU.
 
         Raises:
-            FileNotFoundError: the view was never filled, or is damaged.
+            FileNotFoundError: the view was never cached, or is damaged.
         """
-        found = {kind: self.rows(view, kind)[indices].astype(np.float32) for kind in self.kinds}
-        return Signals(**{kind: torch.from_numpy(rows) for kind, rows in found.items()})
+        rows = {kind: self.rows(view, kind)[indices].astype(np.float32) for kind in self.kinds}
+        return Signals(**{kind: torch.from_numpy(array) for kind, array in rows.items()})
 
     def path(self, view: int, kind: Kind) -> Path:
-        """File of a view."""
+        """Return the file of a view."""
         return self.folder / f"view-{view:03d}-{kind}.npy"
 
     def rows(self, view: int, kind: Kind) -> np.ndarray:
-        """All rows ``(N, ...)`` float16 of a view, memory-mapped.
+        """Return all rows ``(N, ...)`` float16 of a view, memory-mapped.
 
         Raises:
-            FileNotFoundError: the view was never filled, or is damaged.
+            FileNotFoundError: the view was never cached, or is damaged.
         """
         stored = self._find(view, kind)
         if stored is None:
@@ -67,7 +67,7 @@ class StoredOutputs:
         return stored
 
     def has(self, view: int) -> bool:
-        """Whether a view is there, whole."""
+        """Return whether a view is cached and undamaged."""
         return all(self._find(view, kind) is not None for kind in self.kinds)
 
     def _find(self, view: int, kind: Kind) -> np.ndarray | None:
@@ -81,22 +81,22 @@ class StoredOutputs:
 
 @dataclass(frozen=True)
 class LiveOutputs:
-    """A teacher that looks at every batch, which costs its forward pass every time.
+    """Signals computed for every batch, at the cost of the teacher's forward pass.
 
     Attributes:
         teacher: frozen.
-        kinds: what is wanted beside its logits.
+        kinds: signals beside the logits.
     """
 
     teacher: Teacher
     kinds: tuple[Kind, ...] = ("logits",)
 
     def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
-        """What the teacher says about these pixels."""
-        return self._ask(prepare(look(), self.teacher.resolution, self.teacher.normalization))
+        """Return the signals of the augmented images that ``look`` gives."""
+        return self._infer(prepare(look(), self.teacher.resolution, self.teacher.normalization))
 
     @cached_property
-    def _ask(self) -> InferenceFunction:
+    def _infer(self) -> InferenceFunction:
         return inference_function(self.teacher.model, self.teacher.resolution, self.kinds)
 
 
@@ -109,32 +109,32 @@ def cache_outputs(
     kinds: Sequence[Kind] = ("logits",),
     report: Callable[[int, int], None] | None = None,
 ) -> StoredOutputs:
-    """Compute views ``0 .. views - 1`` where they are missing.
+    """Return the outputs for views ``0 .. views - 1``; compute and cache the missing ones.
 
-    A student sees exactly the pixels that the teacher saw, at its own resolution. The files are shared
-    by all trials, students and seeds: they are keyed by the teacher's weights, the data and the
-    augmentation. A view is written whole, so an interrupted run goes on with the next one.
+    A student sees exactly the pixels that the teacher saw, at its own resolution. All trials, students
+    and seeds share the files, whose key has the teacher's weights, the data and the augmentation. A view
+    is written whole, so an interrupted run resumes with the next one.
 
     Args:
-        teacher: whose outputs.
-        data: only its training split is computed.
-        augmentation: what teacher and student see.
-        views: how many.
-        kinds: what is wanted beside the logits.
+        teacher: computes the outputs.
+        data: the images; those of the training split are computed.
+        augmentation: of the views.
+        views: number of views of each image.
+        kinds: signals beside the logits.
         report: called with (images done, images in all) while computing.
 
     Raises:
-        UserError: no room on the disk; the teacher has no such features.
+        UserError: the disk is full; the teacher has no such features.
     """
-    sees = [teacher.resolution, teacher.normalization.mean, teacher.normalization.std]
-    content = [teacher.digest, *sees, data.digest, augmentation.key, DATA_SEED]
+    inputs = [teacher.resolution, teacher.normalization.mean, teacher.normalization.std]
+    content = [teacher.digest, *inputs, data.digest, augmentation.key, DATA_SEED]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
     live = LiveOutputs(teacher, with_logits(kinds))
     outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), live.kinds)
     missing = [view for view in range(views) if not outputs.has(view)]
     per_view = len(data.splits["train"])
-    for turn, view in enumerate(missing):
-        done = turn * per_view
+    for count, view in enumerate(missing):
+        done = count * per_view
 
         def advance(images: int, done: int = done) -> None:
             if report is not None:
@@ -154,16 +154,17 @@ def _compute(
     view: int,
     advance: Callable[[int], None],
 ) -> dict[Kind, np.ndarray]:
+    """Return all rows ``(N, ...)`` float16 of a view, by kind of signal."""
     indices = data.splits["train"]
     device = next(live.teacher.model.parameters()).device
     stored: dict[Kind, np.ndarray] = {}
-    for start in range(0, len(indices), _BATCH):
-        part = indices[start : start + _BATCH]
-        signals = live(view, part, partial(augmented, data, part, view, augmentation, device))
+    for start in range(0, len(indices), _BATCH_SIZE):
+        batch = indices[start : start + _BATCH_SIZE]
+        signals = live(view, batch, partial(augmented, data, batch, view, augmentation, device))
         for kind in live.kinds:
             rows = signals.get(kind).float().cpu().numpy()
             if kind not in stored:
                 stored[kind] = np.zeros((len(data.images), *rows.shape[1:]), dtype=np.float16)
-            stored[kind][part] = rows
-        advance(min(start + _BATCH, len(indices)))
+            stored[kind][batch] = rows
+        advance(min(start + _BATCH_SIZE, len(indices)))
     return stored

