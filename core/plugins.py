@@ -12,9 +12,10 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,6 +42,7 @@ class Registry:
         base: every class must be a subclass of it.
         builtins: name to ``module:Class``; imported only when used.
         families: prefix to ``module:function``, which makes the class of ``prefix:MEMBER`` from MEMBER.
+        arguments: constructor parameters of every class; the others are a class's own options.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Registry:
     base: type
     builtins: Mapping[str, str]
     families: Mapping[str, str] = field(default_factory=dict)
+    arguments: Collection[str] = ()
 
     def names(self) -> list[str]:
         """Return the built-in names, then those of installed packages."""
@@ -81,6 +84,55 @@ class Registry:
                 f"or give package.module:Class or ./file.py:Class"
             )
         return self._check(name, _resolve(self.kind, target))
+
+    def option_names(self, plugin: type) -> list[str] | None:
+        """Return the names of a plugin's own options; ``None`` where it takes any.
+
+        A ``**`` parameter of the constructor takes the ``arguments`` where this kind has some, any option
+        where it has none.
+        """
+        parameters = signature(plugin).parameters.values()
+        if not self.arguments and any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+            return None
+        return [
+            parameter.name
+            for parameter in parameters
+            if parameter.name not in self.arguments and parameter.kind is not Parameter.VAR_KEYWORD
+        ]
+
+    def load_with(self, name: str, options: Collection[str]) -> type[Any]:
+        """Load a class and check the names of its options.
+
+        Raises:
+            UserError: the name or an option is unknown; lists the known ones.
+        """
+        plugin = self.load(name)
+        names = self.option_names(plugin)
+        for option in options:
+            if names is not None and option not in names:
+                raise UserError(
+                    f"{self.kind} {name!r} has no option {option!r}; it has: {', '.join(names) or 'none'}"
+                )
+        return plugin
+
+    def create(self, name: str, *arguments: Any, options: Mapping[str, Any], **keywords: Any) -> Any:
+        """Create a plugin.
+
+        Args:
+            name: as for :meth:`load`.
+            arguments: of the constructor.
+            options: chosen by the user, by name.
+            keywords: more arguments of the constructor.
+
+        Raises:
+            UserError: the name or an option is unknown, which lists the known ones; an option is missing.
+        """
+        plugin = self.load_with(name, options)
+        try:
+            signature(plugin).bind(*arguments, **keywords, **options)
+        except TypeError as error:
+            raise UserError(f"{self.kind} {name!r} cannot be made: {error}") from None
+        return plugin(*arguments, **keywords, **options)
 
     def describe(self) -> list[Plugin]:
         """Describe every registered class; one that cannot be imported is listed with its error."""

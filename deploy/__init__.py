@@ -1,4 +1,4 @@
-"""Shipping a trained model: classify images, export to ONNX, measure latency.
+"""Deployment of a trained model: prediction, export to ONNX, latency.
 
 >>> import deploy
 >>> classifier = deploy.load("runs/latest")         # doctest: +SKIP
@@ -18,15 +18,15 @@ __all__ = ["load"]
 
 
 def load(path: str | Path) -> Classifier:
-    """The trained model in ``path``, ready to use.
+    """Load the trained model in ``path``.
 
     Args:
         path: a bundle, or a run directory with a ``student/``.
 
     Raises:
-        UserError: nothing trained is there, or its files are damaged; names the file.
+        UserError: ``path`` holds no trained model, or its files are damaged; names the file.
     """
-    from deploy.classifier import Classifier  # torch comes in here, not with ``import deploy``
+    from deploy.classifier import Classifier  # imports torch, which ``import deploy`` does not
     from training.bundle import load_bundle
 
     return Classifier(load_bundle(path))

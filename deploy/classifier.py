@@ -1,4 +1,4 @@
-"""A trained model that takes images as people have them: files, Pillow images, arrays."""
+"""Prediction with a trained model, from image files, Pillow images or arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one image.
+    """The prediction for one image.
 
     Attributes:
         label: the most probable class.
@@ -39,15 +39,14 @@ class Prediction:
 class Classifier:
     """A trained model, ready to use; ``deploy.load(path)`` makes one.
 
-    A file goes through the decoding, resizing and normalisation of training, so it gets the logits
-    that evaluation gives it.
+    A file gets the decoding, resizing and normalisation of training, and so the logits of evaluation.
 
     Args:
         bundle: the trained model; its ``config`` must hold ``data: {size, fit}``, the side (pixels)
-            and the fit that images were stored with for training.
+            and the fit of the stored training images.
 
     Raises:
-        UserError: the bundle's ``config.yaml`` does not say how images are decoded.
+        UserError: ``config.yaml`` of the bundle lacks them.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -75,18 +74,17 @@ class Classifier:
             One prediction per image, in order; a list of one for a single image.
 
         Raises:
-            UserError: a file that is missing or no image, or an array of another kind; names it.
+            UserError: a file is missing or no image, or an array has another dtype or shape; names it.
         """
         rows = torch.from_numpy(self.logits(images)).double().softmax(dim=1).tolist()
         return [self._prediction(row) for row in rows]
 
     def logits(self, images: ImageLike | Iterable[ImageLike]) -> np.ndarray:
-        """Logits ``(N, C)`` float32 of the images, as :meth:`predict` takes them."""
-        each = _each(images)
-        parts = [self._forward(part) for part in iter(lambda: [*islice(each, BATCH_SIZE)], [])]
-        if not parts:
-            return np.empty((0, len(self.classes)), dtype=np.float32)
-        return np.concatenate(parts)
+        """Return the logits ``(N, C)`` float32 of images, as :meth:`predict` takes them."""
+        stream = _iterate(images)
+        batches = iter(lambda: [*islice(stream, BATCH_SIZE)], [])
+        logits = [self._forward(batch) for batch in batches]
+        return np.concatenate(logits) if logits else np.empty((0, len(self.classes)), dtype=np.float32)
 
     def _forward(self, images: list[ImageLike]) -> np.ndarray:
         stored = np.stack([decode(image, self.size, self.fit) for image in images])
@@ -102,21 +100,20 @@ class Classifier:
 
 
 def decode(image: ImageLike, size: int, fit: Fit) -> np.ndarray:
-    """One image as training stores it: ``(size, size, 3)`` uint8 RGB.
+    """Return one image as training stores it, ``(size, size, 3)`` uint8 RGB.
 
-    A file gets exactly training's pixels. A Pillow image or an array is there in full already,
-    where training lets a large JPEG scale down while decoding: it can differ from its file by a few
-    levels.
+    A file gets exactly the pixels of training. A Pillow image or an array can differ from its file by a
+    few levels, since training scales a large JPEG down while decoding it.
 
     Raises:
-        UserError: missing, broken, or not an image; names it.
+        UserError: it is missing, broken, or no image; names it.
     """
     try:
         if isinstance(image, str | Path):
             return square(open_image(Path(image).read_bytes()), size, fit)
         if isinstance(image, Image.Image):
-            return square(image.copy(), size, fit)  # decoding in place would change the caller's
-        return square(Image.fromarray(_checked(image)), size, fit)
+            return square(image.copy(), size, fit)  # a copy, since decoding works in place
+        return square(Image.fromarray(_checked_array(image)), size, fit)
     except BrokenImageError as error:
         name = image if isinstance(image, str | Path) else type(image).__name__
         raise UserError(f"{name} cannot be read as an image: {error}") from None
@@ -126,7 +123,7 @@ def decode(image: ImageLike, size: int, fit: Fit) -> np.ndarray:
         raise UserError(f"{image} cannot be read: {error.strerror or error}") from None
 
 
-def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageLike]:
+def _iterate(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageLike]:
     if isinstance(images, np.ndarray):
         yield from images if images.ndim == 4 else [images]
     elif isinstance(images, str | Path | Image.Image):
@@ -135,14 +132,14 @@ def _each(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageLike]:
         yield from images
 
 
-def _checked(image: Any) -> np.ndarray:
+def _checked_array(image: Any) -> np.ndarray:
     if not isinstance(image, np.ndarray):
         raise UserError(
             f"cannot classify {type(image).__name__}; give a path, a Pillow image or a uint8 array"
         )
-    grey = image.ndim == 2
-    colour = image.ndim == 3 and image.shape[2] in (3, 4)
-    if image.dtype != np.uint8 or not (grey or colour) or 0 in image.shape:
+    is_grey = image.ndim == 2
+    is_colour = image.ndim == 3 and image.shape[2] in (3, 4)
+    if image.dtype != np.uint8 or not (is_grey or is_colour) or 0 in image.shape:
         raise UserError(
             f"cannot classify an array of {image.dtype} and shape {image.shape}; "
             "give uint8 of shape (height, width, 3)"
@@ -156,7 +153,7 @@ def _stored_format(bundle: Bundle) -> tuple[int, Fit]:
     fit = data.get("fit") if isinstance(data, dict) else None
     if isinstance(size, bool) or not isinstance(size, int) or size < 1 or fit not in FITS:
         raise UserError(
-            f"{bundle.path / CONFIG_FILE}: 'data' must say how images are stored: "
+            f"{bundle.path / CONFIG_FILE}: 'data' must give the format of stored images: "
             f"size (pixels) and fit ({', '.join(FITS)}), got size {size!r} and fit {fit!r}"
         )
     return size, cast(Fit, fit)

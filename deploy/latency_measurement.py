@@ -1,14 +1,13 @@
 """Latency on the runtime that ships: ONNX Runtime on the CPU, batch 1, one thread.
 
-What is timed is the clock of the measuring thread (the time it spent on a core), not the clock on
-the wall. On an idle machine the two agree within 1 %. On a busy one they do not: with four other
-processes computing on two cores, a network of 6.6 ms read 14.8 ms by the wall and 6.9 ms by the
-thread's clock (medians of 100). A search measures while its workers train, and its numbers must not
-depend on what they happen to be doing. Several threads share no such clock, so ``threads > 1`` is
-timed by the wall.
+The clock is that of the measuring thread (its time on a core), not the wall clock. On an idle machine the
+two agree within 1 %. On a busy one they differ: with four other processes computing on two cores, a
+network of 6.6 ms took 14.8 ms by the wall clock and 6.9 ms by the thread's clock (medians of 100). A
+search measures while its workers train, and its numbers must not depend on their load. Several threads
+share no such clock, so ``threads > 1`` uses the wall clock.
 
-Torch in the same process does not disturb this: ONNX Runtime runs a one-thread session in the
-calling thread, and OpenMP's idle workers stop spinning within milliseconds, inside the warm-up.
+Torch in the same process does not disturb the measurement: ONNX Runtime runs a one-thread session in the
+calling thread, and OpenMP's idle workers stop spinning within milliseconds, during the warm-up.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ WARM_UP_RUNS = 10
 BUDGET_S = 1.5
 MIN_RUNS = 20
 MAX_RUNS = 100
-ROUNDS = 5  # of several networks in turns
+ROUNDS = 5  # per network, of several networks in turns
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one image through a network.
+    """The time of one image through a network.
 
     Attributes:
         median_ms: median over the runs, milliseconds.
@@ -51,7 +50,7 @@ class Latency:
     runtime: str
 
     def to_dict(self) -> dict[str, float | int | str]:
-        """As ``metrics.json`` holds it: ``median``, ``iqr`` (ms), ``n``, ``runtime``."""
+        """Return ``latency_ms`` of ``metrics.json``: ``median``, ``iqr`` (ms), ``n``, ``runtime``."""
         return {
             "median": self.median_ms,
             "iqr": self.iqr_ms,
@@ -61,7 +60,7 @@ class Latency:
 
 
 def runtime_name(threads: int = 1) -> str:
-    """What a latency is measured on, e.g. ``onnxruntime 1.32.0 CPUExecutionProvider, 1 thread``."""
+    """Return the runtime of a latency, e.g. ``onnxruntime 1.32.0 CPUExecutionProvider, 1 thread``."""
     import onnxruntime
 
     unit = "thread" if threads == 1 else "threads"
@@ -69,12 +68,12 @@ def runtime_name(threads: int = 1) -> str:
 
 
 def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float = BUDGET_S) -> Latency:
-    """Time an ONNX file with one float32 image input.
+    """Measure the latency of an ONNX file with one float32 image input.
 
     Args:
         model: the file, or its content.
         threads: threads inside one operator.
-        budget_s: stop after this many seconds (once there are ``MIN_RUNS`` runs).
+        budget_s: seconds after which it stops, once there are ``MIN_RUNS`` runs.
     """
     session = open_session(model, threads=threads)
     image = _image(session)
@@ -86,28 +85,28 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
 def measure_module(
     model: nn.Module, resolution: int, *, input_channels: int = 3, threads: int = 1
 ) -> Latency:
-    """Time a PyTorch network for ``(N, C, resolution, resolution)`` as it ships: exported."""
+    """Measure the latency of a PyTorch network, exported to ONNX, for square images."""
     content = onnx_bytes(model, resolution, input_channels=input_channels)
     return measure_onnx(content, threads=threads)
 
 
 def measure_in_turns(networks: Sequence[tuple[nn.Module, int]]) -> list[Latency]:
-    """Time several networks on one machine in the same minute, so that their ratios hold.
+    """Measure the latency of several networks in turns, so that their ratios hold.
 
-    Each is timed ``ROUNDS`` times, one after the other: what else the machine does, and how fast it runs,
-    changes from minute to minute and then changes all of them alike.
+    Each is measured ``ROUNDS`` times, one after the other. The load and the speed of a machine change
+    from minute to minute; in turns, they change all networks alike.
 
     Args:
         networks: each with the side of its square RGB input, pixels.
     """
     sessions = [open_session(onnx_bytes(network, side)) for network, side in networks]
     images = [_image(session) for session in sessions]
-    found: list[list[np.ndarray]] = [[] for _ in networks]
+    seconds: list[list[np.ndarray]] = [[] for _ in networks]
     for _ in range(ROUNDS):
-        for times, session, image in zip(found, sessions, images, strict=True):
+        for times, session, image in zip(seconds, sessions, images, strict=True):
             run = partial(session.run, None, {INPUT: image})
             times.append(time_runs(run, clock=thread_clock(), budget_s=BUDGET_S / ROUNDS))
-    return [_latency(np.concatenate(times)) for times in found]
+    return [_latency(np.concatenate(times)) for times in seconds]
 
 
 def _image(session: Any) -> np.ndarray:
@@ -126,7 +125,7 @@ def time_runs(
     clock: Callable[[], float],
     budget_s: float = BUDGET_S,
 ) -> np.ndarray:
-    """Seconds of each run by ``clock``, after a warm-up; ``MIN_RUNS`` to ``MAX_RUNS`` of them."""
+    """Return the seconds of ``MIN_RUNS`` to ``MAX_RUNS`` runs by ``clock``, after a warm-up."""
     start, count = time.perf_counter(), 0
     while count < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_S:
         run()
@@ -141,6 +140,6 @@ def time_runs(
 
 
 def thread_clock() -> Callable[[], float]:
-    """The time this thread has spent on a core; the wall's where that is too coarse (Windows)."""
+    """Return the clock of this thread's time on a core; the wall clock if that is too coarse (Windows)."""
     coarse = time.get_clock_info("thread_time").resolution > 1e-5
     return time.perf_counter if coarse else time.thread_time

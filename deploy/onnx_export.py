@@ -1,7 +1,7 @@
 """Export to ONNX: one self-contained file, checked against PyTorch before it is written.
 
-The file takes what any camera gives: ``images``, float32 ``(N, 3, r, r)``, RGB in 0..1, any N; the
-normalisation is part of the graph. It gives ``logits``, float32 ``(N, C)``.
+The input is ``images``, float32 ``(N, 3, r, r)``, RGB in 0..1, any N; the normalisation is part of the
+graph. The output is ``logits``, float32 ``(N, C)``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from core.files import write_bytes
+from distill.student_bundle import package_versions
 from training.onnx_graph import gaps, open_session, traced
 from training.preprocess import IMAGENET, Normalization
 
@@ -25,13 +26,13 @@ OUTPUT = "logits"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export made.
+    """An exported file.
 
     Attributes:
-        path: the file.
+        path: of the file.
         size_bytes: its size.
         max_abs_difference: largest difference between ONNX Runtime's and PyTorch's logits.
-        checked_images: number of images that difference was taken over.
+        checked_images: number of images that were compared.
     """
 
     path: Path
@@ -40,8 +41,8 @@ class Exported:
     checked_images: int
 
 
-class _Shipped(nn.Module):
-    """A network with its normalisation in front."""
+class _NormalizedNetwork(nn.Module):
+    """A network behind its normalisation."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -68,42 +69,42 @@ def export_onnx(
     metadata: Mapping[str, str] | None = None,
     images: np.ndarray | None = None,
 ) -> Exported:
-    """Write ``model`` as an ONNX file and prove that it computes the same.
+    """Write ``model`` as an ONNX file, after a comparison of its logits with PyTorch's.
 
     Args:
         model: maps normalised ``(N, input_channels, r, r)`` to logits ``(N, len(classes))``; it is
-            copied, never changed.
-        path: file to write; an old one is replaced, atomically.
+            not changed.
+        path: of the file; an existing one is replaced, atomically.
         resolution: side r of the input, pixels.
-        normalization: what the model's input is normalised with; goes into the graph.
-        classes: names in the order of the logits; kept in the file as JSON.
+        normalization: of the model's input; becomes a part of the graph.
+        classes: names in the order of the logits; stored in the file as JSON.
         input_channels: channels of the input.
         metadata: more ``key: text`` pairs for the file, e.g. a licence.
-        images: real images to check with besides random ones, float32 ``(n, C, r, r)`` in 0..1.
+        images: real images to compare beside random ones, float32 ``(n, C, r, r)`` in 0..1.
 
     Raises:
-        UserError: the disk is full or closed to this user.
+        UserError: the disk is full or not writable.
         ValueError: ``input_channels`` or ``classes`` do not fit the model and its normalisation.
         RuntimeError: ONNX Runtime and PyTorch disagree by more than ``TOLERANCE``.
     """
     import onnx
 
     path = Path(path)
-    shipped = _shipped(model, normalization, input_channels)
-    content = _serialise(shipped, resolution, input_channels)
+    network = _normalized(model, normalization, input_channels)
+    content = _serialise(network, resolution, input_channels)
 
     proto = onnx.load_model_from_string(content)
     width = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     if width != len(classes):
-        raise ValueError(f"the model gives {width} logits, but {len(classes)} classes are named")
-    described = {
+        raise ValueError(f"the model gives {width} logits, but there are {len(classes)} class names")
+    properties = {
         "classes": json.dumps(list(classes), ensure_ascii=False),
         "resolution": str(resolution),
         "normalization": json.dumps({"mean": list(normalization.mean), "std": list(normalization.std)}),
-        "minnow_version": minnow_version(),
+        "minnow_version": package_versions()["minnow"],
         **(metadata or {}),
     }
-    onnx.helper.set_model_props(proto, described)
+    onnx.helper.set_model_props(proto, properties)
     onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString()
 
@@ -112,7 +113,7 @@ def export_onnx(
     )
     if images is not None:
         samples = np.concatenate([samples, images.astype(np.float32)])
-    difference = _verify(content, shipped, samples)
+    difference = _verify(content, network, samples)
     write_bytes(path, content)
     return Exported(path, len(content), difference, len(samples))
 
@@ -124,37 +125,29 @@ def onnx_bytes(
     input_channels: int = 3,
     normalization: Normalization = IMAGENET,
 ) -> bytes:
-    """The graph of :func:`export_onnx` in memory, without metadata and checks, to be timed."""
-    return _serialise(_shipped(model, normalization, input_channels), resolution, input_channels)
+    """Return the graph of :func:`export_onnx`, without metadata and checks, for measurements."""
+    return _serialise(_normalized(model, normalization, input_channels), resolution, input_channels)
 
 
-def minnow_version() -> str:
-    """The installed version, or ``"unknown"`` when run from a checkout that is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("minnow")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _shipped(model: nn.Module, normalization: Normalization, input_channels: int) -> _Shipped:
+def _normalized(
+    model: nn.Module, normalization: Normalization, input_channels: int
+) -> _NormalizedNetwork:
     if len(normalization.mean) != input_channels:
         raise ValueError(
             f"normalisation has {len(normalization.mean)} channels, the input {input_channels}"
         )
-    network = copy.deepcopy(model).to("cpu", torch.float32)
-    return _Shipped(network, normalization).eval().requires_grad_(False)
+    copied = copy.deepcopy(model).to("cpu", torch.float32)
+    return _NormalizedNetwork(copied, normalization).eval().requires_grad_(False)
 
 
-def _serialise(shipped: _Shipped, resolution: int, input_channels: int) -> bytes:
-    return traced(shipped, torch.zeros(1, input_channels, resolution, resolution), [OUTPUT])
+def _serialise(network: _NormalizedNetwork, resolution: int, input_channels: int) -> bytes:
+    return traced(network, torch.zeros(1, input_channels, resolution, resolution), [OUTPUT])
 
 
-def _verify(content: bytes, shipped: _Shipped, samples: np.ndarray) -> float:
-    """Largest difference of the runtimes' logits."""
+def _verify(content: bytes, network: _NormalizedNetwork, samples: np.ndarray) -> float:
+    """Return the largest difference between the logits of ONNX Runtime and PyTorch."""
     worst = 0.0
-    for gap in gaps(open_session(content), shipped, samples, [OUTPUT]):
+    for gap in gaps(open_session(content), network, samples, [OUTPUT]):
         if not gap.small:
             raise RuntimeError(
                 f"ONNX Runtime's logits differ from PyTorch's by up to {gap.difference:.2g} "

@@ -1,4 +1,4 @@
-"""Classify a file or a folder of images, and keep the result as a table."""
+"""Predictions for a file or a folder of images, as tables."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from deploy.architecture_latency import machine_name
 from deploy.classifier import Classifier, Prediction
 from training.data.decode import EXTENSIONS
 
-_WARM_UP = 3
+_WARM_UP_RUNS = 3
 
 
 @dataclass(frozen=True)
 class FilePrediction:
-    """One file's result; either ``prediction`` or ``error`` is there.
+    """The result for one file: either ``prediction`` or ``error`` is set.
 
     Attributes:
         file: its path.
-        prediction: label and probabilities; ``None`` for a file that could not be read.
-        error: why it could not be read, in one line.
-        seconds: for reading and classifying it.
+        prediction: label and probabilities; ``None`` for an unreadable file.
+        error: the one-line reason why the file is unreadable.
+        seconds: for reading and classifying the file.
     """
 
     file: str
@@ -40,109 +40,112 @@ class FilePrediction:
 
     @property
     def label(self) -> str:
-        """The most probable class; empty for a broken file."""
+        """The most probable class; empty for an unreadable file."""
         return self.prediction.label if self.prediction else ""
 
     @property
     def probability(self) -> float | None:
-        """Its probability, 0..1; ``None`` for a broken file."""
+        """Its probability, 0..1; ``None`` for an unreadable file."""
         return self.prediction.probability if self.prediction else None
 
 
 def find_images(path: str | Path) -> list[Path]:
-    """The file itself, or every image under a directory, sorted by path.
+    """Return the file itself, or every image under a directory, sorted by path.
 
-    Hidden files and folders are left out, and so are files with other than image extensions.
+    Hidden files and folders are left out, and so are files without an image's extension.
 
     Raises:
-        UserError: nothing is there, or no image is.
+        UserError: the path does not exist, or holds no image.
     """
     path = Path(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or directory; give an image or a directory of images")
-    found = [file for file in _files(path) if file.suffix.lower() in EXTENSIONS]
-    if not found:
-        known = " ".join(sorted(EXTENSIONS))
-        raise UserError(f"{path}: no images in it; files are known by their ending: {known}")
-    return found
+    images = [file for file in _files(path) if file.suffix.lower() in EXTENSIONS]
+    if not images:
+        extensions = " ".join(sorted(EXTENSIONS))
+        raise UserError(f"{path}: no images in it; image files have these extensions: {extensions}")
+    return images
 
 
 def predict_files(classifier: Classifier, path: str | Path) -> Iterator[FilePrediction]:
     """Classify an image or every image under a directory, one by one, in sorted order.
 
-    The network runs a few times before, so that the first row is not the one that waits for it. A file
-    that cannot be read gives a row with ``error`` and does not stop the rest.
+    A few warm-up runs precede, so that the first image is not slower than the others. An unreadable file
+    gives a result with ``error``, and the rest follows.
 
     Raises:
-        UserError: at once, before the first row: no image is there.
+        UserError: at once, before the first result: the path holds no image.
     """
     files = find_images(path)
     grey = np.full((classifier.size, classifier.size, 3), 128, dtype=np.uint8)
-    for _ in range(_WARM_UP):
+    for _ in range(_WARM_UP_RUNS):
         classifier.predict(grey)
-    return (_row(classifier, file) for file in files)
+    return (_predict_file(classifier, file) for file in files)
 
 
-def write_csv(rows: Iterable[FilePrediction], path: str | Path) -> None:
+def write_csv(results: Iterable[FilePrediction], path: str | Path) -> None:
     """Write ``file, label, probability, error`` and ``p_CLASS`` for every class, one line per file.
 
     Raises:
-        UserError: the disk is full or closed to this user.
+        UserError: the disk is full or not writable.
     """
     path = Path(path)
-    rows = list(rows)
-    read = [row.prediction for row in rows if row.prediction]
-    classes = list(read[0].probabilities) if read else []
+    results = list(results)
+    predictions = [result.prediction for result in results if result.prediction]
+    classes = list(predictions[0].probabilities) if predictions else []
     table: list[list[object]] = [
         ["file", "label", "probability", "error", *(f"p_{name}" for name in classes)]
     ]
-    for row in rows:
-        shown = row.prediction.probabilities if row.prediction else {}
-        probability = "" if row.probability is None else f"{row.probability:.6f}"
-        each = [f"{shown[name]:.6f}" if shown else "" for name in classes]
-        table.append([row.file, row.label, probability, row.error or "", *each])
+    for result in results:
+        by_class = result.prediction.probabilities if result.prediction else {}
+        probability = "" if result.probability is None else f"{result.probability:.6f}"
+        columns = [f"{by_class[name]:.6f}" if by_class else "" for name in classes]
+        table.append([result.file, result.label, probability, result.error or "", *columns])
     write_bytes(path, csv_bytes(table))
 
 
-def write_submission(rows: Iterable[FilePrediction], path: str | Path, root: str | Path) -> str | None:
+def write_submission(results: Iterable[FilePrediction], path: str | Path, root: str | Path) -> str | None:
     """Write ``file, class``, one line per file and nothing else.
 
-    Files are named by their paths below ``root``, with ``/``. One that could not be read gets the class
-    that most of the others have: graders want a class for every file.
+    Files are named by their paths below ``root``, with ``/``. An unreadable file gets the most frequent
+    class of the others, since graders require a class for every file.
 
     Args:
-        rows: of files in or below ``root``; one at least could be read.
-        path: the CSV file; UTF-8 without a mark, which graders take for a part of the first name.
-        root: the directory, or the one file.
+        results: for files in or below ``root``; at least one was readable.
+        path: of the CSV file, UTF-8 without a byte order mark, which graders would read as a part of the
+            first name.
+        root: the directory, or the single file.
 
     Returns:
-        The class of the files that could not be read; ``None`` where all could be.
+        The class of the unreadable files; ``None`` if there are none.
 
     Raises:
-        UserError: the disk is full or closed to this user.
+        UserError: the disk is full or not writable.
     """
-    rows, path, root = list(rows), Path(path), Path(root)
-    below = root if root.is_dir() else root.parent
-    usual = Counter(row.label for row in rows if row.prediction).most_common(1)[0][0]
-    named = [(Path(row.file).relative_to(below).as_posix(), row.label or usual) for row in rows]
-    text = csv_text([("file", "class"), *named])
+    results, path, root = list(results), Path(path), Path(root)
+    folder = root if root.is_dir() else root.parent
+    majority = Counter(result.label for result in results if result.prediction).most_common(1)[0][0]
+    lines = [
+        (Path(result.file).relative_to(folder).as_posix(), result.label or majority) for result in results
+    ]
+    text = csv_text([("file", "class"), *lines])
     write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
-    return usual if any(row.error for row in rows) else None
+    return majority if any(result.error for result in results) else None
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a folder took, from each file to its class.
+    """The time that the predictions for a folder took, from each file to its class.
 
     Attributes:
-        images: that were read and classified.
-        unreadable: files that could not be.
+        images: number of classified files.
+        unreadable: number of unreadable files.
         median_ms: per image, milliseconds.
         iqr_ms: distance between the quartiles, milliseconds.
-        total_seconds: sum over all files, those that could not be read included.
-        included: what was timed.
+        total_seconds: sum over all files, the unreadable ones included.
+        included: description of the timed work and of the machine.
     """
 
     images: int
@@ -153,36 +156,36 @@ class Timing:
     included: str
 
     @classmethod
-    def of(cls, rows: Sequence[FilePrediction]) -> Timing:
-        """Of rows, one of which at least could be read."""
-        read = [row.seconds * 1000.0 for row in rows if row.prediction]
-        low, median, high = np.percentile(read, [25, 50, 75])
+    def of(cls, results: Sequence[FilePrediction]) -> Timing:
+        """Summarise results, at least one of which has a prediction."""
+        milliseconds = [result.seconds * 1000.0 for result in results if result.prediction]
+        low, median, high = np.percentile(milliseconds, [25, 50, 75])
         unit = "thread" if torch.get_num_threads() == 1 else "threads"
         return cls(
-            images=len(read),
-            unreadable=len(rows) - len(read),
+            images=len(milliseconds),
+            unreadable=len(results) - len(milliseconds),
             median_ms=float(median),
             iqr_ms=float(high - low),
-            total_seconds=sum(row.seconds for row in rows),
+            total_seconds=sum(result.seconds for result in results),
             included="reading and decoding the file, resizing, network, one image at a time "
             f"(PyTorch {torch.__version__}, {torch.get_num_threads()} {unit}, {machine_name()})",
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``predict --timing`` writes it."""
+        """Return the content of a timing file."""
         return asdict(self)
 
 
 def other_files(path: str | Path) -> list[Path]:
-    """What :func:`find_images` leaves out under a directory, hidden files and folders aside."""
+    """Return the visible files under a directory that :func:`find_images` leaves out."""
     files = _files(path) if Path(path).is_dir() else []
     return [file for file in files if file.suffix.lower() not in EXTENSIONS]
 
 
 def _files(directory: str | Path) -> list[Path]:
-    """Every file under a directory but hidden ones and those in hidden folders, sorted.
+    """Return every file under a directory, sorted, without hidden files and folders.
 
-    Links to folders are followed, after what is there itself; each folder is entered once.
+    Links to folders are followed, after the folders themselves; each folder is entered once.
 
     Raises:
         UserError: a folder cannot be read.
@@ -191,7 +194,7 @@ def _files(directory: str | Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
 
-    found: list[Path] = []
+    files: list[Path] = []
     entered: set[tuple[int, int]] = set()
     for folder, subfolders, names in os.walk(directory, onerror=refuse, followlinks=True):
         status = os.stat(folder)
@@ -201,14 +204,14 @@ def _files(directory: str | Path) -> list[Path]:
         entered.add((status.st_dev, status.st_ino))
         visible = [name for name in subfolders if not name.startswith(".")]
         subfolders[:] = sorted(visible, key=lambda name: (Path(folder, name).is_symlink(), name))
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(files)
 
 
-def _row(classifier: Classifier, file: Path) -> FilePrediction:
+def _predict_file(classifier: Classifier, file: Path) -> FilePrediction:
     start = time.perf_counter()
     try:
         prediction, error = classifier.predict(file)[0], None
-    except UserError as problem:
-        prediction, error = None, str(problem)
+    except UserError as failure:
+        prediction, error = None, str(failure)
     return FilePrediction(str(file), prediction, error, time.perf_counter() - start)

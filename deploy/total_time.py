@@ -1,8 +1,8 @@
-"""How long all images of a split take, one by one, from the stored bytes to the label.
+"""The time for all images of a split, one by one, from the pixels in memory to the label.
 
-Timed is what a device would do with an image that is in memory: resize it to the network's input, scale
-and normalise it, run the network on ONNX Runtime with one thread, take the largest logit. Decoding files
-is not part of it. The clock is the thread's own, see :mod:`deploy.latency_measurement`.
+It covers the work of a device for an image in memory: resize it to the network's input, scale and
+normalise it, run the network on ONNX Runtime with one thread, take the largest logit. Decoding files is
+not included. The clock is the thread's own, see :mod:`deploy.latency_measurement`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def total_seconds(
     resolution: int,
     normalization: Normalization = IMAGENET,
 ) -> float:
-    """Seconds to classify ``data.images[indices]`` one after the other, after a warm-up.
+    """Return the seconds to classify ``data.images[indices]`` one after the other, after a warm-up.
 
     Args:
         model: maps normalised ``(N, 3, resolution, resolution)`` to logits; never changed.
-        data: holds the images.
-        indices: which of them, ``(n,)``.
+        data: the images.
+        indices: ``(n,)`` of the images to classify.
         resolution: side of the network's input, pixels.
-        normalization: what its input is normalised with.
+        normalization: of its input.
     """
     seconds, _ = timed_labels(
         onnx_bytes(model, resolution, normalization=normalization), data.images, indices, resolution
@@ -47,12 +47,12 @@ def total_seconds(
 def timed_labels(
     content: bytes, images: np.ndarray, indices: np.ndarray, resolution: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds ``(n,)`` for each image and its class ``(n,)``.
+    """Return the seconds ``(n,)`` and the class ``(n,)`` of each image.
 
     Args:
-        content: of an ONNX file as :mod:`deploy.onnx_export` writes it.
+        content: of an ONNX file of :mod:`deploy.onnx_export`.
         images: ``(N, S, S, 3)`` uint8, RGB.
-        indices: which of them, ``(n,)``.
+        indices: ``(n,)`` of the images to classify.
         resolution: side of the network's input, pixels.
     """
     session, clock = open_session(content), thread_clock()
@@ -66,17 +66,17 @@ def timed_labels(
     with _one_torch_thread():
         for index in indices[:WARM_UP_RUNS]:
             classify(np.array(images[index]))
-        for place, index in enumerate(indices):
-            image = np.array(images[index])  # from the memory map: reading the disk is not timed
+        for position, index in enumerate(indices):
+            image = np.array(images[index])  # read from the memory map before the clock starts
             before = clock()
-            labels[place] = classify(image)
-            seconds[place] = clock() - before
+            labels[position] = classify(image)
+            seconds[position] = clock() - before
     return seconds, labels
 
 
 @contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """Resizing in this thread alone, where its clock counts it."""
+    """Limit torch to this thread, whose clock then counts the resizing."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,8 @@
 """Students of one network with several seeds: their directories, and the choice of the best one.
 
-A student is trained in ``RUN/seeds/SEED``. When all are trained, the one with the best validation F1 moves
-to ``RUN/student``, and its ``metrics.json`` gets the scores of all under ``seeds``. The move is a rename,
-so a killed run holds every finished student whole, in one place or the other.
+A student is trained in ``RUN/seeds/SEED``. When all are trained, the one with the best validation F1
+moves to ``RUN/student``, and its ``metrics.json`` gets the scores of all under ``seeds``. The move is a
+rename, so a killed run holds every finished student whole, in one place or the other.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def has_unfinished_seeds(run: Path) -> bool:
 def recorded_seeds(run: Path) -> list[int]:
     """Return the seeds that the kept student was chosen from; its own if it is the only one."""
     metrics = read_metrics(run / STUDENT_FOLDER)
-    return (
-        [one["seed"] for one in metrics[_SEEDS_ENTRY]["students"]] if _SEEDS_ENTRY in metrics else [metrics["seed"]]
-    )
+    if _SEEDS_ENTRY not in metrics:
+        return [metrics["seed"]]
+    return [student["seed"] for student in metrics[_SEEDS_ENTRY]["students"]]
 
 
 def check_same_training(path: Path, identity: str) -> None:

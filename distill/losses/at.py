@@ -1,4 +1,4 @@
-"""Attention transfer: look where the teacher looks.
+"""Attention transfer: a student whose attention maps match its teacher's.
 
 Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, arXiv:1612.03928.
 """
@@ -23,7 +23,7 @@ def at(student: Tensor, teacher: Tensor) -> Tensor:
         teacher: ``(B, Lt, h, w)``; no gradient flows into them. Levels are matched from the deepest.
 
     Returns:
-        A scalar, 0 to 2 per level for maps that are nowhere negative.
+        A scalar, 0 to 2 per level for maps without negative values.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -38,11 +38,11 @@ def at(student: Tensor, teacher: Tensor) -> Tensor:
             f"got {tuple(student.shape)} and {tuple(teacher.shape)}"
         )
     levels = min(student.shape[1], teacher.shape[1])
-    looks = [
+    units = [
         F.normalize(at_least_fp32(maps)[:, -levels:].flatten(2), dim=2)
         for maps in (student, teacher.detach())
     ]
-    return (looks[0] - looks[1]).square().sum(dim=2).mean(dim=0).sum()
+    return (units[0] - units[1]).square().sum(dim=2).mean(dim=0).sum()
 
 
 class AT(FeatureLoss):

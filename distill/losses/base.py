@@ -1,4 +1,4 @@
-"""What a distillation loss must offer, and the checks that all of them share."""
+"""Interfaces and registries of the distillation losses, and the checks that they share."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from core.errors import UserError
+from core.plugins import Registry
 from training.signals import Kind
 
 
 class DistillationLoss(ABC):
-    """How far a student's outputs are from its teacher's; a subclass's first line is shown.
+    """Distance between a student's logits and its teacher's.
 
-    A subclass names its options as keyword arguments of ``__init__``, each with a default. Plugins
-    register in the entry-point group ``minnow.losses``.
+    The options of a subclass are the keyword arguments of its ``__init__``, each with a default. Lists
+    show the first paragraph of its docstring. Plugins register in the entry-point group
+    ``minnow.losses``.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the batch's mean loss, a scalar that gradients flow from into the student.
+        """Return the mean loss of a batch, a scalar with gradients for the student.
 
         Args:
             student_logits: ``(B, C)``, any floating dtype.
@@ -33,19 +35,19 @@ class DistillationLoss(ABC):
 
 
 class FeatureLoss(nn.Module, ABC):
-    """How far a student's features are from its teacher's; a subclass's first line is shown.
+    """Distance between a student's features and its teacher's.
 
-    A subclass takes the shapes of both features, ``(1, ...)``, and names its options as keyword
-    arguments, each with a default. Its parameters (adapters between features of different sizes) are
-    trained along and thrown away. Plugins register in the entry-point group ``minnow.feature_losses``.
+    A subclass takes the shapes of both features, ``(1, ...)``; its options are keyword arguments, each
+    with a default. Its parameters (adapters between features of different sizes) are trained with the
+    student and then dropped. Plugins register in the entry-point group ``minnow.feature_losses``.
     """
 
     name: ClassVar[str]
-    kind: ClassVar[Kind]  #: which features: "pooled" or "attention", see training.signals
+    kind: ClassVar[Kind]  #: "pooled" or "attention", see training.signals
 
     @abstractmethod
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the batch's mean loss, a scalar that gradients flow from into the student.
+        """Return the mean loss of a batch, a scalar with gradients for the student.
 
         Args:
             student: ``(B, ...)``, of this loss's kind.
@@ -53,11 +55,41 @@ class FeatureLoss(nn.Module, ABC):
         """
 
 
+LOGIT_LOSSES = Registry(
+    kind="loss",
+    group="minnow.losses",
+    base=DistillationLoss,
+    builtins={
+        "kd": "distill.losses.kd:KD",
+        "dkd": "distill.losses.dkd:DKD",
+        "dist": "distill.losses.dist:DIST",
+        "ls": "distill.losses.ls:LS",
+    },
+)
+
+FEATURE_LOSSES = Registry(
+    kind="feature loss",
+    group="minnow.feature_losses",
+    base=FeatureLoss,
+    builtins={
+        "hint": "distill.losses.hint:Hint",
+        "at": "distill.losses.at:AT",
+        "rkd": "distill.losses.rkd:RKD",
+    },
+    arguments=("student", "teacher"),
+)
+
+
 def check_features(student: Tensor, teacher: Tensor, *, same: bool) -> None:
     """Check pooled features.
 
+    Args:
+        student: must be ``(B, D)``.
+        teacher: must be ``(B, D)``.
+        same: whether both must have the same D.
+
     Raises:
-        ValueError: not two matrices of as many rows, or, where they must, as many columns.
+        ValueError: the shapes do not fit.
     """
     shapes = tuple(student.shape), tuple(teacher.shape)
     fit = len(shapes[0]) == len(shapes[1]) == 2 and shapes[0][0] == shapes[1][0]
@@ -66,11 +98,11 @@ def check_features(student: Tensor, teacher: Tensor, *, same: bool) -> None:
 
 
 def check_inputs(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> None:
-    """Check what every loss on logits needs.
+    """Check the arguments of a loss on logits.
 
     Raises:
-        ValueError: The temperature is not a finite positive number, or the logits are not two
-            tensors of one shape ``(B, C)`` with at least one row and two columns.
+        ValueError: the temperature is not finite and positive; the logits are not two tensors of one
+            shape ``(B, C)`` with at least one row and two columns.
     """
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be finite and above 0, got {temperature}")
@@ -83,11 +115,11 @@ def check_inputs(student_logits: Tensor, teacher_logits: Tensor, temperature: fl
         raise ValueError(f"logits must be (B, C) with B >= 1 and C >= 2, got {shape}")
 
 
-def option(loss: str, name: str, value: float, *, positive: bool) -> float:
-    """Check a number that a user may have set, and return it as a float.
+def checked_option(loss: str, name: str, value: float, *, positive: bool) -> float:
+    """Return a user's number as a float.
 
     Raises:
-        UserError: It is not finite, below 0, or 0 where it must be positive.
+        UserError: it is not finite, below 0, or 0 where it must be positive.
     """
     good = isinstance(value, int | float) and math.isfinite(value)
     if not good or value < 0 or (positive and value == 0):

@@ -1,4 +1,4 @@
-"""Decoupled knowledge distillation: weigh the target class and the others apart.
+"""Decoupled knowledge distillation: separate weights for the target class and the others.
 
 Zhao, Cui, Song, Qiu and Liang, "Decoupled Knowledge Distillation", CVPR 2022, arXiv:2203.08679.
 """
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.base import DistillationLoss, check_inputs, option
+from distill.losses.base import DistillationLoss, check_inputs, checked_option
 from training.signals import at_least_fp32
 
 
@@ -35,7 +35,7 @@ def dkd_terms(
         by T^2. NCKD is zero where C is 2.
 
     Raises:
-        ValueError: The temperature is not finite and positive, or the shapes do not fit.
+        ValueError: the temperature is not finite and positive, or the shapes do not fit.
     """
     check_inputs(student_logits, teacher_logits, temperature)
     if tuple(labels.shape) != tuple(student_logits.shape[:1]):
@@ -65,29 +65,29 @@ def dkd(
         teacher_logits: ``(B, C)``; no gradient flows into them.
         labels: ``(B,)`` int64, in ``0..C-1``.
         temperature: T, above 0.
-        alpha: Weight of the target part, a number or ``(B,)``.
-        beta: Weight of the non-target part, a number or ``(B,)``. With alpha 1 and, for each image,
+        alpha: weight of the target part, a number or ``(B,)``.
+        beta: weight of the non-target part, a number or ``(B,)``. With alpha 1 and, for each image,
             beta ``1 - p_t^T``, the loss is classical distillation.
 
     Returns:
         A scalar; at least 0 where alpha and beta are.
 
     Raises:
-        ValueError: The temperature is not finite and positive, or the shapes do not fit.
+        ValueError: the temperature is not finite and positive, or the shapes do not fit.
     """
     tckd, nckd = dkd_terms(student_logits, teacher_logits, labels, temperature=temperature)
     return temperature**2 * (alpha * tckd + beta * nckd).mean()
 
 
 class DKD(DistillationLoss):
-    """Zhao et al. 2022: the target class and the other classes are distilled apart."""
+    """Zhao et al. 2022: separate terms for the target class and for the other classes."""
 
     name: ClassVar[str] = "dkd"
 
     def __init__(self, *, temperature: float = 4.0, alpha: float = 1.0, beta: float = 8.0) -> None:
-        self.temperature = option(self.name, "temperature", temperature, positive=True)
-        self.alpha = option(self.name, "alpha", alpha, positive=False)
-        self.beta = option(self.name, "beta", beta, positive=False)
+        self.temperature = checked_option(self.name, "temperature", temperature, positive=True)
+        self.alpha = checked_option(self.name, "alpha", alpha, positive=False)
+        self.beta = checked_option(self.name, "beta", beta, positive=False)
 
     def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
         """Return :func:`dkd` with these options."""

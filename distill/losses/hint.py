@@ -1,4 +1,4 @@
-"""Hints: a student whose features lead to its teacher's.
+"""Hints: a student whose features predict its teacher's.
 
 Romero, Ballas, Ebrahimi Kahou, Chassang, Gatta and Bengio, "FitNets: Hints for Thin Deep Nets",
 ICLR 2015, arXiv:1412.6550.
@@ -19,8 +19,8 @@ from training.signals import at_least_fp32
 def hint(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean cosine distance between the student's regressed and the teacher's features.
 
-    The paper's squared error (equation 3) between features of unit length, halved: what stays of it is
-    the direction, so that one weight serves teachers whose features differ in scale by orders.
+    It is the paper's squared error (equation 3) between features of unit length, halved. Only directions
+    count, so that one weight serves teachers whose features differ in scale by orders.
 
     Args:
         student: ``(B, D)``, regressed to the teacher's size.

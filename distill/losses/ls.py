@@ -1,4 +1,4 @@
-"""Logit standardisation: let the student match the teacher's logits up to scale and shift.
+"""Logit standardisation: a student that matches the teacher's logits up to scale and shift.
 
 Sun, Ren, Li, Wang and Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024,
 arXiv:2403.01427.
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from core.errors import UserError
-from distill.losses.base import DistillationLoss
+from distill.losses.base import LOGIT_LOSSES, DistillationLoss
 from training.signals import at_least_fp32
 
 _EPSILON = 1e-7
@@ -29,19 +29,18 @@ def standardize(logits: Tensor) -> Tensor:
 
 
 class LS(DistillationLoss):
-    """Sun et al. 2024: another loss (--loss-option of=kd) on standardised logits."""
+    """Sun et al. 2024: another loss (its option ``of``, by default kd) on standardised logits."""
 
     name: ClassVar[str] = "ls"
 
     def __init__(self, *, of: str = "kd", **options: Any) -> None:
-        from distill.losses import LOGIT_LOSSES, make_logit_loss, options_of
-
         if of == self.name:
             raise UserError("loss 'ls' cannot standardise itself: choose another one, as in of=kd")
         # The paper's base temperature; Z-scores are so small that a higher one would flatten both.
-        base = {"temperature": 2.0} if "temperature" in (options_of(LOGIT_LOSSES.load(of)) or ()) else {}
-        self.loss = make_logit_loss(of, {**base, **options})
+        names = LOGIT_LOSSES.option_names(LOGIT_LOSSES.load(of)) or ()
+        base = {"temperature": 2.0} if "temperature" in names else {}
+        self.loss: DistillationLoss = LOGIT_LOSSES.create(of, options={**base, **options})
 
     def __call__(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the other loss of standardised logits."""
+        """Return the other loss of the standardised logits."""
         return self.loss(standardize(student_logits), standardize(teacher_logits), labels)

@@ -1,4 +1,4 @@
-"""Relational distillation: images lie to each other as they do for the teacher.
+"""Relational distillation: match the distances and angles between images.
 
 Park, Kim, Lu and Cho, "Relational Knowledge Distillation", CVPR 2019, arXiv:1904.05068.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.losses.base import FeatureLoss, check_features, option
+from distill.losses.base import FeatureLoss, check_features, checked_option
 from training.signals import at_least_fp32
 
 
@@ -44,13 +44,13 @@ def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _distances(features: Tensor) -> Tensor:
-    """``(B (B - 1) / 2,)``."""
+    """Return the distances of all pairs, ``(B (B - 1) / 2,)``, in units of their mean."""
     distances = F.pdist(at_least_fp32(features))
     return distances / distances.detach().mean().clamp_min(1e-12)
 
 
 def _cosines(features: Tensor) -> Tensor:
-    """``(B, B, B)``, of the angle at the first image."""
+    """Return the cosines of all triplets, ``(B, B, B)``; the angle is at the first image."""
     wide = at_least_fp32(features)
     towards = F.normalize(wide[None] - wide[:, None], dim=2)
     return torch.bmm(towards, towards.transpose(1, 2))
@@ -59,7 +59,7 @@ def _cosines(features: Tensor) -> Tensor:
 class RKD(FeatureLoss):
     """Park et al. 2019: distances and angles between the images of a batch.
 
-    Of several processes that train together, each relates the images of its own part.
+    Each of several processes relates its own images.
     """
 
     name: ClassVar[str] = "rkd"
@@ -69,8 +69,8 @@ class RKD(FeatureLoss):
         self, student: torch.Size, teacher: torch.Size, *, distance: float = 25.0, angle: float = 50.0
     ) -> None:
         super().__init__()
-        self.distance = option(self.name, "distance", distance, positive=False)
-        self.angle = option(self.name, "angle", angle, positive=False)
+        self.distance = checked_option(self.name, "distance", distance, positive=False)
+        self.angle = checked_option(self.name, "angle", angle, positive=False)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the weighted sum of :func:`rkd_distance` and :func:`rkd_angle`."""

@@ -12,6 +12,7 @@ from torch import nn
 from core.errors import UserError
 from distill.losses import (
     AT,
+    LOGIT_LOSSES,
     LS,
     RKD,
     Hint,
@@ -19,8 +20,6 @@ from distill.losses import (
     dist,
     hint,
     kd,
-    make_logit_loss,
-    options_of,
     pearson_distance,
     rkd_angle,
     rkd_distance,
@@ -92,19 +91,20 @@ def test_ls_ignores_scale_and_shift_of_both_sides(of: str) -> None:
 def test_ls_is_the_other_loss_of_standardised_logits() -> None:
     expected = kd(standardize(STUDENT), standardize(TEACHER), LABELS, temperature=3.0)
     torch.testing.assert_close(
-        make_logit_loss("ls", {"of": "kd", "temperature": 3.0})(STUDENT, TEACHER, LABELS), expected
+        LOGIT_LOSSES.create("ls", options={"of": "kd", "temperature": 3.0})(STUDENT, TEACHER, LABELS),
+        expected,
     )
 
 
 def test_ls_hands_options_on_and_refuses_wrong_ones() -> None:
-    assert options_of(LS) is None
+    assert LOGIT_LOSSES.option_names(LS) is None
     for options, said in (
         ({"of": "ls"}, "cannot standardise itself"),
         ({"of": "kdd"}, "kdd"),
         ({"beta": 2}, "'kd' has no option 'beta'"),
     ):
         with pytest.raises(UserError, match=said):
-            make_logit_loss("ls", options)
+            LOGIT_LOSSES.create("ls", options=options)
 
 
 def test_ls_of_a_loss_without_temperature() -> None:
@@ -113,8 +113,6 @@ def test_ls_of_a_loss_without_temperature() -> None:
 
         def __call__(self, student_logits, teacher_logits, labels):
             return (student_logits - teacher_logits).square().mean()
-
-    from distill.losses import LOGIT_LOSSES
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(LOGIT_LOSSES), "load", lambda self, name: Gap)

@@ -1,4 +1,4 @@
-"""What a student minimises, for every weight, loss and option."""
+"""The loss of a student, for every weight, loss and option."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PURE = {
 
 
 class Fixed(nn.Module):
-    """A network that says the same whatever it sees."""
+    """A network with the same logits for all images."""
 
     def __init__(self, logits: torch.Tensor) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ def test_an_option_out_of_range_is_one_line(bad):
 
 
 def test_a_batch_without_a_teacher_is_a_bug():
-    with pytest.raises(ValueError, match="no teacher"):
+    with pytest.raises(ValueError, match="no signals of a teacher"):
         StudentLoss(LossConfig())(STUDENT, Batch(BATCH.images, BATCH.labels, None))
 
 
@@ -155,15 +155,15 @@ def test_a_loss_on_features_is_added_with_its_weight(tiny, name, kind):
     with torch.no_grad():
         said = signals_of(network, images, (kind,))
     batch = Batch(images, BATCH.labels, said)
-    objectives = [
+    losses = [
         StudentLoss(LossConfig(features=name, feature_weight=weight)).adapt(network, batch)
         for weight in (0.0, 2.0)
     ]
-    plain, added = (loss(network, batch).item() for loss in objectives)
-    own = objectives[1].feature_loss(said.get(kind), said.get(kind)).item()
+    plain, added = (loss(network, batch).item() for loss in losses)
+    own = losses[1].feature_loss(said.get(kind), said.get(kind)).item()
     assert added - plain == pytest.approx(2 * own, abs=1e-5)
     assert (own < 1e-6) == (name != "hint")  # the others have no adapter
-    assert any(True for _ in objectives[1].parameters()) == (name == "hint")
+    assert any(True for _ in losses[1].parameters()) == (name == "hint")
 
 
 def test_an_unknown_loss_on_features_lists_the_known():

@@ -240,7 +240,7 @@ def test_network_that_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", "/nonexistent")
-    with pytest.raises(UserError, match=r"'resnet10t'.*nothing answers there") as error:
+    with pytest.raises(UserError, match=r"'resnet10t'.*no server answers") as error:
         find_pretrained("resnet10t")
     one_line(error)
 
