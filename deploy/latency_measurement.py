@@ -140,6 +140,6 @@ def time_runs(
 
 
 def thread_clock() -> Callable[[], float]:
-    """Return the clock of this thread's time on a core; the wall clock if that is too coarse (Windows)."""
+    """Return the clock of this thread's time on a core; the wall clock if that is coarse (Windows)."""
     coarse = time.get_clock_info("thread_time").resolution > 1e-5
     return time.perf_counter if coarse else time.thread_time

@@ -36,7 +36,7 @@ def tiny() -> Architecture:
 
 @pytest.fixture
 def lively() -> Callable[[Architecture, int], nn.Module]:
-    """Makes networks with random batch-norm statistics: a wrong folding shows in the logits."""
+    """Factory of networks with random batch-norm statistics: a wrong folding shows in the logits."""
     return _lively
 
 

@@ -1,4 +1,4 @@
-"""Latency: what is counted, what is cached, and under which key."""
+"""Latency: measurements, their cache and its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ONNX file computes what PyTorch computes, takes any batch, and says what it is."""
+"""The ONNX file has the outputs of PyTorch, takes any batch size, and describes itself."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_real_images_are_checked_too(network: nn.Module, tmp_path: Path) -> None
 
 
 class Unfaithful(nn.Module):
-    """Traces to a constant: what it gives depends on the data in a way that tracing cannot see."""
+    """A network whose output depends on the data in a way that tracing does not record."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return torch.full((1, 3), float(images.sum())).expand(len(images), 3) + 0 * images[:, :, 0, 0]

@@ -1,4 +1,4 @@
-"""Prediction gives a file the logits that evaluation gives it, and a table that opens anywhere."""
+"""Prediction: the logits of evaluation, and tables that every program reads."""
 
 from __future__ import annotations
 

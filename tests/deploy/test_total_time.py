@@ -1,4 +1,4 @@
-"""The time of all images: which are classified, that the labels are evaluation's, and what is timed."""
+"""The time of all images: the classified images, their labels, and the timed work."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_labels_are_those_of_evaluation(network: nn.Module, noise: ImageSet) -> 
 def test_every_image_is_timed_once_from_pixels_to_label(
     network: nn.Module, noise: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that only resizing and the network move: by 10 s and 1 s."""
+    """A clock that only resizing and the network advance: by 10 s and 1 s."""
     now, seen = 0.0, []
     real_resize, real_session = total_time.resize, total_time.open_session
 

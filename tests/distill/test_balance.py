@@ -1,4 +1,4 @@
-"""A student's training on classes of unequal size: what each mode leaves in the bundle, and only once."""
+"""Training of a student on classes of unequal size: the bundle of each mode, adjusted once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distill.student_training import train_student
 from nas.spaces.toy import Toy
 from training.balance import TAUS, log_priors, tune_tau
 from training.bundle import load_bundle
-from training.evaluate import evaluate, logits_of
+from training.evaluate import logits_of
 from training.preprocess import IMAGENET
 
 RECIPE = TrainConfig(epochs=5, views=2, batch_size=20, learning_rate=0.01, average=0.9)
@@ -29,7 +29,7 @@ HOW = {"resolution": 32, "normalization": IMAGENET}
 
 @pytest.fixture(scope="module")
 def uneven(digits):
-    """Few of the digits 5 to 9 to train on."""
+    """Digits with few training images of 5 to 9."""
     train = digits.splits["train"][:300]
     rare = digits.labels[train] >= 5
     kept = np.sort(np.concatenate([train[~rare], train[rare][:15]]))
@@ -61,15 +61,17 @@ def equal(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_bundle_says_what_was_done_and_scores_what_it_holds(trained, uneven, mode):
+def test_a_bundle_records_its_mode_and_the_scores_of_its_network(
+    trained, uneven, mode, plain_logits, check_scores
+):
     bundle = load_bundle(trained / mode)
     assert bundle.config["balance"] == bundle.metrics["balance"]
     assert bundle.metrics["balance"]["mode"] == mode
     tau = bundle.metrics["balance"]["tau"]
     assert {"logit-adjust": tau == 1, "post-hoc": tau in TAUS}.get(mode, tau is None)
     for split in ("val", "test"):
-        scores = evaluate(bundle.model, uneven, split, **HOW).to_dict()
-        assert {name: bundle.metrics[split][name] for name in scores} == scores
+        logits = plain_logits(bundle.model, uneven, split)
+        check_scores(bundle.metrics[split], logits, uneven, split)
 
 
 def test_every_mode_makes_another_network(trained):
@@ -77,7 +79,7 @@ def test_every_mode_makes_another_network(trained):
 
 
 def test_post_hoc_is_the_plain_network_with_another_bias(trained, uneven, tmp_path):
-    """Also in the ONNX file, which needs to know nothing of it."""
+    """The same holds for the ONNX file, which has no trace of the adjustment."""
     plain, adjusted = (load_bundle(trained / mode) for mode in ("none", "post-hoc"))
     tau = adjusted.metrics["balance"]["tau"]
     val, prior = uneven.splits["val"], log_priors(uneven)
@@ -103,7 +105,7 @@ def test_post_hoc_with_tau_0_changes_not_a_bit(trained, uneven, tmp_path):
 
 
 class Cut(Exception):
-    """Stands for a kill."""
+    """Stand-in for a kill."""
 
 
 @pytest.mark.parametrize("place", ["training", "after the training", "before the bundle"])

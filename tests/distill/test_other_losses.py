@@ -96,14 +96,14 @@ def test_ls_is_the_other_loss_of_standardised_logits() -> None:
     )
 
 
-def test_ls_hands_options_on_and_refuses_wrong_ones() -> None:
+def test_ls_forwards_options_and_refuses_wrong_ones() -> None:
     assert LOGIT_LOSSES.option_names(LS) is None
-    for options, said in (
+    for options, complaint in (
         ({"of": "ls"}, "cannot standardise itself"),
         ({"of": "kdd"}, "kdd"),
         ({"beta": 2}, "'kd' has no option 'beta'"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=complaint):
             LOGIT_LOSSES.create("ls", options=options)
 
 
@@ -159,8 +159,8 @@ def test_rkd_against_loops() -> None:
         return float(np.mean([0.5 * g * g if abs(g) < 1 else abs(g) - 0.5 for g in gaps]))
 
     def distances(rows: np.ndarray) -> np.ndarray:
-        found = [np.linalg.norm(rows[i] - rows[j]) for i, j in itertools.combinations(range(5), 2)]
-        return np.array(found) / np.mean(found)
+        gaps = [np.linalg.norm(rows[i] - rows[j]) for i, j in itertools.combinations(range(5), 2)]
+        return np.array(gaps) / np.mean(gaps)
 
     def cosine(rows: np.ndarray, i: int, j: int, k: int) -> float:
         one, other = rows[j] - rows[i], rows[k] - rows[i]

@@ -60,6 +60,6 @@ def test_losses_and_adapters_are_those_of_one_process(together, some_digits, tin
         return {name: value.numpy() for name, value in weights.items()}
 
     alone = run(ALONE)
-    for found in together(run, 3):
+    for result in together(run, 3):
         for name, value in alone.items():
-            np.testing.assert_allclose(found[name], value, rtol=1e-8, atol=1e-10, err_msg=name)
+            np.testing.assert_allclose(result[name], value, rtol=1e-8, atol=1e-10, err_msg=name)

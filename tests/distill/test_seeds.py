@@ -1,4 +1,4 @@
-"""Which of several students is kept, and what a kill at any moment leaves."""
+"""The choice among students of several seeds, and the state after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCORES = {0: (0.5, 0.9), 1: (0.7, 0.3), 2: (0.7, 0.8)}
 
 
 def trained(place: Path, seed: int, val: float, test: float) -> None:
-    """As a training leaves it, as far as anyone here looks."""
+    """The files of a finished training that these functions read."""
     place.mkdir(parents=True)
     content = {"seed": seed, "identity": f"alike-{seed}", "val": {"f1": val}, "test": {"f1": test}}
     (place / "metrics.json").write_text(json.dumps(content))
@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def check(run: Path, best: int, scores: dict[int, tuple[float, float]]) -> None:
-    """Everything is where it belongs, and only the kept student carries the record."""
+    """Every student is in its place, and only the kept one has the scores of all."""
     assert {seed: path.relative_to(run) for seed, path in finished_students(run).items()} == {
         seed: Path("student") if seed == best else Path("seeds", str(seed)) for seed in scores
     }
@@ -58,7 +58,7 @@ def check(run: Path, best: int, scores: dict[int, tuple[float, float]]) -> None:
 
 
 def test_the_best_on_validation_is_kept_not_the_best_on_test(run):
-    """Of the two that validate equally, the lower seed, though the other tests better."""
+    """Of two equal validation scores the lower seed wins, even with a worse test score."""
     returned = keep_best_seed(run)
     check(run, 1, SCORES)
     assert returned == json.loads((run / "student/metrics.json").read_text())
@@ -94,7 +94,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("step", range(1, 6))
 def test_a_kill_at_any_step_loses_no_student(run, monkeypatch, step):
-    """Stopped before the step-th change to a directory, also while the kept student is exchanged."""
+    """A kill before the step-th change to a directory, also while the kept student is replaced."""
     keep_best_seed(run)
     trained(seed_path(run, 3), 3, 0.9, 0.1)
     left = step

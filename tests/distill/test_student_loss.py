@@ -153,14 +153,14 @@ def test_a_loss_on_features_is_added_with_its_weight(tiny, name, kind):
     network = build(tiny, 5).eval()
     images = torch.randn(6, 3, 32, 32)
     with torch.no_grad():
-        said = signals_of(network, images, (kind,))
-    batch = Batch(images, BATCH.labels, said)
+        signals = signals_of(network, images, (kind,))
+    batch = Batch(images, BATCH.labels, signals)
     losses = [
         StudentLoss(LossConfig(features=name, feature_weight=weight)).adapt(network, batch)
         for weight in (0.0, 2.0)
     ]
     plain, added = (loss(network, batch).item() for loss in losses)
-    own = losses[1].feature_loss(said.get(kind), said.get(kind)).item()
+    own = losses[1].feature_loss(signals.get(kind), signals.get(kind)).item()
     assert added - plain == pytest.approx(2 * own, abs=1e-5)
     assert (own < 1e-6) == (name != "hint")  # the others have no adapter
     assert any(True for _ in losses[1].parameters()) == (name == "hint")

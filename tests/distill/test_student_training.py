@@ -1,4 +1,4 @@
-"""A student's training from start to bundle."""
+"""The training of a student, from start to bundle."""
 
 from __future__ import annotations
 
@@ -24,14 +24,11 @@ from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of
 from training.bootstrap import f1_interval
 from training.bundle import BUNDLE_FILES, load_bundle
-from training.evaluate import evaluate, logits_of
 from training.predictions import PREDICTIONS, read_predictions
-from training.preprocess import IMAGENET
 from training.signals import Kind
 
 LATENCY = {"median": 1.5, "iqr": 0.1, "n": 100, "runtime": "a stopwatch"}
 SHORT = StudentConfig(train=TrainConfig(epochs=3, views=2), loss=LossConfig(), seed=3)
-HOW = {"resolution": 32, "normalization": IMAGENET}
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +36,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "cache"))
 
 
-def train(data, architecture, out: Path, config=SHORT, taught=None, report=None) -> dict[str, Any]:
-    how = {"teacher": taught, "latency": lambda networks: [LATENCY for _ in networks], "report": report}
+def train(data, architecture, out: Path, config=SHORT, teacher=None, report=None) -> dict[str, Any]:
+    how = {"teacher": teacher, "latency": lambda networks: [LATENCY for _ in networks], "report": report}
     return train_student(architecture, data, config, out, **how)
 
 
-def taught_by(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> PreparedTeacher:
+def prepared_from(run: Path, data, views: int = 2, kinds: tuple[Kind, ...] = ()) -> PreparedTeacher:
     teacher = finetune_teacher(TeacherConfig(spec=str(run)), data, AugmentConfig())
     outputs = cache_outputs(teacher, data, augmentation_of(AugmentConfig(), data), views, kinds=kinds)
     costs = {"params": 1, "macs": 2}
@@ -60,14 +57,14 @@ def equal(one: Path, other: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
+def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path, plain_logits, check_scores):
     returned = train(some_digits, tiny, tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {*BUNDLE_FILES, PREDICTIONS}
     bundle = load_bundle(tmp_path / "out")
     assert bundle.metrics == json.loads(json.dumps(returned))
     assert bundle.classes == some_digits.classes and bundle.architecture == tiny
     assert bundle.config["train"]["epochs"] == 3 and bundle.config["seed"] == 3
-    assert bundle.config["data"]["size"] == 32  # settled, so that others store images alike
+    assert bundle.config["data"]["size"] == 32  # resolved, so that others store images alike
     total = cost(tiny, 10)
     metrics = bundle.metrics
     assert (metrics["params"], metrics["macs"]) == (total.params, total.macs)
@@ -75,24 +72,24 @@ def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path):
     assert metrics["teacher"] is None and metrics["seconds"] > 0
     assert {"python", "torch", "timm"} <= set(metrics["versions"])
     for split in ("val", "test"):
-        scores = evaluate(bundle.model, some_digits, split, **HOW).to_dict()
-        assert {name: metrics[split][name] for name in scores} == scores
+        logits = plain_logits(bundle.model, some_digits, split)
+        check_scores(metrics[split], logits, some_digits, split)
     low, high = metrics["test"]["f1_interval"]
     assert low <= metrics["test"]["f1"] <= high
     expected = f1_interval(metrics["test"]["confusion"])
     assert (low, high) == (expected.low, expected.high)
 
 
-def test_the_table_of_predictions_is_what_the_student_says(some_digits, tiny, tmp_path):
+def test_the_table_has_the_predictions_of_the_student(some_digits, tiny, tmp_path, plain_logits):
     train(some_digits, tiny, tmp_path / "out")
     images = some_digits.splits["test"]
-    logits = logits_of(load_bundle(tmp_path / "out").model, some_digits, images, **HOW)
-    found = read_predictions(tmp_path / "out" / PREDICTIONS)
-    assert found.classes == some_digits.classes
+    logits = plain_logits(load_bundle(tmp_path / "out").model, some_digits, "test")
+    table = read_predictions(tmp_path / "out" / PREDICTIONS)
+    assert table.classes == some_digits.classes
     order = np.argsort([some_digits.files[index] for index in images])
-    assert found.files == tuple(some_digits.files[index] for index in images[order])
-    assert np.array_equal(found.labels, some_digits.labels[images[order]])
-    assert np.array_equal(found.predicted, logits.argmax(axis=1)[order])
+    assert table.files == tuple(some_digits.files[index] for index in images[order])
+    assert np.array_equal(table.labels, some_digits.labels[images[order]])
+    assert np.array_equal(table.predicted, logits.argmax(axis=1)[order])
 
 
 def test_the_same_seed_gives_the_same_student(some_digits, tiny, tmp_path):
@@ -104,35 +101,35 @@ def test_the_same_seed_gives_the_same_student(some_digits, tiny, tmp_path):
     assert not equal(tmp_path / "a", tmp_path / "c")
 
 
-def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path):
+def test_with_a_teacher_it_records_the_teacher(some_digits, tiny, tmp_path, plain_logits, check_scores):
     train(some_digits, tiny, tmp_path / "teacher")
-    taught = taught_by(tmp_path / "teacher", some_digits)
-    metrics = train(some_digits, tiny, tmp_path / "student", taught=taught)
-    expected = taught.ensemble.evaluate(some_digits, "test").to_dict()
+    prepared = prepared_from(tmp_path / "teacher", some_digits)
+    metrics = train(some_digits, tiny, tmp_path / "student", teacher=prepared)
+    logits = plain_logits(load_bundle(tmp_path / "teacher").model, some_digits, "test")
+    check_scores(metrics["teacher"], logits, some_digits, "test")
     assert len(metrics["teacher"]["f1_interval"]) == 2
-    assert {key: metrics["teacher"][key] for key in expected} == expected
-    assert metrics["teacher"]["val_f1"] == taught.val.f1
+    assert metrics["teacher"]["val_f1"] == prepared.val.f1
     assert metrics["teacher"]["name"] == "teacher"
     assert not equal(tmp_path / "teacher", tmp_path / "student")
 
 
 def test_two_teachers_take_their_time_one_after_the_other(some_digits, tiny, tmp_path):
     train(some_digits, tiny, tmp_path / "teacher")
-    one = taught_by(tmp_path / "teacher", some_digits)
+    one = prepared_from(tmp_path / "teacher", some_digits)
     both = replace(one, ensemble=TeacherEnsemble(one.ensemble.members * 2, (0.5, 0.5)))
-    teacher = train(some_digits, tiny, tmp_path / "student", taught=both)["teacher"]
-    assert teacher["latency_ms"]["median"] == 2 * LATENCY["median"]
-    assert teacher["latency_ms"]["iqr"] == pytest.approx(LATENCY["iqr"] * 2**0.5)
+    recorded = train(some_digits, tiny, tmp_path / "student", teacher=both)["teacher"]
+    assert recorded["latency_ms"]["median"] == 2 * LATENCY["median"]
+    assert recorded["latency_ms"]["iqr"] == pytest.approx(LATENCY["iqr"] * 2**0.5)
 
 
 @pytest.mark.parametrize("features, kind", [("hint", "pooled"), ("at", "attention"), ("rkd", "pooled")])
 def test_a_loss_on_features_changes_the_student_and_resumes(some_digits, tiny, tmp_path, features, kind):
     train(some_digits, tiny, tmp_path / "teacher")
-    taught = taught_by(tmp_path / "teacher", some_digits, kinds=(kind,))
+    prepared = prepared_from(tmp_path / "teacher", some_digits, kinds=(kind,))
     loss = LossConfig(features=features)
     config = SHORT.model_copy(update={"loss": loss})
-    train(some_digits, tiny, tmp_path / "logits", taught=taught)
-    train(some_digits, tiny, tmp_path / "whole", config, taught)
+    train(some_digits, tiny, tmp_path / "logits", teacher=prepared)
+    train(some_digits, tiny, tmp_path / "whole", config, prepared)
     assert not equal(tmp_path / "logits", tmp_path / "whole")
 
     def stop(progress):
@@ -140,19 +137,19 @@ def test_a_loss_on_features_changes_the_student_and_resumes(some_digits, tiny, t
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(some_digits, tiny, tmp_path / "parts", config, taught, report=stop)
-    train(some_digits, tiny, tmp_path / "parts", config, taught)
-    assert equal(tmp_path / "whole", tmp_path / "parts")  # adapters go on where they were
+        train(some_digits, tiny, tmp_path / "parts", config, prepared, report=stop)
+    train(some_digits, tiny, tmp_path / "parts", config, prepared)
+    assert equal(tmp_path / "whole", tmp_path / "parts")  # adapters are resumed too
 
 
 def test_the_student_of_an_equal_becomes_its_equal(digits, tmp_path):
     architecture = Toy().decode((1, 1, 1, 0))
     long = StudentConfig(train=TrainConfig(epochs=8))
     alone = train(digits, architecture, tmp_path / "teacher", long)
-    taught = taught_by(tmp_path / "teacher", digits, views=4)
+    prepared = prepared_from(tmp_path / "teacher", digits, views=4)
     changes = {"loss": LossConfig(weight=1.0), "train": TrainConfig(epochs=16), "seed": 1}
     config = long.model_copy(update=changes)
-    student = train(digits, architecture, tmp_path / "student", config, taught)
+    student = train(digits, architecture, tmp_path / "student", config, prepared)
     assert alone["val"]["f1"] > 0.8
     assert student["val"]["f1"] > alone["val"]["f1"] - 0.05
     assert student["history"][-1]["loss"] < 0.5 * student["history"][0]["loss"]
@@ -184,7 +181,7 @@ def cut_at(epoch: int, step: int):
 
 
 @pytest.mark.parametrize("cut", [(0, 1), (1, 0), (2, 2), (3, 0)])
-def test_an_interrupted_training_goes_on_to_the_same_student(some_digits, tiny, tmp_path, cut):
+def test_a_resumed_training_gives_the_same_student(some_digits, tiny, tmp_path, cut):
     whole = train(some_digits, tiny, tmp_path / "whole")
     with pytest.raises(Cut):
         train(some_digits, tiny, tmp_path / "cut", report=cut_at(*cut))
@@ -199,7 +196,7 @@ def test_an_interrupted_training_goes_on_to_the_same_student(some_digits, tiny, 
 def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path, what):
     with pytest.raises(Cut):
         train(some_digits, tiny, tmp_path / "out", report=cut_at(1, 0))
-    data, architecture, config, taught = some_digits, tiny, SHORT, None
+    data, architecture, config, prepared = some_digits, tiny, SHORT, None
     if what == "network":
         architecture = Toy().decode((0, 0, 1, 0))
     elif what == "data":
@@ -212,17 +209,17 @@ def test_a_checkpoint_of_another_training_is_refused(some_digits, tiny, tmp_path
         config = SHORT.model_copy(update={"seed": 5})
     else:
         train(some_digits, tiny, tmp_path / "teacher")
-        taught = taught_by(tmp_path / "teacher", some_digits)
+        prepared = prepared_from(tmp_path / "teacher", some_digits)
     with pytest.raises(UserError, match="checkpoint") as error:
-        train(data, architecture, tmp_path / "out", config, taught)
+        train(data, architecture, tmp_path / "out", config, prepared)
     assert "\n" not in str(error.value)
 
 
-def test_a_training_that_diverges_once_goes_on_slower_and_says_so(some_digits, tiny, tmp_path, diverging):
+def test_a_training_that_diverges_once_halves_its_rate_and_warns(some_digits, tiny, tmp_path, diverging):
     diverging(distill.student_training, "student_loss", 5)  # three steps an epoch
-    with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate") as said:
+    with pytest.warns(UserWarning, match="epoch 2, step 2.*half the learning rate") as warned:
         metrics = train(some_digits, tiny, tmp_path / "out")
-    assert len(said) == 1
+    assert len(warned) == 1
     assert metrics["rollbacks"][0]["epoch"] == 2
     rates = [epoch["learning_rate"] for epoch in metrics["history"]]
     assert rates == [SHORT.train.learning_rate] + [SHORT.train.learning_rate / 2] * 2
@@ -240,7 +237,7 @@ def test_a_training_that_diverges_twice_says_what_to_change(some_digits, tiny, t
 
 
 def test_patience_ends_it_early_and_is_recorded(some_digits, tiny, tmp_path):
-    """With next to no learning rate, no epoch is better than the first."""
+    """With hardly any learning rate, no epoch is better than the first."""
     recipe = TrainConfig(
         epochs=9, views=2, learning_rate=1e-12, average=0.0, norm_momentum=1e-6, patience=3
     )

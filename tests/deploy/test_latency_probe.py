@@ -1,4 +1,4 @@
-"""Guesses of latency: exact where time is made of the features, and never for what is within reach."""
+"""Predicted latency: exact where time is linear in the features, never used within the limit."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def test_where_guesses_are_off_more_is_measured(networks):
         times = {n.key: latency(n) * (noise[n.key] if rough else 1.0) for n in networks}
         measured = []
         probe = LatencyProbe(lambda n, to=measured, of=times: to.append(n.key) or of[n.key], limit, 6)
-        said = {network.key: probe(network) for network in networks}
+        latencies = {network.key: probe(network) for network in networks}
         within = {key for key, time in times.items() if time <= limit}
         assert within <= set(measured), "one within the limit was turned down unmeasured"
-        assert all(said[key] > limit for key in said.keys() - set(measured))
+        assert all(latencies[key] > limit for key in latencies.keys() - set(measured))
         counts.append(len(measured))
     assert counts[0] < counts[1] < len(networks)
 
