@@ -96,7 +96,7 @@ def export_onnx(
     proto = onnx.load_model_from_string(content)
     width = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     if width != len(classes):
-        raise ValueError(f"the model gives {width} logits, but there are {len(classes)} class names")
+        raise ValueError(f"the model gives {width} logits, but {len(classes)} classes are given")
     properties = {
         "classes": json.dumps(list(classes), ensure_ascii=False),
         "resolution": str(resolution),
