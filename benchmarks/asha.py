@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -104,7 +103,8 @@ def replay(asker: AskTell, curves: Curves) -> np.ndarray:
     study = MemoryStudy()
     run_study(asker, SerialExecutor(curves.metrics), study, trials=max(FULL))
     merit = np.full((max(FULL) + 1) * curves.epochs, np.nan)
-    lengths = {None: 0, **{trial.number: trial.proposal.epochs or 0 for trial in study.finished}}
+    lengths: dict[int | None, int] = {t.number: t.proposal.epochs or 0 for t in study.finished}
+    lengths[None] = 0
     spent = 0
     for count, trial in enumerate(study.finished, start=1):
         proposal = trial.proposal
@@ -166,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -44,7 +44,7 @@ def main() -> None:
     for what, count in ((f"beside {cores} busy processes", cores), ("alone", 0)):
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
         try:
-            rates = {name: [] for name in SETTINGS}
+            rates: dict[str, list[float]] = {name: [] for name in SETTINGS}
             for _ in range(given.turns):
                 for name, setting in SETTINGS.items():
                     rates[name].append(measured(setting, given.seconds))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 
 import torch
@@ -101,4 +100,4 @@ def append(path: Path, row: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

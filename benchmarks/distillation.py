@@ -81,9 +81,8 @@ def main() -> None:
             raise SystemExit(f"--arm {name} is the same as --arm {same}")
     counts = np.bincount(data.labels[data.splits["train"]]).tolist()
     print(f"{data.name}: {dict(zip(data.classes, counts, strict=True))} to train on")
-    taught = {
-        name: config.teacher
-        and make_teacher(
+    teachers = {
+        name: make_teacher(
             config.teacher,
             config.loss,
             data,
@@ -92,6 +91,7 @@ def main() -> None:
             listener=ConsoleListener(),
         )
         for name, config in arms.items()
+        if config.teacher is not None
     }
     rows, keys = read_lines(given.out), {}
     for seed in range(given.seeds):
@@ -104,7 +104,7 @@ def main() -> None:
             if any(row["key"] == key for row in rows):
                 continue
             work = given.out.with_suffix("") / key
-            metrics = train_student(architecture, data, config, work, teacher=taught[name])
+            metrics = train_student(architecture, data, config, work, teacher=teachers.get(name))
             found = {"name": data.name, "long_tail": given.long_tail, **shaped, **results(metrics)}
             rows.append({"key": key, "arm": name, "seed": seed, **found})
             write_lines(given.out, rows)

@@ -137,7 +137,7 @@ def table(rows: Sequence[Mapping[str, Any]], short: int, long: int) -> str:
             alone, distilled = (kendalltau(short_f1[arm][at], truth[at]).statistic for arm in ARMS)
             return float(distilled - alone)
 
-        columns = [str(tau(short_f1[arm], truth)) for arm in ARMS]
+        columns = [str(tau(short_f1[arm].tolist(), truth.tolist())) for arm in ARMS]
         lines.append(f"| {target} | {' | '.join(columns)} | {interval(difference, len(whole))} |")
     return "\n".join(lines)
 

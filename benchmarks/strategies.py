@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shuffled_space import Shuffled
 
-import nas.spaces
 from core.files import write_text
 from nas.bench.regret import CurveSummary, Trajectory
 from nas.bench.simulation import Job, run_all
@@ -69,7 +69,7 @@ def main() -> None:
 def rows(path: Path, shuffled: Path) -> dict[str, Job]:
     """Everything that can be run, by name; the strategy is still to be said."""
     table = Table.read(path, Macro())
-    limits = {"no limit": ()}
+    limits: dict[str, tuple[str, ...]] = {"no limit": ()}
     for metric, share in _SHARES:
         bound = int(np.quantile([getattr(row, metric) for row in table.rows.values()], share))
         limits[f"{metric} {share:.0%}"] = (f"{metric}<={bound}",)
@@ -92,7 +92,7 @@ def rows(path: Path, shuffled: Path) -> dict[str, Job]:
 
 def shuffle(path: Path, shuffled: Path) -> None:
     """Write the table of the shuffled space."""
-    space, content = nas.spaces.load(_SHUFFLED)(), json.loads(path.read_text())
+    space, content = Shuffled(), json.loads(path.read_text())
     codes = {point: "".join(map(str, space.original(point))) for point in space.points()}
     moved = {"".join(map(str, point)): content[code] for point, code in codes.items()}
     write_text(shuffled, json.dumps(moved))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from pathlib import Path
+from typing import Any
 
 import torch
 from distillation import spread
@@ -37,7 +38,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    rows, by_side = read_lines(given.out), {side: {} for side in given.side}
+    rows = read_lines(given.out)
+    by_side: dict[int, dict[str, dict[str, Any]]] = {side: {} for side in given.side}
     for split_seed in range(given.split_seeds):
         source = DataConfig(spec=given.data, size=given.image_size, split_seed=split_seed)
         data = open_images(source.spec, data_options(source))
@@ -60,10 +62,10 @@ def main() -> None:
     first = by_side[given.side[0]]
     for side, runs in by_side.items():
         gains = [run["f1"] - first[data]["f1"] for data, run in runs.items() if data in first]
-        test, val = (spread([run[name] for run in runs.values()]) for name in ("f1", "val_f1"))
+        tested, validated = (spread([run[name] for run in runs.values()]) for name in ("f1", "val_f1"))
         seconds = statistics.median(run["seconds"] for run in runs.values())
         gain = spread(gains, "+")
-        print(f"| {side} px | {test} | {gain} | {val} | {seconds:.0f} | {len(runs)} |")
+        print(f"| {side} px | {tested} | {gain} | {validated} | {seconds:.0f} | {len(runs)} |")
 
 
 if __name__ == "__main__":

@@ -127,14 +127,14 @@ def train(
     """The averaged student, and the epochs that it had."""
     random_seed(seed)
     student = build(architecture, data.num_classes).to(memory_format=torch.channels_last)
-    student.pretrained_cfg = statistics_of(IMAGENET)
+    student.pretrained_cfg = statistics_of(IMAGENET)  # type: ignore[assignment]
     for part in student.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = TrainConfig().norm_momentum
     smooth = nn.CrossEntropyLoss(label_smoothing=TrainConfig().label_smoothing)
     task = LogitDistillationTask(student, DistillationTeacher(teacher), criterion=smooth, verbose=False)
     loader = create_loader(
-        Photos(data),
+        Photos(data),  # type: ignore[arg-type]
         (3, architecture.resolution, architecture.resolution),
         TrainConfig().batch_size,
         is_training=True,

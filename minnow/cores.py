@@ -31,9 +31,23 @@ def share_cores(listener: Listener) -> None:
 
     cores, own = psutil.cpu_count() or 1, cpu_count()
     busy = psutil.cpu_percent(interval=_WATCHED) / 100 * cores
-    if own > 1 and own + busy > cores + _SLACK:
+    fitting = fitting_threads(cores, own, busy)
+    if fitting is not None:
         os.environ.update(SLEEPY)
         listener.note(
             f"other programs keep {busy:.1f} of {cores} cores busy, so waiting threads sleep; "
-            f"OMP_NUM_THREADS={max(1, min(own, round(cores - busy)))} may be faster"
+            f"OMP_NUM_THREADS={fitting} may be faster"
         )
+
+
+def fitting_threads(cores: int, own: int, busy: float) -> int | None:
+    """Return the number of threads that find a core, None where all of this process do.
+
+    Args:
+        cores: number of cores of the machine.
+        own: number of cores that this process may use.
+        busy: cores that other programs keep busy, 0 to ``cores``.
+    """
+    if own == 1 or own + busy <= cores + _SLACK:
+        return None
+    return max(1, min(own, round(cores - busy)))

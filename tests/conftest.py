@@ -17,6 +17,10 @@ from PIL import Image
 from nas.architecture import Architecture
 from nas.spaces.toy import Toy
 
+# Before anything imports torch. Each test trains on one core: two workers share a machine, and how sums are
+# cut into threads changes their rounding, so that processes can be compared only at the same number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

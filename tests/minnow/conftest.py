@@ -1,14 +1,156 @@
-"""The command line in this process: fast, and through the same door as ``python cli.py``."""
+"""The command line in this process, and in processes of its own that can be killed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 import cli
+
+ROOT = Path(__file__).parents[2]
+
+#: Forks a process per command line: an interpreter of its own would import torch, timm and scikit-learn
+#: for nine seconds each time. A child ends as the interpreter does, its exit handlers included.
+_SERVER = """
+import json, os, resource, signal, sys
+sys.path[0] = os.getcwd()
+import cli, optuna, sklearn.datasets, sklearn.metrics, timm, torch
+
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for stream, place in enumerate((os.devnull, order["stdout"], order["stderr"])):
+            os.dup2(os.open(place, os.O_WRONLY if stream else os.O_RDONLY), stream)
+        os.chdir(order["folder"])
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        if order["file_size"]:
+            sys.dont_write_bytecode = True
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
+        sys.argv = ["cli.py", *order["arguments"]]
+        sys.exit(cli.main(order["arguments"]))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Ended(NamedTuple):
+    """How a command in a process of its own ended; a negative ``returncode`` is a signal."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Running:
+    """A command in a process of its own, which leads a process group, as under a terminal."""
+
+    def __init__(self, server: subprocess.Popen[str], order: dict[str, Any]) -> None:
+        self._server, self._stdout = server, Path(order["stdout"])
+        self._code: int | None = None
+        _tell(server, json.dumps(order))
+        self.pid = int(_line(server))
+        self.stderr = open(order["stderr"], encoding="utf-8")  # waits for the other end  # noqa: SIM115
+
+    def wait_for(self, words: str) -> None:
+        """Read standard error up to the line that holds ``words``."""
+        said = []
+        for line in self.stderr:
+            said.append(line)
+            if words in line:
+                return
+        pytest.fail(f"{words!r} was never said, but\n{''.join(said)}")
+
+    def signal(self, number: int) -> Ended:
+        """Send a signal to the whole group, and wait for the end."""
+        os.killpg(self.pid, number)
+        return self.end()
+
+    def end(self) -> Ended:
+        """Wait for the end."""
+        rest = self.stderr.read()
+        self.stderr.close()
+        self._code = int(_line(self._server))
+        return Ended(self._code, self._stdout.read_text(), rest)
+
+    def clean_up(self) -> None:
+        """Leave nothing running that would take the cores from the tests after it."""
+        if self._code is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self.end()
+
+
+def _tell(server: subprocess.Popen[str], line: str) -> None:
+    assert server.stdin is not None
+    server.stdin.write(f"{line}\n")
+    server.stdin.flush()
+
+
+def _line(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    return server.stdout.readline()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[subprocess.Popen[str]]:
+    """The process that forks commands."""
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", _SERVER], cwd=ROOT, text=True, **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def start_in(
+    server: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Running]:
+    """Start a command in a folder: ``start_in(folder, "search", "--trials", "3")``; one at a time.
+
+    ``file_size``: bytes that no file of its may exceed; to the command, a disk that is full.
+    """
+
+    def start(folder: Path, *arguments: str, file_size: int = 0, **environment: str) -> Running:
+        streams = tmp_path_factory.mktemp("streams")
+        (streams / "stdout").touch()
+        os.mkfifo(streams / "stderr")
+        order = {
+            "folder": str(folder),
+            "arguments": arguments,
+            "environment": {**os.environ, "COLUMNS": "110", **environment},
+            "stdout": str(streams / "stdout"),
+            "stderr": str(streams / "stderr"),
+            "file_size": file_size,
+        }
+        return Running(server, order)
+
+    return start
+
+
+@pytest.fixture
+def start(start_in: Callable[..., Running]) -> Iterator[Callable[..., Running]]:
+    """Start a command in the working directory: ``start("search --trials 3")``."""
+    started: list[Running] = []
+
+    def run(command: str, **options: Any) -> Running:
+        started.append(start_in(Path.cwd(), *command.split(), **options))
+        return started[-1]
+
+    yield run
+    for command in started:
+        command.clean_up()
 
 
 class Said(NamedTuple):

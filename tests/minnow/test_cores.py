@@ -1,72 +1,93 @@
-"""Training beside other programs: when waiting threads sleep, and that OpenMP hears of it."""
+"""Training beside other programs: real busy processes, real settings, and OpenMP's own report of them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
-import psutil
 import pytest
 
-from minnow import cores
-from minnow.progress import ConsoleListener
+from core.runtime import cpu_count
+from minnow.cores import SLEEPY, fitting_threads
 
-NAMES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
+ROOT = Path(__file__).parents[2]
+NAMES = {*SLEEPY, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}
 
-
-@pytest.fixture
-def machine(monkeypatch):
-    """Four cores, of which others keep a given share busy, and an environment that says nothing."""
-
-    def set_busy(percent: float, own: int = 4) -> None:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(own)), raising=False)
-        monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
-        monkeypatch.setattr(psutil, "cpu_percent", lambda interval: percent)
-
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
-    monkeypatch.setattr(os, "environ", environment)
-    return set_busy
-
-
-def test_threads_sleep_where_others_keep_their_cores_busy(machine, capsys):
-    machine(50.0)
-    cores.share_cores(ConsoleListener())
-    assert os.environ["GOMP_SPINCOUNT"] == "1000"
-    said = capsys.readouterr().err
-    assert "2.0 of 4 cores" in said and "OMP_NUM_THREADS=2" in said
-
-
-@pytest.mark.parametrize(
-    ("busy", "own", "decided"),
-    [(10.0, 4, {}), (50.0, 2, {}), (100.0, 1, {}), (100.0, 4, {"OMP_NUM_THREADS": "2"})],
-    ids=["quiet", "enough-left", "one-core", "decided"],
-)
-def test_otherwise_they_wait_as_ever(machine, capsys, busy, own, decided):
-    machine(busy, own)
-    os.environ.update(decided)
-    before = dict(os.environ)
-    cores.share_cores(ConsoleListener())
-    assert os.environ == before and capsys.readouterr().err == ""
-
-
+#: Loading the OpenMP library of torch makes it report its settings, as importing torch does in ten times the time.
 _SCRIPT = """
-import os, psutil
-os.sched_getaffinity = lambda _: {0, 1}
-psutil.cpu_percent = lambda interval: 100.0
+import ctypes, os, sys
 from minnow.cores import share_cores
 from minnow.listener import Listener
-share_cores(Listener())
-import torch
+
+class Printed(Listener):
+    def note(self, message):
+        print(message)
+
+if sys.argv[1] == "one core":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+share_cores(Printed())
+ctypes.CDLL(sys.argv[2])
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP comes with torch on Linux")
-def test_openmp_hears_of_it():
+@pytest.mark.parametrize(
+    ("cores", "own", "busy", "fitting"),
+    [
+        (4, 4, 0.4, None),  # a quiet machine
+        (4, 2, 2.0, None),  # two cores are left for two threads
+        (4, 1, 4.0, None),  # a single thread waits for no other
+        (4, 4, 2.0, 2),
+        (4, 3, 2.0, 2),
+        (4, 2, 4.0, 1),  # never none
+        (8, 2, 6.6, 1),
+    ],
+)
+def test_as_many_threads_as_find_a_core(cores, own, busy, fitting):
+    assert fitting_threads(cores, own, busy) == fitting
+
+
+@pytest.fixture(scope="module")
+def busy_machine() -> Iterator[None]:
+    """As many busy processes as there are cores."""
+    command = [sys.executable, "-S", "-c", "while True: pass"]
+    programs = [subprocess.Popen(command) for _ in range(os.cpu_count() or 1)]
+    time.sleep(0.2)
+    yield
+    for program in programs:
+        program.kill()
+        program.wait()
+
+
+def report(case: str = "all cores", **decided: str) -> tuple[str, str]:
+    """What ``share_cores`` notes, and the settings that OpenMP reports."""
+    libraries = list((Path(find_spec("torch").origin).parent / "lib").glob("libgomp*"))
+    if not libraries or cpu_count() == 1:
+        pytest.skip("needs GNU's OpenMP, which comes with torch on Linux, and two cores")
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
-    environment["OMP_DISPLAY_ENV"] = "VERBOSE"
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], env=environment, capture_output=True, text=True, check=True
+    ended = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, case, str(libraries[0])],
+        cwd=ROOT,
+        env={**environment, "OMP_DISPLAY_ENV": "VERBOSE", **decided},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "GOMP_SPINCOUNT = '1000'" in done.stderr
+    return ended.stdout, ended.stderr
+
+
+def test_threads_sleep_where_others_keep_their_cores_busy(busy_machine):
+    note, settings = report()
+    assert "cores busy, so waiting threads sleep; OMP_NUM_THREADS=" in note
+    assert "GOMP_SPINCOUNT = '1000'" in settings
+
+
+@pytest.mark.parametrize(("case", "decided"), [("one core", {}), ("all cores", {"OMP_NUM_THREADS": "2"})])
+def test_a_single_core_or_a_setting_of_the_user_s_changes_nothing(busy_machine, case, decided):
+    note, settings = report(case, **decided)
+    assert note == ""
+    assert "GOMP_SPINCOUNT" in settings and "GOMP_SPINCOUNT = '1000'" not in settings

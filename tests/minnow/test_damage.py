@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-CLI = Path(__file__).parents[2] / "cli.py"
 
 
 @pytest.fixture
@@ -92,44 +87,32 @@ def test_a_damaged_student_is_refused(alone, minnow, name, damage):
     )
 
 
-def limited(folder: Path, size: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command whose files may not exceed ``size`` bytes: to it, a disk that is full."""
-    return subprocess.run(
-        [sys.executable, str(CLI), *arguments],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        check=False,
-    )
-
-
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = done.stderr.splitlines()
-    assert done.returncode == 2, done.stderr
+def one_line(command: Any) -> str:
+    code, _, notices = command.end()
+    lines = notices.splitlines()
+    assert code == 2, notices
     assert [line for line in lines if line.startswith("minnow: error: ")] == lines[-1:]
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in notices
     return lines[-1]
 
 
-def test_a_disk_that_fills_up_while_training(here, finished, minnow):
-    command = ["train", "--model", f"{finished}/runs/found", "--epochs", "2", "--out", "new"]
-    assert "new/student" in one_line(limited(here, 5_000, *command))
+def test_a_disk_that_fills_up_while_training(here, finished, minnow, start):
+    command = f"train --model {finished}/runs/found --epochs 2 --out new"
+    assert "new/student" in one_line(start(command, file_size=5_000))
     assert not (here / "new/student/model.safetensors").exists()
-    assert minnow("", *command, "--resume").code == 0
+    assert minnow(f"{command} --resume").code == 0
 
 
-def test_a_disk_that_fills_up_while_searching(here, finished, minnow):
-    command = ["search", "--space", "toy", "--trials", "4", "--epochs", "1", "--out", "found"]
-    one_line(limited(here, 4_000, *command))
-    assert minnow("", *command, "--resume").code == 0
-    assert minnow("", *command[:-1], "whole").code == 0
+def test_a_disk_that_fills_up_while_searching(here, minnow, start):
+    command = "search --space toy --trials 4 --epochs 1 --out"
+    one_line(start(f"{command} found", file_size=4_000))
+    assert minnow(f"{command} found --resume").code == 0
+    assert minnow(f"{command} whole").code == 0
     for one, other in zip(trials(here / "found"), trials(here / "whole"), strict=True):
         assert one["choices"] == other["choices"]
         assert one["metrics"]["f1"] == other["metrics"]["f1"]
 
 
-def test_a_disk_that_is_full_before_the_first_image(here, monkeypatch):
+def test_a_disk_that_is_full_before_the_first_image(here, start, monkeypatch):
     monkeypatch.setenv("MINNOW_CACHE", str(here / "fresh"))
-    assert "fresh" in one_line(limited(here, 100_000, "search", "--space", "toy", "--out", "new"))
+    assert "fresh" in one_line(start("search --space toy --out new", file_size=100_000))

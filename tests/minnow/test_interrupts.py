@@ -3,65 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-
-CLI = Path(__file__).parents[2] / "cli.py"
-
-
-_started: list[subprocess.Popen[str]] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running():
-    """A child that outlives a failed test would take the cores from the tests after it."""
-    yield
-    while _started:
-        child = _started.pop()
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-        child.stderr.close()
-
-
-def heeds_interrupts() -> None:
-    """As under a terminal: a shell makes its background jobs, and all they start, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def start(folder: Path, command: str) -> subprocess.Popen[str]:
-    """In a process group of its own, as a terminal would: Ctrl-C reaches the workers too."""
-    child = subprocess.Popen(
-        [sys.executable, str(CLI), *command.split()],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=heeds_interrupts,
-    )
-    _started.append(child)
-    return child
-
-
-def wait_for(child: subprocess.Popen[str], words: str) -> None:
-    for line in child.stderr:
-        if words in line:
-            return
-    pytest.fail(f"{words!r} was never said")
-
-
-def rest_after(child: subprocess.Popen[str], number: int) -> str:
-    os.killpg(child.pid, number)
-    _, rest = child.communicate(timeout=60)
-    return rest
+import timm
+import torch
 
 
 def trials(run: Path) -> list[tuple]:
@@ -74,11 +23,11 @@ def student(run: Path) -> dict:
     return {name: content[name] for name in ("test", "val", "epoch")}
 
 
-def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow):
+def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow, start):
     command = f"train --model {finished}/runs/found --epochs 5 --out"
-    child = start(here, f"{command} killed")
-    wait_for(child, "epoch 1 of")
-    rest_after(child, signal.SIGKILL)
+    child = start(f"{command} killed")
+    child.wait_for("epoch 1 of")
+    child.signal(signal.SIGKILL)
     assert not (here / "killed/student/model.safetensors").exists()
     assert minnow(f"{command} killed --resume").code == 0
     assert minnow(f"{command} whole").code == 0
@@ -86,11 +35,11 @@ def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow):
     assert not (here / "killed/student/checkpoint.pt").exists()
 
 
-def test_killed_seeds_go_on_and_finished_ones_are_not_trained_again(here, finished, minnow):
+def test_killed_seeds_go_on_and_finished_ones_are_not_trained_again(here, finished, minnow, start):
     command = f"train --model {finished}/runs/found --epochs 4 --seeds 2 --out"
-    child = start(here, f"{command} killed")
-    wait_for(child, "seed 1 (2 of 2): epoch 1 of")
-    rest_after(child, signal.SIGKILL)
+    child = start(f"{command} killed")
+    child.wait_for("seed 1 (2 of 2): epoch 1 of")
+    child.signal(signal.SIGKILL)
     first = (here / "killed/seeds/0/model.safetensors").stat()
     assert (here / "killed/seeds/1/checkpoint.pt").exists() and not (here / "killed/student").exists()
     for other in (command, command.replace("--seeds 2", "--resume")):
@@ -112,22 +61,22 @@ def test_killed_seeds_go_on_and_finished_ones_are_not_trained_again(here, finish
     assert again.stat().st_mtime_ns == first.st_mtime_ns
 
 
-def test_ctrl_c_in_a_training_says_how_to_go_on(here, finished, minnow):
+def test_ctrl_c_in_a_training_says_how_to_go_on(finished, here, start):
     command = f"train --model {finished}/runs/found --epochs 50 --out new"
-    child = start(here, command)
-    wait_for(child, "epoch 1 of")
-    rest = rest_after(child, signal.SIGINT)
-    assert child.returncode == 130
+    child = start(command)
+    child.wait_for("epoch 1 of")
+    code, _, rest = child.signal(signal.SIGINT)
+    assert code == 130
     assert "Traceback" not in rest
     said = rest.splitlines()[-1].strip()
     assert said.endswith(f"{command} --resume")
 
 
-def test_ctrl_c_in_a_search_keeps_what_is_finished(here):
-    child = start(here, "search --space toy --trials 12 --epochs 2 --out stopped")
-    wait_for(child, "trial 0 ")
-    rest = rest_after(child, signal.SIGINT)
-    assert child.returncode == 130
+def test_ctrl_c_in_a_search_keeps_what_is_finished(here, start):
+    child = start("search --space toy --trials 12 --epochs 2 --out stopped")
+    child.wait_for("trial 0 ")
+    code, _, rest = child.signal(signal.SIGINT)
+    assert code == 130
     assert "search --resume --out stopped" in rest
     page = (here / "stopped/report.html").read_text()
     assert "report stopped" in page and page.endswith("</html>\n")
@@ -135,26 +84,18 @@ def test_ctrl_c_in_a_search_keeps_what_is_finished(here):
     assert len(trials(here / "stopped")) >= 1
 
 
-def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, monkeypatch):
+def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, start, monkeypatch):
     """The search has no trial yet; the command that it names must still work."""
     monkeypatch.setenv("MINNOW_CACHE", str(here / "cache"))
     command = "search --space toy --trials 1 --epochs 1 --out new"
     weights = here / "resnet.pt"
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import timm, torch, sys; torch.manual_seed(0);"
-            "torch.save(timm.create_model('test_resnet', num_classes=5).state_dict(), sys.argv[1])",
-            str(weights),
-        ],
-        check=True,
-    )
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_resnet", num_classes=5).state_dict(), weights)
     teacher = f"--teacher test_resnet:{weights} --teacher-resolution 32 --teacher-epochs"
-    child = start(here, f"{command} {teacher} 500")
-    wait_for(child, "fine-tuning")
-    rest = rest_after(child, signal.SIGINT)
-    assert child.returncode == 130
+    child = start(f"{command} {teacher} 500")
+    child.wait_for("fine-tuning")
+    code, _, rest = child.signal(signal.SIGINT)
+    assert code == 130
     assert "search --resume --out new" in rest
     assert minnow(f"search --resume --out new {teacher.split()[-1]} 1").code == 0
 
@@ -163,29 +104,29 @@ def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, monkeypatc
     ("moment", "later"),
     [("search: gp", 0.2), pytest.param("trial 0 ", 0.5, marks=pytest.mark.slow)],
 )
-def test_ctrl_c_with_workers_leaves_no_traceback(here, moment, later):
+def test_ctrl_c_with_workers_leaves_no_traceback(here, start, moment, later):
     """Also while the workers still import."""
-    child = start(here, "search --space toy --trials 12 --epochs 2 --workers 2 --out new")
-    wait_for(child, moment)
+    child = start("search --space toy --trials 12 --epochs 2 --workers 2 --out new")
+    child.wait_for(moment)
     time.sleep(later)
-    rest = rest_after(child, signal.SIGINT)
-    assert child.returncode == 130
+    code, _, rest = child.signal(signal.SIGINT)
+    assert code == 130
     assert "Traceback" not in rest
     assert "search --resume --out new" in rest
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("length", ["--trials 8 --epochs 2", "--trials 3 --fidelity asha --epochs 9"])
-def test_a_search_killed_at_random_moments_is_the_uninterrupted_one(here, minnow, length):
+def test_a_search_killed_at_random_moments_is_the_uninterrupted_one(here, minnow, start, length):
     options = f"search --space toy --strategy tpe {length} --seed 3 --out"
     assert minnow(f"{options} whole").code == 0
     rng = random.Random(0)
     finished: list[tuple] = []
     for attempt in range(8):
-        child = start(here, f"{options} killed" + (" --resume" if attempt else ""))
-        wait_for(child, "search: tpe")
+        child = start(f"{options} killed" + (" --resume" if attempt else ""))
+        child.wait_for("search: tpe")
         time.sleep(rng.uniform(0, 2))
-        rest_after(child, signal.SIGKILL)
+        child.signal(signal.SIGKILL)
         if (here / "killed/summary.json").exists():
             now = trials(here / "killed")
             assert now[: len(finished)] == finished

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,30 @@ ROOT = Path(__file__).parents[2]
 CLI = ROOT / "cli.py"
 
 
-def command(folder: Path, *arguments: str) -> dict[str, Any]:
-    environment = {**os.environ, "MINNOW_CACHE": str(folder / "cache"), "COLUMNS": "110"}
-    return {"args": [sys.executable, str(CLI), *arguments], "cwd": folder, "env": environment}
+@pytest.fixture(scope="module")
+def call(start_in) -> Callable[..., Any]:
+    """Run a command in a folder, with a cache there."""
+
+    def run(folder: Path, *arguments: str) -> Any:
+        return start_in(folder, *arguments, MINNOW_CACHE=str(folder / "cache")).end()
+
+    return run
 
 
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(**command(folder, *arguments), capture_output=True, text=True, timeout=300)
+def interpreter(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same in an interpreter of its own, as a user does."""
+    return subprocess.run(
+        [sys.executable, str(CLI), *arguments],
+        cwd=folder,
+        env={**os.environ, "MINNOW_CACHE": str(folder / "cache"), "COLUMNS": "110", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def job(tmp_path_factory: pytest.TempPathFactory, call) -> Path:
     """A directory in which the whole job was done once, with a small trained network as the teacher."""
     from nas.spaces.toy import Toy
 
@@ -42,13 +56,14 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "search --strategy tpe --space toy --trials 4 --epochs 1 --objective f1 --objective macs",
         "distill --teacher runs/teacher --epochs 2",
     ):
-        done = call(folder, *arguments.split())
+        run = interpreter if arguments.startswith("distill") else call
+        done = run(folder, *arguments.split())
         assert done.returncode == 0, done.stderr
         (folder / f"{arguments.split()[0]}.txt").write_text(done.stdout + done.stderr)
     return folder
 
 
-def test_help_is_quick_and_complete(tmp_path: Path) -> None:
+def test_help_is_quick_and_complete(tmp_path: Path, call) -> None:
     imported = subprocess.run(
         [sys.executable, "-X", "importtime", str(CLI), "--help"], capture_output=True, text=True
     )
@@ -105,7 +120,7 @@ def test_distill_says_what_it_took_and_leaves_a_student(job: Path) -> None:
     assert 0 < metrics["teacher"]["f1"] <= 1
 
 
-def test_evaluate_repeats_the_recorded_scores(job: Path) -> None:
+def test_evaluate_repeats_the_recorded_scores(job: Path, call) -> None:
     done = call(job, "evaluate", "runs/latest", "--json")
     recorded = json.loads((job / "runs/latest/student/metrics.json").read_text())
     scores = json.loads(done.stdout)
@@ -113,7 +128,7 @@ def test_evaluate_repeats_the_recorded_scores(job: Path) -> None:
     assert scores["n"] == 359
 
 
-def test_export_predict_and_load_agree(job: Path) -> None:
+def test_export_predict_and_load_agree(job: Path, call) -> None:
     import deploy
 
     assert call(job, "export", "runs/latest").returncode == 0
@@ -137,14 +152,14 @@ def test_export_predict_and_load_agree(job: Path) -> None:
         assert prediction.probability == pytest.approx(float(row["probability"]), abs=1e-5)
 
 
-def test_latency_of_a_run_and_of_a_file(job: Path) -> None:
+def test_latency_of_a_run_and_of_a_file(job: Path, call) -> None:
     for what in ("runs/latest", "runs/latest/architecture.yaml"):
         done = call(job, "latency", what)
         assert "ms median" in done.stdout
         assert "1 thread" in done.stdout
 
 
-def test_pick_and_the_alone_student(job: Path) -> None:
+def test_pick_and_the_alone_student(job: Path, call) -> None:
     for pick in ("knee", "1"):
         out = f"runs/{pick}"
         done = call(job, "train", "--model", "runs/latest", "--pick", pick, "--epochs", "1", "--out", out)
@@ -154,7 +169,7 @@ def test_pick_and_the_alone_student(job: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["random", "nni-evolution"])
-def test_swapping_the_strategy_of_a_study(job: Path, strategy: str) -> None:
+def test_swapping_the_strategy_of_a_study(job: Path, strategy: str, call) -> None:
     copy = job / f"runs/{strategy}"
     shutil.copytree(job / "runs/digits-toy-tpe", copy)
     done = call(job, "search", "--resume", "--out", str(copy), "--strategy", strategy, "--trials", "6")
@@ -163,7 +178,7 @@ def test_swapping_the_strategy_of_a_study(job: Path, strategy: str) -> None:
     assert len(json.loads((copy / "summary.json").read_text())["trials"]) == 6
 
 
-def test_workers(job: Path) -> None:
+def test_workers(job: Path, call) -> None:
     arguments = "search --space toy --trials 3 --epochs 1 --workers 2 --out runs/workers"
     done = call(job, *arguments.split())
     assert done.returncode == 0, done.stderr
@@ -171,37 +186,15 @@ def test_workers(job: Path) -> None:
     assert all(trial["metrics"] for trial in trials)
 
 
-def test_killed_and_resumed_search_is_the_uninterrupted_one(job: Path) -> None:
-    arguments = [
-        "search",
-        "--space",
-        "toy",
-        "--strategy",
-        "tpe",
-        "--trials",
-        "6",
-        "--epochs",
-        "1",
-        "--seed",
-        "3",
-        "--out",
-    ]
+def test_killed_and_resumed_search_is_the_uninterrupted_one(job: Path, call, start_in) -> None:
+    arguments = "search --space toy --strategy tpe --trials 6 --epochs 1 --seed 3 --out".split()
     assert call(job, *arguments, "runs/whole").returncode == 0
     for moment in (1, 3):
-        child = subprocess.Popen(
-            **command(job, *arguments, "runs/killed", *(["--resume"] if moment > 1 else [])),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        assert child.stderr is not None
-        for line in child.stderr:
-            if line.startswith(f"trial {moment} "):
-                break
+        more = ["--resume"] if moment > 1 else []
+        child = start_in(job, *arguments, "runs/killed", *more, MINNOW_CACHE=str(job / "cache"))
+        child.wait_for(f"trial {moment} ")
         time.sleep(0.2)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
-        child.stderr.close()
+        child.signal(signal.SIGKILL)
     assert call(job, *arguments, "runs/killed", "--resume").returncode == 0
     whole, killed = (
         json.loads((job / "runs" / name / "summary.json").read_text())["trials"]
@@ -211,7 +204,7 @@ def test_killed_and_resumed_search_is_the_uninterrupted_one(job: Path) -> None:
     assert [trial["metrics"]["f1"] for trial in whole] == [trial["metrics"]["f1"] for trial in killed]
 
 
-def test_your_own_images(tmp_path: Path) -> None:
+def test_your_own_images(tmp_path: Path, call) -> None:
     rng = np.random.default_rng(0)
     for label, level in (("dark", 60), ("light", 200)):
         (tmp_path / "photos" / label).mkdir(parents=True)
@@ -221,9 +214,7 @@ def test_your_own_images(tmp_path: Path) -> None:
     checked = call(tmp_path, "data", "check", "photos")
     assert checked.returncode == 0
     assert "dark" in checked.stdout
-    done = call(
-        tmp_path, *["search", "--data", "photos", "--space", "toy", "--trials", "2", "--epochs", "1"]
-    )
+    done = call(tmp_path, *"search --data photos --space toy --trials 2 --epochs 1".split())
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/photos-toy-gp/architecture.yaml").exists()
 
@@ -241,15 +232,9 @@ def test_the_example_package(tmp_path: Path) -> None:
     shutil.rmtree(
         ROOT / "examples" / "strategy_plugin" / "minnow_strategy_plugin.egg-info", ignore_errors=True
     )
-    ask = command(
-        tmp_path,
-        *["search", "--space", "toy", "--strategy", "annealing", "--trials", "3", "--epochs", "1"],
-    )
-    ask["env"]["PYTHONPATH"] = str(target)
-    done = subprocess.run(**ask, capture_output=True, text=True)
+    arguments = "search --space toy --strategy annealing --trials 3 --epochs 1".split()
+    done = interpreter(tmp_path, *arguments, PYTHONPATH=str(target))
     assert done.returncode == 0, done.stderr
-    listed = command(tmp_path, "plugins")
-    listed["env"]["PYTHONPATH"] = str(target)
-    shown = subprocess.run(**listed, capture_output=True, text=True).stdout
+    shown = interpreter(tmp_path, "plugins", PYTHONPATH=str(target)).stdout
     assert "annealing" in shown
     assert "minnow-strategy-plugin" in shown
