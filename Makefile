@@ -1,6 +1,7 @@
-.PHONY: setup demo test docs clean
+.PHONY: setup demo test lint types docs clean
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 
 setup: .venv/installed
 
@@ -14,13 +15,18 @@ demo: setup
 	rm -rf runs/demo
 	$(BIN)/python cli.py demo --out runs/demo
 
-test: setup
+# A worker trains on one core; a file of tests stays together, since its tests share what is slow to make.
+test: lint
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+
+lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict core nas/*.py nas/spaces nas/strategies nas/schedulers nas/executors nas/bench
-	$(BIN)/mypy cli.py core nas training teachers distill deploy minnow
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow"
+
+types: setup
+	$(BIN)/mypy --strict core nas/*.py nas/spaces nas/strategies nas/schedulers nas/executors nas/bench
+	$(BIN)/mypy cli.py core nas training teachers distill deploy minnow benchmarks/*.py
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
