@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from core.runtime import cpu_count
 from nas.spaces.toy import Toy
 
 
@@ -41,24 +39,14 @@ def test_the_whole_of_it(here, minnow, table):
     assert "regret of the selected network" in page and "src=" not in page.split("<body>")[0]
 
 
-def test_a_signal_ends_the_worker_processes_too(here, table):
-    command = f"{table} --strategy random --trials 12 --runs 100000"
-    cli = Path(__file__).parents[2] / "cli.py"
-    child = subprocess.Popen(
-        [sys.executable, str(cli), *command.split()], stderr=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        listed = Path(f"/proc/{child.pid}/task/{child.pid}/children")
-        wait_until(lambda: len(listed.read_text().split()) > os.cpu_count())  # and one that tracks them
-        started = listed.read_text().split()
-        child.terminate()
-        assert child.wait(10) == -signal.SIGTERM
-        wait_until(lambda: not any(running(pid) for pid in started))
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        child.stderr.close()
+def test_a_signal_ends_the_worker_processes_too(here, table, start):
+    child = start(f"{table} --strategy random --trials 12 --runs 100000")
+    listed = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+    wait_until(lambda: len(listed.read_text().split()) > cpu_count())  # and one that tracks them
+    started = listed.read_text().split()
+    os.kill(child.pid, signal.SIGTERM)
+    wait_until(lambda: not any(running(pid) for pid in [str(child.pid), *started]))
+    assert child.end().returncode == -signal.SIGTERM
 
 
 def running(pid: str) -> bool:
