@@ -1,4 +1,4 @@
-"""What keeping freed memory saves: training steps of one process with it and one without, in turns.
+"""Training speed with and without keeping freed memory, in two processes by turns.
 
 Usage: python benchmarks/allocator.py [--model tf_efficientnet_lite0] [--side 128] [--rounds 5]
 
@@ -20,7 +20,7 @@ _STEPS = 6
 
 
 def main() -> None:
-    """Measure; with ``--keep`` or ``--plain``, one process's share of it."""
+    """Measure both, or with ``--keep`` or ``--plain`` one of the two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tf_efficientnet_lite0", help="timm name")
     parser.add_argument("--side", type=int, default=128)
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def rate(name: str, side: int, threads: int, *, keep: bool) -> float:
-    """Images per second, the median of six steps after a first one."""
+    """Return images per second: the median of six steps after a first one."""
     import timm
 
     from training.device import keep_freed_memory

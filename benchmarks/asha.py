@@ -1,4 +1,4 @@
-"""What successive halving saves: epochs until the pick is as good as after n full trainings.
+"""Epochs that successive halving needs until its pick is as good as after n full trainings.
 
 Usage: python benchmarks/asha.py [--runs 200] [--csv FILE] [--epochs 27] [--eta 3]
        [--value best|last] [--seed 0]
@@ -6,12 +6,12 @@ Usage: python benchmarks/asha.py [--runs 200] [--csv FILE] [--epochs 27] [--eta 
 Replays measured learning curves (benchmarks/curves.py) through the real search loop, in virtual time.
 Every run draws the networks in another order, by random search. Full training: every network for all
 epochs. Halving: :class:`nas.schedulers.asha.SuccessiveHalving` around the same search. After every trial
-the pick is what the search would pick, and its merit is its F1 on validation after a full training. For
-n full trainings the table tells their mean merit over the runs, and after how many epochs halving's mean
+the pick is what the search would pick, and its merit is its F1 on validation after a full training. For n
+full trainings the table has their mean merit over the runs, and the epochs after which halving's mean
 merit is as high.
 
 The spread is a 90 % interval by bootstrap over runs; the curves stay the same ones, so it says nothing
-about other networks or data. Infinity: halving has seen every network before it is as good.
+about other networks or data. Infinity: halving trains every network before it is as good.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Curves:
 
     @classmethod
     def read(cls, path: Path, value: str, epochs: int | None = None) -> Curves:
-        """The first epochs of a CSV file.
+        """Read the first epochs of a CSV file.
 
         A training reports its ``"best"`` epoch, as in Minnow, or its ``"last"``.
         """
@@ -69,11 +69,11 @@ class Curves:
 
     @property
     def epochs(self) -> int:
-        """Of a full training."""
+        """Epochs of a full training."""
         return self.f1.shape[1]
 
     def metrics(self, proposal: Proposal) -> dict[str, float]:
-        """What a training reports."""
+        """Return the metrics that a training reports."""
         return {"f1": float(self.f1[proposal.choices[0], (proposal.epochs or self.epochs) - 1])}
 
 
@@ -85,16 +85,16 @@ class Listed(SearchSpace):
         super().__init__(RESOLUTIONS)
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Which network."""
+        """Return one decision: the network's number."""
         return (Decision("network", tuple(range(len(self._networks)))),)
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """That network."""
+        """Return the chosen network."""
         return self._networks[choices[0]]
 
 
 def replay(asker: AskTell, curves: Curves) -> np.ndarray:
-    """Merit of the pick after every epoch of a study, (epochs + 1,); NaN while there is none.
+    """Return the pick's merit after every epoch of a study, (epochs + 1,); NaN while there is none.
 
     Args:
         asker: new; its space is :class:`Listed`.
@@ -115,7 +115,7 @@ def replay(asker: AskTell, curves: Curves) -> np.ndarray:
 
 
 def needed(full: np.ndarray, halved: np.ndarray, n: int, epochs: int) -> float:
-    """Epochs after which the mean over ``halved`` is what it is over ``full`` after ``n`` trainings.
+    """Return the epochs after which ``halved`` is on average as good as ``full`` after ``n`` trainings.
 
     Args:
         full: (runs, epochs) merit.
@@ -135,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--csv", type=Path, default=CURVES)
-    parser.add_argument("--epochs", type=int, help="of a full training (as the file has)")
+    parser.add_argument("--epochs", type=int, help="epochs of a full training (all of the file's)")
     parser.add_argument("--eta", type=int, default=ETA)
     parser.add_argument("--value", choices=("best", "last"), default="best")
     parser.add_argument("--seed", type=int, default=0)

@@ -3,10 +3,10 @@
 Usage: OMP_NUM_THREADS=1 python benchmarks/ask_speed.py [--strategy NAME]... [--trials N]... [--json FILE]
 
 The told trials come from a run of ``evolution`` in the same space on a synthetic F1 (a smooth function of
-the choices and the MACs, and noise), so they crowd around good networks as those of a real search do. The
-strategy that is timed asked for none of them itself ("tell, foreign"). Then it asks and is told like
-any search that goes on ("tell, own"). The first ask comes after all of them at once, as on resuming.
-Times are those of the thread's own clock, which other work on the machine disturbs least.
+the choices and the MACs, and noise), so they crowd around good networks as those of a real search do.
+None of them was asked by the timed strategy ("tell, foreign"). Then it asks and is told as in any search
+("tell, own"). The first ask comes after all of them at once, as on resuming. Times are those of the
+thread's own clock, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Timing:
-        """Summarise."""
+        """Return the summary of these times."""
         lower, median, upper = 1e3 * np.percentile(seconds, (25, 50, 75))
         return cls(float(median), float(lower), float(upper), len(seconds))
 
@@ -92,7 +92,7 @@ class Landscape:
         self._pairs = [rng.normal(0, 0.05, pair) for pair in pairwise(sizes)]
 
     def __call__(self, proposal: Proposal) -> Trial:
-        """The outcome of a training; depends on the network and the training's seed only."""
+        """Return the outcome of a training, which depends on the network and the seed only."""
         choices = proposal.choices
         total = cost(proposal.architecture, CLASSES)
         value = 0.5 * np.log(total.macs / 1e7)
@@ -104,7 +104,7 @@ class Landscape:
 
 
 def history(space: SearchSpace, objectives: Objectives, landscape: Landscape, count: int) -> list[Trial]:
-    """Trials of an evolutionary search."""
+    """Return the trials of an evolutionary search."""
     strategy = nas.strategies.load("evolution")(space, objectives, num_classes=CLASSES)
     for _ in range(count):
         strategy.tell(landscape(strategy.ask()))
@@ -129,11 +129,15 @@ def measure(
 
 
 def main(
-    strategy: Annotated[list[str], typer.Option(help="Repeat for several.")] = STRATEGIES,
-    trials: Annotated[list[int], typer.Option(help="Told trials; repeat for several.")] = TRIALS,
-    asks: Annotated[int, typer.Option(help="Asks that are timed, after the first.")] = 25,
+    strategy: Annotated[list[str], typer.Option(help="Strategy; repeat for several.")] = STRATEGIES,
+    trials: Annotated[
+        list[int], typer.Option(help="Number of told trials; repeat for several.")
+    ] = TRIALS,
+    asks: Annotated[int, typer.Option(help="Number of asks that are timed, after the first.")] = 25,
     space: Annotated[str, typer.Option(help="Search space.")] = "mobilenet",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File to write the numbers to.")
+    ] = None,
 ) -> None:
     """Print one table per setting."""
     made = nas.spaces.load(space)()

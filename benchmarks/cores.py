@@ -1,10 +1,10 @@
-"""What threads that spin while they wait cost where other programs use the cores, and gain where none do.
+"""Training speed with waiting threads that spin or sleep, beside other programs and alone.
 
 Usage: python benchmarks/cores.py [--turns 5] [--seconds 4]
 
 Steps of the student of student_trashnet.yaml on one batch in memory, in a process of its own per setting
 and turn: with as many threads as there are cores, spinning as OpenMP does by default or going to sleep as
-`commands/cores.py` has them, and with one thread. First beside as many other busy processes as there are
+`minnow/cores.py` has them, and with one thread. First beside as many other busy processes as there are
 cores, then alone. Run it on an idle machine. Medians and quartiles of images per second.
 """
 
@@ -34,7 +34,7 @@ def main() -> None:
     """Measure all settings in turns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of steps per turn")
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of steps per turn")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measured(setting: dict[str, str], seconds: float) -> float:
-    """Images per second of a process with ``setting``."""
+    """Return images per second of a process with ``setting``."""
     command = [sys.executable, __file__, "--measure", "--seconds", str(seconds)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
     done = subprocess.run(command, env=environment | setting, capture_output=True, text=True, check=True)
@@ -65,7 +65,7 @@ def measured(setting: dict[str, str], seconds: float) -> float:
 
 
 def images_per_second(seconds: float, batch: int = 64) -> float:
-    """Of training steps, from the second on."""
+    """Return images per second of training steps, from the second on."""
     import torch
 
     from nas.architecture import Architecture

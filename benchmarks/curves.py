@@ -35,7 +35,7 @@ COLUMNS = ("network", "choices", "seed", "params", "macs", "epochs", "val_f1", "
 
 
 def main() -> None:
-    """Train what has no row yet."""
+    """Train the networks that have no row yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--work", type=Path, required=True)
@@ -60,14 +60,14 @@ def main() -> None:
 
 
 def networks(count: int, seed: int, num_classes: int) -> list[Proposal]:
-    """The first ``count`` networks that random search proposes, with the seeds of their trainings."""
+    """Return the first ``count`` proposals of random search, with the seeds of their trainings."""
     space, objectives = MobileNet(RESOLUTIONS), Objectives.parse(["f1:max"], [LIMIT])
     strategy = RandomSearch(space, objectives, seed=seed, num_classes=num_classes)
     return [strategy.ask() for _ in range(count)]
 
 
 def described(proposal: Proposal, fitted: Fitted, num_classes: int) -> list[str]:
-    """The row of a training: F1 on validation and seconds after every epoch."""
+    """Return the row of a training: validation F1 and seconds after every epoch."""
     total = cost(proposal.architecture, num_classes)
     return [
         str(proposal.number),
@@ -82,7 +82,7 @@ def described(proposal: Proposal, fitted: Fitted, num_classes: int) -> list[str]
 
 
 def finished(path: Path) -> set[int]:
-    """Numbers of the networks that have a row."""
+    """Return the numbers of the networks that have a row."""
     if not path.exists():
         return set()
     with path.open(encoding="utf-8", newline="") as file:
@@ -90,7 +90,7 @@ def finished(path: Path) -> set[int]:
 
 
 def append(path: Path, row: list[str]) -> None:
-    """One more row, under a header where the file is new."""
+    """Append a row, under a header where the file is new."""
     new = not path.exists()
     with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,11 +1,11 @@
-"""What its trend is worth to `gp` on real trainings: a search among the 60 networks of the curves.
+"""Regret of `gp` with and without its trend: a search among the 60 trained networks of the curves.
 
 Usage: OMP_NUM_THREADS=1 python benchmarks/curves_gp.py [--runs 120]
 
 The process of `gp` chooses by expected improvement among networks that were really trained
-(`benchmarks/curves_cifar10-small.csv`, 27 epochs), after six random ones. Prints what the best one found
-lacks to the best of all, in points of validation F1: mean and standard error, with and without the trend
-on the same starts, and the difference.
+(`benchmarks/curves_cifar10-small.csv`, 27 epochs), after six random ones. Prints the regret: the best of
+all minus the best one found, in points of validation F1; mean and standard error, with and without the
+trend on the same starts, and their difference.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def regret(encoding: Encoding, points: Sequence[Point], scores: np.ndarray, seed: int) -> np.ndarray:
-    """Of the best network so far, after 6, 7, ... evaluations of one run."""
+    """Return the regret of the best network so far, after 6, 7, ... evaluations of one run."""
     learner, codes = Learner(encoding, maximize=True), encoding(points)
     known = np.random.default_rng(seed).permutation(len(points))[:START].tolist()
     for index in known:

@@ -1,15 +1,15 @@
-"""Ways to train one student, on the same seeds: with a teacher or alone, by loss, views or balance.
+"""Recipes for one student, compared on the same seeds: teacher or none, loss, views, balance.
 
 Usage: python benchmarks/distillation.py DATA --out FILE.jsonl --arm NAME [alone] [SETTING=VALUE ...]
        [--arm ...] [--teacher SPEC] [--model MODEL.yaml | --point '0 1 ...'] [--seeds 5] [--epochs 30]
 
     --arm alone alone --arm kd --arm hint loss.features=hint --arm even alone balance.mode=sampler
 
-An arm is a name and the settings in which it departs from the others, as in a student's config.yaml;
-with the word "alone" it has no teacher. A line goes into FILE.jsonl as each training ends, with
-everything that shaped it. Trainings that have their line are skipped, and a killed one goes on from its
-checkpoint in FILE/. The table is of what these settings have so far: macro-F1 on the test split, and the
-mean over seeds of (arm - first arm) with the same seed, with the p-value of the paired t-test.
+An arm is a name and the settings in which it departs from the others, as in a student's config.yaml; with
+the word "alone" it has no teacher. A line goes into FILE.jsonl as each training ends, with everything
+that shaped it. Trainings that have their line are skipped, and a killed one resumes from its checkpoint
+in FILE/. The table has the finished trainings of these settings: macro-F1 on the test split, and the mean
+over seeds of (arm - first arm) with the same seed, with the p-value of the paired t-test.
 
 --long-tail R makes the training split smaller, class by class: from the largest class on, sizes fall
 exponentially to a share of 1/R (Cui et al. 2019, "Class-balanced loss", https://arxiv.org/abs/1901.05555).
@@ -47,7 +47,7 @@ POINT = "0 1 1 0 0 0 0 0 1 0 2 0 0 0 1 0 2 1 0 1 1 0 2 1 1 1 1 0 2 1 1 1"
 
 
 def main() -> None:
-    """Train what has no line yet."""
+    """Run the trainings that have no line yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="as of --data")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
@@ -57,7 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--views", type=int, help="as of --views (an eighth of the epochs)")
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds, from 0")
     parser.add_argument("--model", type=Path, help="model YAML")
     parser.add_argument("--point", default=POINT, help="choices in the mobilenet space at --resolution")
     parser.add_argument("--resolution", type=int, help="of --point (the stored side, at most 96)")
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def arm(base: StudentConfig, words: Sequence[str]) -> StudentConfig:
-    """The settings of an arm."""
+    """Return the settings of an arm."""
     changes: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -125,7 +125,7 @@ def arm(base: StudentConfig, words: Sequence[str]) -> StudentConfig:
 
 
 def long_tailed(data: ImageSet, ratio: float) -> ImageSet:
-    """The same images with fewer of them to train on: the k-th largest of C classes keeps
+    """Return the same images with fewer of them to train on: the k-th largest of C classes keeps
     ``n * ratio ** (-k / (C - 1))`` of the n of the largest, or all where it has fewer.
 
     Args:
@@ -150,14 +150,14 @@ def long_tailed(data: ImageSet, ratio: float) -> ImageSet:
 
 
 def network(model: Path | None, point: str, resolution: int) -> Architecture:
-    """The network of a model file, or else of a point of the mobilenet space."""
+    """Return the network of a model file, or of a point of the mobilenet space."""
     if model is not None:
         return Architecture.from_yaml(model)
     return MobileNet((resolution,)).decode([int(choice) for choice in point.split()])
 
 
 def results(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What a line keeps of ``metrics.json``."""
+    """Return the part of ``metrics.json`` that a line keeps."""
     kept = ("epoch", "params", "macs", "seconds", "versions", "balance")
     test = ("f1", "f1_interval", "balanced_accuracy", "accuracy", "per_class_f1")
     return {
@@ -169,7 +169,7 @@ def results(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """A Markdown table, one row per arm: mean ± standard deviation over seeds."""
+    """Return a Markdown table, one row per arm: mean ± standard deviation over seeds."""
     by_arm = {name: {row["seed"]: row for row in rows if row["arm"] == name} for name in names}
     first = by_arm[names[0]]
     lines = [
@@ -191,7 +191,7 @@ def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
 
 
 def spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean ± standard deviation, the latter from two values on."""
+    """Return mean ± standard deviation, the latter from two values on."""
     deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):{sign}.4f}{deviation}"
 

@@ -1,9 +1,10 @@
-"""Students that a search found in the elastic space, beside what they have to beat, on the same seeds.
+"""Students of the elastic space and their baselines, on the same seeds.
 
 Usage: python benchmarks/elastic.py RUN --pick 'best:latency_ms<=1.4' --out FILE.jsonl [--seeds 3]
        [--epochs 15] [--arm found --arm uniform --arm scratch --arm mobilenetv3]
 
-RUN is that of ``search --space elastic`` with its supernet; its teacher teaches all but the last.
+RUN is that of ``search --space elastic`` with its supernet; all but the last are distilled from its
+teacher.
 
     found        the picked network, with its part of the supernet's weights, distilled for --epochs
     uniform      one share of every expansion, each long stage without its last block, as many MACs as the
@@ -12,7 +13,7 @@ RUN is that of ``search --space elastic`` with its supernet; its teacher teaches
     mobilenetv3  timm's mobilenetv3_small_100 from random weights, --alone-epochs without a teacher
 
 A line goes into FILE.jsonl as each training ends; trainings that have their line are skipped, and a
-killed one goes on from its checkpoint in FILE/. The table is of macro-F1 on the test split, and of the
+killed one resumes from its checkpoint in FILE/. The table is of macro-F1 on the test split, and of the
 paired differences from the first arm; latencies are measured in turns at the end.
 """
 
@@ -51,13 +52,13 @@ _RIVAL = "mobilenetv3_small_100"
 
 
 def main() -> None:
-    """Train what has no line yet."""
+    """Run the trainings that have no line yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="of search --space elastic")
     parser.add_argument("--pick", default="best", help="as of distill --pick")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
     parser.add_argument("--arm", action="append", choices=ARMS)
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--alone-epochs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
@@ -129,7 +130,7 @@ def main() -> None:
 
 
 def uniform(base: Architecture, like: Architecture, num_classes: int) -> Architecture:
-    """The hand's cut of ``base`` with as many MACs as ``like``.
+    """Return ``base`` cut by one share everywhere, with as many MACs as ``like``.
 
     One share of all expansions, whole streams, each stage of more than two blocks without its last.
     """
@@ -151,7 +152,7 @@ def uniform(base: Architecture, like: Architecture, num_classes: int) -> Archite
 
 
 def costs(networks: dict[str, nn.Module], sides: dict[str, int]) -> str:
-    """Parameters and latencies."""
+    """Return a table of parameters and latencies."""
     timed = measure_in_turns([(network.eval(), sides[name]) for name, network in networks.items()])
     lines = ["| | params | latency (IQR) | of the teacher's |", "|---|---|---|---|"]
     whole = timed[list(networks).index("teacher")].median_ms

@@ -3,10 +3,10 @@
 Usage: python benchmarks/elastic_strategies.py RUN --out FILE.jsonl [--limit 'macs<=30M']
        [--runs 5] [--trials 60] [--random-trials 150]
 
-RUN is that of ``search --space elastic`` with its supernet. What the supernet says about a network does
-not depend on who asks, so it is kept in FILE.networks.jsonl and asked once. A line goes into FILE.jsonl
-as each run ends; runs that have theirs are skipped. The table says how many evaluations random search
-needs for what the others have after theirs, by the means over runs.
+RUN is that of ``search --space elastic`` with its supernet. A network's score in the supernet does not
+depend on the strategy, so it is computed once and kept in FILE.networks.jsonl. A line goes into
+FILE.jsonl as each run ends; runs that have theirs are skipped. The table has the evaluations that random
+search needs to match the others after theirs, by the means over runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STRATEGIES = ("random", "gp", "tpe")
 
 
 def main() -> None:
-    """Run what has no line yet."""
+    """Run the searches that have no line yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="of search --space elastic")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: best validation F1 so far, mean ± sd over runs, and what random needs for it."""
+    """Return a Markdown table: best validation F1 so far, and random's evaluations for it."""
     curves: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(row["strategy"] for row in rows):
         found = [row["f1"] for row in rows if row["strategy"] == name]

@@ -1,4 +1,4 @@
-"""Rules of importance: validation F1 of a teacher that is cut by each of them, without any training.
+"""Validation F1 of a teacher cut by each rule of channel importance, without any training.
 
 Usage: python benchmarks/importance.py DATA [--teacher tf_efficientnet_lite0] [--teacher-epochs 10]
        [--image-size S]
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def cut_to(space: Elastic, ending: str, share: float) -> list[int]:
-    """The whole network, but for decisions with that ending, which keep about ``share``."""
+    """Return the whole network, but for decisions with that ending, which keep about ``share``."""
     point = list(space.largest)
     for place, decision in enumerate(space.decisions):
         apart = decision.name in ("head.channels", "stem.channels")

@@ -1,10 +1,10 @@
-"""How many networks a search under a latency limit need not measure, and what that costs.
+"""Networks that a search under a latency limit need not measure, and the errors that this costs.
 
 Usage: python benchmarks/latency_guess.py [--networks 200] [--classes 6] [--orders 20]
 
 Networks of the elastic space, half of them of all sizes, are measured once; then a search that comes by
-them in random order is replayed for several limits. The table has how many it would measure on its way,
-and how many of those within the limit it would turn down because of a wrong guess (means over orders).
+them in random order is replayed for several limits. The table has the number that it would measure, and
+the number within the limit that a wrong guess would turn down (means over orders).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
 def replay(
     networks: Sequence[Architecture], times: Mapping[str, float], limit: float, classes: int
 ) -> set[str]:
-    """Keys of those that are measured where a search comes by ``networks`` one after the other."""
+    """Return the keys of the networks that a search measures if it meets ``networks`` in order."""
     seen: set[str] = set()
 
     def measure(network: Architecture) -> float:

@@ -3,7 +3,7 @@
 Usage: python benchmarks/make_table.py OUT.json [--space FILE.py:CLASS] [--data digits]
        [--epochs 4] [--seeds 3]
 
-Writes OUT after every network and goes on where it stopped. A network's `test_acc` is the accuracy, in
+Writes OUT after every network, and resumes from it. A network's `test_acc` is the accuracy, in
 percent, of the epoch that each training keeps, on the test split.
 """
 

@@ -1,4 +1,4 @@
-"""What one could search with instead, as it comes, on a table of trained networks.
+"""Optuna's samplers and NNI's tuner, with their defaults, on a table of trained networks.
 
 Usage: python benchmarks/peers.py --table FILE --runs R [--limit 'macs<=45.5M'] [--trials N]...
 
@@ -7,7 +7,7 @@ can be compared: one evaluation observes one recorded accuracy of a network, and
 nothing stands between a sampler and the training: repeats and networks beyond a limit are trained too.
 
 Optuna's samplers get one categorical parameter per decision, and limits as Optuna's constraints. NNI's
-tuner knows neither limits nor several goals: it hears 0 for a network beyond a limit, and follows the
+tuner knows neither limits nor several goals: it is told 0 for a network beyond a limit, and follows the
 first goal.
 """
 
@@ -47,11 +47,11 @@ class Peer(Protocol):
     """Asks for one network at a time."""
 
     def ask(self) -> Sequence[int]:
-        """A point of the space, one option index per decision."""
+        """Return a point of the space, one option index per decision."""
         ...
 
     def tell(self, metrics: Mapping[str, float]) -> None:
-        """What came of the last one."""
+        """Report the outcome of the last point."""
         ...
 
 
@@ -66,7 +66,7 @@ class OptunaPeer:
         )
 
     def ask(self) -> Sequence[int]:
-        """One categorical suggestion per decision."""
+        """Return one categorical suggestion per decision."""
         self._trial = self._study.ask()
         return [
             self._trial.suggest_categorical(decision.name, list(range(len(decision.options))))
@@ -74,7 +74,7 @@ class OptunaPeer:
         ]
 
     def tell(self, metrics: Mapping[str, float]) -> None:
-        """Values, and as constraints what each limit is exceeded by."""
+        """Report the values, and as constraints the excess over each limit."""
         for limit in self._objectives.limits:
             excess = metrics[limit.metric] - limit.value
             self._trial.set_constraint(str(limit), excess if limit.upper else -excess)
@@ -89,24 +89,24 @@ class NniPeer:
         self._tuner = Tuner(space, POPULATION, np.random.default_rng(seed))
 
     def ask(self) -> Sequence[int]:
-        """The tuner's next."""
+        """Return the tuner's next point."""
         return self._tuner.generate()
 
     def tell(self, metrics: Mapping[str, float]) -> None:
-        """The first goal, 0 beyond a limit."""
+        """Report the first goal, 0 beyond a limit."""
         within = self._objectives.violation(metrics) == 0
         self._tuner.answer(-self._objectives.losses(metrics)[0] if within else 0.0)
 
 
 def made(name: str, truth: Truth, seed: int) -> Peer:
-    """A new peer."""
+    """Return a new peer."""
     if name == NNI:
         return NniPeer(truth.table.space, truth.objectives, seed)
     return OptunaPeer(name, truth.table.space, truth.objectives, seed)
 
 
 def run(name: str, truth: Truth, trials: int, seed: int) -> Trajectory:
-    """One search of ``trials`` evaluations."""
+    """Run one search of ``trials`` evaluations."""
     peer, space, evaluator = made(name, truth, seed), truth.table.space, TableEvaluator(truth.table, seed)
     found: list[Trial] = []
     seconds = []
@@ -128,9 +128,9 @@ def main(
     objective: Annotated[list[str] | None, typer.Option(help="Goal. (f1:max)")] = None,
     limit: Annotated[list[str] | None, typer.Option(help="Bound, as in 'macs<=45.5M'.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PEERS)}. (all)")] = None,
-    seed: Annotated[int, typer.Option(help="Of all runs together.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all runs together.")] = 0,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write every run's curves here.")
+        Path | None, typer.Option("--json", help="File to write every run's curves to.")
     ] = None,
 ) -> None:
     """Run the peers and print a table."""

@@ -1,14 +1,14 @@
-"""Whether trials that are distilled rank networks better than trials alone.
+"""Rank correlation with final students, of trials with distillation and trials without.
 
 Usage: python benchmarks/ranking.py DATA --out FILE.jsonl --teacher SPEC [--networks 20]
        [--limit 'macs<=4M'] [--short 3] [--long 30] [--image-size S] [--resolution R]
 
-Random networks of the mobilenet space are trained for --short epochs as trials are and for --long ones
-as students are, with the teacher and alone, with other seeds. The table has Kendall's tau between the
-validation F1 of the short trainings, which is what a search sees, and the test F1 of the long ones,
-which is what it is for; in parentheses a 90 % bootstrap interval over networks, and for the difference
-the share of resamples in which it is not positive. A line goes into FILE.jsonl as each training ends;
-trainings that have theirs are skipped.
+Random networks of the mobilenet space are trained for --short epochs as trials are and for --long ones as
+students are, with the teacher and alone, with other seeds. The table has Kendall's tau between the
+validation F1 of the short trainings, which a search sees, and the test F1 of the long ones, which it
+predicts; in parentheses a 90 % bootstrap interval over networks, and for the difference the share of
+resamples in which it is not positive. A line goes into FILE.jsonl as each training ends; trainings that
+have theirs are skipped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RESAMPLES = 5_000
 
 
 def main() -> None:
-    """Train what has no line yet, print the table."""
+    """Run the trainings that have no line yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="as of --data")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
@@ -99,14 +99,14 @@ def main() -> None:
 
 
 def networks(space: MobileNet, limits: Sequence[str], count: int, classes: int) -> list[Proposal]:
-    """Random networks within the limits."""
+    """Return random networks within the limits."""
     objectives = Objectives.parse(["f1:max"], limits)
     strategy = RandomSearch(space, objectives, seed=0, num_classes=classes)
     return [strategy.ask() for _ in range(count)]
 
 
 def row(name: tuple[int, str, int], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of the file."""
+    """Return a line of the file."""
     number, arm, epochs = name
     return {
         "network": number,
@@ -119,7 +119,7 @@ def row(name: tuple[int, str, int], metrics: Mapping[str, Any]) -> dict[str, Any
 
 
 def table(rows: Sequence[Mapping[str, Any]], short: int, long: int) -> str:
-    """Markdown: rank correlations, and what the teacher adds to them."""
+    """Return a Markdown table of rank correlations, and the difference that the teacher makes."""
     by_name = {(each["network"], each["arm"], each["epochs"]): each for each in rows}
     numbers = sorted({number for number, *_ in by_name})
     whole = [n for n in numbers if all((n, arm, e) in by_name for arm in ARMS for e in (short, long))]
@@ -143,7 +143,7 @@ def table(rows: Sequence[Mapping[str, Any]], short: int, long: int) -> str:
 
 
 def interval(value: Callable[[np.ndarray], float], count: int) -> str:
-    """A difference over all networks, with the 5 % and 95 % quantiles of its resamples."""
+    """Return a difference over all networks, with the 5 % and 95 % quantiles of its resamples."""
     rng = np.random.default_rng(0)
     resampled = np.array([value(rng.integers(count, size=count)) for _ in range(_RESAMPLES)])
     low, high = np.nanquantile(resampled, (0.05, 0.95))

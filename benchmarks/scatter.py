@@ -28,7 +28,7 @@ class Point:
 
     @property
     def middle(self) -> float:
-        """The dot's place on the x axis."""
+        """Place of the dot on the x axis."""
         return self.x if self.x_high is None else (self.x + self.x_high) / 2
 
 

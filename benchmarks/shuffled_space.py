@@ -17,7 +17,7 @@ class Shuffled(Macro):
     """Macro; option ``i`` of a decision is Macro's ``self.order[decision][i]``."""
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Macro's, shuffled."""
+        """Return Macro's decisions, shuffled."""
         rng = np.random.default_rng(_SEED)
         decisions = super().make_decisions()
         self.order = [rng.permutation(len(decision.options)).tolist() for decision in decisions]
@@ -27,14 +27,14 @@ class Shuffled(Macro):
         )
 
     def original(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Macro's point of the same network."""
+        """Return Macro's point of the same network."""
         return tuple(order[choice] for order, choice in zip(self.order, choices, strict=True))
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """The point of Macro's canonical one."""
+        """Return the point of Macro's canonical one."""
         point = super().canonical(self.original(choices))
         return tuple(order.index(choice) for order, choice in zip(self.order, point, strict=True))
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """Macro's network."""
+        """Return Macro's network."""
         return super().decode(self.original(choices))

@@ -25,7 +25,7 @@ class Stages(SearchSpace):
     default_resolutions: ClassVar[tuple[int, ...]] = (16,)
 
     def make_decisions(self) -> tuple[Decision, ...]:
-        """Width; the block of the first stage; depth and block of the second and the third."""
+        """Return width, the block of the first stage, depth and block of the second and the third."""
         return (
             Decision("width", _WIDTHS),
             Decision("block1", _KINDS),
@@ -36,12 +36,12 @@ class Stages(SearchSpace):
         )
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """A stage without blocks has no kind of block."""
+        """Give a stage without blocks the first kind of block."""
         width, block1, depth2, block2, depth3, block3 = (int(choice) for choice in choices)
         return width, block1, depth2, block2 if depth2 else 0, depth3, block3 if depth3 else 0
 
     def decode(self, choices: Sequence[int]) -> Architecture:
-        """Every stage halves the image and adds the width once more to the channels."""
+        """Return the network: every stage halves the image and adds the width to the channels."""
         width = _WIDTHS[choices[0]]
         body: list[Layer] = [Conv(width, 3, activation="Hardswish")]
         stages = ((1, choices[1]), (_DEPTHS[choices[2]], choices[3]), (_DEPTHS[choices[4]], choices[5]))

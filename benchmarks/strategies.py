@@ -6,7 +6,7 @@ Usage, in the repository:
         [--rows PATTERN] [--strategy NAME ...] [--processes N]
 
 Prints regret in points, mean and standard error; see `cli.py bench strategies --help` for the protocol.
-What OUT holds already is not run again. A row's name says the limit (the share of networks that meet it),
+Rows that OUT holds are not run again. A row's name has the limit (the share of networks that meet it),
 N, K where the last K evaluations confirm, and W where W trials run at a time.
 """
 
@@ -42,7 +42,7 @@ _STAGES_TABLE = Path("benchmarks/stages_digits.json")
 
 
 def main() -> None:
-    """Run what is missing, print everything."""
+    """Run the missing rows, and print all."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--table", type=Path, required=True)
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def rows(path: Path, shuffled: Path) -> dict[str, Job]:
-    """Everything that can be run, by name; the strategy is still to be said."""
+    """Return all jobs by name, with gp as the strategy."""
     table = Table.read(path, Macro())
     limits: dict[str, tuple[str, ...]] = {"no limit": ()}
     for metric, share in _SHARES:
@@ -99,7 +99,7 @@ def shuffle(path: Path, shuffled: Path) -> None:
 
 
 def summary(runs: list[Trajectory]) -> dict[str, Any]:
-    """Means at the end, with their standard errors."""
+    """Return the means at the end, with their standard errors."""
     found: dict[str, Any] = {"runs": len(runs)}
     for name in ("selected", "visited", "hypervolume"):
         curves = [getattr(run, name) for run in runs]

@@ -1,4 +1,4 @@
-"""What a teacher gains from seeing images enlarged, and what that costs.
+"""Gain and cost of enlarging images for a teacher.
 
 Usage: python benchmarks/teacher_resolution.py DATA --out FILE.jsonl --side 128 --side 192 [--side ...]
        [--split-seeds 3] [--image-size S] [--teacher SPEC] [--epochs E] [--threads 1]
@@ -26,12 +26,12 @@ from training.data.images import data_options, open_images
 
 
 def main() -> None:
-    """Fine-tune what has no line yet."""
+    """Run the fine-tunings that have no line yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="as of --data")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
     parser.add_argument("--side", type=int, action="append", required=True, help="pixels")
-    parser.add_argument("--split-seeds", type=int, default=1, help="how many, from 0")
+    parser.add_argument("--split-seeds", type=int, default=1, help="number of splits")
     parser.add_argument("--image-size", type=int, help="stored side (from the images)")
     parser.add_argument("--teacher", default="tf_efficientnet_lite0", help="as of distill --teacher")
     parser.add_argument("--epochs", type=int)

@@ -1,9 +1,9 @@
-"""How much of the hardware's speed training, distillation, teacher outputs and reading images reach.
+"""Speed of training, distillation, teacher outputs and reading, against what the hardware allows.
 
 Usage: python benchmarks/throughput.py DATA [--rounds 5] [--model mobilenetv3_small_100] [--side 128]
        [--teacher tf_efficientnet_lite0] [--threads 2] [--only NAME ...]
 
-Each quantity is measured beside what bounds it, in turns, and reported as the median over the rounds
+Each quantity is measured beside its bound, in turns, and reported as the median over the rounds
 with the quartiles of the ratio, which a busy machine disturbs less than the rates themselves:
 
   first    a training epoch (RandAugment, flip, CutOut; validation excluded) that sees its view for the
@@ -61,7 +61,7 @@ NAMES = ("first", "epoch", "distil", "fill", "read", "open", "start")
 
 @dataclass
 class Bench:
-    """What the measurements share.
+    """Model, data and settings of all measurements.
 
     Attributes:
         data: the images.
@@ -76,12 +76,12 @@ class Bench:
     teacher: Teacher
 
     def first(self) -> float:
-        """Images per second of an epoch through a new view."""
+        """Return images per second of an epoch through a new view."""
         fresh = replace(self.data, digest=f"{self.data.digest} {time.perf_counter()}")  # nothing is kept
         return replace(self, data=fresh).epoch(repeats=0)
 
     def epoch(self, *, taught: bool = False, repeats: int = 1) -> float:
-        """Images per second of an epoch, the view having been seen ``repeats`` times."""
+        """Return images per second of an epoch, the view having been seen ``repeats`` times."""
         torch.manual_seed(0)
         model = timm.create_model(self.name, num_classes=self.data.num_classes)
         usual = LossConfig(features="hint")
@@ -99,7 +99,7 @@ class Bench:
         return fit(model, batches, loss, recipe).history[repeats]["images_per_second"]
 
     def resident(self, steps: int = 12) -> float:
-        """Images per second of forward, backward and optimiser step on one batch in memory."""
+        """Return images per second of forward, backward and optimiser step on one batch in memory."""
         torch.manual_seed(0)
         model = timm.create_model(self.name, num_classes=self.data.num_classes)
         model.to(memory_format=torch.channels_last).train()
@@ -120,18 +120,18 @@ class Bench:
         return steps * len(batch.labels) / (time.perf_counter() - started)
 
     def batches(self, outputs: object) -> Batches:
-        """The training split."""
+        """Return the batches of the training split."""
         return Batches(self.data, self.side, IMAGENET, Augmentation(), 64, 1, 0, outputs)  # type: ignore[arg-type]
 
     def fill(self) -> float:
-        """Images per second of computing and storing one view."""
+        """Return images per second of computing and storing one view."""
         with own_cache():
             started = time.perf_counter()
             cache_outputs(self.teacher, self.data, Augmentation(), 1)
             return len(self.data.splits["train"]) / (time.perf_counter() - started)
 
     def inference(self, steps: int = 6) -> float:
-        """Images per second of the teacher on one batch in memory."""
+        """Return images per second of the teacher on one batch in memory."""
         pixels = torch.from_numpy(self.data.images[self.data.splits["train"][:128]]).permute(0, 3, 1, 2)
         images = prepare(pixels, self.teacher.resolution, self.teacher.normalization)
         with torch.inference_mode():
@@ -142,7 +142,7 @@ class Bench:
             return steps * len(images) / (time.perf_counter() - started)
 
     def start(self) -> float:
-        """Seconds of a trial of one epoch beyond that epoch."""
+        """Return the seconds of a trial of one epoch beyond that epoch."""
         objectives = Objectives.parse(["f1:max"], ["macs<=20M"])
         space = MobileNet((96,))
         strategy = RandomSearch(space, objectives, seed=0, num_classes=self.data.num_classes)
@@ -154,7 +154,7 @@ class Bench:
 
 
 def read(spec: str, side: int) -> tuple[float, float, int]:
-    """Seconds of reading a data set the first and the second time, and its images."""
+    """Return the seconds of reading a data set the first and the second time, and its images."""
     with own_cache():
         times = []
         for _ in range(2):
@@ -165,7 +165,7 @@ def read(spec: str, side: int) -> tuple[float, float, int]:
 
 
 def decode(files: list[Path], side: int) -> float:
-    """Seconds of decoding and resizing alone, in as many threads as there are cores."""
+    """Return the seconds of decoding and resizing alone, in as many threads as there are cores."""
     bicubic = Image.Resampling.BICUBIC
 
     def one(index: int) -> np.ndarray:
@@ -181,7 +181,7 @@ def decode(files: list[Path], side: int) -> float:
 
 @contextmanager
 def own_cache() -> Iterator[None]:
-    """An empty cache."""
+    """Use an empty cache."""
     before = os.environ.get("MINNOW_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MINNOW_CACHE"] = folder
@@ -194,7 +194,7 @@ def own_cache() -> Iterator[None]:
 
 
 def pretrained_teacher(spec: str, side: int, classes: int) -> Teacher:
-    """A teacher with an untrained head: as fast as a trained one."""
+    """Return a teacher with an untrained head: as fast as a trained one."""
     found = find_pretrained(spec)
     torch.manual_seed(0)
     model: nn.Module = replace_head(found.model, classes).eval().requires_grad_(False)

@@ -5,7 +5,7 @@ Usage: python benchmarks/timm_kd.py DATA --out FILE.jsonl --model MODEL.yaml --s
 timm's ``LogitDistillationTask`` as it comes (cross-entropy and KL divergence, equal weights, temperature
 1), with timm's loader, RandAugment, flips and random erasing, and a live teacher, which is the one that
 benchmarks/distillation.py fine-tunes. Optimiser, learning rate, warm-up, cosine, label smoothing and
-average of weights are Minnow's, so that the way to distil differs and the recipe does not. timm shows
+average of weights are Minnow's, so that only the distillation differs. timm shows
 teacher and student the same tensor; here the teacher enlarges it to its own resolution.
 
 An epoch is timed first, and the schedule is as many epochs as S seconds of training hold. A line goes
@@ -42,7 +42,7 @@ from training.preprocess import IMAGENET, Normalization, resize
 
 
 class Photos(Dataset[tuple[Any, int]]):
-    """A training split as timm's loader takes it."""
+    """Training split as timm's loader takes it."""
 
     transform: Any = None
 
@@ -59,7 +59,7 @@ class Photos(Dataset[tuple[Any, int]]):
 
 
 class Enlarging(nn.Module):
-    """A teacher that looks at small images at its own resolution."""
+    """Teacher that enlarges images to its own resolution."""
 
     def __init__(self, teacher: Teacher) -> None:
         super().__init__()
@@ -72,13 +72,13 @@ class Enlarging(nn.Module):
 
 
 def main() -> None:
-    """Train what has no line yet."""
+    """Run the trainings that have no line yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="as of --data")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines file")
     parser.add_argument("--model", type=Path, required=True, help="model YAML")
-    parser.add_argument("--seconds", type=float, required=True, help="of training")
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--seconds", type=float, required=True, help="seconds of training")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument("--image-size", type=int, help="stored side (from the images)")
     parser.add_argument("--teacher", default="tf_efficientnet_lite0", help="as of distill --teacher")
     parser.add_argument("--teacher-epochs", type=int)
@@ -124,7 +124,7 @@ def train(
     seconds: float,
     crop: float,
 ) -> tuple[nn.Module, int]:
-    """The averaged student, and the epochs that it had."""
+    """Return the averaged student, and the number of its epochs."""
     random_seed(seed)
     student = build(architecture, data.num_classes).to(memory_format=torch.channels_last)
     student.pretrained_cfg = statistics_of(IMAGENET)  # type: ignore[assignment]
@@ -156,7 +156,7 @@ def train(
 
 
 def run(task: nn.Module, student: nn.Module, loader: Any, recipe: TrainConfig) -> nn.Module:
-    """One training with Minnow's recipe; the average of its weights."""
+    """Train with Minnow's recipe, and return the average of the weights."""
     optimizer = make_optimizer(student, recipe)
     scheduler = schedule_by_recipe(optimizer, recipe, len(loader))
     average = ModelEmaV3(student, decay=recipe.average, use_warmup=True)
@@ -175,7 +175,7 @@ def run(task: nn.Module, student: nn.Module, loader: Any, recipe: TrainConfig) -
 
 
 def statistics_of(normalization: Normalization) -> dict[str, tuple[float, ...]]:
-    """As timm's models state them."""
+    """Return them as timm's models state them."""
     return {"mean": normalization.mean, "std": normalization.std}
 
 

@@ -9,7 +9,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPACES = {"shuffled_space", "stages_space"}  # plugins, which strategies.py and make_table.py name
-PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
+PROGRAMS = sorted(
+    path.stem for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
