@@ -125,8 +125,10 @@ def arm(base: StudentConfig, words: Sequence[str]) -> StudentConfig:
 
 
 def long_tailed(data: ImageSet, ratio: float) -> ImageSet:
-    """Return the same images with fewer of them to train on: the k-th largest of C classes keeps
-    ``n * ratio ** (-k / (C - 1))`` of the n of the largest, or all where it has fewer.
+    """Return the same images with fewer of them to train on.
+
+    The k-th largest of C classes keeps ``n * ratio ** (-k / (C - 1))`` of the n of the largest, or all
+    where it has fewer.
 
     Args:
         data: copied but for its pixels; its digest changes with the training split.

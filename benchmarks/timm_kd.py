@@ -67,6 +67,7 @@ class Enlarging(nn.Module):
         self.pretrained_cfg = statistics_of(teacher.normalization)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits, (images, classes)."""
         logits: torch.Tensor = self.network(resize(images, self.resolution))
         return logits
 
