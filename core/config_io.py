@@ -99,7 +99,7 @@ def read_yaml(path: Path, what: str) -> Mapping[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{what} {path} cannot be read: {one_line(error)}") from None
     if content is not None and not isinstance(content, Mapping):
         raise UserError(f"{path}: expected a mapping of settings")

@@ -15,6 +15,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.files import flush_directory, write_json
+from distill.student_metrics import read_student_metrics
 from training.bundle import METRICS_FILE, WEIGHTS_FILE, read_metrics
 
 STUDENT_FOLDER = "student"
@@ -34,7 +35,8 @@ def finished_students(run: Path) -> dict[int, Path]:
         UserError: a ``metrics.json`` is damaged.
     """
     paths = [run / STUDENT_FOLDER, *(run / SEEDS_FOLDER).glob("*")]
-    by_seed = {read_metrics(path)["seed"]: path for path in paths if (path / WEIGHTS_FILE).exists()}
+    finished = [path for path in paths if (path / WEIGHTS_FILE).exists()]
+    by_seed = {read_student_metrics(path).seed: path for path in finished}
     return dict(sorted(by_seed.items()))
 
 
@@ -46,10 +48,10 @@ def has_unfinished_seeds(run: Path) -> bool:
 
 def recorded_seeds(run: Path) -> list[int]:
     """Return the seeds that the kept student was chosen from; its own if it is the only one."""
-    metrics = read_metrics(run / STUDENT_FOLDER)
-    if _SEEDS_ENTRY not in metrics:
-        return [metrics["seed"]]
-    return [student["seed"] for student in metrics[_SEEDS_ENTRY]["students"]]
+    metrics = read_student_metrics(run / STUDENT_FOLDER)
+    if metrics.seeds is None:
+        return [metrics.seed]
+    return [student.seed for student in metrics.seeds.students]
 
 
 def check_same_training(path: Path, identity: str) -> None:
@@ -62,7 +64,7 @@ def check_same_training(path: Path, identity: str) -> None:
     Raises:
         UserError: its network, data, recipe or teacher differ.
     """
-    if read_metrics(path).get("identity") != identity:
+    if read_student_metrics(path).identity != identity:
         raise UserError(
             f"{path} was trained with another network, data set, recipe or teacher; "
             "use the settings it was trained with, or choose another output directory"
@@ -78,7 +80,7 @@ def keep_best_seed(run: Path) -> dict[str, Any]:
         Its ``metrics.json``. ``seeds`` in it has ``test_f1_mean`` and ``test_f1_sd`` (over the seeds,
         n - 1) and ``students``: ``seed``, ``val_f1`` and ``test_f1`` of each.
     """
-    kept, paths = run / STUDENT_FOLDER, finished_students(run)
+    kept, paths = run / STUDENT_FOLDER, finished_students(run)  # which checks every metrics.json
     metrics = {seed: read_metrics(path) for seed, path in paths.items()}
     best = max(metrics, key=lambda seed: metrics[seed]["val"]["f1"])
     for seed, path in paths.items():
@@ -88,7 +90,7 @@ def keep_best_seed(run: Path) -> dict[str, Any]:
     write_json(paths[best] / METRICS_FILE, metrics[best])
     if paths[best] != kept:
         if kept.exists():
-            os.rename(kept, seed_path(run, read_metrics(kept)["seed"]))
+            os.rename(kept, seed_path(run, read_student_metrics(kept).seed))
         os.rename(paths[best], kept)
         flush_directory(run / SEEDS_FOLDER)
         flush_directory(run)

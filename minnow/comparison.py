@@ -1,39 +1,34 @@
-"""``compare``: is one student better than another, or were only the test images kind to it?"""
+"""Comparison of two trained students on the same test images, by a paired bootstrap."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from core.errors import UserError
 from distill.seeds import has_unfinished_seeds, recorded_seeds, seed_path
-from minnow.console import output, say
-from minnow.format import interval_text, metric_text
+from distill.student_metrics import read_student_metrics
 from minnow.run_directory import student_config
 from training.bootstrap import LEVEL, RESAMPLES, Comparison, Interval, compare_f1
-from training.bundle import find_bundle, read_metrics
+from training.bundle import find_bundle
 from training.predictions import PREDICTIONS, Predictions, read_predictions
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedStudents:
     """A student, or all students of a run.
 
     Attributes:
-        given: as the user named it.
-        seeds: of the students.
-        scores: test macro-F1 of each, as its training found it.
-        tables: what each said about the test images.
-        stored: how these were stored: side in pixels and fit.
-        pixels: digest of them as stored.
+        given: directory that the user named.
+        seeds: seed of each student.
+        scores: test macro-F1 of each, in 0..1, as measured after its training.
+        tables: predictions of each on the test images.
+        stored: side in pixels and fit of the stored test images.
+        pixels: digest of the stored test images.
     """
 
     given: Path
@@ -45,81 +40,96 @@ class Side:
 
     @property
     def predicted(self) -> np.ndarray:
-        """``(seeds, images)`` class indices."""
+        """Class indices, ``(seeds, images)``."""
         return np.stack([table.predicted for table in self.tables])
 
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the scores over the seeds; ``None`` for a single seed."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else None
 
-def compare_students(a: Path, b: Path, *, as_json: bool) -> dict[str, Any]:
-    """Print the test macro-F1 of both, the difference B - A, and how sure it is.
+
+@dataclass(frozen=True)
+class StudentComparison:
+    """The test macro-F1 of A and B, and the difference B - A.
+
+    Attributes:
+        a: students of the first directory.
+        b: students of the second one.
+        images: number of test images.
+        bootstrap: intervals of both and of the difference, and its p-value.
+    """
+
+    a: ComparedStudents
+    b: ComparedStudents
+    images: int
+    bootstrap: Comparison
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, ready for JSON."""
+        return {
+            "images": self.images,
+            "resamples": RESAMPLES,
+            "level": LEVEL,
+            "a": _record(self.a, self.bootstrap.a),
+            "b": _record(self.b, self.bootstrap.b),
+            "difference": asdict(self.bootstrap.difference),
+            "p": self.bootstrap.p,
+        }
+
+
+def compare_students(a: Path, b: Path) -> StudentComparison:
+    """Compare two students, or all students of two runs, on their test images.
 
     Raises:
-        UserError: no trained student there, its predictions are missing, or the test images differ.
+        UserError: there is no trained student, a file is missing or damaged, or the test images differ.
     """
-    one, other = read_side(a), read_side(b)
-    check_same_images(one, other)
-    table = one.tables[0]
-    found = compare_f1(table.labels, one.predicted, other.predicted, len(table.classes))
-    result = {
-        "images": len(table.files),
-        "resamples": RESAMPLES,
-        "level": LEVEL,
-        "a": _record(one, found.a),
-        "b": _record(other, found.b),
-        "difference": asdict(found.difference),
-        "p": found.p,
-    }
-    if as_json:
-        output().print_json(json.dumps(result))
-    else:
-        output().print(_table(one, other, found))
-        say(
-            "Intervals and p say what other test images could have given with these weights; "
-            "what other seeds could have given shows in the sd."
-        )
-    return result
+    first, second = read_students(a), read_students(b)
+    check_same_images(first, second)
+    table = first.tables[0]
+    bootstrap = compare_f1(table.labels, first.predicted, second.predicted, len(table.classes))
+    return StudentComparison(first, second, len(table.files), bootstrap)
 
 
-def read_side(given: Path) -> Side:
-    """A student, or the students of all seeds of a run.
+def read_students(given: Path) -> ComparedStudents:
+    """Read a student, or the students of all seeds of a run.
 
     Raises:
         UserError: there is none, seeds are still to be trained, or a file is missing or damaged.
     """
     if has_unfinished_seeds(given):
-        raise UserError(f"{given}: not all of its seeds are trained; go on with --resume and --seeds")
+        raise UserError(f"{given}: seeds are still to be trained; resume it with as many seeds as before")
     kept = find_bundle(given)
-    metrics = read_metrics(kept)
-    places = [kept]
+    own = read_student_metrics(kept)
+    folders = [kept]
     if kept != given:
-        own = metrics["seed"]
-        places = [kept if seed == own else seed_path(given, seed) for seed in recorded_seeds(given)]
-    every = [read_metrics(place) for place in places]
-    tables = [
-        read_predictions(place / PREDICTIONS) for place in places
-    ]  # first: older students have none
+        folders = [kept if seed == own.seed else seed_path(given, seed) for seed in recorded_seeds(given)]
+    metrics = [read_student_metrics(folder) for folder in folders]
     data = student_config(kept).data
-    return Side(
+    return ComparedStudents(
         given=given,
-        seeds=[one["seed"] for one in every],
-        scores=[one["test"]["f1"] for one in every],
-        tables=tables,
+        seeds=[one.seed for one in metrics],
+        scores=[one.test.f1 for one in metrics],
+        tables=[read_predictions(folder / PREDICTIONS) for folder in folders],
         stored=(data.size, data.fit),
-        pixels=metrics["test_pixels"],
+        pixels=own.test_pixels,
     )
 
 
-def check_same_images(a: Side, b: Side) -> None:
-    """Refuse what cannot be paired.
+def check_same_images(a: ComparedStudents, b: ComparedStudents) -> None:
+    """Check that both were tested on the same images.
 
-    Pixels are compared where both sides stored them alike, else names and true classes only.
+    Pixels are compared if both sides stored the images alike, else names and true classes only.
 
     Raises:
-        UserError: other classes, images or labels; says the first thing that differs.
+        UserError: classes, images or labels differ; names the first difference.
     """
     for side in (a, b):
         for table in side.tables:
-            if found := _difference(a.tables[0], table):
-                raise UserError(f"{a.given} and {side.given} were tested on different images: {found}")
+            if difference := _difference(a.tables[0], table):
+                raise UserError(
+                    f"{a.given} and {side.given} were tested on different images: {difference}"
+                )
     if a.stored == b.stored and a.pixels != b.pixels:
         raise UserError(
             f"{a.given} and {b.given} were tested on different images: the files have the same names, "
@@ -128,6 +138,7 @@ def check_same_images(a: Side, b: Side) -> None:
 
 
 def _difference(a: Predictions, b: Predictions) -> str | None:
+    """Return the first difference between the test images, or None."""
     if a.classes != b.classes:
         return f"the classes are {', '.join(a.classes)} and {', '.join(b.classes)}"
     if len(a.files) != len(b.files):
@@ -141,39 +152,10 @@ def _difference(a: Predictions, b: Predictions) -> str | None:
     return None
 
 
-def _record(side: Side, found: Interval) -> dict[str, Any]:
+def _record(students: ComparedStudents, interval: Interval) -> dict[str, Any]:
     return {
-        "path": str(side.given),
-        "seeds": side.seeds,
-        "sd": statistics.stdev(side.scores) if len(side.scores) > 1 else None,
-        **asdict(found),
+        "path": str(students.given),
+        "seeds": students.seeds,
+        "sd": students.sd,
+        **asdict(interval),
     }
-
-
-def _table(a: Side, b: Side, found: Comparison) -> Table:
-    title = f"{len(a.tables[0].files)} test images, {RESAMPLES:,} paired resamples"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("")
-    for name in ("test F1", "95 % interval", "seeds", "sd", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, side, interval in (("A", a, found.a), ("B", b, found.b)):
-        sd = _record(side, interval)["sd"]
-        table.add_row(
-            escape(f"{name}  {side.given}"),
-            metric_text("f1", interval.value),
-            interval_text(interval.low, interval.high),
-            str(len(side.seeds)),
-            "-" if sd is None else metric_text("f1", sd),
-            "",
-        )
-    difference = found.difference
-    table.add_row(
-        "B - A",
-        f"{difference.value:+.3f}",
-        f"{difference.low:+.3f} to {difference.high:+.3f}",
-        "",
-        "",
-        f"{found.p:.2g}",
-        style="bold",
-    )
-    return table

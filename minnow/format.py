@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and metrics as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nas.cost import cost
 
 
 def metric_text(name: str, value: float) -> str:
-    """A metric with the digits that mean something."""
+    """Return a metric with its unit and its significant digits."""
     if name == "params":
         return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
     if name == "macs":
@@ -24,13 +24,13 @@ def metric_text(name: str, value: float) -> str:
 
 
 def costs_text(architecture: Architecture, num_classes: int) -> str:
-    """``49.8 k params, 1.8 M MACs`` of a network."""
+    """Return the costs of a network, as in ``49.8 k params, 1.8 M MACs``."""
     total = cost(architecture, num_classes)
     return f"{metric_text('params', total.params)} params, {metric_text('macs', total.macs)} MACs"
 
 
 def interval_text(low: float, high: float) -> str:
-    """Both ends of an interval of scores in 0..1."""
+    """Return both ends of an interval of scores in 0..1."""
     return f"{low:.3f}-{high:.3f}"
 
 
@@ -49,6 +49,6 @@ TITLES = {
 
 
 def title_of(metric: str) -> str:
-    """Of a column of trials, whose scores are those of the validation images."""
+    """Return the title of a column of trials, whose scores are on the validation images."""
     title = TITLES.get(metric, metric)
     return f"val {title}" if metric in ("f1", "accuracy", "balanced_accuracy") else title

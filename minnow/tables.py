@@ -1,4 +1,4 @@
-"""Result tables."""
+"""Result tables for the console."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from minnow.comparison import StudentComparison
 from minnow.format import interval_text, metric_text, title_of
 from nas.objectives import Objectives
 from nas.trial import Trial
+from training.bootstrap import RESAMPLES
 
 _NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
 
 
 def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) -> Table:
-    """The Pareto front of ``trials``, best in the first goal first; marks the chosen one and the knee.
+    """Return the Pareto front, best in the first goal first; the chosen trial and the knee are marked.
 
     A network that was trained several times is shown with the means and the number of trainings.
     """
@@ -30,8 +32,8 @@ def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
     table.add_column("")
     table.add_column("trial", justify="right")
-    halved = any(trial.proposal.epochs is not None for trial in front)
-    if halved:
+    several_lengths = any(trial.proposal.epochs is not None for trial in front)
+    if several_lengths:
         table.add_column("epochs", justify="right")
     timed = ("total_seconds",) if objectives.timed else ()
     columns = list(dict.fromkeys([*objectives.named, *timed, *_SHOWN]))
@@ -51,7 +53,7 @@ def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) 
         table.add_row(
             ", ".join(marks),
             str(trial.number),
-            *([str(trial.proposal.epochs)] if halved else []),
+            *([str(trial.proposal.epochs)] if several_lengths else []),
             *(metric_text(name, metrics[name]) if name in metrics else "-" for name in columns),
             f"{trial.architecture.resolution} px",
             *([str(trainings[trial.proposal.group])] if repeated else []),
@@ -61,7 +63,7 @@ def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) 
 
 
 def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Table:
-    """Networks side by side.
+    """Return networks side by side.
 
     Args:
         title: of the table.
@@ -90,25 +92,25 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
 
 
 def student_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a student's ``metrics.json`` for :func:`comparison_table`."""
+    """Return the row of a student's ``metrics.json`` for :func:`comparison_table`."""
     return {**metrics, **metrics["test"]}
 
 
 def seeds_text(metrics: Mapping[str, Any]) -> str:
-    """What a kept student's ``metrics.json`` says about the seeds it was chosen from."""
+    """Return the scores of the seeds that a student was chosen from, by its ``metrics.json``."""
     seeds = metrics["seeds"]
-    each = ", ".join(
+    scores = ", ".join(
         f"seed {one['seed']} {one['test_f1']:.3f} ({one['val_f1']:.3f})" for one in seeds["students"]
     )
     return (
         f"test F1 {seeds['test_f1_mean']:.3f} ± {seeds['test_f1_sd']:.3f} "
         f"(mean ± sd of {len(seeds['students'])} seeds); kept: seed {metrics['seed']}, "
-        f"the best on validation\ntest (validation) F1 of each: {each}"
+        f"the best on validation\ntest (validation) F1 of each: {scores}"
     )
 
 
 def scores_table(scores: Mapping[str, Any], classes: Sequence[str], images: int) -> Table:
-    """F1 per class and the confusion matrix."""
+    """Return F1 per class and the confusion matrix."""
     title = (
         f"F1 {scores['f1']:.4f}, accuracy {scores['accuracy']:.4f}, "
         f"balanced accuracy {scores['balanced_accuracy']:.4f} on {images} images"
@@ -127,4 +129,35 @@ def scores_table(scores: Mapping[str, Any], classes: Sequence[str], images: int)
     for index, name in enumerate(map(escape, classes)):
         counts = scores["confusion"][index]
         table.add_row(name, f"{scores['per_class_f1'][index]:.3f}", *map(str, counts))
+    return table
+
+
+def difference_table(comparison: StudentComparison) -> Table:
+    """Return the test F1 of two students, and their difference with its interval and p-value."""
+    title = f"{comparison.images} test images, {RESAMPLES:,} paired resamples"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("")
+    for name in ("test F1", "95 % interval", "seeds", "sd", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    bootstrap = comparison.bootstrap
+    sides = (("A", comparison.a, bootstrap.a), ("B", comparison.b, bootstrap.b))
+    for name, students, interval in sides:
+        table.add_row(
+            escape(f"{name}  {students.given}"),
+            metric_text("f1", interval.value),
+            interval_text(interval.low, interval.high),
+            str(len(students.seeds)),
+            "-" if students.sd is None else metric_text("f1", students.sd),
+            "",
+        )
+    difference = bootstrap.difference
+    table.add_row(
+        "B - A",
+        f"{difference.value:+.3f}",
+        f"{difference.low:+.3f} to {difference.high:+.3f}",
+        "",
+        "",
+        f"{bootstrap.p:.2g}",
+        style="bold",
+    )
     return table

@@ -199,7 +199,7 @@ def read_mapping(
     text = _read(path)
     try:
         content = parse(text)
-    except malformed as error:
+    except (malformed, ValueError, RecursionError) as error:  # such as an impossible date, or depth
         reason = one_line(error)
         raise UserError(f"{path}: not valid {kind} ({reason}); train the model again") from None
     if not isinstance(content, dict):

@@ -22,6 +22,18 @@ def compare(
     A paired bootstrap over the test images gives the difference B - A in macro-F1, its 95 % interval
     and a two-sided p-value. A run of several seeds counts with the mean of its seeds.
     """
-    from minnow.comparison import compare_students
+    import json
 
-    compare_students(a, b, as_json=as_json)
+    from minnow.comparison import compare_students
+    from minnow.console import output, say
+    from minnow.tables import difference_table
+
+    comparison = compare_students(a, b)
+    if as_json:
+        output().print_json(json.dumps(comparison.to_dict()))
+        return
+    output().print(difference_table(comparison))
+    say(
+        "Intervals and p-value cover the choice of test images, with the weights as they are; "
+        "the sd covers the choice of seeds."
+    )

@@ -26,7 +26,24 @@ SCORES = {0: (0.5, 0.9), 1: (0.7, 0.3), 2: (0.7, 0.8)}
 def trained(place: Path, seed: int, val: float, test: float) -> None:
     """The files of a finished training that these functions read."""
     place.mkdir(parents=True)
-    content = {"seed": seed, "identity": f"alike-{seed}", "val": {"f1": val}, "test": {"f1": test}}
+    scores = {"accuracy": 0.5, "balanced_accuracy": 0.5, "per_class_f1": [0.5, 0.5]}
+    scores |= {"confusion": [[1, 1], [1, 1]]}
+    content = {
+        "seed": seed,
+        "identity": f"alike-{seed}",
+        "val": {"f1": val, **scores},
+        "test": {"f1": test, "f1_interval": [0.1, 0.9], **scores},
+        "teacher": None,
+        "params": 10,
+        "macs": 20,
+        "latency_ms": {},
+        "seconds": 1.5,
+        "epoch": 1,
+        "history": [{"epoch": 1, "loss": 1.0, "val_f1": val}],
+        "rollbacks": [],
+        "test_pixels": "digest",
+        "versions": {"torch": "2"},
+    }
     (place / "metrics.json").write_text(json.dumps(content))
     (place / "model.safetensors").write_text(f"weights {seed}")
 

@@ -116,3 +116,82 @@ def test_a_disk_that_fills_up_while_searching(here, minnow, start):
 def test_a_disk_that_is_full_before_the_first_image(here, start, monkeypatch):
     monkeypatch.setenv("MINNOW_CACHE", str(here / "fresh"))
     assert "fresh" in one_line(start("search --space toy --out new", file_size=100_000))
+
+
+def _other_shape(path: Path) -> None:
+    path.write_text("[1, 2]")
+
+
+def _nested(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def _change(*keys: str, to: object):
+    """Put ``to`` in the place of one entry of a JSON file."""
+
+    def damage(path: Path) -> None:
+        content = json.loads(path.read_text())
+        *parents, name = keys
+        place = content
+        for parent in parents:
+            place = place[parent]
+        place[name] = to
+        path.write_text(json.dumps(content))
+
+    damage.__name__ = ".".join(keys) + f"={to}"
+    return damage
+
+
+RETYPED = [
+    _change("test", to=[]),
+    _change("test", "f1", to="high"),
+    _change("test", "f1", to=float("nan")),
+    _change("test", "f1_interval", to=[0.1]),
+    _change("test", "per_class_f1", to=[0.5]),
+    _change("test", "confusion", to=[[1, 2], [3, 4]]),
+    _change("val", to=None),
+    _change("teacher", to={"name": "big"}),
+    _change("latency_ms", to=3),
+    _change("history", to=[{"epoch": 1}]),
+    _change("seed", to="0"),
+    _change("seeds", to={"students": 3}),
+    _change("versions", to=["torch"]),
+    _change("test_pixels", to=7),
+]
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut, _garble, _other_shape, _nested, *RETYPED], ids=lambda d: d.__name__
+)
+def test_damaged_metrics_are_named_by_the_readers_of_a_student(alone, minnow, damage):
+    damage(alone / "student/metrics.json")
+    for command in ("report alone", "compare alone alone"):
+        complaint = minnow(command).complaint
+        assert "alone/student/metrics.json" in complaint and len(complaint) < 400
+
+
+@pytest.mark.parametrize("damage", [_cut, _garble, _other_shape, _nested], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("command", ["report alone", "compare alone alone"])
+def test_a_damaged_config_of_a_student_is_named(alone, minnow, command, damage):
+    damage(alone / "student/config.yaml")
+    if damage is _cut:  # half of a YAML file is YAML
+        (alone / "student/config.yaml").write_text("data: {spec: [1, 2\n")
+    assert "alone/student/config.yaml" in minnow(command).complaint
+
+
+@pytest.mark.parametrize("damage", [_garble, _other_shape, _nested], ids=lambda d: d.__name__)
+def test_a_damaged_config_of_a_search_is_named(found, minnow, damage):
+    damage(found / "config.yaml")
+    for command in ("report found", "train --model found --epochs 1 --out new"):
+        assert "found/config.yaml" in minnow(command).complaint
+
+
+@pytest.mark.parametrize("damage", [_garble, _other_shape, Path.unlink], ids=lambda d: d.__name__)
+def test_damaged_predictions_are_named(alone, minnow, damage):
+    damage(alone / "student/predictions.csv")
+    assert "alone/student/predictions.csv" in minnow("compare alone alone").complaint
+
+
+def test_labels_of_another_student_are_refused(alone, minnow):
+    (alone / "student/labels.txt").write_text("a\nb\n")
+    assert "labels.txt names 2 classes" in minnow("report alone").complaint
