@@ -100,7 +100,7 @@ def test_an_unfinished_single_training_is_not_mixed_in(here, finished, minnow):
     (here / "new/student/checkpoint.pt").write_bytes(b"half")
     command = f"train --model {finished}/runs/found --epochs 1 --out new --seeds 2"
     for options in ("", "--resume"):
-        assert "without --seeds" in minnow(f"{command} {options}").complaint
+        assert "first with one seed" in minnow(f"{command} {options}").complaint
 
 
 def test_compare_says_how_sure_the_difference_is(many, finished, minnow, here):
