@@ -1,4 +1,4 @@
-"""Where output goes: results to standard output, notices and progress to standard error."""
+"""Output: results to standard output, notices and progress to standard error."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _PLAIN_WIDTH = 110  # columns of tables that go to a file or a pipe
 
 
 def output() -> Console:
-    """For results."""
+    """Return the console for results."""
     return _console(stderr=False)
 
 
 def notices() -> Console:
-    """For everything else: what was taken by default, warnings, progress."""
+    """Return the console for everything else: defaults taken, warnings, progress."""
     return _console(stderr=True)
 
 
 def say(text: str) -> None:
-    """One line about what is happening."""
+    """Print one line about the work in progress."""
     notices().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
-    """One line about what may be wrong."""
+    """Print one line about a possible problem."""
     notices().print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def next_step(*steps: Sequence[object]) -> None:
-    """The minnow to type next, each on a line of its own so that it can be copied.
+    """Print the commands to type next, each on a line of its own so that it can be copied.
 
     Args:
         steps: the arguments of each.
@@ -50,10 +50,10 @@ def next_step(*steps: Sequence[object]) -> None:
 
 @contextmanager
 def interruptible(*resume: object) -> Iterator[None]:
-    """Let Ctrl-C end long work with one line that says how to go on; exit code 130.
+    """Let Ctrl-C end long work with one line that says how to resume it; exit code 130.
 
     Args:
-        resume: the arguments that do it.
+        resume: the arguments that resume it.
     """
     try:
         yield
@@ -63,12 +63,12 @@ def interruptible(*resume: object) -> Iterator[None]:
 
 
 def command(*arguments: object) -> str:
-    """What to type for a command of this program, quoted for the shell."""
+    """Return the command line of a command of this program, quoted for the shell."""
     return f"{program()} {shlex.join(map(str, arguments))}"
 
 
 def program() -> str:
-    """What to type to call this program: ``python cli.py``, ``.venv/bin/python cli.py``, ``minnow``.
+    """Return how to call this program: ``python cli.py``, ``.venv/bin/python cli.py``, ``minnow``.
 
     It is quoted for the shell, and right where the user is now.
     """
@@ -78,7 +78,7 @@ def program() -> str:
 
 
 def _typed(executable: str) -> str:
-    """The name alone where the shell finds it, else its path, from here where it is below."""
+    """Return the name alone where the shell finds it, else its path, from here where it is below."""
     path = Path(os.path.abspath(executable))
     for name in (re.sub(r"[\d.]+$", "", path.name), path.name):
         found = shutil.which(name)

@@ -87,7 +87,7 @@ def _print(report: CropReport, parts: tuple[str, ...]) -> None:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A title on a line of its own: rich breaks a table's title to the width of the table."""
+    """Print a table and its title, which rich would break to the width of the table."""
     table = Table(box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")

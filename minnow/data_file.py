@@ -43,8 +43,11 @@ class _Keys(BaseModel):
 
 
 class RandAugmentKeys(_Keys):
-    """The keys of ``AUG_TRAIN_PARAMS``: operations per image, and their strength as one of ``n_level``
-    levels from 0. Missing and null keys have the defaults of the scripts."""
+    """Keys of ``AUG_TRAIN_PARAMS``.
+
+    They are the operations per image, and their strength as one of ``n_level`` levels from 0. Missing
+    and null keys have the defaults of the scripts.
+    """
 
     n_select: Annotated[int, Field(ge=0, le=8)] = 2
     level: Annotated[int, Field(ge=0)] = 14

@@ -134,7 +134,7 @@ def mark_latest(run: Path) -> None:
 
 
 def latest() -> Path:
-    """The run of the last search.
+    """Return the run of the last search.
 
     Raises:
         UserError: there is none.

@@ -21,7 +21,7 @@ class Difference:
 
 
 def first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Difference | None:
-    """The first setting that differs, the innermost; ``None``: they are equal.
+    """Return the innermost first setting that differs, None if they are equal.
 
     Args:
         stored: plain data, as JSON holds it; a setting that is missing counts as ``None``.

@@ -46,7 +46,7 @@ def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
 
 
 def _by_training(rows: Sequence[Mapping[str, Any]], networks: Sequence[str], name: str) -> np.ndarray:
-    """A column of the rows, ``(networks, trainings)``."""
+    """Return a column of the rows, ``(networks, trainings)``."""
     found = {(row["network"], row["seed"]): row[name] for row in rows}
     seeds = sorted({seed for _, seed in found})
     return np.array([[found[network, seed] for seed in seeds] for network in networks])

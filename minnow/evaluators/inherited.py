@@ -18,9 +18,9 @@ from training.fit import Progress
 
 @dataclass(frozen=True)
 class InheritEvaluator:
-    """Cuts a proposal out of a whole network, recalibrates its batch norm, validates it.
+    """Evaluator that cuts a proposal out of a whole network, recalibrates its batch norm, validates it.
 
-    With a supernet's weights that is all it takes. With a teacher's, ``config.train.epochs`` of
+    With a supernet's weights no training follows. With a teacher's, ``config.train.epochs`` of
     distillation make it comparable.
 
     Attributes:
@@ -28,7 +28,7 @@ class InheritEvaluator:
         config: of the search.
         inheritance: the whole network.
         outputs: the teacher's, for trainings.
-        report: hears of every training step.
+        report: callback for every training step.
     """
 
     data: ImageSet
@@ -38,8 +38,10 @@ class InheritEvaluator:
     report: Callable[[Progress], None] | None = None
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
-        """As :meth:`TrainEvaluator.__call__`; ``train_seconds`` is what cutting and validating took, and
-        ``images_per_second`` is missing without training.
+        """Return the metrics of :meth:`TrainEvaluator.__call__`.
+
+        ``train_seconds`` is the time of cutting and validating; ``images_per_second`` is missing without
+        training.
 
         Raises:
             EvaluationError: a training diverged.
@@ -77,6 +79,6 @@ class InheritEvaluatorFactory:
     outputs: Outputs | None = None
 
     def __call__(self) -> InheritEvaluator:
-        """The evaluator, without progress reports."""
+        """Return the evaluator, without progress reports."""
         data = open_images(self.config.data.spec, data_options(self.config.data))
         return InheritEvaluator(data, self.config, self.inheritance, self.outputs)

@@ -1,4 +1,4 @@
-"""What is measured of a network once it has weights, however it got them."""
+"""Metrics of a network that has its weights."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ def measured(
     val: Metrics,
     normalization: Normalization,
 ) -> dict[str, float]:
-    """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms; total_seconds and score
-    where a goal or limit names one of them."""
+    """Return the metrics of a network that has its weights.
+
+    They are f1, accuracy and balanced_accuracy on validation, params, macs and latency_ms; and
+    total_seconds and score where an objective or limit names one of them.
+    """
     architecture = proposal.architecture
     total = cost(architecture, data.num_classes)
     found: dict[str, float] = {

@@ -25,7 +25,7 @@ from training.step import DivergedError
 
 @dataclass(frozen=True)
 class TrainEvaluator:
-    """Trains a proposal or continues its parent's training, with the cached logits of a teacher if any.
+    """Evaluator that trains a proposal or resumes its parent's training, with a teacher or alone.
 
     Attributes:
         data: the images.
@@ -33,7 +33,7 @@ class TrainEvaluator:
         outputs: the teacher's logits by view.
         checkpoints: where trainings that may be continued are kept; with them the learning rate does not
             depend on the length of a training.
-        report: hears of every training step.
+        report: callback for every training step.
         inheritance: what proposals are cut out of; ``None``: random weights.
     """
 
@@ -45,8 +45,10 @@ class TrainEvaluator:
     inheritance: InheritedWeights | None = None
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
-        """Validation f1, accuracy and balanced_accuracy; params, macs, latency_ms, train_seconds and
-        images_per_second; total_seconds and score where a goal or limit names one of them.
+        """Train the proposal and return its metrics.
+
+        They are f1, accuracy and balanced_accuracy on validation, params, macs, latency_ms, train_seconds
+        and images_per_second; and total_seconds and score where an objective or limit names one of them.
 
         Raises:
             EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
@@ -61,7 +63,7 @@ class TrainEvaluator:
         }
 
     def trained(self, proposal: Proposal) -> Fitted:
-        """The training itself.
+        """Train the proposal.
 
         Raises:
             EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
@@ -103,7 +105,7 @@ class TrainEvaluator:
 
 @dataclass(frozen=True)
 class TrainEvaluatorFactory:
-    """Makes the same evaluator in a worker process, where images are opened from the cache.
+    """Factory of the same evaluator in a worker process, where images are opened from the cache.
 
     Attributes:
         config: of the search.
@@ -116,6 +118,6 @@ class TrainEvaluatorFactory:
     checkpoints: Checkpoints | None = None
 
     def __call__(self) -> TrainEvaluator:
-        """The evaluator, without progress reports."""
+        """Return the evaluator, without progress reports."""
         data = open_images(self.config.data.spec, data_options(self.config.data))
         return TrainEvaluator(data, self.config, self.outputs, self.checkpoints)

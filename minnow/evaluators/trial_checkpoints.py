@@ -14,7 +14,7 @@ from training.state import load_checkpoint
 
 
 def identity_of(proposal: Proposal) -> str:
-    """What a proposal's training shares with its parent's: network and seed. A study has one recipe."""
+    """Return what a proposal's training shares with its parent's: network and seed."""
     return f"{proposal.architecture.key} {proposal.seed}"
 
 
@@ -24,17 +24,17 @@ class Checkpoints:
 
     Attributes:
         directory: of the files; made when needed.
-        warn: hears of a training that must begin anew because its checkpoint is gone.
+        warn: callback for a training that begins anew because its checkpoint is gone.
     """
 
     directory: Path
     warn: Callable[[str], None]
 
     def of(self, proposal: Proposal) -> Path:
-        """The proposal's file: its own after an interruption, else its parent's, else none yet.
+        """Return the proposal's file: its own after an interruption, else its parent's, else none yet.
 
-        Damaged files are deleted. Where a continuation finds no file, :attr:`warn` hears of it, and the
-        proposal's training begins anew.
+        Damaged files are deleted. Where a continuation finds no file, it calls :attr:`warn`, and the
+        training begins anew.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         own = self._path(proposal.number)
