@@ -1,1 +1,1 @@
-"""What everything else builds on; imports nothing of Minnow."""
+"""Foundations of all other packages; imports nothing of Minnow."""

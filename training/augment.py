@@ -46,7 +46,7 @@ _VERSION = 1  # of the pixels: part of Augmentation.key
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly training images are changed.
+    """Strength of the training augmentation.
 
     Attributes:
         operations: RandAugment operations per image, drawn with replacement; 0 for none.
@@ -82,7 +82,7 @@ class Augmentation:
 
     @property
     def mixes(self) -> bool:
-        """Whether some images carry part of another one."""
+        """True where some images carry part of another one."""
         return self.cutmix + self.mixup > 0
 
     @property

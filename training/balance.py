@@ -1,4 +1,4 @@
-"""Classes of unequal size: drawing images evenly, adjusting the loss, adjusting a trained network.
+"""Class balancing: even sampling, an adjusted loss, or an adjusted trained network.
 
 ``sampler`` shows every class equally often. The other two are those of Menon et al. 2021, "Long-tail
 learning via logit adjustment", https://arxiv.org/abs/2007.07314. With pi the class shares of the training
@@ -19,12 +19,12 @@ from core.config import BalanceConfig
 from training.data.images import ImageSet
 from training.metrics import compute_metrics
 
-#: What ``post-hoc`` chooses from.
+#: Candidates of ``post-hoc``.
 TAUS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 def class_priors(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Share of each class, ``(C,)`` float64, adding up to 1.
+    """Return the share of each class, ``(C,)`` float64, adding up to 1.
 
     Args:
         labels: ``(n,)`` class indices in ``0..C-1``.
@@ -41,13 +41,13 @@ def class_priors(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def log_priors(data: ImageSet) -> np.ndarray:
-    """log pi of the training split, ``(C,)`` float64."""
+    """Return log pi of the training split, ``(C,)`` float64."""
     logs: np.ndarray = np.log(class_priors(data.labels[data.splits["train"]], data.num_classes))
     return logs
 
 
 def balanced_order(indices: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many draws as there are images, with every class equally often.
+    """Draw as many images as there are, with every class equally often.
 
     Where ``WeightedRandomSampler`` draws independently, this deals: class counts differ by at most one,
     and within a class no image is drawn twice more than another. A large class shows a new random part
@@ -74,7 +74,7 @@ def _deal(group: np.ndarray, quota: int, rng: np.random.Generator) -> np.ndarray
 
 
 def loss_offsets(config: BalanceConfig, data: ImageSet) -> torch.Tensor | None:
-    """What the training loss adds to the logits, ``(C,)`` float32; ``None`` without ``logit-adjust``."""
+    """Return the loss's offsets of the logits, ``(C,)`` float32; ``None`` without ``logit-adjust``."""
     if config.loss_tau is None:
         return None
     return torch.from_numpy(config.loss_tau * log_priors(data)).float()
@@ -86,7 +86,7 @@ def adjusted_cross_entropy(
     offsets: torch.Tensor | None,
     smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Cross-entropy of ``logits + offsets``, averaged over the batch (Menon et al. 2021).
+    """Return the mean cross-entropy of ``logits + offsets`` over the batch (Menon et al. 2021).
 
     With ``offsets = log pi`` its minimum is at ``logits = log P(x | y)`` up to a constant per image: the
     network alone then predicts as if all classes were equally frequent.
@@ -115,7 +115,7 @@ _TRANSPARENT = (nn.Identity, nn.Flatten, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.
 
 
 def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> float:
-    """The tau of :data:`TAUS` whose ``logits - tau log pi`` have the best macro-F1; of equals the least.
+    """Return the tau of :data:`TAUS` with the best macro-F1, the least of equals.
 
     Args:
         logits: ``(n, C)`` on images that were not trained on.
@@ -131,9 +131,9 @@ def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> f
 
 
 def subtract_from_bias(model: nn.Module, offsets: np.ndarray) -> None:
-    """Let ``model`` give ``logits - offsets`` from now on, by the last bias it has.
+    """Subtract ``offsets`` from the last bias of ``model``, and so from its logits.
 
-    What is stored, exported or predicted with afterwards needs to know nothing of it.
+    So bundles, exports and predictions need no adjustment of their own.
 
     Args:
         model: ends in a linear layer or a batch norm, pooled at most; changed in place.

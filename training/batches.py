@@ -1,4 +1,4 @@
-"""Training batches: shuffled, augmented as whole batches, normalised, with what the teacher says."""
+"""Training batches: shuffled, augmented as whole batches, normalised, with the teacher's outputs."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from training.processes import ALONE, Processes
 from training.signals import Signals
 from training.views import augmented, mixture_of, seen
 
-#: Gives ``(B, 3, S, S)`` uint8.
+#: Returns ``(B, 3, S, S)`` uint8.
 Look = Callable[[], torch.Tensor]
 
 
 class Outputs(Protocol):
-    """What a teacher says about views of training images."""
+    """A teacher's outputs for views of training images."""
 
     def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
-        """Its signals, float32, on any device.
+        """Return the signals of the teacher, float32, on any device.
 
         Args:
             view: of the augmentation.
             indices: ``(B,)`` of the images in the whole set.
-            look: gives that view of them; need not be called where they were looked at before.
+            look: returns the pixels of that view; cached outputs need not call it.
         """
 
 
@@ -45,9 +45,9 @@ class Batch:
     Attributes:
         images: ``(B, 3, r, r)`` float32, normalised, ``channels_last``.
         labels: ``(B,)`` int64.
-        teacher: what the teacher says about the same pixels, if there is one.
-        others: images of the step that other processes have.
-        mixed: ``(B, C)`` float32, class shares where images carry part of another one.
+        teacher: signals of the teacher for the same pixels, if there is one.
+        others: number of the step's images in other processes.
+        mixed: ``(B, C)`` float32, class shares of CutMix or mixup.
     """
 
     images: torch.Tensor
@@ -58,17 +58,17 @@ class Batch:
 
     @property
     def targets(self) -> torch.Tensor:
-        """What cross-entropy takes: the class shares of mixtures, else the labels."""
+        """Targets of the cross-entropy: the class shares of mixtures, else the labels."""
         return self.labels if self.mixed is None else self.mixed
 
     @property
     def step_size(self) -> int:
-        """Images of the step, in all processes."""
+        """Number of the step's images, in all processes."""
         return len(self.labels) + self.others
 
     @property
     def share(self) -> float:
-        """Of the step's images that are here, above 0 and up to 1."""
+        """Share of the step's images in this process, above 0 and up to 1."""
         return len(self.labels) / self.step_size
 
 
@@ -81,13 +81,13 @@ class Batches:
         resolution: side of the network's input, pixels.
         normalization: of the network.
         augmentation: how images are changed.
-        batch_size: wanted images per step; the split is cut into steps of (nearly) equal size.
+        batch_size: target number of images per step; the split is cut into steps of (nearly) equal size.
         views: epoch ``e`` shows view ``e % views`` of every image.
         seed: of the order.
-        outputs: of the teacher.
+        outputs: those of the teacher, if there is one.
         balanced: whether an epoch shows every class, rather than every image, equally often.
-        device: where batches end up.
-        processes: that every step's images are cut among.
+        device: of the batches.
+        processes: those that share every step's images.
 
     Raises:
         UserError: too few images for so many processes.
@@ -112,15 +112,15 @@ class Batches:
             raise UserError(
                 f"{count} processes are too many for steps of {len(splits['train']) // len(self)} images "
                 f"and {len(splits['val'])} validation images: each needs two and one; launch at most "
-                f"{max(1, most)}, or raise --batch-size"
+                f"{max(1, most)}, or raise train.batch_size"
             )
 
     def __len__(self) -> int:
-        """Steps per epoch."""
+        """Return the steps per epoch."""
         return steps_per_epoch(len(self.data.splits["train"]), self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch; depends on nothing but the attributes and ``epoch``.
+        """Yield the batches of one epoch; they depend on the attributes and ``epoch`` alone.
 
         Order and views are the same for any number of processes.
         """
@@ -136,12 +136,12 @@ class Batches:
             yield Batch(
                 images=prepare(pixels, self.resolution, self.normalization),
                 labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
-                teacher=self._said(indices, view),
+                teacher=self._teacher_signals(indices, view),
                 others=len(whole) - len(indices),
                 mixed=self._mixed(indices, view),
             )
 
-    def _said(self, indices: np.ndarray, view: int) -> Signals | None:
+    def _teacher_signals(self, indices: np.ndarray, view: int) -> Signals | None:
         if self.outputs is None:
             return None
         look = partial(augmented, self.data, indices, view, self.augmentation, self.device)
@@ -156,7 +156,7 @@ class Batches:
 
 
 def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:
-    """The configured augmentation; images are only mirrored where that keeps their meaning."""
+    """Return the configured augmentation; by default, the data set decides on mirroring."""
     flip = data.flip if config.flip is None else config.flip
     return Augmentation(
         config.operations, config.magnitude, flip, config.cutout, config.cutmix or 0.0, config.mixup

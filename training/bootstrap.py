@@ -1,4 +1,4 @@
-"""How sure a macro-F1 is: percentile bootstrap over the test images, of one network or of a pair.
+"""Intervals of macro-F1: percentile bootstrap over the test images, for one network or a pair.
 
 Images are drawn whatever their class, so the classes' shares vary too. Keeping each class's number of
 images fixed gave intervals that are a little too narrow (``docs/log.md``); a resample that misses a
@@ -62,7 +62,7 @@ class Comparison:
 def f1_interval(
     confusion: Sequence[Sequence[int]] | ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Macro-F1 of a confusion matrix, with its interval (Efron and Tibshirani 1993, chapter 13).
+    """Return macro-F1 of a confusion matrix, with its interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
         confusion: counts ``(C, C)``: ``[i][j]`` images of class ``i`` were predicted as ``j``.
@@ -86,7 +86,7 @@ def compare_f1(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Paired bootstrap: every resample holds the same images for all networks of both sides.
+    """Compare by paired bootstrap: every resample holds the same images for all networks of both sides.
 
     Inside a resample each side has the mean F1 of its networks, so where both have the same seeds the
     difference is the mean of the seeds' differences. The p-value inverts the percentile interval: it
@@ -126,11 +126,14 @@ def compare_f1(
 def _draws(
     patterns: np.ndarray, counts: np.ndarray, num_classes: int, resamples: int, seed: int
 ) -> np.ndarray:
-    """Macro-F1 ``(networks, resamples)`` of images drawn with replacement.
+    """Return macro-F1 ``(networks, resamples)`` of images drawn with replacement.
 
     Args:
         patterns: ``(P, 1 + networks)``: true class, then the class that each network predicts.
         counts: ``(P,)``: images of each pattern.
+        num_classes: C.
+        resamples: how many.
+        seed: of the resampling.
     """
     rng = np.random.default_rng(seed)
     total = counts.sum()
@@ -144,7 +147,7 @@ def _draws(
 
 
 def _f1_of(drawn: np.ndarray, patterns: np.ndarray, num_classes: int) -> np.ndarray:
-    """Macro-F1 ``(networks, resamples)`` where pattern ``p`` occurs ``drawn[r, p]`` times."""
+    """Return macro-F1 ``(networks, resamples)`` where pattern ``p`` occurs ``drawn[r, p]`` times."""
     truth, *guesses = patterns.T
     support = _by_class(drawn, truth, num_classes)
     scores = []
@@ -156,7 +159,7 @@ def _f1_of(drawn: np.ndarray, patterns: np.ndarray, num_classes: int) -> np.ndar
 
 
 def _by_class(drawn: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
-    """Sums ``(R, C)`` of the columns of ``(R, P)`` that belong to each class, ``(P,)``."""
+    """Sum the columns of ``(R, P)`` that belong to each class, ``(P,)``: ``(R, C)``."""
     columns = np.arange(len(classes))
     ones = np.ones(len(classes))
     membership = scipy.sparse.csr_array((ones, (classes, columns)), shape=(num_classes, len(classes)))
@@ -164,7 +167,7 @@ def _by_class(drawn: np.ndarray, classes: np.ndarray, num_classes: int) -> np.nd
 
 
 def _macro_f1(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> Any:
-    """Mean over the last axis of ``2 TP / (TP + FN + TP + FP)``; 0 where a class never occurs."""
+    """Average ``2 TP / (TP + FN + TP + FP)`` over the last axis; 0 where a class never occurs."""
     return np.mean(2 * hits / np.maximum(support + predicted, 1), axis=-1)
 
 

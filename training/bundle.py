@@ -1,12 +1,12 @@
-"""A trained model on disk: five files in one directory, all that later stages need, and any others.
+"""Bundle: a trained model on disk, as five files in one directory, and any others.
 
 ``model.safetensors`` (weights), ``architecture.yaml`` (the model file), ``labels.txt`` (one class
 per line, in the order of the logits), ``config.yaml`` (how it was made; ``normalization:
 {mean, std}`` is read back) and ``metrics.json``.
 
-A directory is a bundle while it holds the weights: saving flushes all files elsewhere, takes the old
-weights away, moves the others in, and the weights last. So whenever a save is killed, what
-is left is the old bundle, the new one, or a directory that :func:`load_bundle` refuses.
+A directory is a bundle while it holds the weights: saving flushes all files elsewhere, removes the old
+weights, moves the other files in, and the weights last (:func:`core.files.staged_files`). So a killed
+save leaves the old bundle, the new one, or a directory that :func:`load_bundle` refuses.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def load_bundle(path: str | Path) -> Bundle:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Content of ``metrics.json`` of the bundle in ``path``.
+    """Return the content of ``metrics.json`` of the bundle in ``path``.
 
     Raises:
         UserError: missing or damaged; names the file.
@@ -142,15 +142,15 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def find_bundle(path: str | Path) -> Path:
-    """The directory that holds the weights: ``path`` or ``path/student``.
+    """Return the directory that holds the weights: ``path`` or ``path/student``.
 
     Raises:
-        UserError: there is none; says what is missing and which command makes one.
+        UserError: there is none; says what is missing and how to make one.
     """
     path = Path(path)
-    make = "`distill --student RUN_OR_YAML`"
+    make = "train one with distill"
     if not path.exists():
-        raise UserError(f"{path}: no such directory; give a trained model's, or make one: {make}")
+        raise UserError(f"{path}: no such directory; give a trained model's, or {make}")
     if not path.is_dir():
         raise UserError(f"{path} is a file; give the directory of a trained model")
     for directory in (path, path / "student"):
@@ -159,16 +159,16 @@ def find_bundle(path: str | Path) -> Path:
             if missing:
                 raise UserError(
                     f"{directory}: not a whole trained model: {', '.join(missing)} missing; "
-                    f"restore what was deleted or train it again: {make}"
+                    f"restore what was deleted or {make} again"
                 )
             return directory
     if (path / ARCHITECTURE_FILE).is_file():
-        make = f"`distill --student {path}`"
-    raise UserError(f"{path}: no trained model in it ({WEIGHTS_FILE} is missing); make one: {make}")
+        make = f"train it with distill, as the student {path}"
+    raise UserError(f"{path}: no trained model in it ({WEIGHTS_FILE} is missing); {make}")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names, one per line, in the order of the logits.
+    """Read class names, one per line, in the order of the logits.
 
     Raises:
         UserError: unreadable, fewer than two, or one twice; names the file.
@@ -185,7 +185,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 def read_mapping(
     path: Path, parse: Callable[[str], Any], malformed: type[Exception], kind: str
 ) -> dict[str, Any]:
-    """The dictionary in a YAML or JSON file.
+    """Read the dictionary in a YAML or JSON file.
 
     Args:
         path: the file.
@@ -208,7 +208,7 @@ def read_mapping(
 
 
 def read_normalization(config: Mapping[str, Any]) -> Normalization:
-    """What ``config["normalization"]`` says.
+    """Return the normalization in ``config["normalization"]``.
 
     Raises:
         ValueError: missing or malformed; says what was expected.
@@ -273,7 +273,7 @@ def _load_weights(model: nn.Module, path: Path, num_classes: int) -> None:
 
 
 def _misfit(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
-    """The first way in which ``weights`` are not those of a network, or ``None``."""
+    """Return the first difference between ``weights`` and those of a network, or ``None``."""
     for name, tensor in expected.items():
         if name not in weights:
             return f"no weights for {name}"

@@ -1,4 +1,4 @@
-"""A network's outputs and scores on images as they are, without augmentation."""
+"""Outputs and scores of a network on stored images, without augmentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def logits_of(
     normalization: Normalization,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Logits ``(n, C)`` float32 of stored images, in eval mode and without gradients.
+    """Return logits ``(n, C)`` float32 of stored images, in eval mode and without gradients.
 
     The model's own mode is restored.
     """
@@ -45,12 +45,12 @@ def evaluate(
     resolution: int,
     normalization: Normalization,
 ) -> Metrics:
-    """Scores on ``"train"``, ``"val"`` or ``"test"``."""
+    """Return scores on ``"train"``, ``"val"`` or ``"test"``."""
     indices = data.splits[split]
     logits = logits_of(model, data, indices, resolution=resolution, normalization=normalization)
     return score_logits(logits, data, indices)
 
 
 def score_logits(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> Metrics:
-    """Scores of the logits ``(n, C)`` of the images ``indices``."""
+    """Return scores of the logits ``(n, C)`` of the images ``indices``."""
     return compute_metrics(data.labels[indices], logits.argmax(axis=1), data.num_classes)

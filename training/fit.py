@@ -30,7 +30,7 @@ from training.step import DivergedError, Loss, OnDivergence, stop_training, trai
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is.
+    """Progress of a training.
 
     Attributes:
         epoch: finished epochs.
@@ -55,12 +55,12 @@ class Fitted:
 
     Attributes:
         model: with the weights of the kept epoch, in eval mode.
-        kept_epoch: which that was, from 1.
+        kept_epoch: number of that epoch, from 1.
         val: its scores on validation.
         history: per epoch ``{"epoch", "loss", "val_f1", "learning_rate", "seconds",
             "images_per_second"}``; the learning rate is the peak of the schedule then.
-        rollbacks: per divergence that the training went back from, ``{"epoch", "error",
-            "learning_rate"}``: the epoch that was repeated, why, and the peak learning rate since.
+        rollbacks: per divergence ``{"epoch", "error", "learning_rate"}``: the epoch that was repeated,
+            the reason, and the peak learning rate since.
         stopped_early: whether validation stopped improving before the last epoch.
     """
 
@@ -78,7 +78,7 @@ class Fitted:
 
 
 def cross_entropy(smoothing: float, offsets: torch.Tensor | None = None) -> Loss:
-    """Cross-entropy with the labels, smoothed by ``smoothing`` (Szegedy et al. 2016, section 7).
+    """Return the cross-entropy with smoothed labels (Szegedy et al. 2016, section 7).
 
     Args:
         smoothing: in 0..1.
@@ -111,30 +111,29 @@ def fit(
     Validated and kept are exponential averages of the weights, unless ``recipe.average`` is 0. Every
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
     from its checkpoint ends with the same weights as one that was never interrupted. Under a schedule
-    that does not depend on the number of epochs, so does one that ended and goes on with more of them.
+    that does not depend on the number of epochs, so does one that ended and is resumed with more of them.
     Several processes train the same network as one would, but for rounding and dropout.
 
     Args:
         model: changed in place; the same in all processes.
         batches: the training data, and the processes they are cut among; their seed also seeds dropout.
-        loss: what is minimised.
+        loss: to minimise.
         recipe: epochs, optimiser, learning rate and so on.
         schedule: of the learning rate.
-        checkpoint: file that the main process saves to after every epoch, and that all go on from where
-            it exists.
-        identity: what the checkpoint must belong to.
+        checkpoint: file that the main process saves after every epoch; an existing one is resumed.
+        identity: of the training, which the checkpoint must have.
         keep_last: keep the last epoch, however it validates.
-        on_divergence: what to do where the loss, the gradient or the outputs are not finite. A training
-            that goes back is in the state that the last good epoch left, or in its first.
-        report: hears of every step.
+        on_divergence: decides what happens when the loss, the gradient or the outputs are not finite. A
+            rollback restores the state after the last good epoch, or the first one.
+        report: called after every step.
 
     Raises:
         DivergedError: ``on_divergence`` raised it.
         UserError: the optimiser is unknown, or the checkpoint damaged, foreign or not to be written.
-        ValueError: the recipe's epochs are not decided.
+        ValueError: the recipe's epochs are not resolved.
     """
     if not recipe.epochs:
-        raise ValueError("recipe.epochs is 0: decide it first, see training.budget")
+        raise ValueError("recipe.epochs is not resolved: see training.budget")
     keep_freed_memory()
     model.to(batches.device).to(memory_format=torch.channels_last)
     for part in model.modules():
@@ -204,7 +203,7 @@ def _run_epoch(
 
 
 def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: float) -> Metrics:
-    """Scores on validation; a step can ruin the weights after its own loss was still finite."""
+    """Return scores on validation; a step can ruin the weights after its own loss was still finite."""
     data = batches.data
     indices = data.splits["val"]
     part = logits_of(
@@ -230,7 +229,7 @@ def _train_epoch(
     recipe: TrainConfig,
     report: Callable[[Progress], None] | None,
 ) -> tuple[float, float]:
-    """One pass; returns the mean loss and images per second, of all processes together."""
+    """Train for one epoch; returns the mean loss and images per second, of all processes together."""
     torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
     state.model.train()
     steps = len(batches)

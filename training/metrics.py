@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Metrics:
-    """How well predictions match labels.
+    """Scores of predictions against labels.
 
     Attributes:
         f1: macro-F1, the unweighted mean of ``per_class_f1``, in 0..1.
@@ -31,11 +31,11 @@ class Metrics:
 
     @property
     def images(self) -> int:
-        """How many were scored."""
+        """Number of images that were scored."""
         return sum(map(sum, self.confusion))
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain lists and numbers, ready for JSON."""
+        """Return the metrics as plain lists and numbers, ready for JSON."""
         record = asdict(self)
         record["per_class_f1"] = list(self.per_class_f1)
         record["confusion"] = [list(row) for row in self.confusion]
@@ -43,7 +43,7 @@ class Metrics:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Metrics:
-        """The inverse of :meth:`to_dict`.
+        """Restore metrics; the inverse of :meth:`to_dict`.
 
         Raises:
             KeyError, TypeError: ``record`` is something else.

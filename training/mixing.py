@@ -1,7 +1,7 @@
 """CutMix and mixup: an image carries part of another one, and its label says how much.
 
-Every choice depends only on (seed, image index, view), as in :mod:`training.augment`. So a teacher looks
-at a mixture once, and a student learns what the teacher said about exactly that mixture.
+Every choice depends only on (seed, image index, view), as in :mod:`training.augment`. So a teacher's
+outputs for a mixture are computed once, and a student learns from exactly that mixture.
 
 Sources: CutMix, Yun et al. 2019, https://arxiv.org/abs/1905.04899; mixup, Zhang et al. 2018,
 https://arxiv.org/abs/1710.09412; both with alpha = 1, so shares are uniform.
@@ -48,7 +48,7 @@ def draw_mixtures(total: int, view: int, seed: int) -> MixtureDraws:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a view of some images is mixed from.
+    """Recipe of the mixtures of some images in one view.
 
     Attributes:
         partners: ``(B,)`` index of the other image; the image itself where nothing is mixed.
@@ -64,11 +64,11 @@ class Mixture:
 
     @property
     def patches(self) -> torch.Tensor:
-        """Which pixels are the partner's, ``(B, 1, S, S)`` bool; labels need only how many."""
+        """Mask of the partner's pixels, ``(B, 1, S, S)`` bool."""
         return mask_of(self.sides)
 
     def apply(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """The mixtures, ``(B, 3, S, S)`` uint8.
+        """Return the mixtures, ``(B, 3, S, S)`` uint8.
 
         Args:
             images: ``(B, 3, S, S)`` uint8.
@@ -83,18 +83,18 @@ class Mixture:
         return mixed
 
     def targets(self, labels: np.ndarray, indices: np.ndarray, classes: int) -> torch.Tensor:
-        """Class shares of the mixtures, ``(B, classes)`` float32.
+        """Return class shares of the mixtures, ``(B, classes)`` float32.
 
         Args:
             labels: ``(N,)`` of the whole set.
             indices: ``(B,)`` of the images.
             classes: how many there are.
         """
-        found = torch.zeros(len(indices), classes)
+        shares = torch.zeros(len(indices), classes)
         rows = torch.arange(len(indices))
-        found[rows, torch.from_numpy(labels[indices])] = self.own
-        found[rows, torch.from_numpy(labels[self.partners])] += 1 - self.own
-        return found
+        shares[rows, torch.from_numpy(labels[indices])] = self.own
+        shares[rows, torch.from_numpy(labels[self.partners])] += 1 - self.own
+        return shares
 
 
 def mixture(
@@ -107,7 +107,7 @@ def mixture(
     seed: int,
     settings: Augmentation,
 ) -> Mixture:
-    """What view ``view`` of the images ``indices`` is mixed from.
+    """Return the mixtures of view ``view`` of the images ``indices``.
 
     Args:
         indices: ``(B,)`` in 0..total-1.

@@ -33,7 +33,7 @@ def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> b
         outputs: their names, in order; the input is called ``INPUT``.
 
     Raises:
-        RuntimeError: the network does something that ONNX cannot say.
+        RuntimeError: the network has an operation that ONNX lacks.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -52,7 +52,7 @@ def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> b
 
 
 def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
-    """An ONNX Runtime session on the CPU that computes in the calling thread, or in ``threads``."""
+    """Open an ONNX Runtime session on the CPU that computes in the calling thread, or in ``threads``."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -66,7 +66,7 @@ def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
 
 @dataclass(frozen=True)
 class Gap:
-    """Between one output of a graph and PyTorch's.
+    """Difference between one output of a graph and PyTorch's.
 
     Attributes:
         difference: the largest; infinite where the shapes differ.
@@ -93,9 +93,9 @@ def gaps(session: Any, model: nn.Module, images: np.ndarray, outputs: Sequence[s
     """
     for batch in (images, images[:1]):
         with torch.inference_mode():
-            said = model(torch.from_numpy(batch))
+            output = model(torch.from_numpy(batch))
         for expected, got in zip(
-            [said] if isinstance(said, torch.Tensor) else said,
+            [output] if isinstance(output, torch.Tensor) else output,
             session.run(list(outputs), {INPUT: batch}),
             strict=True,
         ):

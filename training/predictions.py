@@ -1,4 +1,4 @@
-"""What a student said about every test image, as a table that other tools open.
+"""Predictions of a student for every test image, as a table that other tools open.
 
 ``predictions.csv``: ``file`` (its name in the data set), ``true`` and ``predicted`` (class names), and
 ``p_CLASS`` for every class in the order of the logits, softmax probabilities with six significant
@@ -42,7 +42,7 @@ class Predictions:
 
 
 def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> bytes:
-    """The table of the logits ``(n, C)`` of the images ``indices``."""
+    """Return the table of the logits ``(n, C)`` of the images ``indices``."""
     probabilities = torch.from_numpy(logits).double().softmax(dim=1).tolist()
     predicted = logits.argmax(axis=1)
     rows: list[list[object]] = [[*_COLUMNS, *(f"p_{name}" for name in data.classes)]]
@@ -53,7 +53,7 @@ def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> 
 
 
 def read_predictions(path: Path) -> Predictions:
-    """What :func:`predictions_csv` wrote.
+    """Read the table that :func:`predictions_csv` wrote.
 
     Raises:
         UserError: missing or damaged; names the file.
@@ -85,7 +85,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def pixels_digest(data: ImageSet, indices: np.ndarray) -> str:
-    """Of the stored pixels of images, in order: tells sets apart whose files have the same names."""
+    """Return a digest of stored pixels, in order; it tells sets apart whose files have the same names."""
     key = hashlib.blake2b(digest_size=16)
     for start in range(0, len(indices), _BATCH):
         key.update(data.images[indices[start : start + _BATCH]].tobytes())

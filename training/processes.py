@@ -40,11 +40,11 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """True in the process that writes and prints."""
         return self.rank == 0
 
     def part(self, indices: np.ndarray) -> np.ndarray:
-        """This process's share of ``(n,)`` indices; the shares differ by one at most."""
+        """Return this process's share of ``(n,)`` indices; the shares differ by one at most."""
         return np.array_split(indices, self.count)[self.rank]
 
     def sum_(self, tensors: Sequence[torch.Tensor]) -> None:
@@ -61,15 +61,15 @@ class Processes:
             tensor.copy_(total.view(tensor.shape))
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
-        """The rows ``(n_i, ...)`` of all processes, in their order: the inverse of :meth:`part`."""
+        """Gather the rows ``(n_i, ...)`` of all processes, in order: the inverse of :meth:`part`."""
         if self.count == 1:
             return rows
-        found: list[np.ndarray | None] = [None] * self.count
-        distributed.all_gather_object(found, rows)
-        return np.concatenate(cast(list[np.ndarray], found))
+        gathered: list[np.ndarray | None] = [None] * self.count
+        distributed.all_gather_object(gathered, rows)
+        return np.concatenate(cast(list[np.ndarray], gathered))
 
     def on_main(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns in the main process, the only one to call it; must be picklable.
+        """Call ``work`` in the main process alone, and return its result, which must be picklable.
 
         Raises:
             UserError: ``work`` raised it; in all processes.
@@ -88,7 +88,7 @@ class Processes:
         return cast(T, outcome[0])
 
     def main_first(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns here; the others start when the main process has filled the caches.
+        """Call ``work`` in every process, in the others once the main process has filled the caches.
 
         Raises:
             UserError: ``work`` raised it in the main process; in all processes.
@@ -104,7 +104,7 @@ ALONE = Processes()
 
 @cache
 def current() -> Processes:
-    """The processes that were launched together; connects them at the first call.
+    """Return the processes that were launched together; connects them at the first call.
 
     On machines with GPUs each process gets one, elsewhere they compute on the CPU.
 
@@ -131,6 +131,8 @@ _DIMENSIONS = (0, 2, 3)  # of (B, C, h, w), all but the channels
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
     """``nn.BatchNorm2d`` whose training statistics are those of all processes' images together.
+
+    torch's ``SyncBatchNorm`` refuses tensors of the CPU (2.14, ``docs/log.md``).
 
     They may hold different numbers of images. The gradient is that of the sum of the processes' losses.
     """
@@ -206,7 +208,7 @@ def _channels(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def synced(model: nn.Module, processes: Processes) -> Iterator[None]:
-    """Let the batch norm of ``model`` see whole batches; its layers are plain again afterwards.
+    """Let the batch norm of ``model`` use whole batches; its layers are plain again afterwards.
 
     Weights, statistics and their names are those of the plain layers.
     """

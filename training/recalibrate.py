@@ -1,4 +1,4 @@
-"""Batch norm's statistics, computed anew for weights that were changed without training."""
+"""Recalibration of batch norm: new statistics for weights that were changed without training."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def recalibrate(
     """Replace the running mean and variance of every batch norm by those of training images, in place.
 
     They are plain averages over batches of random images (Yu & Huang 2019, "Universally slimmable
-    networks", section 3.2), augmented as those that the weights were trained on: as they are stored,
-    training images are more familiar to the weights than any other ever will be. Weights do not change.
+    networks", section 3.2), augmented as in the training of the weights: without augmentation, training
+    images fit the weights better than any other image will. Weights do not change.
 
     Args:
         model: any network; returned in its own mode.
-        data: only its training split is looked at.
+        data: only its training split is used.
         augmentation: of the images; the first view of each is taken.
         resolution: side of the network's input, pixels.
         normalization: of the network.

@@ -1,4 +1,4 @@
-"""What a network says about a batch: logits, pooled features, attention maps."""
+"""Outputs of a network for a batch: logits, pooled features, attention maps."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _METHODS = ("forward_features", "forward_head", "forward_intermediates")
 
 
 def with_logits(kinds: Collection[Kind]) -> tuple[Kind, ...]:
-    """``kinds`` behind the logits, which are always there."""
+    """Return ``kinds`` behind the logits, which are always computed."""
     return ("logits", *(kind for kind in kinds if kind != "logits"))
 
 
 @dataclass(frozen=True)
 class Signals:
-    """What a network says about B images.
+    """Outputs of a network for B images.
 
     Attributes:
         logits: ``(B, C)``.
-        pooled: ``(B, D)``, what its classifier sees, where somebody asked for it.
+        pooled: ``(B, D)``, the input of its classifier, if it was requested.
         attention: ``(B, L, 8, 8)``, see :func:`attention_of`; L is 1 to 3, the deepest last.
     """
 
@@ -39,10 +39,10 @@ class Signals:
     attention: torch.Tensor | None = None
 
     def get(self, kind: Kind) -> torch.Tensor:
-        """One of them.
+        """Return one of them.
 
         Raises:
-            ValueError: nobody asked for it when these were computed.
+            ValueError: it was not requested when these were computed.
         """
         value: torch.Tensor | None = getattr(self, kind)
         if value is None:
@@ -50,19 +50,19 @@ class Signals:
         return value
 
     def to(self, device: torch.device) -> Signals:
-        """The same on ``device``."""
+        """Return the signals on ``device``."""
         moved = (None if each is None else each.to(device) for each in (self.pooled, self.attention))
         return Signals(self.logits.to(device), *moved)
 
 
 def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) -> Signals:
-    """One forward pass.
+    """Compute signals in one forward pass.
 
     Args:
         model: a network of Minnow, or of timm, of any family: beyond logits it must have timm's
             ``forward_features``, ``forward_head`` and ``forward_intermediates``.
         images: ``(B, 3, r, r)``, normalised.
-        kinds: what is wanted beside the logits.
+        kinds: requested beside the logits.
 
     Raises:
         UserError: the model has no such methods.
@@ -74,7 +74,7 @@ def signals_of(model: nn.Module, images: torch.Tensor, kinds: Collection[Kind]) 
         if not hasattr(network, name):
             raise UserError(
                 f"{type(model).__name__} has no {name}(), so there are no features to learn from; "
-                f"choose a teacher of timm, or --features none"
+                f"choose a teacher of timm, or set loss.features to none"
             )
     attention = None
     if "attention" in kinds:
@@ -92,7 +92,7 @@ def at_least_fp32(values: torch.Tensor) -> torch.Tensor:
 
 
 def attention_of(maps: list[torch.Tensor]) -> torch.Tensor:
-    """Where a network looks, ``(B, L, 8, 8)``: squared activations, averaged over the channels.
+    """Return attention maps, ``(B, L, 8, 8)``: squared activations, averaged over the channels.
 
     Zagoruyko & Komodakis 2017, section 3.1 (F with p = 2). Taken are the last map of each of the three
     smallest sizes, or, in networks of one size such as transformers, the last one alone; each is brought

@@ -22,15 +22,15 @@ from training.optimizer import Schedule, make_optimizer
 
 
 class TrainingState:
-    """Everything that changes while training.
+    """Everything that a training changes.
 
     Args:
         model: the network that is trained.
-        adapters: what the loss has to learn, if anything.
+        adapters: the trained part of the loss, if there is one.
         recipe: how.
         steps: per epoch.
         schedule: of the learning rate.
-        saved: what :meth:`dump` returned, to go on from; ``None``: the start.
+        saved: result of :meth:`dump` to resume; ``None``: the start.
     """
 
     def __init__(
@@ -44,8 +44,7 @@ class TrainingState:
     ) -> None:
         self.model = model
         self.adapters = adapters
-        # A checkpoint of an earlier version has no rollbacks.
-        self.rollbacks: list[dict[str, Any]] = [] if saved is None else saved.get("rollbacks", [])
+        self.rollbacks: list[dict[str, Any]] = [] if saved is None else saved["rollbacks"]
         if self.rollbacks:
             slower = {"learning_rate": self.rollbacks[-1]["learning_rate"]}
             recipe = recipe.model_copy(update=slower)
@@ -79,7 +78,7 @@ class TrainingState:
             self.kept_weights = copy.deepcopy(self.averaged.state_dict())
 
     def dump(self) -> dict[str, Any]:
-        """Everything, as tensors and plain data; further training changes them."""
+        """Return everything as tensors and plain data; further training changes them."""
         return {
             "model": self.model.state_dict(),
             "adapters": None if self.adapters is None else self.adapters.state_dict(),
@@ -102,7 +101,7 @@ class TrainingState:
         if self.average is not None:
             self.average.module.load_state_dict(saved["average"])
         self.history = saved["history"]
-        kept = saved["kept"] if "kept" in saved else saved["best"]  # as an earlier version called it
+        kept = saved["kept"]
         self.kept_epoch, self.kept_val = kept["epoch"], Metrics(**kept["val"])
         self.kept_weights = kept["weights"]
 
@@ -119,7 +118,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
-    """What :func:`save_checkpoint` wrote, or ``None`` where there is nothing.
+    """Read what :func:`save_checkpoint` wrote; ``None`` if there is no file.
 
     Args:
         path: the file.
@@ -136,15 +135,15 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
             if (damaged := archive.testzip()) is not None:  # torch does not look at the checksums
                 raise ValueError(f"the checksum of {damaged} is wrong")
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        known = state.get("identity")
+        saved_identity = state.get("identity")
     except Exception as error:  # zipfile, torch and pickle raise many kinds for a damaged file
         reason = one_line(error)[:120]
         raise UserError(
             f"checkpoint {path} is damaged ({type(error).__name__}: {reason}); delete it to start again"
         ) from error
-    if known != identity:
+    if saved_identity != identity:
         raise UserError(
             f"checkpoint {path} belongs to another network, data set or recipe; "
-            f"resume with the settings it was made with, or choose another --out"
+            f"resume with the settings it was made with, or choose another directory"
         )
     return state

@@ -24,13 +24,13 @@ class DivergedError(Exception):
     """The loss, the gradient or the outputs became infinite or NaN; the message says when."""
 
 
-#: Decides on a divergence, given how often this training went back before: returns the factor of the
-#: learning rate with which it repeats the epoch from the end of the one before, or raises.
+#: Reaction to a divergence, given the number of earlier rollbacks: returns the factor of the learning
+#: rate with which the epoch is repeated, from the end of the one before, or raises.
 OnDivergence = Callable[[DivergedError, int], float]
 
 
 def stop_training(error: DivergedError, times: int) -> float:
-    """A divergence ends the training.
+    """End the training at a divergence.
 
     Raises:
         DivergedError: always.
@@ -39,10 +39,10 @@ def stop_training(error: DivergedError, times: int) -> float:
 
 
 def halve_once(warn: Callable[[str], None]) -> OnDivergence:
-    """The first divergence halves the learning rate, the second ends the training.
+    """Return a reaction: halve the learning rate at the first divergence, end the training at the second.
 
     Args:
-        warn: hears one line about the first.
+        warn: callback for the one-line warning about the first.
     """
 
     def decide(error: DivergedError, times: int) -> float:
@@ -63,10 +63,10 @@ class SummedLoss(ABC):
 
     @abstractmethod
     def terms(self, model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
-        """One scalar after the other; the backward pass of each comes before the next is computed."""
+        """Yield scalars; the backward pass of each comes before the next is computed."""
 
     def __call__(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Their sum."""
+        """Return the sum of the terms."""
         return torch.stack(list(self.terms(model, batch))).sum()
 
 
@@ -124,7 +124,7 @@ def train_step(
 
 
 def _only(loss: Loss) -> Callable[[nn.Module, Batch], Iterator[torch.Tensor]]:
-    """A loss as a sum of one term."""
+    """Return a loss as a sum of one term."""
 
     def terms(model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
         yield loss(model, batch)

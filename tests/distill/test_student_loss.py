@@ -173,5 +173,5 @@ def test_an_unknown_loss_on_features_lists_the_known():
 
 
 def test_features_of_a_network_without_any_are_refused():
-    with pytest.raises(UserError, match=r"Fixed has no forward_features\(\).*--features none"):
+    with pytest.raises(UserError, match=r"Fixed has no forward_features\(\).*loss.features to none"):
         signals_of(STUDENT, BATCH.images, ("pooled",))

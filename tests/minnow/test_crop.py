@@ -84,7 +84,7 @@ WRONG = [
     ("data crop", "--coco"),
     (CROP.replace("boxes.json", "no.json"), "no.json", "does not exist"),
     (CROP.replace("boxes.json", "map.yaml"), "map.yaml", "is not JSON"),
-    (CROP.replace("photos", "no"), "--images no", "no folder"),
+    (CROP.replace("photos", "no"), "no is no folder"),
     (CROP.replace("crops", "photos"), "photos", "not empty"),
     (CROP.replace("crops", "map.yaml"), "map.yaml", "is a file"),
     (CROP.replace("crops", "map.yaml/crops"), "map.yaml/crops", "choose another"),

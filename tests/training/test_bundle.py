@@ -199,7 +199,7 @@ def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_missing_directory(tmp_path: Path) -> None:
     message = refusal(tmp_path / "nowhere")
-    assert "nowhere: no such directory" in message and "`distill --student RUN_OR_YAML`" in message
+    assert "nowhere: no such directory" in message and "train one with distill" in message
 
 
 def test_a_file_is_not_a_bundle(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_search_run_without_a_student_says_how_to_make_one(tmp_path: Path) -> No
     tiny().to_yaml(tmp_path / "architecture.yaml")
     message = refusal(tmp_path)
     assert "model.safetensors is missing" in message
-    assert f"`distill --student {tmp_path}`" in message
+    assert f"distill, as the student {tmp_path}" in message
 
 
 @pytest.mark.parametrize("name", BUNDLE_FILES)

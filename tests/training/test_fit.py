@@ -231,16 +231,6 @@ def test_a_checkpoint_of_another_training_is_refused(some_digits, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(some_digits, tmp_path):
-    path = tmp_path / "checkpoint.pt"
-    once = train(some_digits, checkpoint=path)
-    state = load_checkpoint(path, "")
-    torch.save({"best" if key == "kept" else key: value for key, value in state.items()}, path)
-    assert equal(once, train(some_digits, checkpoint=path))
-    longer = RECIPE.model_copy(update={"epochs": 6})
-    assert train(some_digits, recipe=longer, checkpoint=path).kept_epoch >= state["kept"]["epoch"]
-
-
 @pytest.mark.parametrize("average", [0.9, 0.0])
 def test_kept_is_the_last_epoch_that_validates_about_as_well_as_the_best(some_digits, average):
     recipe = RECIPE.model_copy(update={"average": average, "epochs": 8})

@@ -238,7 +238,7 @@ def test_parts_make_the_whole_and_every_step_is_cut(digits):
 
 def test_too_many_processes_for_the_images(some_digits):
     batches_of(some_digits, Processes(0, 25))
-    with pytest.raises(UserError, match=r"26 processes.*at most 25, or raise --batch-size"):
+    with pytest.raises(UserError, match=r"26 processes.*at most 25, or raise train.batch_size"):
         batches_of(some_digits, Processes(0, 26))
 
 

@@ -1,4 +1,4 @@
-"""Look at a data set before training on it: what is there, and what may go wrong."""
+"""Check of a data set before training: its content, its problems, and warnings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.cache import cache_dir
 from core.errors import UserError
 from core.runtime import ordered_map
 from training.data.decode import BrokenImageError, quiet_pillow, upright
-from training.data.findings import DARK, describe
+from training.data.findings import DARK, describe_findings
 from training.data.fingerprint import digest_bytes
 from training.data.folders import FolderSource
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
@@ -55,7 +55,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Report:
-    """What ``check_images`` found.
+    """Result of :func:`check_images`.
 
     Attributes:
         spec, name, classes: as in ``images.ImageSet``.
@@ -93,7 +93,7 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether ``open_images`` takes this data set."""
+        """True where ``open_images`` takes this data set."""
         return not self.problems
 
     @property
@@ -154,7 +154,7 @@ def check_images(
     duplicates, repeats = _duplicates(listing, kept, parts, seen, digests)
     per_class = np.bincount(labels, minlength=len(listing.classes)).tolist()
     imbalance = _ratio(per_class)
-    problems, warnings = describe(
+    problems, warnings = describe_findings(
         listing,
         total,
         per_class,
@@ -199,7 +199,7 @@ def _look(source: Source, index: int) -> _Seen | str:
 def _parts(
     listing: Listing, kept: Sequence[int], labels: np.ndarray, options: DataOptions
 ) -> tuple[np.ndarray, str]:
-    """The split of each readable image, and why there is none where there is none."""
+    """Return the split of each readable image, and the reason if the images cannot be split."""
     given = [listing.parts[index] for index in kept]
     try:
         splits = make_splits(labels, given, listing.classes, options.split_seed, options.val_share)

@@ -130,15 +130,15 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """How EXIF says that the photo is to be turned, 1 to 8; 1 where it says nothing.
+    """Return EXIF's orientation, 1 to 8; 1 where there is none.
 
     Pillow turns a TIFF when it loads it: afterwards there is nothing left to turn, and this is 1.
     """
     try:
-        found = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block does not spoil the picture
         return 1
-    return found if found in _TURNS else 1
+    return turn if turn in _TURNS else 1
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Plain words for what a data check found: problems stop training, warnings may spoil it."""
+"""Findings of a data check in plain words: problems stop training, warnings may spoil it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Group(Protocol):
     def parts(self) -> tuple[str, ...]: ...
 
 
-def describe(
+def describe_findings(
     listing: Listing,
     total: int,
     per_class: Sequence[int],
@@ -32,13 +32,16 @@ def describe(
     split_problem: str,
     dark: int,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The problems and the warnings, one line each.
+    """Return the problems and the warnings, one line each.
 
     Args:
+        listing: of the data set.
         total: images listed, readable or not.
         per_class: readable images of each class.
         broken: (file, reason).
-        duplicates, repeats, imbalance: as in ``check.Report``.
+        duplicates: as in ``check.Report``.
+        repeats: as in ``check.Report``.
+        imbalance: as in ``check.Report``.
         split_problem: why the images cannot be split; "" where they can.
         dark: images without any value of :data:`DARK` or more.
     """

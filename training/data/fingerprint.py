@@ -21,17 +21,17 @@ _FRESH_NS = 2_000_000_000
 
 
 def digest_bytes(content: bytes) -> str:
-    """128-bit BLAKE2b, in hexadecimal."""
+    """Return the 128-bit BLAKE2b digest, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def is_digest(entry: str) -> bool:
-    """False for a file that could not be read."""
+    """Return whether an entry is a digest; the entry of an unreadable file is not."""
     return not entry.startswith(_UNREADABLE)
 
 
 def digest_files(root: Path, names: Sequence[str], cache: Path) -> tuple[str, ...]:
-    """Content digest of each of ``names`` under ``root``.
+    """Return the content digest of each of ``names`` under ``root``.
 
     A file whose size and time stamps are those of the last call is not opened: the index of
     ``root`` in ``cache`` remembers its digest.
@@ -90,7 +90,7 @@ def _digest(path: Path) -> str:
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    """The remembered entries; nothing where the index is missing or damaged."""
+    """Return the remembered entries; none if the index is missing or damaged."""
     try:
         index = json.loads(path.read_bytes())
         if index["version"] != _VERSION:

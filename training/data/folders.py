@@ -39,6 +39,7 @@ class FolderSource:
         self._digests: tuple[str, ...] | None = None
 
     def content(self, cache: Path) -> str:
+        """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
         listing = self.listing()
         columns = (
             listing.classes,
@@ -58,10 +59,12 @@ class FolderSource:
         return self._digests
 
     def listing(self) -> Listing:
+        """List names and labels."""
         return self._listing
 
     @property
     def note(self) -> str:
+        """Note on the parts, see :class:`training.data.listing.Listing`."""
         return self._listing.note
 
     @cached_property
@@ -69,6 +72,7 @@ class FolderSource:
         return scan(self.root)
 
     def load(self, index: int) -> Image.Image:
+        """Open one image, lazily."""
         name = self.listing().files[index]
         try:
             content = (self.root / name).read_bytes()
@@ -84,6 +88,7 @@ class FolderSource:
         return open_image(content)
 
     def sides(self) -> Sequence[int]:
+        """Return short sides in pixels."""
         count = len(self.listing().files)
         with quiet_pillow():
             return [side for side in ordered_map(self._short_side, count) if side]

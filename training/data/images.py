@@ -23,7 +23,7 @@ _WARNED = 10
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How images are stored and split.
+    """Storage and split of images.
 
     Attributes:
         size: side of the stored square images in pixels; None takes the median short side of
@@ -64,7 +64,7 @@ DEFAULT_OPTIONS = DataOptions()
 
 
 def data_options(config: DataConfig) -> DataOptions:
-    """Storage options of the settings."""
+    """Return the storage options of the settings."""
     return DataOptions(
         config.size, config.fit, config.split_seed, config.val_share, config.labels_per_class
     )
@@ -75,7 +75,7 @@ class ImageSet:
     """Images, labels and splits, ready to train on.
 
     Attributes:
-        spec: what the user named.
+        spec: name that the user gave.
         name: short name, for tables and file names.
         classes: class names, in label order.
         size: side S of the stored images, pixels.
@@ -104,16 +104,17 @@ class ImageSet:
 
     @property
     def num_classes(self) -> int:
+        """Number of classes."""
         return len(self.classes)
 
     @property
     def test_digest(self) -> str:
-        """Of the names of the test images: the same for every stored size and place of the images."""
+        """Digest of the names of the test images, whatever the stored size and place of the images."""
         names = "\n".join(self.files[index] for index in self.splits["test"])
         return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def resplit(self, **parts: np.ndarray) -> ImageSet:
-        """The same images with other splits, and a digest of its own.
+        """Return the same images with other splits, and a digest of its own.
 
         Args:
             parts: ascending (n,) int64 indices for "train", "val" or "test"; the others stay.
@@ -186,7 +187,7 @@ def open_images(
 
 
 def split_notes(note: str, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:
-    """What is to be said about the splits: the source's own note, and options without effect."""
+    """Return notes on the splits: the source's own, and options without effect."""
     unused = options.val_share is not None and "val" in parts
     more = "val_share changes nothing: the data set has images to validate of its own" if unused else ""
     return tuple(filter(None, (note, more)))

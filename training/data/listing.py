@@ -1,4 +1,4 @@
-"""Where images come from: what a data SPEC names, listed in one fixed order.
+"""Sources of images, and their listings in one fixed order.
 
 A source tells three things apart by cost: ``content`` (a digest, cheap enough for every run),
 ``listing`` (names, labels and parts) and ``load`` (one image, not yet decoded).
@@ -49,28 +49,30 @@ class Source(Protocol):
 
     @property
     def note(self) -> str:
-        """As in ``Listing``, without the cost of listing where there is nothing to say."""
+        """Note as in ``Listing``, without the cost of a listing."""
 
     def content(self, cache: Path) -> str:
-        """Digest of everything that is read: names, classes, parts, file contents."""
+        """Return the digest of everything that is read: names, classes, parts, file contents."""
 
     def listing(self) -> Listing:
-        """Names and labels. Raises UserError where the source cannot be listed at all."""
+        """List names and labels. Raises UserError where the source cannot be listed at all."""
 
     def load(self, index: int) -> Image.Image:
-        """Image ``index`` of the listing, lazily. Raises decode.BrokenImageError."""
+        """Open image ``index`` of the listing, lazily. Raises decode.BrokenImageError."""
 
     def sides(self) -> Sequence[int]:
-        """Short sides in pixels, of all images or of a fair sample; unreadable ones left out."""
+        """Return short sides in pixels, of all images or of a fair sample; unreadable ones left out."""
 
 
 def class_problems(
     classes: Sequence[str], labels: Sequence[int], parts: Sequence[str], folders: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """What is wrong with the classes of a listing, one line each.
+    """Return the problems of a listing's classes, one line each.
 
     Args:
-        classes, labels, parts: as in ``Listing``.
+        classes: as in ``Listing``.
+        labels: as in ``Listing``.
+        parts: as in ``Listing``.
         folders: part → what it is called where the images are; empty where Minnow splits.
     """
     if not labels:

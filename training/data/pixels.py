@@ -1,4 +1,4 @@
-"""Decoded images on disk: ``KEY.u8`` holds the pixels, ``KEY.json`` what they are.
+"""Decoded images on disk: ``KEY.u8`` holds the pixels, ``KEY.json`` their description.
 
 The pixels are written first and the description last, each moved into place when whole, so an
 entry is complete or is not there. Plain writes rather than a writable memory map: a full disk is
@@ -29,7 +29,7 @@ MAX_BROKEN = 0.05
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded images and what they are; see ``images.ImageSet`` for the shapes."""
+    """Decoded images and their description; see ``images.ImageSet`` for the shapes."""
 
     content: str
     classes: tuple[str, ...]
@@ -49,7 +49,7 @@ def load_pixels(
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pixels:
-    """The decoded images of ``source``: from the cache, or decoded into it now.
+    """Return the decoded images of ``source``, from the cache or decoded into it now.
 
     Raises:
         UserError: see ``images.open_images``.
@@ -57,20 +57,20 @@ def load_pixels(
     content = source.content(cache)
     key = hashlib.blake2b(json.dumps([_VERSION, content, size, fit]).encode(), digest_size=16).hexdigest()
     pixels_path = cache / "images" / f"{key}.u8"
-    found = _read(pixels_path, content)
-    if found is None:
+    pixels = _read(pixels_path, content)
+    if pixels is None:
         listing = source.listing()
         if listing.problems:
             raise UserError(f"data set {spec!r}: {listing.problems[0]}")
         _build(spec, source, listing, size or default_size(source.sides()), fit, pixels_path, progress)
-        found = _read(pixels_path, content)
-        if found is None:
+        pixels = _read(pixels_path, content)
+        if pixels is None:
             raise UserError(f"the cache entry {pixels_path} was damaged by another process: retry")
-    return found
+    return pixels
 
 
 def default_size(sides: Sequence[int]) -> int:
-    """Median short side, rounded up to a multiple of 32, between 32 and 256 pixels."""
+    """Return the median short side, rounded up to a multiple of 32, between 32 and 256 pixels."""
     median = statistics.median(sides) if sides else 32
     return int(min(256, max(32, -(-median // 32) * 32)))
 
@@ -146,7 +146,7 @@ def _check_broken(spec: str, broken: Sequence[tuple[str, str]], total: int) -> N
 
 
 def _read(path: Path, content: str) -> Pixels | None:
-    """The stored entry, or None where it is missing, incomplete or damaged."""
+    """Read the stored entry; None if it is missing, incomplete or damaged."""
     try:
         about = json.loads(path.with_suffix(".json").read_bytes())
         count, size = int(about["count"]), int(about["size"])

@@ -27,9 +27,11 @@ class DigitsSource:
     note = ""
 
     def content(self, cache: Path) -> str:
+        """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
         return "sklearn-digits-1"
 
     def listing(self) -> Listing:
+        """List names and labels."""
         labels = tuple(int(label) for label in self._digits.target)
         return Listing(
             classes=tuple(str(digit) for digit in range(10)),
@@ -39,10 +41,12 @@ class DigitsSource:
         )
 
     def load(self, index: int) -> Image.Image:
+        """Open one image, lazily."""
         ink = self._digits.images[index]  # 0..16
         return Image.fromarray(np.rint(ink * (255 / 16)).astype(np.uint8))
 
     def sides(self) -> Sequence[int]:
+        """Return short sides in pixels."""
         return [_SIDE]
 
     @cached_property
@@ -56,10 +60,10 @@ TORCHVISION_PREFIX = "torchvision:"
 
 
 def find_source(spec: str) -> Source:
-    """The source that ``spec`` names: a folder, ``digits`` or ``torchvision:NAME``.
+    """Return the source that ``spec`` names: a folder, ``digits`` or ``torchvision:NAME``.
 
     Raises:
-        UserError: nothing of that name; says what a SPEC can be.
+        UserError: nothing of that name; lists what a spec can be.
     """
     if spec == "digits":
         return DigitsSource()

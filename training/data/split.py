@@ -1,4 +1,4 @@
-"""Which images train, which choose, which test: stratified, seeded, and no class left out.
+"""Split into train, val and test: stratified, seeded, and with every class in every part.
 
 scikit-learn's ``train_test_split`` can leave a class of a few images out of a part altogether;
 here every class gives at least one image to every part.
@@ -26,7 +26,7 @@ def make_splits(
     val_share: float | None = None,
     labels_per_class: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Ascending image indices of "train", "val" and "test".
+    """Return ascending image indices of "train", "val" and "test".
 
     Args:
         labels: (N,) class indices, in an order that does not depend on the file system.

@@ -78,6 +78,7 @@ class TorchvisionSource:
         self._cache = cache_dir()
 
     def content(self, cache: Path) -> str:
+        """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
         self._cache = cache
         # A download that broke off leaves files; only a set that has opened once is complete.
         opened = cache / "torchvision" / f"{self.name}.opened"
@@ -89,6 +90,7 @@ class TorchvisionSource:
         return digest_bytes(json.dumps(columns).encode())
 
     def listing(self) -> Listing:
+        """List names and labels."""
         labels: list[int] = []
         parts: list[str] = []
         files: list[str] = []
@@ -105,6 +107,7 @@ class TorchvisionSource:
         )
 
     def load(self, index: int) -> Image.Image:
+        """Open one image, lazily."""
         for dataset in self._open().values():
             if index < len(dataset):
                 try:
@@ -115,6 +118,7 @@ class TorchvisionSource:
         raise IndexError(index)
 
     def sides(self) -> Sequence[int]:
+        """Return short sides in pixels."""
         total = sum(len(dataset) for dataset in self._open().values())
         chosen = np.unique(np.linspace(0, total - 1, min(total, _SAMPLE)).astype(int))
         return [side for index in chosen if (side := self._short_side(int(index)))]
@@ -151,11 +155,11 @@ class TorchvisionSource:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             return factory(str(self._root), download=True, **arguments)
-        except Exception as error:  # the network, the server, the archive, a missing package
+        except Exception as error:  # the connection, the server, the archive, a missing package
             reason = one_line(error)
             raise UserError(
                 f"torchvision:{self.name} cannot be opened or downloaded ({reason}): connect to "
-                f"the network, or put its files where torchvision looks for them in {self._root}"
+                f"the Internet, or put its files where torchvision looks for them in {self._root}"
             ) from error
 
 
@@ -168,7 +172,7 @@ def _labels(dataset: Any) -> list[int]:
 
 
 def _classes(dataset: Any, labels: Sequence[int]) -> tuple[str, ...]:
-    """The data set's own names in its own order; numbers where it has none."""
+    """Return the data set's own names in its own order; numbers where it has none."""
     count = max(labels, default=-1) + 1
     for attribute in ("classes", "categories"):
         names = getattr(dataset, attribute, None)

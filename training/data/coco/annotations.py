@@ -88,7 +88,7 @@ def read_coco(path: Path) -> Coco:
 
 
 def parse_coco(content: object) -> Coco:
-    """Check what was read; see :func:`read_coco`."""
+    """Check and convert the content of an annotation file; see :func:`read_coco`."""
     if not isinstance(content, dict):
         raise UserError("it holds no COCO annotations: expected {images, categories, annotations}")
     images, categories, annotations = (

@@ -1,4 +1,4 @@
-"""Boxes in an image: clipping, margins, and where they are once a photo is turned upright."""
+"""Boxes in an image: clipping, margins, and their place once a photo is turned upright."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-#: Which pixels a box counts in: those of the photo as it is shown, or as its file stores them.
+#: The pixels that a box counts in: those of the photo as shown, or as its file stores them.
 Frame = Literal["upright", "stored"]
 Size = tuple[int, int]
 
@@ -17,7 +17,7 @@ class Box:
 
     Attributes:
         x, y: its left and upper edge; may lie outside the image.
-        width, height: may be 0 or less where somebody drew it so.
+        width, height: may be 0 or less, in careless files.
     """
 
     x: float
@@ -27,19 +27,19 @@ class Box:
 
     @property
     def empty(self) -> bool:
-        """Whether it holds nothing, or its corners are the wrong way round."""
+        """True where it holds nothing, or its corners are the wrong way round."""
         return self.width <= 0 or self.height <= 0
 
 
 def clipped(box: Box, size: Size) -> Box:
-    """What of ``box`` is inside an image of ``size`` (width, height); empty where nothing is."""
+    """Return the part of ``box`` inside an image of ``size`` (width, height); it may be empty."""
     left, top = max(0.0, box.x), max(0.0, box.y)
     right, bottom = min(float(size[0]), box.x + box.width), min(float(size[1]), box.y + box.height)
     return Box(left, top, right - left, bottom - top)
 
 
 def window(box: Box, margin: float, size: Size) -> tuple[int, int, int, int]:
-    """Whole pixels to cut out: (left, top, right, bottom), inside an image of ``size``.
+    """Return the whole pixels to cut out: (left, top, right, bottom), inside an image of ``size``.
 
     Args:
         box: inside the image, not empty.
@@ -56,7 +56,7 @@ def window(box: Box, margin: float, size: Size) -> tuple[int, int, int, int]:
 
 
 def frame_of(annotated: Size, upright: Size, orientation: int) -> Frame | None:
-    """The frame that boxes count in, from the size that their file gives the photo.
+    """Return the frame that boxes count in, from the size that their file gives the photo.
 
     Where both frames have that size (a square, half a turn, a mirror image), it is the upright one:
     people draw boxes on photos as programs show them, and programs turn them.
@@ -75,7 +75,7 @@ def frame_of(annotated: Size, upright: Size, orientation: int) -> Frame | None:
 
 
 def to_upright(box: Box, orientation: int, size: Size) -> Box:
-    """Where a box of the stored photo is once it is turned upright.
+    """Return a box of the stored photo in the frame of the upright one.
 
     Args:
         box: in the stored photo.

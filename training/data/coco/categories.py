@@ -25,7 +25,7 @@ _ALL = "*"
 
 @dataclass(frozen=True)
 class CategoryMap:
-    """Which class a category belongs to.
+    """Map from categories to classes.
 
     Attributes:
         classes: category → class, or ``None`` where it is left out.
@@ -36,12 +36,12 @@ class CategoryMap:
     others: str | None
 
     def class_of(self, category: str) -> str | None:
-        """The class, or ``None`` where the category is left out."""
+        """Return the class, or ``None`` where the category is left out."""
         named = self.classes.get(category, self.others)
         return category if named == _ALL else named
 
     def unknown(self, categories: Sequence[str]) -> list[str]:
-        """One line for each named category that a file does not have."""
+        """Return one line for each named category that a file does not have."""
         lines = []
         for name in self.classes:
             if name not in categories:
@@ -55,7 +55,7 @@ OWN_NAMES = CategoryMap({}, _ALL)
 
 
 def load_map(name: str) -> CategoryMap:
-    """The map that ships under this name, or the one in a YAML file.
+    """Load the map that ships under this name, or the one in a YAML file.
 
     Raises:
         UserError: neither; or not a map.
@@ -79,7 +79,7 @@ def load_map(name: str) -> CategoryMap:
 
 
 def parse_map(content: object) -> CategoryMap:
-    """Check what was read; see :func:`load_map`."""
+    """Check and convert the content of a map file; see :func:`load_map`."""
     if not isinstance(content, dict) or not content:
         raise UserError("expected lines like 'Metal: [Drink can, Food Can]'")
     classes: dict[str, str | None] = {}
@@ -102,11 +102,11 @@ def check_folders(labels: Iterable[str]) -> None:
     for label in sorted(labels):
         fits = label.isprintable() and not label.startswith(".") and len(label.encode()) <= 200
         if not fits or not label.strip() or any(character in label for character in '/\\:*?"<>|'):
-            raise UserError(f"no folder can be called {label!r}: give that class another name with --map")
+            raise UserError(f"no folder can be called {label!r}: give that class another name in the map")
 
 
 def _pairs(content: Mapping[Any, Any]) -> Iterator[tuple[str, str | None]]:
-    """(category, class) of every line, whichever way it is written."""
+    """Yield (category, class) of every line, whichever way it is written."""
     for key, value in content.items():
         if not isinstance(key, str):
             raise UserError(f"{key!r} is not a text: put it into quotes")

@@ -1,4 +1,4 @@
-"""A data set of crops from photos with boxes: cut, split by photo, put into class folders."""
+"""Data set of crops from photos with boxes: cut, split by photo, stored in class folders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ALL = ".all"  # folder of the crops that have no place yet
 
 @dataclass(frozen=True)
 class CropOptions:
-    """How crops are made.
+    """Options of :func:`make_crops`.
 
     Attributes:
         margin: share of a box's longer side that is added on every side, 0 or more.
@@ -49,7 +49,7 @@ class CropOptions:
 
 @dataclass(frozen=True)
 class CropReport:
-    """What was made of an annotation file.
+    """Result of :func:`make_crops`.
 
     Attributes:
         counts: class → part → crops; the part is "" without a split.
@@ -68,7 +68,7 @@ class CropReport:
 
 @dataclass(frozen=True)
 class _Task:
-    """A photo, where it is (``None``: missing), what to cut out and how to call it."""
+    """A photo, its path (``None``: missing), the boxes to cut out and the names of their files."""
 
     photo: Photo
     path: Path | None
@@ -196,7 +196,7 @@ def _check_any(crops: Sequence[_Crop], failed: _Failed, skipped: Mapping[str, in
     reason, of = max(failed.items(), key=lambda item: len(item[1]))
     task, detail = of[0]
     advice = {
-        MISSING: "--images must be the folder that the file names start from",
+        MISSING: "the image folder must be the one that the file names start from",
         OTHER_SIZE: "give the photos as they were annotated",
     }
     ending = f"; {advice[reason]}" if reason in advice else ""
@@ -206,7 +206,7 @@ def _check_any(crops: Sequence[_Crop], failed: _Failed, skipped: Mapping[str, in
 
 
 def _parts(crops: Sequence[_Crop], options: CropOptions) -> list[str]:
-    """The part of each crop; all of a photo have the same."""
+    """Return the part of each crop; all crops of a photo have the same."""
     if not options.shares:
         return [""] * len(crops)
     labels = {label: i for i, label in enumerate(sorted({crop.wanted.label for crop in crops}))}
@@ -220,7 +220,7 @@ def _parts(crops: Sequence[_Crop], options: CropOptions) -> list[str]:
 
 
 def _rare(crops: Sequence[_Crop], parts: Sequence[str], shares: Mapping[str, float]) -> tuple[str, ...]:
-    """Classes without an image for every split, be it cut here or when the crops are opened."""
+    """Return the classes without an image for every split, made here or when the crops are opened."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for crop, part in zip(crops, parts, strict=True):
         counts[crop.wanted.label][part] += 1

@@ -1,4 +1,4 @@
-"""Cutting the boxes of one photo out of it: what is wanted, where it is, what it is called."""
+"""Crops of one photo: the boxes to cut out, the photo's path, the names of the files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CROWD = "crowd of objects (iscrowd)"
 REPEATED = "repeats another annotation"
 EMPTY = "empty or inverted box"
 OUTSIDE = "box outside its photo"
-SMALL = "shorter side under --min-side"
+SMALL = "shorter side under min_side"
 
 _LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
 _STEM_BYTES = 150
@@ -34,7 +34,7 @@ class OtherSizeError(Exception):
 
 @dataclass(frozen=True)
 class Saving:
-    """How Pillow saves the crops of a photo."""
+    """Pillow's options for saving the crops of a photo."""
 
     ending: str
     options: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Wanted:
 
 
 def wanted_of(photo: Photo, classes: CategoryMap, min_side: float) -> tuple[list[Wanted], Counter[str]]:
-    """The crops to make of a photo, and why its other boxes give none.
+    """Return the crops to make of a photo, and the reasons why its other boxes give none.
 
     Args:
         photo: with its boxes.
@@ -92,13 +92,13 @@ def wanted_of(photo: Photo, classes: CategoryMap, min_side: float) -> tuple[list
 
 
 def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
-    """Where each photo is; ``None`` where it is missing.
+    """Return the path of each photo; ``None`` where it is missing.
 
     Raises:
         UserError: ``images`` is no folder, or a link leads out of it.
     """
     if not images.is_dir():
-        raise UserError(f"--images {images} is no folder")
+        raise UserError(f"{images} is no folder; give the folder of the photos")
     root = images.resolve()
     found: list[Path | None] = []
     for photo in photos:
@@ -149,7 +149,7 @@ def cut_crops(
 
 
 def crop_stem(photo: Photo, annotation: Annotation) -> str:
-    """``batch_1_000006-box17``: a file name, without ending, that leads back to photo and annotation."""
+    """Return a file name without ending that names photo and annotation, as ``batch_1_000006-box17``."""
     stem = _plain(photo.file.rpartition(".")[0] or photo.file)
     kept = stem.encode()[-_STEM_BYTES:].decode(errors="ignore").lstrip("._")
     return f"{kept}-box{_plain(str(annotation.id))[-40:]}"

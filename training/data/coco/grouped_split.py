@@ -16,7 +16,7 @@ _PARTS = {2: ("train", "val"), 3: ("train", "val", "test")}
 
 
 def parse_shares(text: str) -> dict[str, float]:
-    """Part → share of ``80/20`` (train/val) or ``70/10/20`` (train/val/test).
+    """Parse part → share of ``80/20`` (train/val) or ``70/10/20`` (train/val/test).
 
     Raises:
         UserError: not two or three numbers above 0 that make 100, or 1.
@@ -28,7 +28,7 @@ def parse_shares(text: str) -> dict[str, float]:
     total = sum(numbers)
     good = len(numbers) in _PARTS and min(numbers) > 0
     if not good or min(abs(total - 1), abs(total / 100 - 1)) > 1e-9:
-        raise UserError(f"--split {text!r}: write it as 80/20 (train/val) or 70/10/20 (train/val/test)")
+        raise UserError(f"split {text!r}: write it as 80/20 (train/val) or 70/10/20 (train/val/test)")
     return {part: n / total for part, n in zip(_PARTS[len(numbers)], numbers, strict=True)}
 
 
