@@ -6,7 +6,9 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -220,6 +222,78 @@ def test_the_lock_keeps_a_second_process_out(tmp_path: Path) -> None:
     with locked(tmp_path):
         assert "in use by another process" in ask()
     assert ask() == "in\n"
+
+
+def test_a_trial_costs_the_same_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes written, and journal entries read, by trials 10 to 19 and 190 to 199."""
+    entries = 0
+    real = optuna.storages.journal.JournalFileBackend.read_logs
+
+    def counted(backend, log_number_from: int):
+        nonlocal entries
+        for entry in real(backend, log_number_from):
+            entries += 1
+            yield entry
+
+    monkeypatch.setattr(optuna.storages.journal.JournalFileBackend, "read_logs", counted)
+    store, journal = store_in(tmp_path), tmp_path / "study.journal"
+    template = nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask()
+    costs = []
+    for number in range(200):
+        before = journal.stat().st_size, entries
+        proposal = replace(template, number=number)
+        store.begin(proposal, {"macs": 1.0})
+        store.finish(proposal.complete({"f1": 0.5, "macs": 1.0}))
+        costs.append((journal.stat().st_size - before[0], entries - before[1]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["study.journal"]
+    early, late = costs[10:20], costs[190:]
+    assert sum(read for _, read in late) == sum(read for _, read in early)
+    digits = 10 * 8  # numbers of three digits instead of two, in a few places of each entry
+    assert sum(size for size, _ in late) - sum(size for size, _ in early) <= digits
+
+
+def test_plain_optuna_and_a_search_write_at_the_same_time(tmp_path: Path) -> None:
+    """As optuna-dashboard does: another process, with the lock that Optuna takes by default."""
+    store, journal = store_in(tmp_path), tmp_path / "study.journal"
+    code = (
+        "import optuna\nfrom optuna.storages.journal import JournalFileBackend\n"
+        f"storage = optuna.storages.JournalStorage(JournalFileBackend({str(journal)!r}))\n"
+        "study = optuna.load_study(study_name='study', storage=storage)\nprint('open', flush=True)\n"
+        "for note in range(100): study.set_user_attr(f'note {note}', 'x' * 2000)\n"
+        "print(len(study.trials))"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "open\n"
+    template = nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask()
+    for number in range(40):
+        proposal = replace(template, number=number)
+        store.begin(proposal, {"macs": 1.0})
+        store.finish(proposal.complete({"f1": 0.5, "macs": 1.0}))
+    output, _ = other.communicate(timeout=60)
+    assert other.returncode == 0 and int(output) <= 40
+    for line in journal.read_bytes().splitlines():
+        json.loads(line)
+    again = store_in(tmp_path)
+    assert len(again.trials()) == 40
+    attributes = optuna.load_study(study_name="study", storage=open_storage(journal, None)).user_attrs
+    assert sum(name.startswith("note ") for name in attributes) == 100
+
+
+def test_the_lock_of_a_killed_process_does_not_stop_a_search_for_long(tmp_path: Path) -> None:
+    store_in(tmp_path)
+    journal = tmp_path / "study.journal"
+    code = (
+        "import os, signal\nfrom optuna.storages.journal import JournalFileSymlinkLock\n"
+        f"JournalFileSymlinkLock({str(journal)!r}).acquire()\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -9 and Path(f"{journal}.lock").is_symlink()
+    start = time.monotonic()
+    assert run(tmp_path, 2)
+    assert time.monotonic() - start < 15
+    assert not Path(f"{journal}.lock").is_symlink()
 
 
 def test_what_is_stored_is_plain_json(tmp_path: Path) -> None:
