@@ -44,7 +44,7 @@ _CUTMIX = 0.5
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Steps of one pass over ``images``; no step has a single image, which batch norm cannot train on."""
+    """Return the steps of one pass over ``images``, none of a single image, as batch norm needs two."""
     return max(1, min(round(images / batch_size), images // 2))
 
 
