@@ -147,23 +147,23 @@ def train(
         std=IMAGENET.std,
         num_workers=0,
     )
-    rehearsal = TrainConfig(epochs=1)
     initial = {name: value.clone() for name, value in student.state_dict().items()}
     started = time.perf_counter()
-    run(task, student, loader, rehearsal)
+    run(task, student, loader, epochs=1)
     epochs = max(1, int(seconds / (time.perf_counter() - started)))
     student.load_state_dict(initial)
-    return run(task, student, loader, TrainConfig(epochs=epochs)), epochs
+    return run(task, student, loader, epochs), epochs
 
 
-def run(task: nn.Module, student: nn.Module, loader: Any, recipe: TrainConfig) -> nn.Module:
+def run(task: nn.Module, student: nn.Module, loader: Any, epochs: int) -> nn.Module:
     """Train with Minnow's recipe, and return the average of the weights."""
+    recipe = TrainConfig(epochs=epochs)
     optimizer = make_optimizer(student, recipe)
     scheduler = schedule_by_recipe(optimizer, recipe, len(loader))
     average = ModelEmaV3(student, decay=recipe.average, use_warmup=True)
     step = 0
     task.train()
-    for _ in range(recipe.epochs):
+    for _ in range(epochs):
         for images, labels in loader:
             loss = task(images.contiguous(memory_format=torch.channels_last), labels)["loss"]
             optimizer.zero_grad(set_to_none=True)
