@@ -113,7 +113,7 @@ WRONG = [
     ("train --model nothing.yaml", "nothing.yaml", "does not exist"),
     ("train --model list.yaml", "list.yaml"),
     ("train --model empty", "empty", "architecture.yaml"),
-    ("train --model FOUND --out ALONE", "exists already", "--out"),
+    ("train --model FOUND --out ALONE", "exists already", "another run directory"),
     ("train --model FOUND --out ALONE --resume", "finished"),
     ("train --model FOUND --out file.txt", "file.txt"),
     ("train", "--model"),

@@ -1,0 +1,100 @@
+"""No setting is ignored silently: it has an effect, or it is an error that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import SearchConfig, StudentConfig
+from core.config_io import SettingError, known_settings, merged
+from minnow.listener import Listener
+from minnow.settings import search_settings
+from minnow.unused_settings import unused_in_search, unused_in_student
+
+ELASTIC = {"space.name": "elastic", "teacher.spec": "lite0"}
+#: A run that a setting has no effect in; the rest of its settings.
+WITHOUT_EFFECT: list[tuple[type, str, dict[str, Any]]] = [
+    (SearchConfig, "loss.name", {}),
+    (SearchConfig, "loss.feature_weight", {"teacher.spec": "lite0"}),
+    (SearchConfig, "loss.feature_options", {"teacher.spec": "lite0", "loss.features": "none"}),
+    (SearchConfig, "supernet.epochs", {}),
+    (SearchConfig, "supernet.views", {**ELASTIC, "evaluator": "inherit"}),
+    (SearchConfig, "space.importance", {}),
+    (SearchConfig, "space.importance", {**ELASTIC, "evaluator": "train"}),
+    (SearchConfig, "train.batch_size", {**ELASTIC, "evaluator": "inherit"}),
+    (SearchConfig, "train.learning_rate", ELASTIC),
+    (SearchConfig, "train.warmup", {"fidelity": "asha"}),
+    (SearchConfig, "train.label_smoothing", {"teacher.spec": "lite0"}),
+    (SearchConfig, "score.f1", {}),
+    (SearchConfig, "balance.tau", {}),
+    (SearchConfig, "augment.magnitude", {"augment.operations": 0}),
+    (StudentConfig, "loss.weight", {}),
+    (StudentConfig, "live_teacher", {}),
+    (StudentConfig, "loss.feature_weight", {"teacher.spec": "lite0", "loss.features": "none"}),
+    (StudentConfig, "train.label_smoothing", {"teacher.spec": "lite0"}),
+    (StudentConfig, "augment.magnitude", {"augment.operations": 0}),
+]
+#: The same settings in a run that uses them.
+WITH_EFFECT: list[tuple[type, str, dict[str, Any]]] = [
+    (SearchConfig, "loss.name", {"teacher.spec": "lite0"}),
+    (SearchConfig, "loss.feature_weight", {"teacher.spec": "lite0", "loss.features": "hint"}),
+    (SearchConfig, "supernet.epochs", ELASTIC),
+    (SearchConfig, "space.importance", ELASTIC),
+    (SearchConfig, "train.batch_size", ELASTIC),
+    (SearchConfig, "train.batch_size", {**ELASTIC, "evaluator": "inherit", "train.epochs": 2}),
+    (SearchConfig, "train.learning_rate", {**ELASTIC, "train.epochs": 2}),
+    (SearchConfig, "train.warmup", {}),
+    (SearchConfig, "score.f1", {"objectives": ["score:min"]}),
+    (SearchConfig, "balance.tau", {"balance.mode": "logit-adjust"}),
+    (StudentConfig, "loss.feature_weight", {"teacher.spec": "lite0"}),
+    (StudentConfig, "balance.tau", {}),
+    (StudentConfig, "train.label_smoothing", {}),
+]
+
+
+def rules(kind: type, changes: dict[str, Any]) -> list[Any]:
+    config = merged(kind, kind(), changes)
+    return list(unused_in_search(config) if kind is SearchConfig else unused_in_student(config))
+
+
+@pytest.mark.parametrize(("kind", "name", "others"), WITHOUT_EFFECT)
+def test_a_setting_without_effect_is_known_with_its_reason(kind, name, others) -> None:
+    assert name in known_settings(kind)
+    (rule,) = [rule for rule in rules(kind, others) if rule.covers(name)]
+    assert len(rule.reason) > 15
+
+
+@pytest.mark.parametrize(("kind", "name", "others"), WITH_EFFECT)
+def test_a_setting_with_effect_is_not_refused(kind, name, others) -> None:
+    assert name in known_settings(kind)
+    assert not any(rule.covers(name) for rule in rules(kind, others))
+
+
+@pytest.mark.parametrize("kind", [SearchConfig, StudentConfig])
+def test_rules_name_settings_that_exist(kind) -> None:
+    names = known_settings(kind)
+    for changes in ({}, {"teacher.spec": "lite0"}):
+        for rule in rules(kind, changes):
+            for own in (*rule.names, *rule.but):
+                assert own in names or any(name.startswith(own) for name in names if own.endswith("."))
+
+
+def test_what_was_given_without_effect_is_an_error_and_of_a_file_a_warning(tmp_path: Path) -> None:
+    warned: list[str] = []
+
+    class Warnings(Listener):
+        def warn(self, message: str) -> None:
+            warned.append(message)
+
+    with pytest.raises(SettingError, match=r"^supernet\.epochs: has no effect: ") as error:
+        search_settings({"supernet.epochs": 3}, out=tmp_path / "run", listener=Warnings())
+    assert error.value.setting == "supernet.epochs" and not warned
+    (tmp_path / "shared.yaml").write_text("supernet: {epochs: 3}\nloss: {name: kd}\n")
+    config, _ = search_settings(
+        {}, file=tmp_path / "shared.yaml", out=tmp_path / "run", listener=Warnings()
+    )
+    assert config.supernet.epochs == 3
+    (line,) = warned  # kd is what it would be anyway
+    assert "shared.yaml: supernet.epochs has no effect" in line
