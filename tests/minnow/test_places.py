@@ -42,15 +42,6 @@ def test_a_run_goes_on_under_another_name(here, finished, minnow):
     assert after[:3] == before and len(after) == 4
 
 
-def test_a_renamed_run_that_does_not_say_its_study(here, finished, minnow):
-    """As earlier versions left them."""
-    shutil.copytree(finished / "runs/found", here / "renamed")
-    config = here / "renamed/config.yaml"
-    config.write_text(config.read_text().replace("study: found\n", ""))
-    assert minnow("search --resume --out renamed --trials 4").code == 0
-    assert len(json.loads((here / "renamed/summary.json").read_text())["trials"]) == 4
-
-
 def test_the_study_of_a_file_of_settings_is_another_one(here, minnow):
     storage = "--storage sqlite:///study.db"
     assert minnow(f"{SEARCH} {storage} --out first").code == 0
