@@ -19,6 +19,7 @@ from minnow.commands import (
     distill,
     evaluate,
     export,
+    fit,
     latency,
     model,
     plugins,
@@ -39,8 +40,9 @@ app = typer.Typer(
     help=(
         "Find a small, fast image classifier for your images, and recover by distillation the accuracy "
         "lost to shrinking.\n\n"
-        "Start with [bold]search --data DIR[/bold] (a directory with one folder of images per class), "
-        "then [bold]distill --teacher tf_efficientnet_lite0[/bold], then [bold]export[/bold]."
+        "Start with [bold]fit --data DIR --limit 'latency_ms<=1'[/bold] (DIR has one folder of images "
+        "per class), or step by step: [bold]search --data DIR[/bold], then [bold]distill --teacher "
+        "tf_efficientnet_lite0[/bold], then [bold]export[/bold]."
     ),
 )
 
@@ -56,6 +58,7 @@ def check_launch(context: typer.Context) -> None:
 
 
 for command in (
+    fit.fit,
     search.search,
     distill.distill,
     train.train,

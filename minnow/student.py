@@ -24,6 +24,7 @@ from training.evaluate import logits_of, score_logits
 from training.metrics import Metrics
 
 FORMATS = ("onnx",)
+ONNX_FILE = "model.onnx"  # beside the weights
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Student:
         architecture = self.bundle.architecture
         return export_onnx(
             self.bundle.model,
-            Path(out) if out is not None else self.path / "model.onnx",
+            Path(out) if out is not None else self.path / ONNX_FILE,
             resolution=architecture.resolution,
             normalization=self.bundle.normalization,
             classes=self.classes,

@@ -1,0 +1,214 @@
+"""The Python API: one function per job, silent, with results to look at.
+
+Every setting of ``core.config`` is a keyword, by its option name (``trials=60``) or nested as in
+``config.yaml`` (``train={"batch_size": 128}``). ``python cli.py settings`` lists them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minnow.cores import share_cores
+from minnow.listener import Listener
+from minnow.run_directory import Run
+from minnow.settings import search_settings, student_settings
+
+if TYPE_CHECKING:
+    from minnow.student import Evaluation, Student
+
+PathLike = str | Path
+
+
+def search(
+    data: PathLike | None = None,
+    *,
+    out: PathLike | None = None,
+    resume: bool = False,
+    config: PathLike | None = None,
+    progress: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Run:
+    """Search for networks within your limits.
+
+    Args:
+        data: a directory of class folders, one with train/ val/ test/, ``digits``, ``torchvision:NAME``,
+            or a data YAML; ``None``: the embedded digits.
+        out: run directory; ``None``: a new one in ``runs/``.
+        resume: continue the search in ``out``, or the last one.
+        config: YAML file of settings; those given here override it.
+        progress: print what the command line prints.
+        listener: receives progress events instead.
+        **settings: settings of a search, such as ``space="elastic"`` or ``limits=["params<=300k"]``.
+
+    Returns:
+        The run, with ``best``, ``front``, ``trials`` and ``plot_front()``.
+
+    Raises:
+        UserError: a setting is wrong; says what is wrong, where, and what to do.
+    """
+    with _listening(progress, listener) as receiver:
+        keywords = settings if data is None else {"data": str(data), **settings}
+        resolved, run = search_settings(
+            keywords, file=_path(config), out=_path(out), resume=resume, listener=receiver
+        )
+        from minnow.search_run import run_search
+
+        return run_search(resolved, run, resume=resume, listener=receiver)
+
+
+def distill(
+    student: Run | PathLike | None = None,
+    *,
+    teacher: str | None = None,
+    pick: str = "best",
+    out: PathLike | None = None,
+    resume: bool = False,
+    seeds: int = 1,
+    config: PathLike | None = None,
+    progress: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Student:
+    """Train a network with a teacher, and read the test split once.
+
+    Args:
+        student: a run, a run directory or a model YAML; ``None``: the last search.
+        teacher: a timm name, a run directory, ``TIMM_NAME:WEIGHTS_FILE``, or several (``a,b``);
+            ``None``: that of the search.
+        pick: trial of the search: ``best``, ``knee``, ``smallest:f1>=0.6``, or a number.
+        out: run directory; ``None``: that of the search.
+        resume: continue an interrupted training.
+        seeds: number of students to train; the best on validation is returned.
+        config: YAML file of settings; those given here override it.
+        progress: print what the command line prints.
+        listener: receives progress events instead.
+        **settings: settings of a student, such as ``epochs=40`` or ``loss="dkd"``.
+
+    Raises:
+        UserError: a setting is wrong, or there is a student already.
+    """
+    if teacher is not None:
+        settings["teacher"] = teacher
+    where = {"student": _text(student), "pick": pick, "out": _path(out), "file": _path(config)}
+    with _listening(progress, listener) as receiver:
+        return _train("distill", settings, where, resume, seeds, receiver)
+
+
+def train(
+    model: Run | PathLike,
+    *,
+    pick: str = "best",
+    out: PathLike | None = None,
+    resume: bool = False,
+    seeds: int = 1,
+    config: PathLike | None = None,
+    progress: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Student:
+    """Train a network without a teacher; the arguments are those of :func:`distill`."""
+    where = {"student": _text(model), "pick": pick, "out": _path(out), "file": _path(config)}
+    with _listening(progress, listener) as receiver:
+        return _train("train", settings, where, resume, seeds, receiver)
+
+
+def fit(
+    data: PathLike | None = None,
+    *,
+    teacher: str | None = None,
+    out: PathLike | None = None,
+    resume: bool = False,
+    config: PathLike | None = None,
+    progress: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Student:
+    """Search inside a teacher, distil the best network, export it, and write the report.
+
+    A finished step is not repeated, so an interrupted call is resumed by ``resume=True``.
+
+    Args:
+        data: as in :func:`search`.
+        teacher: a timm name that the space elastic can cut networks out of; ``None``:
+            ``tf_efficientnet_lite0``.
+        out: run directory; ``None``: a new one in ``runs/``, or with ``resume`` the last one.
+        resume: continue an interrupted call.
+        config: YAML file of settings of the search; those given here override it.
+        progress: print what the command line prints.
+        listener: receives progress events instead.
+        **settings: settings of the search, such as ``limits=["latency_ms<=1"]``.
+
+    Raises:
+        UserError: a setting is wrong; says what is wrong, where, and what to do.
+    """
+    with _listening(progress, listener) as receiver:
+        from minnow.fit_run import fit_settings, run_fit
+
+        keywords = settings if data is None else {"data": str(data), **settings}
+        if teacher is not None:
+            keywords["teacher"] = teacher
+        resolved, run = fit_settings(
+            keywords, file=_path(config), out=_path(out), resume=resume, listener=receiver
+        )
+        return run_fit(resolved, run, resume=resume, listener=receiver)
+
+
+def evaluate(run: PathLike, data: str | None = None, *, split: str = "test") -> Evaluation:
+    """Score a trained network, see :meth:`minnow.student.Student.evaluate`."""
+    return load(run).evaluate(data, split=split)
+
+
+def load(path: PathLike) -> Student:
+    """Return the trained student in a run directory, or in a student's own directory.
+
+    Raises:
+        UserError: nothing trained is there, or its files are damaged; names the file.
+    """
+    from minnow.student import Student
+
+    return Student(path)
+
+
+def _train(
+    prefix: str,
+    settings: dict[str, Any],
+    where: dict[str, Any],
+    resume: bool,
+    seeds: int,
+    listener: Listener,
+) -> Student:
+    chosen, resolved, run = student_settings(settings, prefix=prefix, listener=listener, **where)
+    from minnow.student import Student
+    from minnow.student_run import run_student
+
+    run_student(chosen, resolved, run, resume=resume, seeds=seeds, listener=listener)
+    return Student(run)
+
+
+def _text(given: Run | PathLike | None) -> str | None:
+    if given is None:
+        return None
+    return str(given.path if isinstance(given, Run) else given)
+
+
+def _path(given: PathLike | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+@contextlib.contextmanager
+def _listening(progress: bool, listener: Listener | None) -> Iterator[Listener]:
+    """Give the listener that the arguments ask for; a console is cleared at the end."""
+    if listener is None and progress:
+        from minnow.progress import ConsoleListener
+
+        with ConsoleListener() as console:
+            share_cores(console)
+            yield console
+        return
+    listener = listener or Listener()
+    share_cores(listener)
+    yield listener

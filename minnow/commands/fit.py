@@ -1,0 +1,57 @@
+"""The command ``fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Option
+
+from core.config import SearchConfig
+from minnow.commands import options
+from minnow.commands.options import Assignments, ConfigFile, Resume, with_settings
+
+
+@with_settings(
+    SearchConfig,
+    {
+        options.DATA: ("data.spec",),
+        options.SEARCH: ("space.name", "trials", "timeout"),
+        options.GOALS: ("objectives", "limits"),
+        options.TEACHER: ("teacher.spec",),
+        options.RUN: ("seed", "out", "resume", "config", "assignments"),
+    },
+)
+def fit(
+    changes: dict[str, Any],
+    out: Annotated[
+        Path | None,
+        Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=options.RUN),
+    ] = None,
+    resume: Resume = False,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+) -> None:
+    """Search inside a teacher, distil the best network, export it to ONNX, and write the report.
+
+    Example: fit --data photos/ --limit 'latency_ms<=1'
+
+    Unless given, the space is elastic, the teacher tf_efficientnet_lite0, and there are 60 trials.
+    A stopped run continues with fit --resume --out RUN; finished steps are not repeated.
+    """
+    from minnow.console import interruptible
+    from minnow.cores import share_cores
+    from minnow.progress import ConsoleListener
+
+    with ConsoleListener() as listener:
+        share_cores(listener)
+        from minnow.commands.search_tables import show_front
+        from minnow.commands.student_tables import show_student
+        from minnow.fit_run import fit_settings, run_fit
+        from minnow.run_directory import Run
+
+        settings, run = fit_settings(changes, file=config, out=out, resume=resume, listener=listener)
+        with interruptible("fit", "--resume", "--out", run):
+            student = run_fit(settings, run, resume=resume, listener=listener)
+        show_front(Run(run))
+        show_student(run, student.metrics)

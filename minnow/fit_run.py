@@ -1,0 +1,70 @@
+"""The whole job in one call: search inside a teacher, distil, export, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.config import SearchConfig
+from core.config_io import dotted
+from distill.seeds import STUDENT_FOLDER
+from distill.student_training import CHECKPOINT
+from minnow.listener import Listener
+from minnow.run_directory import BEST, Run
+from minnow.search_run import run_search
+from minnow.settings import search_settings, student_settings
+from minnow.student import ONNX_FILE, Student
+from minnow.student_run import run_student
+from training.bundle import WEIGHTS_FILE
+
+_DEFAULTS = {"space.name": "elastic", "teacher.spec": "tf_efficientnet_lite0", "trials": 60}
+
+
+def fit_settings(
+    changes: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    listener: Listener,
+) -> tuple[SearchConfig, Path]:
+    """Return the settings of the search and the run directory, as of :func:`search_settings`.
+
+    Unless given, the space is ``elastic``, the teacher ``tf_efficientnet_lite0``, the trials 60.
+
+    Raises:
+        UserError: unreadable file, wrong value, a setting without effect, nothing to resume.
+    """
+    given = dotted(SearchConfig, changes)
+    if not resume and file is None:
+        given = {**_DEFAULTS, **given}
+    return search_settings(given, file=file, out=out, resume=resume, listener=listener)
+
+
+def run_fit(config: SearchConfig, path: Path, *, resume: bool = False, listener: Listener) -> Student:
+    """Search, distil, export and report; steps that are finished in ``path`` are not repeated.
+
+    Args:
+        config: settings of the search.
+        path: run directory.
+        resume: continue an interrupted call.
+        listener: receives progress, decisions and warnings.
+
+    Raises:
+        UserError: a setting is wrong, or no network meets the limits.
+    """
+    if not resume or len(Run(path).trials) < config.trials:
+        run_search(config, path, resume=resume, listener=listener)
+    folder = path / STUDENT_FOLDER
+    if not (folder / WEIGHTS_FILE).exists():
+        chosen, settings, path = student_settings(
+            {}, student=str(path), pick=BEST, out=path, prefix="distill", listener=listener
+        )
+        started = (folder / CHECKPOINT).exists()
+        run_student(chosen, settings, path, resume=started, listener=listener)
+    student = Student(path)
+    if not (student.path / ONNX_FILE).exists():
+        exported = student.export("onnx")
+        listener.note(f"ONNX file: {exported.path}, {exported.size_bytes / 1e3:,.0f} kB")
+    return student
