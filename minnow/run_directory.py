@@ -55,6 +55,11 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        from minnow.report.notebook import run_html
+
+        return run_html(self)
+
     @cached_property
     def study(self) -> StudyRecord:
         """The content of the study; read once. It is empty before the search has created the study.

@@ -71,6 +71,11 @@ class Student:
     def __repr__(self) -> str:
         return f"Student({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        from minnow.report.notebook import student_html
+
+        return student_html(self.path, self.metrics)
+
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """The content of ``metrics.json``: scores of student and teacher, latency, history."""

@@ -69,10 +69,12 @@ def test_search_train_and_load_are_silent_and_give_results(here, capsys):
     assert [trial.number for trial in run.trials] == [0, 1]
     assert run.best is not None and run.best in run.front
     assert {trace.name for trace in run.plot_front().data}
-    assert f"trial {run.best.number}" in run._repr_html_() or str(run.best.number) in run._repr_html_()
+    html = run._repr_html_()
+    assert html.count("<tr") == 1 + len(run.front) and 'class="chosen"' in html
 
     student = minnow.train(run, epochs=1, out="runs/alone")
     assert capsys.readouterr() == ("", "")
+    assert f"{student.metrics['test']['f1']:.3f}" in student._repr_html_()
     scores = student.evaluate().scores
     assert scores.f1 == pytest.approx(student.metrics["test"]["f1"])
     assert minnow.evaluate("runs/alone", split="val").split == "val"
