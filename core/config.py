@@ -511,3 +511,11 @@ class StudentConfig(_Model):
 def _check_compile(train: TrainConfig, teacher: TeacherConfig | None, features: str | None) -> None:
     if train.compile and teacher is not None and features is not None:
         raise ValueError("train.compile does not reach a loss on features: set loss.features to none")
+
+
+#: Settings of a search that ``fit`` starts from, where others are not given.
+FIT_DEFAULTS: dict[str, Any] = {
+    "space.name": "elastic",
+    "teacher.spec": "tf_efficientnet_lite0",
+    "trials": 60,
+}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config import SearchConfig
+from core.config import FIT_DEFAULTS, SearchConfig
 from core.config_io import dotted
 from distill.seeds import STUDENT_FOLDER
 from distill.student_training import CHECKPOINT
@@ -17,8 +17,6 @@ from minnow.settings import search_settings, student_settings
 from minnow.student import ONNX_FILE, Student
 from minnow.student_run import run_student
 from training.bundle import WEIGHTS_FILE
-
-_DEFAULTS = {"space.name": "elastic", "teacher.spec": "tf_efficientnet_lite0", "trials": 60}
 
 
 def fit_settings(
@@ -31,14 +29,14 @@ def fit_settings(
 ) -> tuple[SearchConfig, Path]:
     """Return the settings of the search and the run directory, as of :func:`search_settings`.
 
-    Unless given, the space is ``elastic``, the teacher ``tf_efficientnet_lite0``, the trials 60.
+    The defaults of :data:`core.config.FIT_DEFAULTS` come before those of a search.
 
     Raises:
         UserError: unreadable file, wrong value, a setting without effect, nothing to resume.
     """
     given = dotted(SearchConfig, changes)
     if not resume and file is None:
-        given = {**_DEFAULTS, **given}
+        given = {**FIT_DEFAULTS, **given}
     return search_settings(given, file=file, out=out, resume=resume, listener=listener)
 
 

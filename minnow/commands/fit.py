@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from core.config import SearchConfig
+from core.config import FIT_DEFAULTS, SearchConfig
 from minnow.commands import options
 from minnow.commands.options import Assignments, ConfigFile, Resume, with_settings
 
@@ -21,6 +21,7 @@ from minnow.commands.options import Assignments, ConfigFile, Resume, with_settin
         options.TEACHER: ("teacher.spec",),
         options.RUN: ("seed", "out", "resume", "config", "assignments"),
     },
+    defaults=FIT_DEFAULTS,
 )
 def fit(
     changes: dict[str, Any],
@@ -36,7 +37,6 @@ def fit(
 
     Example: fit --data photos/ --limit 'latency_ms<=1'
 
-    Unless given, the space is elastic, the teacher tf_efficientnet_lite0, and there are 60 trials.
     A stopped run continues with fit --resume --out RUN; finished steps are not repeated.
     """
     from minnow.console import interruptible

@@ -58,6 +58,7 @@ def with_settings(
     panels: Mapping[str, Iterable[str]],
     *,
     keep: Callable[[str], bool] = lambda name: True,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Callable[[Body], Body]:
     """Return a decorator that gives a command an option for every setting that has one.
 
@@ -69,6 +70,7 @@ def with_settings(
         panels: per panel, the dotted settings and the command's own parameters that the help shows, in
             order. The options of all other settings work, too, but are hidden.
         keep: tells by its dotted name whether the command has a setting.
+        defaults: dotted settings that have another default in this command.
     """
     settings = {
         name: item
@@ -83,7 +85,12 @@ def with_settings(
         panel_of = {name: panel for panel, names in panels.items() for name in names}
         parameters = []
         for name in [*shown, *(name for name in settings if name not in shown)]:
-            parameter = own[name] if name in own else _parameter(settings[name], panel_of.get(name))
+            if name in own:
+                parameter = own[name]
+            else:
+                item = settings[name]
+                default = str((defaults or {}).get(name, item.default))
+                parameter = _parameter(item, panel_of.get(name), default)
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         by_parameter = {_identifier(name): item for name, item in settings.items()}
 
@@ -133,7 +140,7 @@ def as_typed(name: str) -> str:
     return name
 
 
-def _parameter(item: Setting, panel: str | None) -> inspect.Parameter:
+def _parameter(item: Setting, panel: str | None, default: str) -> inspect.Parameter:
     """Return the parameter of a setting; values stay texts, since the setting itself checks them."""
     metavar = None
     if item.choices:
@@ -146,7 +153,7 @@ def _parameter(item: Setting, panel: str | None) -> inspect.Parameter:
     option = Option(
         f"--{item.option}",
         metavar=metavar,
-        help=f"{item.help}{repeatable} (default: {item.default})",
+        help=f"{item.help}{repeatable} (default: {default})",
         hidden=panel is None,
         rich_help_panel=panel,
         show_default=False,

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 import cli
-from core.config import SearchConfig, StudentConfig
+from core.config import FIT_DEFAULTS, SearchConfig, StudentConfig
 from core.config_io import known_settings
 from minnow.commands import settings
 from training.budget import HALVED_TRIAL, INHERITED, STUDENT, SUPERNET, TEACHER, TRIAL
@@ -92,6 +92,14 @@ def test_defaults_and_choices_are_those_of_the_settings(name):
             assert item.default in (text, text.removesuffix(".0"))
         checked += 1
     assert checked == {"data check": 2, "train": 18}.get(name, len(items))
+
+
+def test_fit_states_its_own_defaults():
+    items = {name: item.option for name, item in known_settings(SearchConfig).items()}
+    made = {option.opts[0].removeprefix("--"): option for option in COMMANDS["fit"].params}
+    for name, value in FIT_DEFAULTS.items():
+        assert stated(made[items[name]]) == str(value)
+    assert stated(made["epochs"]) == known_settings(SearchConfig)["train.epochs"].default
 
 
 def test_defaults_in_words_are_those_of_the_budget():
