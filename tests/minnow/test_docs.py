@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 import shlex
@@ -15,6 +16,8 @@ import typer
 
 import cli
 import nas.strategies
+from core.config import SearchConfig, StudentConfig
+from core.config_io import dotted
 from nas.strategies.testing import STRATEGY_CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +89,28 @@ def test_python_parses_and_its_imports_resolve(page: str) -> None:
         if isinstance(node, ast.ImportFrom) and node.module != "climb":
             module = importlib.import_module(node.module or "")
             assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
+
+
+def api_calls() -> list[Any]:
+    """The calls of ``minnow.NAME(...)`` in the documentation."""
+    nodes = [
+        node
+        for page in PAGES
+        for source in blocks(page, "python")
+        for node in ast.walk(ast.parse(source))
+    ]
+    calls = {ast.unparse(node): node for node in nodes if isinstance(node, ast.Call)}
+    return [pytest.param(node, id=text) for text, node in calls.items() if text.startswith("minnow.")]
+
+
+@pytest.mark.parametrize("call", api_calls())
+def test_the_python_api_takes_the_arguments(call: ast.Call) -> None:
+    function = pkgutil.resolve_name(ast.unparse(call.func))
+    keywords = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in call.keywords}
+    arguments = inspect.signature(function).bind(*call.args, **keywords).arguments
+    settings = arguments.get("settings", {})
+    kind = StudentConfig if function.__name__ in ("distill", "train") else SearchConfig
+    assert len(dotted(kind, settings)) == len(settings)
 
 
 @pytest.mark.parametrize("page", PAGES)
