@@ -55,9 +55,9 @@ def cost(architecture: Architecture, num_classes: int) -> Cost:
     """Return the exact cost of ``build(architecture, num_classes)``."""
     params = macs = 0
     for layer, shape in zip(architecture.layers, architecture.shapes, strict=True):
-        each = layer_cost(layer, shape, num_classes)
-        params += each.params
-        macs += each.macs
+        layer_total = layer_cost(layer, shape, num_classes)
+        params += layer_total.params
+        macs += layer_total.macs
     return Cost(params, macs)
 
 

@@ -147,12 +147,12 @@ def run_study(
     limit on latency that holds as far as timings repeat, and guesses made from them.
 
     Args:
-        strategy: a strategy, or a wrapper of one; new, with nothing told.
+        strategy: a strategy or scheduler; new, with no trials.
         executor: trains the proposals.
         store: the study.
         trials: total number, failed ones and those of earlier runs included; see :attr:`AskTell.begun`.
         timeout: seconds after which nothing new is started.
-        listener: hears of every trial.
+        listener: callbacks per trial.
         clock: seconds.
 
     Returns:

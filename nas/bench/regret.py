@@ -66,10 +66,10 @@ class Truth:
         first, *others = objectives.goals
         if first.metric not in _ACCURACIES or not first.maximize:
             raise UserError(f"objective {first}: a benchmark's first objective is accuracy:max or f1:max")
-        known = [*_ACCURACIES, *COSTS]
+        metrics = [*_ACCURACIES, *COSTS]
         for metric in (*objectives.names, *(limit.metric for limit in objectives.limits)):
-            if metric not in known:
-                raise UserError(f"the table does not know {metric}; it knows {', '.join(known)}")
+            if metric not in metrics:
+                raise UserError(f"the table does not know {metric}; it knows {', '.join(metrics)}")
         within = [row for row in table.rows.values() if objectives.violation(row.metrics(row.mean)) == 0]
         if not within:
             wanted = ", ".join(map(str, objectives.limits))
@@ -124,8 +124,8 @@ def trajectory(
     selected, visited, share = [], [], []
     best_visited, duplicates, over_limit = -math.inf, 0, 0
     for trial in sorted(trials, key=lambda trial: trial.number):
-        known = trial.number in deliberate or trial.proposal.parent is not None
-        if trial.choices in trained and not known:
+        repeat = trial.number in deliberate or trial.proposal.parent is not None
+        if trial.choices in trained and not repeat:
             duplicates += 1
         trained.add(trial.choices)
     for trial in trials:

@@ -75,22 +75,22 @@ def run_job(job: Job, index: int) -> Trajectory:
     """
     truth = _truth(job.table, job.space, job.goals, job.limits)
     seed = run_seed(job.seed, index)
-    kind = nas.strategies.load(job.strategy)
-    strategy = kind(
+    strategy_class = nas.strategies.load(job.strategy)
+    strategy = strategy_class(
         truth.table.space,
         truth.objectives,
         seed=seed,
         num_classes=truth.table.num_classes,
-        **fitting(kind, job.options),
+        **fitting(strategy_class, job.options),
     )
-    asker = Confirmation(strategy, trials=job.trials, confirm=job.confirm)
-    return run_asker(
-        asker, truth, trials=job.trials, workers=job.workers, seed=seed, deliberate=asker.repeats
+    source = Confirmation(strategy, trials=job.trials, confirm=job.confirm)
+    return run_source(
+        source, truth, trials=job.trials, workers=job.workers, seed=seed, deliberate=source.repeats
     )
 
 
-def run_asker(
-    asker: AskTell,
+def run_source(
+    source: AskTell,
     truth: Truth,
     *,
     trials: int,
@@ -101,14 +101,14 @@ def run_asker(
     """Run the search loop on a table in virtual time.
 
     Args:
-        asker: new, with nothing told.
+        source: a strategy or scheduler; new, with no trials.
         truth: holds the table.
         trials: evaluations.
         workers: trials at a time.
         seed: of what the evaluations observe and how long they take.
         deliberate: numbers of trials that re-train known networks on purpose; read at the end.
     """
-    evaluator, study, watched = TableEvaluator(truth.table, seed), MemoryStudy(), _Watched(asker)
+    evaluator, study, watched = TableEvaluator(truth.table, seed), MemoryStudy(), _Watched(source)
     run_study(watched, VirtualExecutor(evaluator, evaluator.duration, workers), study, trials=trials)
     seconds = statistics.median(watched.seconds) if watched.seconds else float("nan")
     return trajectory(study.finished, truth, deliberate, ask_seconds=seconds)
@@ -127,19 +127,19 @@ def run_all(
         job: what to run.
         runs: how many.
         processes: of one thread each; ``None``: one per core.
-        progress: hears how many of how many are through.
+        progress: callback with the numbers of finished and of all runs.
 
     Raises:
         UserError: a name, a limit or the table is wrong.
     """
     processes = min(processes or cpu_count(), runs)
-    found: dict[int, Trajectory] = {0: run_job(job, 0)}  # here first: what is wrong shows at once
+    trajectories: dict[int, Trajectory] = {0: run_job(job, 0)}  # here first: what is wrong shows at once
     progress(1, runs)
     if processes == 1:
         for index in range(1, runs):
-            found[index] = run_job(job, index)
-            progress(len(found), runs)
-        return list(found.values())
+            trajectories[index] = run_job(job, index)
+            progress(len(trajectories), runs)
+        return list(trajectories.values())
     context = multiprocessing.get_context("spawn")
     with (
         threads_limited(1),
@@ -149,17 +149,17 @@ def run_all(
             futures = {pool.submit(run_job, job, index): index for index in range(1, runs)}
         try:
             for future in as_completed(futures):
-                found[futures[future]] = future.result()
-                progress(len(found), runs)
+                trajectories[futures[future]] = future.result()
+                progress(len(trajectories), runs)
         except BrokenProcessPool:
             raise UserError(
-                f"one of {processes} worker processes died after {len(found)} of {runs} runs; is there "
-                "enough memory for them?"
+                f"one of {processes} worker processes died after {len(trajectories)} of {runs} runs; is "
+                "there enough memory for them?"
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [found[index] for index in range(runs)]
+    return [trajectories[index] for index in range(runs)]
 
 
 def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,9 +174,9 @@ def check_options(strategies: list[str], options: Mapping[str, Any]) -> None:
     Raises:
         UserError: one fits none.
     """
-    kinds = [nas.strategies.load(name) for name in strategies]
+    classes = [nas.strategies.load(name) for name in strategies]
     for name in options:
-        if not any(fitting(kind, {name: None}) for kind in kinds):
+        if not any(fitting(strategy, {name: None}) for strategy in classes):
             raise UserError(f"unknown strategy option {name!r}: none of {', '.join(strategies)} has it")
 
 
@@ -193,29 +193,29 @@ def _table(path: Path, space: str) -> Table:
 class _Watched:
     """A strategy or scheduler whose asks are timed."""
 
-    def __init__(self, asker: AskTell) -> None:
-        self._asker = asker
+    def __init__(self, source: AskTell) -> None:
+        self._source = source
         self.seconds: list[float] = []
 
     @property
     def trials(self) -> list[Trial]:
-        return self._asker.trials
+        return self._source.trials
 
     @property
     def begun(self) -> int | Fraction:
-        return self._asker.begun
+        return self._source.begun
 
     def ask(self) -> Proposal:
         start = time.perf_counter()
-        proposal = self._asker.ask()
+        proposal = self._source.ask()
         self.seconds.append(time.perf_counter() - start)
         return proposal
 
     def tell(self, trial: Trial) -> None:
-        self._asker.tell(trial)
+        self._source.tell(trial)
 
     def resume(self, proposal: Proposal) -> None:
-        self._asker.resume(proposal)
+        self._source.resume(proposal)
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        return self._asker.measure(architecture)
+        return self._source.measure(architecture)

@@ -114,8 +114,8 @@ class ProcessExecutor:
         """
         while True:
             busy = [worker for worker in self._workers if worker.proposal is not None]
-            heard = wait([worker.connection for worker in busy])
-            worker = next(worker for worker in busy if worker.connection in heard)
+            readable = wait([worker.connection for worker in busy])
+            worker = next(worker for worker in busy if worker.connection in readable)
             try:
                 outcome = worker.connection.recv()
             except (EOFError, ConnectionError):  # reset, where it died before it read its proposal
@@ -166,9 +166,9 @@ class ProcessExecutor:
     def _spawn(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         try:
-            ours, theirs = context.Pipe()
+            connection, child_end = context.Pipe()
             process = context.Process(
-                target=_work, args=(self._factory, theirs), daemon=True, name="minnow-trial"
+                target=_work, args=(self._factory, child_end), daemon=True, name="minnow-trial"
             )
             with threads_limited(self._threads), interrupts_held_back():
                 process.start()
@@ -177,8 +177,8 @@ class ProcessExecutor:
                 f"worker processes cannot start ({error.strerror or error}); "
                 f"not all of {self.slots} workers run, use fewer"
             ) from error
-        theirs.close()
-        return _Worker(process, ours)
+        child_end.close()
+        return _Worker(process, connection)
 
 
 def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:

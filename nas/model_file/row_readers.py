@@ -89,7 +89,7 @@ def _convs(row: RowArguments, out: int) -> list[Layer]:
     kernel, padding = row.whole(1, "kernel"), row.padding(3)
     strides, activation = row.strides(2, last=True, default=1), row.activation(5, "ReLU")
     groups = row.whole(4, "groups", 1)
-    return [Conv(out, kernel, each, padding, groups, activation) for each in strides]
+    return [Conv(out, kernel, stride, padding, groups, activation) for stride in strides]
 
 
 def _conv(row: RowArguments) -> list[Layer]:
@@ -114,19 +114,19 @@ def _inverted_v2(row: RowArguments) -> list[Layer]:
     out, expand, kernel = row.scaled(0), row.positive(1, "expand"), row.whole(3, "kernel", 3)
     activation = row.activation(4, "ReLU6")
     strides = row.strides(2, last=False)
-    return [InvertedResidualv2(out, expand, each, kernel, activation) for each in strides]
+    return [InvertedResidualv2(out, expand, stride, kernel, activation) for stride in strides]
 
 
 def _inverted_v3(row: RowArguments) -> list[Layer]:
     kernel, expand, out = row.whole(0, "kernel"), row.positive(1, "expand"), row.scaled(2)
     squeeze, hard = row.flag(3, "SE"), row.flag(4, "HS")
     strides = row.strides(5, last=False)
-    return [InvertedResidualv3(kernel, expand, out, squeeze, hard, each) for each in strides]
+    return [InvertedResidualv3(kernel, expand, out, squeeze, hard, stride) for stride in strides]
 
 
 def _mbconv(row: RowArguments) -> list[Layer]:
     expand, out, kernel = row.positive(0, "expand"), row.scaled(1), row.whole(3, "kernel")
-    return [MBConv(expand, out, each, kernel) for each in row.strides(2, last=False)]
+    return [MBConv(expand, out, stride, kernel) for stride in row.strides(2, last=False)]
 
 
 def _bottleneck(row: RowArguments) -> list[Layer]:

@@ -98,14 +98,14 @@ def parse_model(
         try:
             if index == last:
                 classifier, classes = classifier_from_row(row)
-                made = [classifier]
+                row_layers = [classifier]
             else:
-                made = layer_from_row(row, shape[0], depth, width)
-            for layer in made:
+                row_layers = layer_from_row(row, shape[0], depth, width)
+            for layer in row_layers:
                 shape = output_shape(layer, shape)
         except (ValueError, TypeError) as error:
             raise UserError(f"{path}, backbone row {index + 1} {row}: {error}") from None
-        layers.extend(made)
+        layers.extend(row_layers)
     return ModelFile(path, side, channels, tuple(layers), base, classes, own is not None)
 
 

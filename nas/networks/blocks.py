@@ -17,8 +17,8 @@ def activation_of(name: str | None) -> nn.Module:
     """Return the torch module called ``name``, in place where possible; ``None`` is the identity."""
     if name is None:
         return nn.Identity()
-    kind: type[nn.Module] = getattr(nn, name)
-    return kind(inplace=True) if "inplace" in signature(kind).parameters else kind()
+    module: type[nn.Module] = getattr(nn, name)
+    return module(inplace=True) if "inplace" in signature(module).parameters else module()
 
 
 class StridedPointwise(nn.Conv2d):

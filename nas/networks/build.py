@@ -249,13 +249,13 @@ def _plain(layer: Layer, channels: int, num_classes: int) -> nn.Module:
 def _initialise(network: Network) -> None:
     """Initialise as He et al. 2015: convolutions by fan out per group, linear layers by fan in."""
     classifier = network.head[network.classifier]
-    for part in network.modules():
-        if isinstance(part, nn.Conv2d):
-            fan_out = part.kernel_size[0] * part.kernel_size[1] * part.out_channels // part.groups
-            nn.init.normal_(part.weight, 0.0, (2.0 / fan_out) ** 0.5)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.Linear):
-            deviation = 0.01 if part is classifier else (2.0 / part.in_features) ** 0.5
-            nn.init.normal_(part.weight, 0.0, deviation)
-            nn.init.zeros_(part.bias)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            nn.init.normal_(module.weight, 0.0, (2.0 / fan_out) ** 0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            deviation = 0.01 if module is classifier else (2.0 / module.in_features) ** 0.5
+            nn.init.normal_(module.weight, 0.0, deviation)
+            nn.init.zeros_(module.bias)

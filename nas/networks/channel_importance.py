@@ -74,8 +74,8 @@ def _norms(parts: Sequence[SubnetTensor], tensors: tuple[str, ...]) -> list[Subn
     Inside a block with an expansion two norms have the same channels; the later one, of the depthwise
     convolution, counts.
     """
-    found = [part for part in parts if part.rows is not None and ".bn" in f".{part.source}"]
-    named = [part for part in found if part.name.rpartition(".")[2] in tensors]
+    norms = [part for part in parts if part.rows is not None and ".bn" in f".{part.source}"]
+    named = [part for part in norms if part.name.rpartition(".")[2] in tensors]
     return [part for part in named if not (str(part.rows).endswith(".hidden") and ".bn1." in part.source)]
 
 

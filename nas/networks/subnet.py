@@ -56,24 +56,26 @@ def base_layers(architecture: Architecture, base: Architecture) -> list[int]:
     """
     if architecture.base != base.base:
         raise ValueError(f"its base is {architecture.base}, not {base.base}")
-    ours, theirs = stages_of(architecture.layers), stages_of(base.layers)
-    if len(ours) != len(theirs):
-        raise ValueError(f"it has {len(ours)} stages of blocks, {base.base} has {len(theirs)}")
+    subnet_stages, base_stages = stages_of(architecture.layers), stages_of(base.layers)
+    if len(subnet_stages) != len(base_stages):
+        raise ValueError(
+            f"it has {len(subnet_stages)} stages of blocks, {base.base} has {len(base_stages)}"
+        )
     blocks: dict[int, int] = {}
-    for number, (mine, whole) in enumerate(zip(ours, theirs, strict=True), start=1):
+    for number, (mine, whole) in enumerate(zip(subnet_stages, base_stages, strict=True), start=1):
         if len(mine) > len(whole):
             raise ValueError(f"stage {number} has {len(mine)} blocks, that of {base.base} {len(whole)}")
         blocks.update(zip(mine, whole, strict=False))
     others = iter(i for i, layer in enumerate(base.layers) if not isinstance(layer, InvertedResidual))
-    found = [
+    indices = [
         blocks[i] if isinstance(layer, InvertedResidual) else next(others, -1)
         for i, layer in enumerate(architecture.layers)
     ]
-    for index, origin in enumerate(found):
+    for index, origin in enumerate(indices):
         _check_layer(architecture, index, base, origin)
     if next(others, None) is not None:
         raise ValueError(f"layers at the end of {base.base} are missing")
-    return found
+    return indices
 
 
 @lru_cache(256)
@@ -105,7 +107,7 @@ def module_paths(names: Collection[str], base: Architecture) -> tuple[str, ...]:
     if sum(weighted) != len(blocks) + 2:
         raise ValueError(f"{len(blocks)} blocks, but {base.base} has {sum(weighted) - 2}")
     rest = iter(["conv_stem", *blocks, "conv_head"])
-    places = [next(rest) if each else "" for each in weighted]
+    places = [next(rest) if has_weights else "" for has_weights in weighted]
     return (*places[:-1], "classifier")
 
 
@@ -222,12 +224,12 @@ def _check_layer(architecture: Architecture, index: int, base: Architecture, ori
     if origin < 0 or type(layer) is not type(whole):
         raise ValueError(f"layer {index} is a {type(layer).__name__}, where {base.base} has another one")
     for name, value in vars(layer).items():
-        theirs = getattr(whole, name)
+        limit = getattr(whole, name)
         if name in _WIDTHS:
-            fits = value == theirs or (value is not None and theirs is not None and value <= theirs)
+            fits = value == limit or (value is not None and limit is not None and value <= limit)
         elif name == "kernel":
-            fits = value <= theirs and (theirs - value) % 2 == 0
+            fits = value <= limit and (limit - value) % 2 == 0
         else:
-            fits = value == theirs
+            fits = value == limit
         if not fits:
-            raise ValueError(f"layer {index}: {name} is {value}, that of {base.base} is {theirs}")
+            raise ValueError(f"layer {index}: {name} is {value}, that of {base.base} is {limit}")

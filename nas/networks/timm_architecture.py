@@ -61,19 +61,19 @@ def _layers(model: Any) -> tuple[Layer, ...]:
 
 
 def _block(block: Any, where: str) -> Layer:
-    kind = type(block).__name__
+    block_class = type(block).__name__
     norms: tuple[Any, ...]
-    if kind == "ConvBnAct":
+    if block_class == "ConvBnAct":
         return _conv(block.conv, block.bn1, where)
-    if kind == "DepthwiseSeparableConv":
+    if block_class == "DepthwiseSeparableConv":
         depthwise, norms, project = block.conv_dw, (block.bn1, block.bn2), block.conv_pw
-    elif kind == "InvertedResidual":
+    elif block_class == "InvertedResidual":
         depthwise, norms, project = block.conv_dw, (block.bn1, block.bn2, block.bn3), block.conv_pwl
         if not _pointwise(block.conv_pw):
             raise _UnknownPartError(f"{where} expands by something else than a 1x1 convolution")
     else:
         raise _UnknownPartError(
-            f"{where} is a {kind}, not a depthwise-separable or inverted-residual block"
+            f"{where} is a {block_class}, not a depthwise-separable or inverted-residual block"
         )
     if not isinstance(depthwise, nn.Conv2d) or depthwise.groups != depthwise.in_channels:
         raise _UnknownPartError(f"{where} filters by something else than one depthwise convolution")
@@ -86,7 +86,7 @@ def _block(block: Any, where: str) -> Layer:
     squeezed, squeeze, gate = _gate(block.se, where)
     return InvertedResidual(
         out=project.out_channels,
-        hidden=depthwise.in_channels if kind == "InvertedResidual" else None,
+        hidden=depthwise.in_channels if block_class == "InvertedResidual" else None,
         kernel=plain.kernel,
         stride=plain.stride,
         residual=bool(block.has_skip),

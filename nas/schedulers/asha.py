@@ -50,7 +50,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
     where every network has a result.
 
     Args:
-        strategy: new, with nothing told.
+        strategy: new, with no trials.
         epochs: of a full training.
         eta: see :data:`ETA`.
 
@@ -86,7 +86,7 @@ class SuccessiveHalving(Scheduler[Strategy]):
     def continuable(self, trials: int) -> set[int]:
         """Return the numbers of the trials whose checkpoints a study of ``trials`` may still read.
 
-        Those are the trials under way and their parents; and the completed ones below the top rung that
+        Those are the running trials and their parents; and the completed ones below the top rung that
         were not continued and could yet be among the best third of their rung, if everything the budget
         can add to the rung were worse than they are. Networks that dominate a trial stay before it
         whatever is added, so their number is the least place it can have.
@@ -122,14 +122,14 @@ class SuccessiveHalving(Scheduler[Strategy]):
         for proposal in self.trained:
             number = first.setdefault(proposal.architecture.key, proposal.number)
             first[proposal.architecture.key] = min(number, proposal.number)
-        found = [
+        rung = [
             trial
             for trial in self.trials
             if trial.completed
             and trial.proposal.epochs == length
             and (trial.proposal.parent is not None or first[trial.architecture.key] == trial.number)
         ]
-        return sorted(found, key=lambda trial: trial.number)
+        return sorted(rung, key=lambda trial: trial.number)
 
     def _merits(self, rung: Sequence[Trial]) -> tuple[list[tuple[float, ...]], list[float]]:
         """Return losses and limit violations, per trial."""

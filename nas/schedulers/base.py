@@ -19,7 +19,7 @@ class Scheduler(ABC, Generic[R]):
     """Base class of trial schedulers: decorates a strategy, delegates by default.
 
     Args:
-        inner: what is wrapped; new, with nothing told.
+        inner: the decorated strategy or scheduler; new, with no trials.
     """
 
     def __init__(self, inner: R) -> None:

@@ -36,13 +36,13 @@ class Confirmation(Scheduler[ReservingAskTell]):
     Every network's merit is the mean of its trainings (see :meth:`Objectives.front`), and the one whose
     next training promises most for the pick is trained again: see :func:`most_informative`. With
     several goals it is the network of the front that was trained least. Where nothing can be confirmed
-    yet, the search goes on; where the space is exhausted, confirmation begins early. Where trainings
+    yet, the search continues; where the space is exhausted, confirmation begins early. Where trainings
     have several lengths, networks that were trained in full are trained again, from scratch and in full.
     Where a timeout would end the study before, the last part of the time goes to confirmations, as
     :class:`nas.schedulers.confirmation.Pace` finds it; that takes two networks to choose from.
 
     Args:
-        strategy: a strategy, or a wrapper of one; new, with nothing told.
+        strategy: a strategy or scheduler; new, with no trials.
         trials: of the whole study, confirmations included.
         confirm: how many of them, the last, re-train known networks.
         epochs: of a full training; ``None``: all are.
@@ -68,7 +68,7 @@ class Confirmation(Scheduler[ReservingAskTell]):
         super().__init__(strategy)
         self._trials, self._confirm, self._epochs = trials, confirm, epochs
         self._pace = Pace(None) if pace is None else pace
-        self.repeats: set[int] = set()  # numbers of the confirmations asked for here
+        self.repeats: set[int] = set()  # numbers of the confirmations proposed here
 
     def ask(self) -> Proposal:
         """Return a new network, or near the end of the study a known one with a new seed.
@@ -93,15 +93,15 @@ class Confirmation(Scheduler[ReservingAskTell]):
         super().resume(proposal)
 
     def _next(self) -> Proposal:
-        if self._ending() and (known := self._candidate()) is not None:
-            return self._repeat(known)
+        if self._ending() and (candidate := self._candidate()) is not None:
+            return self._repeat(candidate)
         try:
             return self._inner.ask()
         except SpaceExhausted:
-            known = self._candidate()
-            if known is None or self._repeated() >= self._confirm:
+            candidate = self._candidate()
+            if candidate is None or self._repeated() >= self._confirm:
                 raise
-            return self._repeat(known)
+            return self._repeat(candidate)
 
     def _ending(self) -> bool:
         """Tell if the remaining trials or the remaining time are for confirmations."""
@@ -162,7 +162,7 @@ def most_informative(observed: Sequence[Sequence[float]], attempts: Sequence[int
 
     Args:
         observed: per network its results, in the order they came; more is better.
-        attempts: per network its trainings so far; those under way and failed ones are included, and
+        attempts: per network its trainings so far; running and failed ones are included, and
             taken to change nothing but the certainty.
     """
     first = np.array([results[0] for results in observed])
@@ -218,7 +218,7 @@ class Pace:
     def __init__(self, timeout: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._timeout, self._clock = timeout, clock
         self._begun: float | None = None
-        self._running: dict[int, float] = {}  # when each trial under way was asked for
+        self._running: dict[int, float] = {}  # start of each running trial, seconds
         self._full: list[float] = []  # seconds of a full training, as each trial would have it
         self._slots = 1
 
@@ -236,7 +236,7 @@ class Pace:
         """Record the end of a trial.
 
         Args:
-            number: its own; those that were not asked for here are not timed.
+            number: of the trial; trials that were not proposed here are not timed.
             part: of a full training that it was; ``None`` where it failed.
         """
         asked = self._running.pop(number, None)
@@ -255,7 +255,7 @@ class Pace:
         """
         if self._timeout is None or self._begun is None or not self._full or not confirm:
             return False
-        each = fmean(self._full)
+        seconds = fmean(self._full)
         most = self._timeout * max(confirm / trials, _SHARE)
-        kept = min(confirm * each / self._slots, most)
-        return self._clock() - self._begun + each > self._timeout - kept
+        kept = min(confirm * seconds / self._slots, most)
+        return self._clock() - self._begun + seconds > self._timeout - kept

@@ -186,8 +186,8 @@ def _kept(channels: int, share: float) -> int:
 
 def _shares(shares: Sequence[float], widths: Sequence[int]) -> tuple[float, ...]:
     """Return the shares that keep different numbers of channels, the largest of equals."""
-    found = {tuple(_kept(width, share) for width in widths): share for share in shares}
-    return tuple(found.values())
+    share_of = {tuple(_kept(width, share) for width in widths): share for share in shares}
+    return tuple(share_of.values())
 
 
 @cache

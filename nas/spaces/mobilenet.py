@@ -86,18 +86,20 @@ class MobileNet(SearchSpace):
 @cache
 def _first_factors(width: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """Return per stage the place of its channel factor, and per factor the first with equal channels."""
-    found = []
+    factors = []
     for number in range(len(_STAGES)):
         place = 2 + len(_GENES) * number + _GENES.index("channels")
         widths = _widths(number, width)
-        found.append((place, tuple(widths.index(channels) for channels in widths)))
-    return tuple(found)
+        factors.append((place, tuple(widths.index(channels) for channels in widths)))
+    return tuple(factors)
 
 
 @cache
 def _widths(number: int, width: int) -> tuple[int, ...]:
     """Return the channels of a stage with each of the factors, at the width with that index."""
-    return tuple(make_divisible(_STAGES[number].channels * _WIDTHS[width] * each) for each in _FACTORS)
+    return tuple(
+        make_divisible(_STAGES[number].channels * _WIDTHS[width] * factor) for factor in _FACTORS
+    )
 
 
 @cache

@@ -63,8 +63,8 @@ class SpaceCase:
 
 
 def _case(space: type[SearchSpace] | SearchSpace | str) -> SpaceCase:
-    found = nas.spaces.load(space) if isinstance(space, str) else space
-    return SpaceCase(found, None) if isinstance(found, SearchSpace) else SpaceCase(found(), found)
+    loaded = nas.spaces.load(space) if isinstance(space, str) else space
+    return SpaceCase(loaded, None) if isinstance(loaded, SearchSpace) else SpaceCase(loaded(), loaded)
 
 
 _SUITE: Suite[SpaceCase] = Suite(_case)
@@ -122,8 +122,8 @@ def check_canonical(case: SpaceCase) -> None:
         key = space.decode(point).key
         same = space.decode(canonical).key == key
         expect(same, f"{at}: the canonical point {canonical} is another network")
-        known = point_of.setdefault(key, canonical)
-        expect(known == canonical, f"{at}: {canonical} and {known} are the same network")
+        first = point_of.setdefault(key, canonical)
+        expect(first == canonical, f"{at}: {canonical} and {first} are the same network")
         expect(key_of.setdefault(canonical, key) == key, f"{at}: {canonical} stands for two networks")
         array = space.canonical(np.asarray(point))  # type: ignore[arg-type]
         expect(array == canonical, f"{at}: canonical() of an array gives {array}")
@@ -193,15 +193,17 @@ def check_resolutions(case: SpaceCase) -> None:
     for space in spaces:
         rng = np.random.default_rng(0)
         wanted = set(space.resolutions)
-        found = {space.decode(space.sample(rng)).resolution for _ in range(60)}
-        expect(found <= wanted, f"asked for resolutions {wanted}, networks have {found}")
+        resolutions = {space.decode(space.sample(rng)).resolution for _ in range(60)}
+        expect(resolutions <= wanted, f"asked for resolutions {wanted}, networks have {resolutions}")
         if any(decision.name == "resolution" for decision in space.decisions):
-            expect(found == wanted, f"asked for resolutions {wanted}, networks have {found} only")
+            expect(
+                resolutions == wanted, f"asked for resolutions {wanted}, networks have {resolutions} only"
+            )
     if case.kind is not None:
-        kind = case.kind
+        space_class = case.kind
         chosen = spaces[-1].resolutions
         expect(chosen == (48, 64), f"asked for resolutions 64, 48, 64; the space has {chosen}")
-        expect_error(lambda: kind((4, 32)), "resolution 4 is too small", UserError)
+        expect_error(lambda: space_class((4, 32)), "resolution 4 is too small", UserError)
 
 
 @_SUITE.add("wrong points")

@@ -177,7 +177,7 @@ class Strategy(ABC):
         """Record the outcome of a trial, proposed by this strategy or another.
 
         A completed trial without a finite value for every goal counts as failed. Networks are compared
-        by trainings of one length, so :meth:`observe` hears of a network's first training and of those
+        by trainings of one length, so :meth:`observe` sees a network's first training and of those
         that took as many epochs.
 
         Raises:

@@ -82,8 +82,8 @@ def next_feasible(accepts: Filter, rng: np.random.Generator, known: Iterable[Poi
         if accepts(point):
             return point
     repaired = [_repair(accepts, rng) for _ in range(_STARTS)]
-    found = next((point for point in repaired if accepts(point)), None)
-    return _walk(accepts, [*repaired, *known]) if found is None else found
+    acceptable = next((point for point in repaired if accepts(point)), None)
+    return _walk(accepts, [*repaired, *known]) if acceptable is None else acceptable
 
 
 def descend(space: SearchSpace, loss: Callable[[Point], float], point: Point) -> Iterator[Point]:

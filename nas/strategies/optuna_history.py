@@ -58,7 +58,7 @@ class History:
         Args:
             choices: option indices.
             values: one per goal.
-            violation: of the limits, 0 where they hold; samplers hear of limits once one was violated.
+            violation: of the limits, 0 where they hold; samplers see limits once one was violated.
             attributes: what the sampler wrote when it was asked for this trial.
         """
         trial = self._trial(len(self.trials), choices, values)

@@ -116,8 +116,8 @@ class OptunaSampler(Strategy):
         rng = np.random.default_rng([self.seed, trial.number])
         scratch = self._history.scratch([])
         written: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        ours = trial.proposal.seed == training_seed(self.seed, trial.number)
-        for _ in range(PATIENCE if ours and self.sampler in _SEQUENCES else 1):
+        proposed_here = trial.proposal.seed == training_seed(self.seed, trial.number)
+        for _ in range(PATIENCE if proposed_here and self.sampler in _SEQUENCES else 1):
             drawn = self.space.canonical(scratch.draw(self._made(rng)))
             written.append((dict(scratch.asking.system_attrs), scratch.attributes))
             if drawn == trial.choices:
@@ -139,10 +139,10 @@ class OptunaSampler(Strategy):
         seed = int(rng.integers(2**31))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            made: BaseSampler = getattr(optuna.samplers, self.sampler)(
+            sampler: BaseSampler = getattr(optuna.samplers, self.sampler)(
                 seed=self.seed if self.sampler in _SEQUENCES else seed, **self._options
             )
-        return made
+        return sampler
 
     def _distribution(self, options: int) -> BaseDistribution:
         from optuna.distributions import IntDistribution
@@ -161,13 +161,13 @@ def strategy_of(name: str) -> type[OptunaSampler]:
     Raises:
         UserError: there is none of that name; lists those there are.
     """
-    known = _known()
+    samplers = _known()
     short = name.lower().replace("-", "").removesuffix("sampler")
-    if short not in known:
-        close = difflib.get_close_matches(short, known, n=1)
+    if short not in samplers:
+        close = difflib.get_close_matches(short, samplers, n=1)
         hint = f"; did you mean 'optuna:{close[0]}'?" if close else ";"
-        raise UserError(f"unknown Optuna sampler {name!r}{hint} known: {', '.join(known)}")
-    return _class_of(short, known[short])
+        raise UserError(f"unknown Optuna sampler {name!r}{hint} known: {', '.join(samplers)}")
+    return _class_of(short, samplers[short])
 
 
 @cache
@@ -187,15 +187,15 @@ def _known() -> dict[str, str]:
     """Return short name to class name, for every sampler that can be made without arguments."""
     import optuna
 
-    known = {}
+    samplers = {}
     for name in sorted(optuna.samplers.__all__):
-        found = getattr(optuna.samplers, name)
-        if not inspect.isclass(found) or inspect.isabstract(found):
+        sampler = getattr(optuna.samplers, name)
+        if not inspect.isclass(sampler) or inspect.isabstract(sampler):
             continue
-        parameters = inspect.signature(found).parameters.values()
+        parameters = inspect.signature(sampler).parameters.values()
         if all(parameter.default is not parameter.empty for parameter in parameters):
-            known[name.lower().removesuffix("sampler")] = name
-    return known
+            samplers[name.lower().removesuffix("sampler")] = name
+    return samplers
 
 
 def _options(sampler: str) -> dict[str, inspect.Parameter]:
@@ -217,12 +217,12 @@ def _kinds(parameter: inspect.Parameter) -> list[str] | None:
 
 def _check(strategy: str, sampler: str, options: Mapping[str, Any]) -> None:
     """Refuse what the sampler does not know before it says so in its own words."""
-    known = _options(sampler)
+    sampler_options = _options(sampler)
     for name, value in options.items():
-        if name not in known:
-            names = ", ".join(known) or "none"
+        if name not in sampler_options:
+            names = ", ".join(sampler_options) or "none"
             raise UserError(f"strategy '{strategy}' has no option {name!r}; it has: {names}")
-        kinds = _kinds(known[name]) or []
+        kinds = _kinds(sampler_options[name]) or []
         fits = any(isinstance(value, _PLAIN[kind]) for kind in kinds)  # type: ignore[arg-type]
         if not fits or (isinstance(value, bool) and "bool" not in kinds):
             raise UserError(f"strategy '{strategy}': {name} must be {' or '.join(kinds)}, got {value!r}")

@@ -71,18 +71,18 @@ def repaired(stages: list[StageGenes]) -> list[StageGenes]:
     """Return the stages repaired: at least three present, three to five of them with a stride of 2."""
     missing = _FEWEST - sum(stage.kind != PASS for stage in stages)
     halvings = 0
-    found = []
+    result = []
     for stage in stages:
         if stage.kind == PASS and missing > 0:
             stage, missing = stage._replace(kind=CONV), missing - 1
         there = stage.kind != PASS and halvings < _MOST
-        found.append(stage._replace(stride=stage.stride if there else 0))
-        halvings += found[-1].stride
-    for index, stage in enumerate(found):
+        result.append(stage._replace(stride=stage.stride if there else 0))
+        halvings += result[-1].stride
+    for index, stage in enumerate(result):
         if halvings < _FEWEST and stage.kind != PASS and not stage.stride:
-            found[index] = stage._replace(stride=1)
+            result[index] = stage._replace(stride=1)
             halvings += 1
-    return found
+    return result
 
 
 def blocks_of(stages: list[StageGenes], depth: int, width: int) -> tuple[Block, ...]:
@@ -190,7 +190,7 @@ def _stage_blocks(stage: StageGenes, channels: int, repeats: int, out: int) -> t
 def _least(channels: int, expand: float) -> float:
     """Return the smallest expansion of a V3 block that gives as many hidden channels."""
     hidden = make_divisible(channels * expand)
-    return next(each for each in _V3 if make_divisible(channels * each) == hidden)
+    return next(option for option in _V3 if make_divisible(channels * option) == hidden)
 
 
 @cache

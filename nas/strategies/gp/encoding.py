@@ -141,8 +141,11 @@ class Catalogue:
     def describe(self, points: Iterable[Point]) -> Candidates:
         """Return candidates for ``points``, each once, whether or not within the limits."""
         unique = list(dict.fromkeys(points))
-        known = [self._costs(point) for point in unique] if self._goals else []
-        costs = {metric: np.array([each[metric] for each in known]) for metric in self._goals}
+        metrics = [self._costs(point) for point in unique] if self._goals else []
+        costs = {
+            metric: np.array([costs_of_point[metric] for costs_of_point in metrics])
+            for metric in self._goals
+        }
         return Candidates(unique, self._encoding(unique), costs)
 
     def within(self, point: Point) -> bool:

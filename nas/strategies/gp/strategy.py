@@ -110,15 +110,15 @@ class Gp(Strategy):
             candidates = self._enumerated().without(known)
             return candidates.take(criterion(candidates)).points
         best = improvable.take(np.argsort(-criterion.known_scores, kind="stable")[:_STARTS])
-        found = self._best(criterion, [*self._sampled(rng), *best.points], best.points, known)
+        ranked = self._best(criterion, [*self._sampled(rng), *best.points], best.points, known)
         climbed: set[Point] = set()
         for _ in range(_CLIMBS):
-            top = [point for point in found[:_STARTS] if point not in climbed]
+            top = [point for point in ranked[:_STARTS] if point not in climbed]
             if not top:
                 break
             climbed.update(top)
-            found = self._best(criterion, found, top, known)
-        return found
+            ranked = self._best(criterion, ranked, top, known)
+        return ranked
 
     def _best(
         self, criterion: Criterion, points: list[Point], centres: list[Point], known: Container[Point]
@@ -134,15 +134,15 @@ class Gp(Strategy):
 
     def _spread(self, known: Collection[Point], rng: np.random.Generator) -> list[Point]:
         """Return random points within the limits, most different from the known ones first."""
-        found = self._catalogue.allowed(self._sampled(rng)).without(known)
-        if not len(found):
+        candidates = self._catalogue.allowed(self._sampled(rng)).without(known)
+        if not len(candidates):
             point = next_feasible(self._filter(), rng, known)
             return [] if point is None else [point]
         if not known:
-            return found.points
+            return candidates.points
         weights = np.ones(len(self.space.decisions))
-        apart = self._encoding.distance(found.codes, self._encoding(list(known)), weights)
-        return found.take(np.lexsort((-apart.mean(axis=1), -apart.min(axis=1)))).points
+        apart = self._encoding.distance(candidates.codes, self._encoding(list(known)), weights)
+        return candidates.take(np.lexsort((-apart.mean(axis=1), -apart.min(axis=1)))).points
 
     def _sampled(self, rng: np.random.Generator) -> list[Point]:
         return [self.space.canonical(self.space.sample(rng)) for _ in range(_SAMPLES)]

@@ -158,7 +158,7 @@ def fit_hyperparameters(encoding: Encoding, codes: Codes, targets: np.ndarray) -
     features = encoding.features(codes)
     mean = Trend.of(features).covariance(features, features)
     start = Hyperparameters.prior(len(encoding.tables)).logs
-    found = minimize(
+    optimum = minimize(
         lambda logs: negative_log_posterior(Hyperparameters.of_logs(logs), distances, mean, targets),
         start,
         jac=True,
@@ -166,7 +166,7 @@ def fit_hyperparameters(encoding: Encoding, codes: Codes, targets: np.ndarray) -
         bounds=[(-_BOUND, _BOUND)] * len(start),
         options={"maxiter": _STEPS},
     )
-    return Hyperparameters.of_logs(found.x)
+    return Hyperparameters.of_logs(optimum.x)
 
 
 @dataclass(frozen=True)

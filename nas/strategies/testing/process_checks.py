@@ -90,9 +90,9 @@ def _in_new_process(request: str) -> _Seen:
             timeout=_TIMEOUT,
         )
         expect(answer.exists(), f"a new process failed: {done.stderr.strip()[-2000:]}")
-        found = json.loads(answer.read_text(encoding="utf-8"))
-    choices = [tuple(point) for point in found["choices"]]
-    return _Seen(choices, found["changed"], done.stdout + done.stderr)
+        content = json.loads(answer.read_text(encoding="utf-8"))
+    choices = [tuple(point) for point in content["choices"]]
+    return _Seen(choices, content["changed"], done.stdout + done.stderr)
 
 
 def answer(request: str, path: str) -> None:
@@ -112,10 +112,10 @@ def _found(asked: dict[str, Any]) -> type[Strategy] | str:
     if "class" not in asked:
         return str(asked["name"])
     try:
-        found: type[Strategy] = getattr(importlib.import_module(asked["module"]), asked["class"])
+        strategy: type[Strategy] = getattr(importlib.import_module(asked["module"]), asked["class"])
     except (ImportError, AttributeError):  # a script, or a file loaded by its path
-        found = nas.strategies.load(f"{asked['file']}:{asked['class']}")
-    return found
+        strategy = nas.strategies.load(f"{asked['file']}:{asked['class']}")
+    return strategy
 
 
 def _state() -> dict[str, object]:

@@ -111,10 +111,10 @@ def check_one_point(case: StrategyCase) -> None:
 def check_impossible(case: StrategyCase) -> None:
     """Check that an impossible limit is refused, with the true cost of the cheapest network."""
     for space, metric in (("toy", "params"), ("macro", "macs"), ("mobilenet", "params")):
-        made = nas.spaces.load(space)()
-        lowest = _cheapest(made, metric)
+        loaded = nas.spaces.load(space)()
+        lowest = _cheapest(loaded, metric)
         wanted = f"{metric}<=100: the smallest found has {metric} {lowest:,}; "
-        expect_error(partial(case.make, made, [f"{metric}<=100"]), wanted, UserError)
+        expect_error(partial(case.make, loaded, [f"{metric}<=100"]), wanted, UserError)
 
 
 def _cheapest(space: SearchSpace, metric: str) -> int:

@@ -44,9 +44,11 @@ class StrategyCase:
         probes: Mapping[str, Callable[[Architecture], float]] | None = None,
     ) -> Strategy:
         """Return a new strategy with no trials."""
-        made = nas.spaces.load(space)() if isinstance(space, str) else space
+        loaded = nas.spaces.load(space)() if isinstance(space, str) else space
         objectives = Objectives.parse(goals, limits)
-        return self.kind(made, objectives, seed=seed, num_classes=CLASSES, probes=probes, **self.options)
+        return self.kind(
+            loaded, objectives, seed=seed, num_classes=CLASSES, probes=probes, **self.options
+        )
 
     def make_for_two_goals(self, space: str | SearchSpace = "macro") -> Strategy | None:
         """Return a new strategy for F1 and MACs, or ``None`` where it takes only one objective."""

@@ -77,16 +77,16 @@ def check_resume_several(case: StrategyCase) -> None:
 def check_interrupted(case: StrategyCase) -> None:
     """Check that an interrupted proposal is resumed as if nothing had happened."""
     first = case.make()
-    known = run_trials(first, 6)
+    told = run_trials(first, 6)
     waiting = first.ask()
     resumed = case.make()
-    for trial in known:
+    for trial in told:
         resumed.tell(trial)
     resumed.resume(waiting)
     for strategy in (first, resumed):
         strategy.tell(outcome(waiting))
     got, wanted = choices_of(run_trials(resumed, 3)), choices_of(run_trials(first, 3))
-    expect(got == wanted, f"taken up after 6 trials (seed 0) it proposes {got}, not {wanted}")
+    expect(got == wanted, f"resumed after 6 trials (seed 0) it proposes {got}, not {wanted}")
 
 
 @SUITE.add("foreign trials")
@@ -121,15 +121,15 @@ def check_foreign_encodings(case: StrategyCase) -> None:
 def check_repeated_networks(case: StrategyCase) -> None:
     """Check that known networks may be trained again under new numbers."""
     strategy = case.make()
-    known = run_trials(strategy, 12)
-    for trial in known[:3]:
+    told = run_trials(strategy, 12)
+    for trial in told[:3]:
         again = replace(trial.proposal, number=trial.number + 12, seed=trial.proposal.seed + 1)
         strategy.resume(again)
         strategy.tell(again.complete({**made_up_metrics(again), "f1": 3.0}))
     further = run_trials(strategy, 6)
     numbers = [trial.number for trial in further]
     expect(numbers == list(range(15, 21)), f"expected numbers 15 to 20 (seed 0), got {numbers}")
-    keys = {trial.architecture.key for trial in [*known, *further]}
+    keys = {trial.architecture.key for trial in [*told, *further]}
     expect(len(keys) == 18, "a network was proposed again after it was trained twice (seed 0)")
 
 
