@@ -80,7 +80,7 @@ def main() -> None:
     alone = resolve_student(base.model_copy(update={"train": recipe, "teacher": None}), images)
     found, cut = chosen.architecture, uniform(supernet.base, chosen.architecture, data.num_classes)
     rival = architecture_from_timm(timm.create_model(_RIVAL), _RIVAL, data.size)
-    taught = {
+    teachers = {
         epochs: make_teacher(
             search.teacher,
             config.loss,
@@ -91,13 +91,13 @@ def main() -> None:
         )
         for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
     }
-    teacher = inherit_from_teacher(taught[given.epochs].ensemble, data, search.space.importance)
+    teacher = inherit_from_teacher(teachers[given.epochs].ensemble, data, search.space.importance)
     plans: dict[
         str, tuple[Architecture, StudentConfig, PreparedTeacher | None, InheritedWeights | None]
     ] = {
-        "found": (found, short, taught[given.epochs], supernet),
-        "uniform": (cut, short, taught[given.epochs], teacher),
-        "scratch": (found, long, taught[2 * given.epochs], None),
+        "found": (found, short, teachers[given.epochs], supernet),
+        "uniform": (cut, short, teachers[given.epochs], teacher),
+        "scratch": (found, long, teachers[2 * given.epochs], None),
         "mobilenetv3": (rival, alone, None, None),
     }
     rows = read_lines(given.out)
@@ -125,7 +125,7 @@ def main() -> None:
     print(f"\n{table(mine, arms)}\n")
     networks = {arm: build(plans[arm][0], data.num_classes) for arm in arms if arm != "scratch"}
     sides = {arm: plans[arm][0].resolution for arm in networks}
-    whole = taught[given.epochs].ensemble.members[0]
+    whole = teachers[given.epochs].ensemble.members[0]
     print(costs({"teacher": whole.model, **networks}, {"teacher": whole.resolution, **sides}))
 
 

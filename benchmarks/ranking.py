@@ -67,7 +67,7 @@ def main() -> None:
         )
         for epochs, loss in usual.items()
     }
-    taught = {
+    teachers = {
         epochs: make_teacher(
             teacher,
             each.loss,
@@ -90,7 +90,7 @@ def main() -> None:
                 changes = {"seed": seed, **({} if arm == "distilled" else {"teacher": None})}
                 config = configs[epochs].model_copy(update=changes)
                 work = given.out.with_suffix("") / "-".join(map(str, name))
-                said = taught[epochs] if arm == "distilled" else None
+                said = teachers[epochs] if arm == "distilled" else None
                 metrics = train_student(proposal.architecture, data, config, work, teacher=said)
                 rows.append(row(name, metrics))
                 write_lines(given.out, rows)

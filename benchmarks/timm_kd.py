@@ -91,13 +91,13 @@ def main() -> None:
     data = open_images(source.spec, data_options(source))
     architecture = Architecture.from_yaml(given.model)
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
-    taught = finetune_teacher(config, data, AugmentConfig())
-    teacher = Enlarging(taught)
+    finetuned = finetune_teacher(config, data, AugmentConfig())
+    teacher = Enlarging(finetuned)
     rows, mine = read_lines(given.out), []
     for seed in range(given.seeds):
         shaped = {
             "data": data.digest,
-            "teacher": taught.digest,
+            "teacher": finetuned.digest,
             "network": architecture.key,
             "seconds": given.seconds,
             "crop": given.crop,

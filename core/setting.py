@@ -76,22 +76,22 @@ class Setting:
 
     @property
     def several(self) -> bool:
-        """Whether the setting holds a tuple or a mapping."""
+        """True if the setting holds a tuple or a mapping."""
         return self.mapping or any(get_origin(k) is tuple for k in _alternatives(self.field.annotation))
 
     @property
     def mapping(self) -> bool:
-        """Whether the setting maps names to values."""
+        """True if the setting maps names to values."""
         return any(get_origin(k) is dict for k in _alternatives(self.field.annotation))
 
     @property
     def flag(self) -> bool:
-        """Whether the setting is either on or off, and off by default."""
+        """True if the setting is on or off, and off by default."""
         return self.field.annotation is bool
 
     @property
     def optional(self) -> bool:
-        """Whether ``None`` is a value: decide for me."""
+        """True if ``None`` is a value: decide for me."""
         return self.field.default is None
 
     @property

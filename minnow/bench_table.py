@@ -1,4 +1,4 @@
-"""What runs on a benchmark's table came to, as a table and as plain data."""
+"""Results of runs on a benchmark's table, as a table and as plain data."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def crop(
     split: str | None,
     seed: int,
 ) -> None:
-    """Read the boxes, cut them out, and print what became of them.
+    """Read the boxes, cut them out, and print the counts.
 
     Raises:
         UserError: a wrong option; see also ``training.data.coco``.

@@ -16,7 +16,7 @@ from training.data.images import data_options
 
 
 def check(config: DataConfig) -> bool:
-    """Print what is in a data set and what is wrong with it; whether it can be used."""
+    """Print the contents and the problems of a data set; return whether it can be used."""
     with ConsoleListener() as listener:
         report = check_images(
             config.spec, data_options(config), progress=partial(listener.count, "reading images")
@@ -59,8 +59,8 @@ def _counts(report: Report) -> Table:
         title=f"{report.name}: {report.images:,} images", box=box.SIMPLE_HEAD, title_justify="left"
     )
     table.add_column("class")
-    for part in report.counts:
-        table.add_column(part if report.own_splits else f"{part} (by Minnow)", justify="right")
+    for split in report.counts:
+        table.add_column(split if report.own_splits else f"{split} (by Minnow)", justify="right")
     for index, name in enumerate(report.classes):
         table.add_row(escape(name), *(f"{counts[index]:,}" for counts in report.counts.values()))
     return table

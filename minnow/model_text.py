@@ -37,12 +37,12 @@ def show(
         as_json: print JSON instead of a table.
 
     Returns:
-        What the JSON holds.
+        The content of the JSON output.
     """
-    name, architecture, num_classes = _found(given, pick, classes, side)
+    name, architecture, num_classes = _choose(given, pick, classes, side)
     layers = [_layer(architecture, index, num_classes) for index in range(len(architecture.layers))]
     total = cost(architecture, num_classes)
-    found: dict[str, Any] = {
+    description: dict[str, Any] = {
         "name": name,
         "key": architecture.key,
         "resolution": architecture.resolution,
@@ -52,20 +52,20 @@ def show(
         "macs": total.macs,
     }
     if time:
-        found["latency"] = measure_architecture(architecture, num_classes).to_dict()
+        description["latency"] = measure_architecture(architecture, num_classes).to_dict()
     if as_json:
-        output().print_json(json.dumps(found))
-        return found
-    output().print(_table(found))
+        output().print_json(json.dumps(description))
+        return description
+    output().print(_table(description))
     line = costs_text(architecture, num_classes)
     if time:
-        latency = found["latency"]
+        latency = description["latency"]
         line += (
             f", {latency['median']:.3f} ms median ({latency['iqr']:.3f} IQR, n={latency['n']}; "
             f"batch 1, {latency['runtime']})"
         )
     output().print(line, highlight=False, markup=False, soft_wrap=True)
-    return found
+    return description
 
 
 def convert(given: str, out: Path, pick: str, classes: int | None, side: int | None) -> None:
@@ -74,7 +74,7 @@ def convert(given: str, out: Path, pick: str, classes: int | None, side: int | N
     Raises:
         UserError: ``out`` exists.
     """
-    name, architecture, num_classes = _found(given, pick, classes, side)
+    name, architecture, num_classes = _choose(given, pick, classes, side)
     if out.exists():
         raise UserError(f"{out} exists already; choose another name")
     architecture.to_yaml(out, num_classes=num_classes)
@@ -84,8 +84,10 @@ def convert(given: str, out: Path, pick: str, classes: int | None, side: int | N
     )
 
 
-def _found(given: str, pick: str, classes: int | None, side: int | None) -> tuple[str, Architecture, int]:
-    """Name, network and number of classes."""
+def _choose(
+    given: str, pick: str, classes: int | None, side: int | None
+) -> tuple[str, Architecture, int]:
+    """Return the name, the network and the number of classes."""
     chosen = choose(given, pick).at(side)
     stated = chosen.classes
     if classes is None and stated is None:
@@ -112,14 +114,14 @@ def _layer(architecture: Architecture, index: int, num_classes: int) -> dict[str
     }
 
 
-def _table(found: dict[str, Any]) -> Table:
-    title = f"{found['name']}: {found['resolution']} px, {found['classes']} classes"
+def _table(description: dict[str, Any]) -> Table:
+    title = f"{description['name']}: {description['resolution']} px, {description['classes']} classes"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for column, side in (("", "right"), ("module", "left"), ("arguments", "left"), ("output", "right")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     table.add_column("params", justify="right")
     table.add_column("MACs", justify="right")
-    for number, layer in enumerate(found["layers"], start=1):
+    for number, layer in enumerate(description["layers"], start=1):
         table.add_row(
             str(number),
             layer["module"],

@@ -1,4 +1,4 @@
-"""``plugins``: everything that can be swapped, by kind."""
+"""``plugins``: everything that can be exchanged, by kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FLAGS = {"space": "--space", "strategy": "--strategy", "loss": "--loss", "featu
 
 
 def list_plugins() -> None:
-    """Name, origin and one line of every space, strategy, loss and teacher source."""
+    """Print name, origin and one line of every space, strategy, loss and teacher source."""
     for title, registry in (
         ("Spaces", nas.spaces.REGISTRY),
         ("Strategies", nas.strategies.REGISTRY),

@@ -1,4 +1,4 @@
-"""``predict``: classes for a folder of images, as a table, as a submission, and how long it took."""
+"""``predict``: classes and times for a folder of images, as tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def predict_images(
     Args:
         run: holds the trained network.
         images: the image or directory.
-        out: CSV of everything that is known, see :func:`deploy.prediction.write_csv`.
+        out: CSV with all probabilities, see :func:`deploy.prediction.write_csv`.
         submission: CSV of file and class, see :func:`deploy.prediction.write_submission`.
         timing: JSON of :class:`deploy.prediction.Timing`.
 
@@ -75,7 +75,7 @@ def predict_images(
 
 
 def _name_others(images: Path) -> None:
-    """Warn of files that will have no row."""
+    """Warn of files that get no row."""
     others = other_files(images)
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""

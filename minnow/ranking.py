@@ -82,16 +82,16 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     )
     student = resolve_student(student, len(data.splits["train"]))
     views = min(student.train.view_count, job.epochs)
-    taught = make_teacher(config.teacher, student.loss, data, student.augment, views, listener=listener)
+    teacher = make_teacher(config.teacher, student.loss, data, student.augment, views, listener=listener)
     if config.evaluator == "inherit":
         whole: InheritedWeights | None = inherit_from_teacher(
-            taught.ensemble, data, config.space.importance
+            teacher.ensemble, data, config.space.importance
         )
     else:
         whole = find_supernet(job.run)
     if whole is None:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
-    judge, digest = InheritEvaluator(data, config, whole, taught.outputs), whole.digest
+    judge, digest = InheritEvaluator(data, config, whole, teacher.outputs), whole.digest
     path = job.run / FILE
     rows = [row for row in read_lines(path) if row.keys() >= {*_JUDGED, "seed", "whole"}]
     proposals = _spread(space, job, data.num_classes)
@@ -104,7 +104,7 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
                 continue
             judged = judged or _judge(judge, proposal)
             trained = _train(
-                proposal, whole, taught, student.model_copy(update={"seed": seed}), data, job, listener
+                proposal, whole, teacher, student.model_copy(update={"seed": seed}), data, job, listener
             )
             rows.append({**name, **judged, **trained})
             write_lines(path, rows)
@@ -123,7 +123,7 @@ def _judge(judge: InheritEvaluator, proposal: Proposal) -> dict[str, float]:
 def _train(
     proposal: Proposal,
     whole: InheritedWeights,
-    taught: PreparedTeacher,
+    teacher: PreparedTeacher,
     student: StudentConfig,
     data: ImageSet,
     job: Ranking,
@@ -135,7 +135,7 @@ def _train(
         data,
         student,
         job.run / "ranking" / f"{architecture.key}-{student.seed}",
-        teacher=taught,
+        teacher=teacher,
         inherited=whole,
         warn=listener.warn,
         report=partial(listener.training, f"network {proposal.number}"),

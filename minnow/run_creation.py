@@ -1,4 +1,4 @@
-"""Where run directories lie: which one to use, which was last, and how to undo a false start."""
+"""Run directories on disk: choosing one, marking the last one, undoing a false start."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_latest() -> None:
 
 @dataclass(frozen=True)
 class Before:
-    """What there was before a run.
+    """The state of the disk before a run.
 
     Attributes:
         missing: directories that had to be made, the run's own first.

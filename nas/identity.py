@@ -1,4 +1,4 @@
-"""Where two nested settings differ, in few words."""
+"""The first difference of two nested settings, in few words."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _contrasted(one: Any, other: Any) -> tuple[str, str]:
 
 
 def _alike(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """Return the length of the common beginning, characters."""
     pairs = zip(one, other, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 

@@ -1,4 +1,4 @@
-"""How a proposed network gets its metrics."""
+"""Evaluators: from a proposed network to its metrics."""
 
 from minnow.evaluators.inherited import InheritEvaluator, InheritEvaluatorFactory
 from minnow.evaluators.train import TrainEvaluator, TrainEvaluatorFactory

@@ -1,4 +1,4 @@
-"""Where the trainings of a study lie, so that a promotion continues its parent's."""
+"""Checkpoints of a study's trainings, from which promotions continue."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Checkpoints:
 
 
 def _usable(path: Path, proposal: Proposal) -> bool:
-    """Whether a file is there and whole; what is damaged or foreign is deleted."""
+    """Tell if a file is there and whole; delete it if it is damaged or of another training."""
     with contextlib.suppress(UserError):
         return load_checkpoint(path, identity_of(proposal)) is not None
     path.unlink()

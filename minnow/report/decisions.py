@@ -1,4 +1,4 @@
-"""What the best networks of a search have in common, decision by decision."""
+"""Common options of the best networks of a search, decision by decision."""
 
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ def student_section(folder: Path) -> dict[str, Any]:
         )
     read_yaml(folder / CONFIG_FILE, "config file")
     teacher, learning = metrics.teacher, learning_figure(metrics)
-    taught = "without a teacher" if teacher is None else f"with the teacher {teacher.name}"
+    supervision = "without a teacher" if teacher is None else f"with the teacher {teacher.name}"
     return {
-        "training": f"Trained {taught}, seed {metrics.seed}",
+        "training": f"Trained {supervision}, seed {metrics.seed}",
         "images": f"{sum(map(sum, metrics.test.confusion)):,}",
         "scores": _scores(metrics.network, teacher),
         "seeds": None if metrics.seeds is None else _seeds(metrics.seeds),
