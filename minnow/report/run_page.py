@@ -37,7 +37,7 @@ def leave_report(run: Path, listener: Listener) -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         listener.warn(
             f"{run / REPORT} was not written ({reason}); nothing else is missing. "
-            "write it again with the command report"
+            f"Write it again with: {command('report', run)}"
         )
 
 

@@ -222,7 +222,7 @@ def test_a_training_that_diverges_once_halves_its_rate_and_warns(some_digits, ti
     assert len(warned) == 1
     assert metrics["rollbacks"][0]["epoch"] == 2
     rates = [epoch["learning_rate"] for epoch in metrics["history"]]
-    assert rates == [SHORT.train.learning_rate] + [SHORT.train.learning_rate / 2] * 2
+    assert rates == [SHORT.train.peak_rate] + [SHORT.train.peak_rate / 2] * 2
     assert load_bundle(tmp_path / "out").metrics["rollbacks"] == metrics["rollbacks"]
     assert metrics["stopped_early"] is False
 

@@ -102,7 +102,7 @@ def test_several_seeds(here, finished, minnow, two):
         ("train --model {found} --epochs 1 --batch-size 2 --out new", "too many"),
         ("train --model {found} --nonsense", "No such option"),
         ("distill --student {found} --teacher no_such_network --out new", "no_such_network"),
-        ("search --trials 1 --out new", "--workers"),
+        ("search --trials 1 --out new", "set workers"),
     ],
 )
 def test_an_error_ends_both_and_is_said_once(here, finished, two, command, words):

@@ -268,7 +268,7 @@ def test_a_defect_costs_a_warning_and_nothing_else(here, minnow, monkeypatch):
     def broken(run):
         raise ZeroDivisionError("a <bug>")
 
-    monkeypatch.setattr(minnow.report.run_page, "run_page", broken)
+    monkeypatch.setattr("minnow.report.run_page.run_page", broken)
     said = minnow("search --space toy --trials 1 --epochs 1 --out new")
     assert said.code == 0 and (here / "new/summary.json").exists()
     assert not (here / "new/report.html").exists()

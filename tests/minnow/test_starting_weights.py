@@ -14,7 +14,7 @@ from minnow.starting_weights import inheritance_hint
 def hint(teacher="mobilenetv3_small_050", upper=0.6, inherited=None, members=1, **settings):
     """Return the hint for a student whose F1 is at most ``upper``; its teacher's is 0.7 to 0.9."""
     member = SimpleNamespace(model=timm.create_model(teacher), name=teacher, resolution=64)
-    taught = SimpleNamespace(teacher=SimpleNamespace(members=(member,) * members))
+    taught = SimpleNamespace(ensemble=SimpleNamespace(members=(member,) * members))
     config = StudentConfig(teacher=TeacherConfig(spec=teacher), **settings)
     test = {"f1": upper - 0.1, "f1_interval": [upper - 0.2, upper]}
     theirs = {"f1": 0.8, "f1_interval": [0.7, 0.9]}

@@ -68,7 +68,7 @@ def test_a_compiled_network_learns_the_same(some_digits) -> None:
 
 
 def test_compilation_is_refused_where_it_would_change_nothing() -> None:
-    with pytest.raises(ValueError, match="does not reach losses on features"):
+    with pytest.raises(ValueError, match="does not reach a loss on features"):
         StudentConfig(
             teacher=TeacherConfig(spec="any"),
             loss=LossConfig(features="hint"),

@@ -152,8 +152,8 @@ def test_nothing_to_make(collection, tmp_path: Path) -> None:
     coco, images = collection
     cases = [
         (images, parse_map({"A": ["d"]}), CropOptions(), "category left out by the map"),
-        (images, OWN_NAMES, CropOptions(min_side=99), "shorter side under --min-side"),
-        (tmp_path, OWN_NAMES, CropOptions(), "photo missing 40 times, batch_0/000.jpg: .* --images must"),
+        (images, OWN_NAMES, CropOptions(min_side=99), "shorter side under min_side"),
+        (tmp_path, OWN_NAMES, CropOptions(), "photo missing 40 times, batch_0/000.jpg: .* the image folder must"),
         (images, parse_map({"../x": ["a"]}), CropOptions(), "no folder can be called '../x'"),
         (images / "none", OWN_NAMES, CropOptions(), "is no folder"),
     ]
