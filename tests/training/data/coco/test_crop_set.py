@@ -153,7 +153,12 @@ def test_nothing_to_make(collection, tmp_path: Path) -> None:
     cases = [
         (images, parse_map({"A": ["d"]}), CropOptions(), "category left out by the map"),
         (images, OWN_NAMES, CropOptions(min_side=99), "shorter side under min_side"),
-        (tmp_path, OWN_NAMES, CropOptions(), "photo missing 40 times, batch_0/000.jpg: .* the image folder must"),
+        (
+            tmp_path,
+            OWN_NAMES,
+            CropOptions(),
+            "photo missing 40 times, batch_0/000.jpg: .* the image folder must",
+        ),
         (images, parse_map({"../x": ["a"]}), CropOptions(), "no folder can be called '../x'"),
         (images / "none", OWN_NAMES, CropOptions(), "is no folder"),
     ]
