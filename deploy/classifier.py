@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from core.errors import UserError
-from training.bundle import CONFIG_FILE, Bundle
+from training.bundle import Bundle
+from training.bundle_files import CONFIG_FILE
 from training.data.decode import FITS, BrokenImageError, Fit, open_image, square
 from training.preprocess import prepare
 

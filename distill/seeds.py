@@ -16,9 +16,9 @@ from typing import Any
 from core.errors import UserError
 from core.files import flush_directory, write_json
 from distill.student_metrics import read_student_metrics
-from training.bundle import METRICS_FILE, WEIGHTS_FILE, read_metrics
+from training.bundle import read_metrics
+from training.bundle_files import METRICS_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
-STUDENT_FOLDER = "student"
 SEEDS_FOLDER = "seeds"
 _SEEDS_ENTRY = "seeds"  # in metrics.json of the kept student
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from core.errors import UserError, one_line
-from training.bundle import METRICS_FILE
+from training.bundle_files import METRICS_FILE
 
 _LONGEST = 40  # characters of a wrong value in a message
 

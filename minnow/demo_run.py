@@ -59,8 +59,8 @@ def run_demo(out: Path, seed: int, listener: Listener) -> None:
         f"--student {out} --epochs {_STUDENT_EPOCHS}"
     )
     teacher = TeacherConfig(spec=_TEACHER, epochs=_TEACHER_EPOCHS)
-    taught = student.model_copy(update={"teacher": teacher})
-    distilled = run_student(chosen, taught, out, listener=listener)
+    with_teacher = student.model_copy(update={"teacher": teacher})
+    distilled = run_student(chosen, with_teacher, out, listener=listener)
     _announce(f"export {out}")
     export(out, None)
     rows = [

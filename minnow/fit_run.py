@@ -8,7 +8,6 @@ from typing import Any
 
 from core.config import FIT_DEFAULTS, SearchConfig
 from core.config_io import dotted
-from distill.seeds import STUDENT_FOLDER
 from distill.student_training import CHECKPOINT
 from minnow.listener import Listener
 from minnow.run_directory import BEST, Run
@@ -16,7 +15,7 @@ from minnow.search_run import run_search
 from minnow.settings import search_settings, student_settings
 from minnow.student import ONNX_FILE, Student
 from minnow.student_run import run_student
-from training.bundle import WEIGHTS_FILE
+from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 
 
 def fit_settings(

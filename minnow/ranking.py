@@ -23,7 +23,6 @@ from distill.supernet import find_supernet
 from minnow.data_set import open_data
 from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
-from minnow.run_directory import CONFIG
 from minnow.search_setup import make_space, resolve_evaluator
 from minnow.teacher import make_teacher
 from nas.cost import cost
@@ -33,6 +32,7 @@ from nas.spaces.elastic import Elastic
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
 from training.budget import resolve_student
+from training.bundle_files import CONFIG_FILE
 from training.data.images import ImageSet
 
 FILE = "ranking.jsonl"
@@ -67,7 +67,7 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     Raises:
         UserError: the run is no search in the space elastic, or has no supernet.
     """
-    config = read_config(SearchConfig, job.run / CONFIG)
+    config = read_config(SearchConfig, job.run / CONFIG_FILE)
     kind = nas.spaces.load(config.space.name)
     config = resolve_evaluator(config, kind)
     if config.teacher is None or config.evaluator == "train":

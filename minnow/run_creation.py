@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
-from minnow.run_directory import CONFIG
+from training.bundle_files import CONFIG_FILE
 
 ROOT = Path("runs")
 LATEST = ROOT / "latest"
@@ -27,7 +27,7 @@ def new_run(name: str) -> Path:
     return path
 
 
-def check_new(path: Path, what: str = CONFIG) -> None:
+def check_new(path: Path, what: str = CONFIG_FILE) -> None:
     """Refuse to write into a run that exists.
 
     Raises:

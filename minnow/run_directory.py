@@ -19,16 +19,13 @@ from nas.objectives import Objectives
 from nas.selection import pick
 from nas.study import StudyRecord, open_study
 from nas.trial import Trial, trainings
+from training.bundle_files import ARCHITECTURE_FILE, CONFIG_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CONFIG = "config.yaml"
 JOURNAL = "study.journal"
-ARCHITECTURE = "architecture.yaml"
 SUMMARY = "summary.json"
-STUDENT = "student"
-WEIGHTS = "model.safetensors"
 BEST = "best"  # the usual pick
 
 _CHANNELS = 3  # of the images, which are read as RGB
@@ -47,9 +44,9 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if not (self.path / CONFIG).exists():
-            raise UserError(f"{path} is not the directory of a search: it holds no {CONFIG}")
-        self.config = read_config(SearchConfig, self.path / CONFIG)
+        if not (self.path / CONFIG_FILE).exists():
+            raise UserError(f"{path} is not the directory of a search: it holds no {CONFIG_FILE}")
+        self.config = read_config(SearchConfig, self.path / CONFIG_FILE)
         self.objectives = Objectives.parse(self.config.objectives, self.config.limits)
 
     def __repr__(self) -> str:
@@ -127,8 +124,8 @@ class Run:
     @property
     def student(self) -> Path | None:
         """The directory of the trained student, if there is one."""
-        folder = self.path / STUDENT
-        return folder if (folder / WEIGHTS).is_file() else None
+        folder = self.path / STUDENT_FOLDER
+        return folder if (folder / WEIGHTS_FILE).is_file() else None
 
     def plot_front(self) -> go.Figure:
         """Return a plotly figure of the trials and their Pareto front."""
@@ -139,9 +136,9 @@ class Run:
     def export(self) -> None:
         """Write ``summary.json`` for other programs, and the model file of the chosen network."""
         if self.best is None:
-            (self.path / ARCHITECTURE).unlink(missing_ok=True)
+            (self.path / ARCHITECTURE_FILE).unlink(missing_ok=True)
         else:
-            self.best.architecture.to_yaml(self.path / ARCHITECTURE, num_classes=len(self.classes))
+            self.best.architecture.to_yaml(self.path / ARCHITECTURE_FILE, num_classes=len(self.classes))
         content = {
             **self.study.facts,
             "best": None if self.best is None else self.best.number,
@@ -165,7 +162,7 @@ class Run:
 
 def holds_search(path: Path) -> bool:
     """Tell if a directory holds the settings of a search."""
-    return (path / CONFIG).is_file() and not (path / WEIGHTS).exists()
+    return (path / CONFIG_FILE).is_file() and not (path / WEIGHTS_FILE).exists()
 
 
 @dataclass(frozen=True)
@@ -236,12 +233,12 @@ def choose(given: str | Path, which: str = BEST) -> ChosenNetwork:
         trial = run.pick(which)
         name, classes = f"trial {trial.number} of {path}", len(run.classes) or None
         return ChosenNetwork(trial.architecture, name, path, run.config, classes=classes)
-    for folder in (path, path / STUDENT):
-        if (folder / ARCHITECTURE).exists():
-            model = read_model(folder / ARCHITECTURE)
+    for folder in (path, path / STUDENT_FOLDER):
+        if (folder / ARCHITECTURE_FILE).exists():
+            model = read_model(folder / ARCHITECTURE_FILE)
             network = Architecture.from_model_file(model)
             return ChosenNetwork(network, str(path), None, None, classes=model.classes)
-    raise UserError(f"{given} holds no {ARCHITECTURE}: not a finished search and not a model")
+    raise UserError(f"{given} holds no {ARCHITECTURE_FILE}: not a finished search and not a model")
 
 
 def student_config(path: Path) -> StudentConfig:
@@ -250,6 +247,6 @@ def student_config(path: Path) -> StudentConfig:
     Raises:
         UserError: the file is missing or damaged.
     """
-    content = dict(read_yaml(path / CONFIG, "config file"))
+    content = dict(read_yaml(path / CONFIG_FILE, "config file"))
     content.pop("normalization", None)
-    return parse_config(StudentConfig, content, str(path / CONFIG))
+    return parse_config(StudentConfig, content, str(path / CONFIG_FILE))

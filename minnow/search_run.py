@@ -30,7 +30,7 @@ from minnow.evaluators import (
 )
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
-from minnow.run_directory import ARCHITECTURE, CONFIG, JOURNAL, Run
+from minnow.run_directory import JOURNAL, SUMMARY, Run
 from minnow.search_notes import note_plan, warn_of_results
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights
@@ -43,6 +43,7 @@ from nas.spaces.base import SearchSpace
 from nas.study import Store, open_storage, study_names
 from nas.trial import Proposal, Trial
 from training.budget import supernet_recipe
+from training.bundle_files import CONFIG_FILE
 from training.data.images import ImageSet
 
 _ENDINGS = {"timeout": "the time is over", "exhausted": "the space has no further network"}
@@ -67,8 +68,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     before = run_creation.make_run(run)
     with locked(run):
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
-            parts, store, teacher = _open_study(parts, run, resume, listener)
-        known = store.trials()
+            parts, store, known, teacher = _open_study(parts, run, resume, listener)
         run_creation.mark_latest(run)
         note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
@@ -78,16 +78,16 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
                 )
             weights = search_weights(parts.config, parts.space, parts.data, teacher, run, listener)
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
-        trials = store.trials()
+    result = Run(run)
     if reason != "trials":
-        listener.note(f"stopped after {len(trials)} trials: {_ENDINGS[reason]}")
-    warn_of_results(parts, trials, teacher, listener)
-    return Run(run)
+        listener.note(f"stopped after {len(result.trials)} trials: {_ENDINGS[reason]}")
+    warn_of_results(parts, result.trials, teacher, listener)
+    return result
 
 
 def _open_study(
     parts: SearchParts, run: Path, resume: bool, listener: Listener
-) -> tuple[SearchParts, Store, PreparedTeacher | None]:
+) -> tuple[SearchParts, Store, list[Trial], PreparedTeacher | None]:
     """Open the study and prepare the teacher, which is a part of the study's identity.
 
     Raises:
@@ -98,7 +98,7 @@ def _open_study(
     name = _study_name(config, study_names(storage), run, resume=resume)
     config = config.model_copy(update={"study": name})
     if not resume:  # from here on there is something to resume
-        write_text(run / CONFIG, to_yaml(config))
+        write_text(run / CONFIG_FILE, to_yaml(config))
     teacher = None
     if config.teacher is not None:
         views = min(config.train.view_count, config.train.epochs or 0)
@@ -112,10 +112,11 @@ def _open_study(
     images = {part: len(indices) for part, indices in data.splits.items()}
     facts = {"classes": data.classes, "images": images, "versions": package_versions()}
     store = Store(storage, name, parts.space, parts.objectives, identity, facts=facts, new=not resume)
-    _check_measured(store.trials(), parts.objectives, run)
+    known = store.trials()
+    _check_measured(known, parts.objectives, run)
     if resume:  # only once the study has accepted them
-        write_text(run / CONFIG, to_yaml(config))
-    return replace(parts, config=config), store, teacher
+        write_text(run / CONFIG_FILE, to_yaml(config))
+    return replace(parts, config=config), store, known, teacher
 
 
 def _study_name(config: SearchConfig, existing: list[str], run: Path, *, resume: bool) -> str:
@@ -130,7 +131,7 @@ def _study_name(config: SearchConfig, existing: list[str], run: Path, *, resume:
             f"the storage holds a study {name!r} already; choose another run directory, whose name is "
             "the study's"
         )
-    if name not in existing and resume and (run / ARCHITECTURE).exists():
+    if name not in existing and resume and (run / SUMMARY).exists():
         raise UserError(
             f"{run} has results, but the storage holds no study {name!r}: it was moved or deleted; "
             "restore it (a relative storage URL counts from where the search began)"
@@ -205,7 +206,7 @@ def _run_trials(
         evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
         factory = InheritEvaluatorFactory(config, weights, outputs)
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave_results, store, run, listener)
+        stack.callback(_leave_results, run, listener)
         executor: Executor = SerialExecutor(evaluator)
         if config.workers > 1:
             executor = stack.enter_context(ProcessExecutor(factory, config.workers))
@@ -224,12 +225,12 @@ def _full_training(proposal: Proposal) -> int:
     return 1
 
 
-def _leave_results(store: Store, run: Path, listener: Listener) -> None:
+def _leave_results(path: Path, listener: Listener) -> None:
     """Export the trials and write the report, also after an interruption."""
-    if not store.trials():
-        return
-    Run(run).export()
-    leave_report(run, listener)
+    run = Run(path)
+    if run.trials:
+        run.export()
+        leave_report(path, listener)
 
 
 def _for_workers(checkpoints: Checkpoints | None) -> Checkpoints | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from inspect import signature
 
 from torch import nn
 
@@ -17,6 +16,7 @@ from distill.student_loss import StudentLoss
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.teacher import check_balance
+from minnow.unused_settings import usual_evaluator
 from nas.architecture import Architecture
 from nas.networks.timm_architecture import architecture_from_timm
 from nas.objectives import Objectives
@@ -25,7 +25,6 @@ from nas.schedulers.confirmation import Confirmation, Pace
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.base import Strategy
-from nas.strategies.strategy_options import option_names
 from teachers import find_pretrained
 from teachers.ensemble import parse_spec
 from training.budget import resolve_search
@@ -54,7 +53,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
         UserError: a setting is wrong, whatever the study.
     """
     space_class = nas.spaces.load(config.space.name)
-    strategy_class = nas.strategies.load(config.strategy.name)
+    nas.strategies.load(config.strategy.name)  # a wrong name is wrong before the data is read
     config = resolve_evaluator(config, space_class)
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
@@ -63,9 +62,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     epochs = config.train.epochs or 0
     asha = config.fidelity == "asha"
     space = make_space(space_class, config, data.size)
-    strategy = make_strategy(
-        strategy_class, config.strategy, space, objectives, config.seed, data.num_classes
-    )
+    strategy = make_strategy(config.strategy, space, objectives, config.seed, data.num_classes)
     halving = SuccessiveHalving(strategy, epochs=epochs) if asha else None
     scheduler = Confirmation(
         halving or strategy,
@@ -105,7 +102,7 @@ def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchC
             f"space.importance orders inherited channels, and {config.space.name} inherits none; "
             "leave it out, or choose the space elastic"
         )
-    evaluator = config.evaluator or ("supernet" if elastic else "train")
+    evaluator = usual_evaluator(config, space)
     if evaluator == "train" and config.train.epochs == 0:
         raise UserError("train.epochs 0 trains nothing, and the evaluator train needs 1 or more")
     if evaluator != "train":
@@ -167,7 +164,6 @@ def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]
 
 
 def make_strategy(
-    kind: type[Strategy],
     config: StrategyConfig,
     space: SearchSpace,
     objectives: Objectives,
@@ -177,7 +173,6 @@ def make_strategy(
     """Return the strategy of a search, which measures latencies where limits need them.
 
     Args:
-        kind: class of the plugin.
         config: name and options.
         space: search space.
         objectives: goals and limits.
@@ -185,7 +180,8 @@ def make_strategy(
         num_classes: classes of the data.
 
     Raises:
-        UserError: an option is unknown, missing or has a value that the strategy refuses.
+        UserError: the name or an option is unknown; an option is missing, or has a value that the
+            strategy refuses.
     """
     bounds = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
     probes: Mapping[str, Callable[[Architecture], float]] = {
@@ -195,15 +191,13 @@ def make_strategy(
             num_classes,
         )
     }
-    known = option_names(kind)
-    for name in config.options:
-        if name not in known:
-            raise UserError(
-                f"strategy {config.name!r} has no option {name!r}; it has: {', '.join(known) or 'none'}"
-            )
-    arguments = {"seed": seed, "num_classes": num_classes, "probes": probes, **config.options}
-    try:
-        signature(kind).bind(space, objectives, **arguments)
-    except TypeError as error:
-        raise UserError(f"strategy {config.name!r} cannot be made: {error}") from None
-    return kind(space, objectives, **arguments)
+    strategy: Strategy = nas.strategies.REGISTRY.create(
+        config.name,
+        space,
+        objectives,
+        options=config.options,
+        seed=seed,
+        num_classes=num_classes,
+        probes=probes,
+    )
+    return strategy

@@ -12,10 +12,11 @@ from core.errors import UserError
 from minnow import run_creation
 from minnow.data_file import with_data_file
 from minnow.listener import Listener
-from minnow.run_directory import CONFIG, ChosenNetwork, choose
+from minnow.run_directory import ChosenNetwork, choose
 from minnow.unused_settings import Unused, unused_in_search, unused_in_student
 from nas.objectives import parse_limit
 from training.budget import confirmations
+from training.bundle_files import CONFIG_FILE
 
 
 def search_settings(
@@ -133,9 +134,9 @@ def _resumed(run: Path, over: SearchConfig, given: Mapping[str, Any]) -> SearchC
     Raises:
         UserError: there is no run, or a value is wrong.
     """
-    if not (run / CONFIG).exists():
+    if not (run / CONFIG_FILE).exists():
         raise UserError(f"{run} holds no run to resume; start one there without resume")
-    base = read_config(SearchConfig, run / CONFIG)
+    base = read_config(SearchConfig, run / CONFIG_FILE)
     if base.confirm == confirmations(base.model_copy(update={"confirm": None})):
         base = base.model_copy(update={"confirm": None})  # decided again, for the new number of trials
     config = overlaid(base, over).model_copy(update={"study": base.study})

@@ -19,7 +19,6 @@ from distill.inherited_weights import InheritedWeights
 from distill.prepared_teacher import PreparedTeacher
 from distill.seeds import (
     SEEDS_FOLDER,
-    STUDENT_FOLDER,
     check_same_training,
     finished_students,
     has_unfinished_seeds,
@@ -39,7 +38,7 @@ from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from training.budget import resolve_student
-from training.bundle import WEIGHTS_FILE
+from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
 from training.processes import Processes, current

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import nas.spaces
 from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig
 from nas.objectives import Objectives
+from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 
 
@@ -32,10 +33,14 @@ class Unused:
         return any(name == own or (own.endswith(".") and name.startswith(own)) for own in self.names)
 
 
+def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
+    """Return the evaluator of a search: the given one, else the usual one of the space."""
+    return config.evaluator or ("supernet" if issubclass(space, Elastic) else "train")
+
+
 def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
     """Yield the settings that have no effect in a search."""
-    elastic = issubclass(nas.spaces.load(config.space.name), Elastic)
-    evaluator = config.evaluator or ("supernet" if elastic else "train")
+    evaluator = usual_evaluator(config, nas.spaces.load(config.space.name))
     if evaluator != "supernet":
         yield Unused(("supernet.",), f"the evaluator {evaluator} makes no supernet")
     if evaluator == "train":

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from core.errors import UserError
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
+from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,4 +152,4 @@ def _written_as_path(spec: str) -> bool:
 
 
 def _holds_network(path: Path) -> bool:
-    return any((path / folder / "model.safetensors").exists() for folder in ("", "student"))
+    return any((path / folder / WEIGHTS_FILE).exists() for folder in ("", STUDENT_FOLDER))

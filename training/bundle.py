@@ -23,13 +23,16 @@ from torch import nn
 from core.errors import UserError, one_line
 from core.files import staged_files, write_bytes, write_json, write_text
 from nas.architecture import Architecture
+from training.bundle_files import (
+    ARCHITECTURE_FILE,
+    CONFIG_FILE,
+    LABELS_FILE,
+    METRICS_FILE,
+    STUDENT_FOLDER,
+    WEIGHTS_FILE,
+)
 from training.preprocess import Normalization
 
-WEIGHTS_FILE = "model.safetensors"
-ARCHITECTURE_FILE = "architecture.yaml"
-LABELS_FILE = "labels.txt"
-CONFIG_FILE = "config.yaml"
-METRICS_FILE = "metrics.json"
 BUNDLE_FILES = (ARCHITECTURE_FILE, LABELS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE)
 
 
@@ -153,7 +156,7 @@ def find_bundle(path: str | Path) -> Path:
         raise UserError(f"{path}: no such directory; give a trained model's, or {make}")
     if not path.is_dir():
         raise UserError(f"{path} is a file; give the directory of a trained model")
-    for directory in (path, path / "student"):
+    for directory in (path, path / STUDENT_FOLDER):
         if (directory / WEIGHTS_FILE).is_file():
             missing = [name for name in BUNDLE_FILES if not (directory / name).is_file()]
             if missing:

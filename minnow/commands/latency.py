@@ -35,13 +35,12 @@ def latency(
     from deploy.architecture_latency import measure_architecture
     from minnow.console import output
     from minnow.format import costs_text
-    from minnow.run_directory import choose, holds_search
+    from minnow.run_directory import Run, choose, holds_search
     from minnow.student import Student
-    from training.bundle import WEIGHTS_FILE
 
     if not model.is_file() and (classes is not None or image_size is not None):
         raise UserError(f"--classes and --image-size are for a model YAML, and {model} is none")
-    if model.is_file() or (holds_search(model) and not (model / "student" / WEIGHTS_FILE).exists()):
+    if model.is_file() or (holds_search(model) and Run(model).student is None):
         chosen = choose(model).at(image_size)
         architecture = chosen.architecture
         if image_size not in (None, architecture.resolution):

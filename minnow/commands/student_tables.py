@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.markup import escape
 
-from distill.seeds import STUDENT_FOLDER
 from minnow.console import next_step, output, say
 from minnow.run_directory import student_config
 from minnow.tables import comparison_table, seeds_text, student_row
+from training.bundle_files import STUDENT_FOLDER
 
 
 def show_student(run: Path, metrics: Mapping[str, Any]) -> None:

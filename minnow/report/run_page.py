@@ -8,8 +8,9 @@ from core.errors import UserError
 from core.files import write_text
 from minnow.console import command
 from minnow.listener import Listener
-from minnow.run_directory import ARCHITECTURE, CONFIG, STUDENT, WEIGHTS, Run
+from minnow.run_directory import Run
 from nas.architecture import Architecture
+from training.bundle_files import ARCHITECTURE_FILE, CONFIG_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 REPORT = "report.html"
 
@@ -53,9 +54,9 @@ def run_page(path: Path) -> str:
 
     if not path.is_dir():
         raise UserError(f"{path} is no directory; give that of a search or of a trained student")
-    folders = (path, path / STUDENT)
-    student = next((folder for folder in folders if (folder / WEIGHTS).is_file()), None)
-    run = Run(path) if student != path and (path / CONFIG).exists() else None
+    folders = (path, path / STUDENT_FOLDER)
+    student = next((folder for folder in folders if (folder / WEIGHTS_FILE).is_file()), None)
+    run = Run(path) if student != path and (path / CONFIG_FILE).exists() else None
     if run is None and student is None:
         raise UserError(f"{path} holds neither a search nor a trained student; nothing to report")
     facts = [] if student is None else student_facts(student)
@@ -94,7 +95,7 @@ def _lead(path: Path, run: Run | None, student: Path | None) -> str:
 
 def _trial_of(run: Run, student: Path) -> int | None:
     """Return the first trial that evaluated the student's network."""
-    network = Architecture.from_yaml(student / ARCHITECTURE)
+    network = Architecture.from_yaml(student / ARCHITECTURE_FILE)
     return next((trial.number for trial in run.trials if trial.architecture == network), None)
 
 

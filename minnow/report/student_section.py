@@ -15,7 +15,8 @@ from minnow.format import interval_text, metric_text
 from minnow.report.plots import learning_figure
 from minnow.report.rendering import Cell, Head, Row, Table, plot
 from minnow.report.search_section import versions_text
-from training.bundle import CONFIG_FILE, LABELS_FILE, read_labels
+from training.bundle import read_labels
+from training.bundle_files import CONFIG_FILE, LABELS_FILE
 
 _MATRIX = 60  # largest number of classes whose confusion matrix is shown
 _CONFUSIONS = 10  # number of the most frequent ones to list

@@ -29,7 +29,6 @@ from nas.objectives import Objectives
 from nas.schedulers.confirmation import Confirmation
 from nas.search import AskTell, run_study
 from nas.strategies.base import Strategy
-from nas.strategies.strategy_options import option_names
 from nas.trial import Proposal, Trial
 
 
@@ -164,7 +163,7 @@ def run_all(
 
 def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of ``options`` that a strategy has."""
-    known = option_names(kind)
+    known = nas.strategies.REGISTRY.option_names(kind) or ()
     return {name: value for name, value in options.items() if name in known}
 
 

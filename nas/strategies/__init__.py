@@ -2,6 +2,7 @@
 
 from core.plugins import Registry
 from nas.strategies.base import SpaceExhausted, Strategy
+from nas.strategies.strategy_options import COMMON_ARGUMENTS
 
 REGISTRY = Registry(
     kind="strategy",
@@ -15,6 +16,7 @@ REGISTRY = Registry(
         "evolution": "nas.strategies.evolution:Evolution",
     },
     families={"optuna": "nas.strategies.optuna_sampler:strategy_of"},
+    arguments=COMMON_ARGUMENTS,
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
 from typing import Required, TypedDict
 
 from core.errors import UserError
@@ -18,16 +17,8 @@ class Given(TypedDict, total=False):
     probes: Mapping[str, Callable[[Architecture], float]] | None
 
 
-_COMMON = ("space", "objectives", *Given.__annotations__)
-
-
-def option_names(kind: type[object]) -> list[str]:
-    """Return the names of a strategy's own options."""
-    return [
-        name
-        for name, parameter in signature(kind).parameters.items()
-        if name not in _COMMON and parameter.kind is not Parameter.VAR_KEYWORD
-    ]
+#: Constructor parameters of every strategy; the others are its own options.
+COMMON_ARGUMENTS = ("space", "objectives", *Given.__annotations__)
 
 
 def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:

@@ -1,0 +1,8 @@
+"""Names of the files of a trained model, for code that must not import torch."""
+
+WEIGHTS_FILE = "model.safetensors"
+ARCHITECTURE_FILE = "architecture.yaml"
+LABELS_FILE = "labels.txt"
+CONFIG_FILE = "config.yaml"
+METRICS_FILE = "metrics.json"
+STUDENT_FOLDER = "student"  # of a run directory
