@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-from typer import Option
+from typing import Any
 
 from core.config import FIT_DEFAULTS, SearchConfig
 from minnow.commands import options
-from minnow.commands.options import Assignments, ConfigFile, Resume, with_settings
+from minnow.commands.options import Assignments, ConfigFile, Resume, SearchOut, with_settings
 
 
 @with_settings(
@@ -25,10 +22,7 @@ from minnow.commands.options import Assignments, ConfigFile, Resume, with_settin
 )
 def fit(
     changes: dict[str, Any],
-    out: Annotated[
-        Path | None,
-        Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=options.RUN),
-    ] = None,
+    out: SearchOut = None,
     resume: Resume = False,
     config: ConfigFile = None,
     assignments: Assignments = None,

@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from minnow.commands.options import (
-    Pick,
-)
+from minnow.commands.options import Json, Pick
 
 app = typer.Typer(no_args_is_help=True, help="Look at a network, or write it as a model file.")
 
@@ -24,6 +22,7 @@ Classes = Annotated[
     int | None,
     Option(help="Width of the classifier. (default: the run's, or what the file says)", min=1),
 ]
+ImageSize = Annotated[int | None, Option(help="Input side, for a file that says none, pixels.", min=8)]
 
 
 @app.command("show")
@@ -31,11 +30,9 @@ def model_show(
     network: Network,
     pick: Pick = "best",
     classes: Classes = None,
-    image_size: Annotated[
-        int | None, Option(help="Input side, for a file that says none, pixels.", min=8)
-    ] = None,
+    image_size: ImageSize = None,
     time: Annotated[bool, Option("--latency/--no-latency", help="Measure it on this machine.")] = True,
-    as_json: Annotated[bool, Option("--json", help="Print JSON to standard output.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print layers, shapes, parameters, multiply-adds and latency.
 
@@ -52,9 +49,7 @@ def model_convert(
     out: Annotated[Path, Argument(help="Model YAML to write.")],
     pick: Pick = "best",
     classes: Classes = None,
-    image_size: Annotated[
-        int | None, Option(help="Input side, for a file that says none, pixels.", min=8)
-    ] = None,
+    image_size: ImageSize = None,
 ) -> None:
     """Write a network as a model file: one row per layer, every multiple resolved.
 

@@ -33,6 +33,10 @@ Seeds = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+SearchOut = Annotated[
+    Path | None,
+    Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=RUN),
+]
 Resume = Annotated[bool, Option("--resume", help="Resume an interrupted run.", rich_help_panel=RUN)]
 ConfigFile = Annotated[
     Path | None,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Option
 
 from core.config import SearchConfig
 from minnow.commands import options
-from minnow.commands.options import Assignments, ConfigFile, Resume, named_values, with_settings
+from minnow.commands.options import (
+    Assignments,
+    ConfigFile,
+    Resume,
+    SearchOut,
+    named_values,
+    with_settings,
+)
 
 Score = Annotated[
     str | None,
@@ -39,10 +45,7 @@ Score = Annotated[
 def search(
     changes: dict[str, Any],
     score_reference: Score = None,
-    out: Annotated[
-        Path | None,
-        Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=options.RUN),
-    ] = None,
+    out: SearchOut = None,
     resume: Resume = False,
     config: ConfigFile = None,
     assignments: Assignments = None,
