@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.architecture import Architecture
-from nas.bench.virtual_executor import MemoryStudy
+from nas.bench.simulation import MemoryStudy
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.schedulers.asha import ETA, SuccessiveHalving

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.runtime import cpu_count
-from minnow.cores import SLEEPY
+from core.runtime import SLEEPY, cpu_count
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {

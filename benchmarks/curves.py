@@ -20,7 +20,7 @@ import torch
 
 from core.config import DataConfig, SearchConfig, TrainConfig
 from minnow.evaluators import TrainEvaluator
-from minnow.evaluators.trial_checkpoints import Checkpoints
+from minnow.evaluators.train import Checkpoints
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet

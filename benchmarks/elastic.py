@@ -32,7 +32,6 @@ from core.config import INHERITED_RATE, StudentConfig, TrainConfig
 from core.files import read_lines, write_lines
 from deploy.latency_measurement import measure_in_turns
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
-from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import train_student
 from distill.supernet import find_supernet
 from minnow.progress import ConsoleListener
@@ -44,6 +43,7 @@ from nas.layers import make_divisible
 from nas.networks import build
 from nas.networks.timm_architecture import architecture_from_timm
 from nas.timm_layers import InvertedResidual, stages_of
+from teachers.ensemble import PreparedTeacher
 from training.budget import resolve_student
 from training.data.images import data_options, open_images
 

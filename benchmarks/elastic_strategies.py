@@ -25,7 +25,7 @@ from core.config_io import read_config
 from core.files import read_lines, write_lines
 from distill.supernet import find_supernet
 from minnow.search_setup import make_space
-from nas.bench.virtual_executor import MemoryStudy
+from nas.bench.simulation import MemoryStudy
 from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives

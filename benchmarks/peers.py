@@ -27,7 +27,7 @@ import typer
 from rich.progress import track
 
 import nas.spaces
-from minnow.bench_table import curves, regret_grid
+from minnow.bench_run import curves, regret_grid
 from minnow.console import notices, output
 from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.simulation import run_seed

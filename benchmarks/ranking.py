@@ -26,8 +26,8 @@ from core.config import DataConfig, LossConfig, StudentConfig, TeacherConfig, Tr
 from core.files import read_lines, write_lines
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
+from minnow.ranking import tau
 from minnow.teacher import make_teacher
-from nas.bench.rank_correlation import tau
 from nas.objectives import Objectives
 from nas.spaces.mobilenet import MobileNet
 from nas.strategies.random import RandomSearch

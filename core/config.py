@@ -378,7 +378,7 @@ class BalanceConfig(_Model):
 
 
 class ScoreConfig(_Model):
-    """Reference model of the metric ``score``, see :mod:`nas.competition_score`."""
+    """Reference model of the metric ``score``, see :mod:`deploy.competition_score`."""
 
     f1: Annotated[float, setting("Macro-F1 of the reference.", ge=0, le=1)] = 0.7
     time: Annotated[float, setting("Seconds that the reference takes for all images.", gt=0)] = 86.3

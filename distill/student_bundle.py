@@ -13,9 +13,9 @@ import torch
 
 from core.config import StudentConfig
 from distill.inherited_weights import InheritedWeights, input_normalization
-from distill.prepared_teacher import PreparedTeacher
 from nas.architecture import Architecture
 from nas.cost import cost
+from teachers.ensemble import PreparedTeacher
 from training.balance import log_priors, subtract_from_bias, tune_tau
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle

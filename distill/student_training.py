@@ -19,10 +19,10 @@ from distill.inherited_weights import (
     initial_network,
     input_normalization,
 )
-from distill.prepared_teacher import PreparedTeacher
 from distill.student_bundle import Timer, write_student
 from distill.student_loss import student_loss
 from nas.architecture import Architecture
+from teachers.ensemble import PreparedTeacher
 from training.balance import loss_offsets
 from training.batches import Batches, augmentation_of
 from training.data.images import ImageSet

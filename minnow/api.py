@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minnow.cores import share_cores
+from core.runtime import share_cores
 from minnow.listener import Listener
 from minnow.run_directory import Run
 from minnow.settings import search_settings, student_settings
@@ -206,9 +206,9 @@ def _listening(progress: bool, listener: Listener | None) -> Iterator[Listener]:
         from minnow.progress import ConsoleListener
 
         with ConsoleListener() as console:
-            share_cores(console)
+            share_cores(console.note)
             yield console
         return
     listener = listener or Listener()
-    share_cores(listener)
+    share_cores(listener.note)
     yield listener

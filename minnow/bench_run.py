@@ -1,20 +1,26 @@
-"""``bench``: strategies compared on a table of networks that have all been trained."""
+"""``bench``: strategies compared on a table of trained networks, and an evaluator's ranking, printed."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.table import Table as Grid
+
 from core.files import write_text
-from minnow.bench_table import curves, regret_grid
 from minnow.console import output, say
 from minnow.progress import ConsoleListener
+from minnow.ranking import FILE, Ranking, agreement, better_half, tau
 from minnow.report.bench_page import regret_page
-from nas.bench.regret import Trajectory
+from nas.bench.regret import CurveSummary, Floats, Trajectory
 from nas.bench.simulation import Job, check_options, run_all
 
 
@@ -78,3 +84,108 @@ def _record(job: Job, results: Mapping[str, Sequence[Trajectory]]) -> dict[str, 
         "seed": job.seed,
     }
     return {"settings": settings, "strategies": curves(results)}
+
+
+def regret_grid(
+    title: str, results: Mapping[str, Sequence[Trajectory]], counts: Sequence[int], what: str
+) -> Grid:
+    """One row per entry of ``results``, with means and standard errors over its runs.
+
+    Args:
+        title: of the table.
+        results: name to runs.
+        counts: evaluations after which the selected regret is shown, ascending; all else is shown after
+            the last of them.
+        what: is named.
+    """
+    grid = Grid(
+        title=title,
+        caption="regret in points, mean ± standard error; front: share of its hypervolume; ask: median",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    end = counts[-1]
+    grid.add_column(what, no_wrap=True)
+    titles = [f"selected,\nN = {count}" for count in counts] + [f"visited,\nN = {end}"]
+    fronts = all(run.hypervolume.size for of in results.values() for run in of)
+    titles += [f"front,\nN = {end}"] if fronts else []
+    for each in (*titles, "dupli-\ncates", "over\nlimit", "ask"):
+        grid.add_column(each, justify="right", no_wrap=True)
+    for name, of in results.items():
+        selected = CurveSummary.of([run.selected for run in of])
+        cells = [_cell(selected, count) for count in counts]
+        cells.append(_cell(CurveSummary.of([run.visited for run in of]), end))
+        if fronts:
+            cells.append(_cell(CurveSummary.of([run.hypervolume for run in of]), end))
+        cells.append(f"{np.mean([run.duplicates for run in of]):.3g}")
+        cells.append(f"{np.mean([run.over_limit for run in of]):.3g}")
+        cells.append(f"{1e3 * float(np.nanmedian([run.ask_seconds for run in of])):.2g} ms")
+        grid.add_row(name, *cells)
+    return grid
+
+
+def curves(results: Mapping[str, Sequence[Trajectory]]) -> dict[str, list[dict[str, Any]]]:
+    """Every run's curves, for JSON; a regret without a network within the limits is null."""
+    return {
+        name: [
+            {
+                "selected": _numbers(run.selected),
+                "visited": _numbers(run.visited),
+                "hypervolume": _numbers(run.hypervolume),
+                "duplicates": run.duplicates,
+                "over_limit": run.over_limit,
+                "ask_seconds": run.ask_seconds,
+            }
+            for run in of
+        ]
+        for name, of in results.items()
+    }
+
+
+def _cell(summary: CurveSummary, evaluations: int) -> str:
+    at = min(evaluations, len(summary.mean)) - 1
+    mean, error = summary.mean[at], summary.error[at]
+    return f"{mean:.3f}" if np.isnan(error) else f"{mean:.3f} ± {error:.3f}"
+
+
+def _numbers(values: Floats) -> list[float | None]:
+    """JSON has no NaN."""
+    return [None if np.isnan(value) else round(float(value), 6) for value in values]
+
+
+def show_ranking(rows: Sequence[Mapping[str, Any]], job: Ranking) -> None:
+    """Print how well the evaluator's scores, MACs and params rank the trained networks."""
+    output().print(_table(rows, job))
+    say(f"every training in {job.run / FILE}")
+
+
+def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
+    """Rank correlations with the F1 after training, test and validation."""
+    one, ten = (statistics.median(row[name] for row in rows) for name in ("seconds", "trained_seconds"))
+    networks = {row["network"]: row for row in rows}
+    each = "each" if job.trainings == 1 else f"{job.trainings} trainings of each"
+    title = (
+        f"Kendall's tau with F1 after {job.epochs} epochs of {each} of {len(networks)} networks "
+        f"(90 % interval); judging one takes {one:.1f} s, training it {ten:.0f} s (1/{ten / one:.0f})"
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("", "test F1", "test F1, better half", "validation F1"):
+        table.add_column(column, justify="left" if not column else "right")
+    test, val = (_by_training(rows, list(networks), name) for name in ("test_f1", "val_f1"))
+    truth = test.mean(axis=1).tolist()
+    for name, label in (("f1", "the evaluator"), ("macs", "MACs"), ("params", "params")):
+        scores = [row[name] for row in networks.values()]
+        found = [tau(scores, truth), tau(*better_half(scores, truth)), tau(scores, val.mean(axis=1))]
+        table.add_row(label, *map(str, found))
+    if job.trainings > 1:
+        again = [f"{agreement(val, truth):.2f}" for truth in (test, val)]
+        table.add_row("another training's validation F1", again[0], "", again[1])
+    return table
+
+
+def _by_training(rows: Sequence[Mapping[str, Any]], networks: Sequence[str], name: str) -> np.ndarray:
+    """Return a column of the rows, ``(networks, trainings)``."""
+    found = {(row["network"], row["seed"]): row[name] for row in rows}
+    seeds = sorted({seed for _, seed in found})
+    return np.array([[found[network, seed] for seed in seeds] for network in networks])

@@ -1,18 +1,28 @@
-"""``data check``."""
+"""``data check`` and ``data crop``: a data set examined, or made from annotated photos."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from core.config import DataConfig
-from minnow.console import output
+from core.errors import UserError
+from minnow.console import next_step, output, say, warn
 from minnow.progress import ConsoleListener
 from training.data.check import Report, check_images
+from training.data.coco.annotations import read_coco
+from training.data.coco.categories import OWN_NAMES, load_map
+from training.data.coco.crop_set import CropOptions, CropReport, make_crops
+from training.data.coco.grouped_split import parse_shares
 from training.data.images import data_options
+
+_NAMED = 3  # photos that could not be used, named for each reason
 
 
 def check(config: DataConfig) -> bool:
@@ -64,3 +74,78 @@ def _counts(report: Report) -> Table:
     for index, name in enumerate(report.classes):
         table.add_row(escape(name), *(f"{counts[index]:,}" for counts in report.counts.values()))
     return table
+
+
+def crop(
+    annotations: Path,
+    images: Path,
+    out: Path,
+    *,
+    map_name: str | None,
+    margin: float,
+    min_side: float,
+    split: str | None,
+    seed: int,
+) -> None:
+    """Read the boxes, cut them out, and print the counts.
+
+    Raises:
+        UserError: a wrong option; see also ``training.data.coco``.
+    """
+    for name, number in (("--margin", margin), ("--min-side", min_side)):
+        if not math.isfinite(number) or number < 0:
+            raise UserError(f"{name} is {number:g}: choose 0 or more")
+    shares = {} if split is None else parse_shares(split)
+    classes = OWN_NAMES if map_name is None else load_map(map_name)
+    coco = read_coco(annotations)
+    unknown = classes.unknown(coco.categories)
+    if unknown and len(unknown) == len(classes.classes) and classes.others is None:
+        raise UserError(f"map {map_name} names no category of {annotations}: {unknown[0]}")
+    for line in unknown:
+        warn(f"map {map_name}: {line}")
+    if coco.repeated_ids:
+        ids = ", ".join(map(str, coco.repeated_ids[:_NAMED]))
+        warn(f"{len(coco.repeated_ids)} annotation ids are in use more than once, such as {ids}")
+    options = CropOptions(margin, min_side, shares, seed)
+    try:
+        with ConsoleListener() as listener:
+            progress = partial(listener.count, "cropping photos")
+            report = make_crops(
+                coco, images, out, classes, options, progress=progress, warn=listener.warn
+            )
+    except KeyboardInterrupt:
+        say("\nstopped; nothing was written")
+        raise SystemExit(130) from None
+    for reason, photos in report.failed.items():
+        named = "; ".join(f"{file}: {detail}" for file, detail in photos[:_NAMED])
+        more = "; ..." if len(photos) > _NAMED else ""
+        warn(f"{reason} ({len(photos):,}): {named}{more}")
+    _print(report, tuple(shares) or ("",))
+    say(f"crops in {out}; crops.csv there says which annotation each is")
+    next_step(["data", "check", out], ["search", "--data", out])
+
+
+def _print(report: CropReport, parts: tuple[str, ...]) -> None:
+    total = sum(sum(of.values()) for of in report.counts.values())
+    rows = [(name, *(f"{of.get(part, 0):,}" for part in parts)) for name, of in report.counts.items()]
+    _table(
+        f"{total:,} crops of {report.photos:,} photos",
+        ("class", *(part or "crops" for part in parts)),
+        rows,
+    )
+    if report.skipped:
+        reasons = [(reason, f"{count:,}") for reason, count in report.skipped.items()]
+        _table(f"{sum(report.skipped.values()):,} boxes without a crop", ("reason", "boxes"), reasons)
+    if report.rare:
+        warn(f"too rare to be in every split, left out: {', '.join(report.rare)}; merge with --map")
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table and its title, which rich would break to the width of the table."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    output().print(title, highlight=False)
+    output().print(table)

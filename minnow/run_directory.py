@@ -16,9 +16,9 @@ from core.files import write_text
 from nas.architecture import Architecture
 from nas.model_file import read_model
 from nas.objectives import Objectives
-from nas.selection import pick
+from nas.selection import BEST, StudyResults
 from nas.study import StudyRecord, open_study
-from nas.trial import Trial, trainings
+from nas.trial import Trial
 from training.bundle_files import ARCHITECTURE_FILE, CONFIG_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 
 JOURNAL = "study.journal"
 SUMMARY = "summary.json"
-BEST = "best"  # the usual pick
 
 _CHANNELS = 3  # of the images, which are read as RGB
 _USUAL_SIDE = 224  # pixels, to read a model file that leaves the resolution to the images
 
 
-class Run:
+class Run(StudyResults):
     """The search in a run directory, read from its settings and its study.
 
     Args:
@@ -79,47 +78,14 @@ class Run:
         """Names of the classes of the data."""
         return tuple(self.study.facts.get("classes", ()))
 
-    @cached_property
-    def best(self) -> Trial | None:
-        """The chosen trial: best in the first objective within the limits, if any is within them."""
-        return self.objectives.best(self.trials)
-
-    @cached_property
-    def knee(self) -> Trial | None:
-        """The trial of the Pareto front that is closest to the best of every objective, if any."""
-        return self.objectives.knee(self.trials)
-
-    @cached_property
-    def front(self) -> list[Trial]:
-        """The Pareto front, best in the first objective first."""
-        return self.objectives.front(self.trials)
-
-    @cached_property
-    def trainings(self) -> dict[tuple[str, int | None], list[Trial]]:
-        """Comparable trials by network and length of training."""
-        return trainings(self.objectives.sound(self.trials))
-
     def options(self, trial: Trial) -> Mapping[str, Any]:
         """Return the options of a trial by decision name."""
         return self.study.options[trial.number]
 
-    def pick(self, text: str = BEST) -> Trial:
-        """Return the trial that ``text`` names.
-
-        Args:
-            text: a number, ``best``, ``knee``, ``smallest`` or ``fastest``, the words also with
-                conditions, as in ``smallest:f1>=0.6``.
-
-        Raises:
-            UserError: there is no such trial, or none within the limits or conditions.
-        """
-        if not (text.isascii() and text.isdecimal()):
-            return pick(self.trials, self.objectives, text, str(self.path))
-        for trial in self.trials:
-            if trial.number == int(text):
-                return trial
-        last = max((trial.number for trial in self.trials), default=0)
-        raise UserError(f"pick {text}: {self.path} has the trials 0 to {last}")
+    @property
+    def name(self) -> str:
+        """The path, for messages."""
+        return str(self.path)
 
     @property
     def student(self) -> Path | None:
@@ -208,7 +174,7 @@ def choose(given: str | Path, which: str = BEST) -> ChosenNetwork:
 
     Args:
         given: a model YAML, the directory of a search, or that of a trained student.
-        which: trial of a search, see :meth:`Run.pick`.
+        which: trial of a search, see :meth:`nas.selection.StudyResults.pick`.
 
     Raises:
         UserError: nothing is there, no such trial, or a network for other images than RGB.

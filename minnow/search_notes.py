@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from deploy.latency_measurement import runtime_name
-from distill.prepared_teacher import PreparedTeacher
 from minnow.listener import Listener
 from minnow.search_setup import SearchParts
 from minnow.teacher import weaker_teacher
-from nas.significance import insignificance
+from nas.selection import insignificance
 from nas.trial import Trial
+from teachers.ensemble import PreparedTeacher
 from training.device import pick_device
 
 _WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}  # an evaluator's source of weights

@@ -18,7 +18,6 @@ from core.errors import UserError
 from core.files import write_text
 from core.locks import locked
 from distill.inherited_weights import InheritedWeights
-from distill.prepared_teacher import PreparedTeacher
 from distill.student_bundle import package_versions
 from minnow import run_creation
 from minnow.evaluators import (
@@ -42,6 +41,7 @@ from nas.search import Executor, run_study
 from nas.spaces.base import SearchSpace
 from nas.study import Store, open_storage, study_names
 from nas.trial import Proposal, Trial
+from teachers.ensemble import PreparedTeacher
 from training.budget import supernet_recipe
 from training.bundle_files import CONFIG_FILE
 from training.data.images import ImageSet

@@ -17,12 +17,12 @@ from distill.inherited_weights import (
     saved_channel_orders,
     single_teacher,
 )
-from distill.prepared_teacher import PreparedTeacher
 from distill.supernet import SUPERNET_FOLDER, find_supernet, has_supernet, train_supernet
 from minnow.listener import Listener
 from minnow.run_directory import ChosenNetwork
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
+from teachers.ensemble import PreparedTeacher
 from training.budget import supernet_recipe
 from training.data.images import ImageSet
 

@@ -16,7 +16,6 @@ from core.errors import UserError
 from core.locks import locked
 from deploy.latency_measurement import measure_in_turns
 from distill.inherited_weights import InheritedWeights
-from distill.prepared_teacher import PreparedTeacher
 from distill.seeds import (
     SEEDS_FOLDER,
     check_same_training,
@@ -37,6 +36,7 @@ from minnow.starting_weights import inheritance_hint, inherits, student_weights
 from minnow.teacher import check_balance, make_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
+from teachers.ensemble import PreparedTeacher
 from training.budget import resolve_student
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 from training.data.images import ImageSet

@@ -1,9 +1,10 @@
-"""Result tables for the console."""
+"""Results on the console: tables of networks and scores, and the command to type next."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,10 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from minnow.comparison import StudentComparison
+from minnow.console import next_step, output, say
 from minnow.format import interval_text, metric_text, title_of
+from minnow.run_directory import Run, student_config
 from nas.objectives import Objectives
 from nas.trial import Trial
 from training.bootstrap import RESAMPLES
+from training.bundle_files import STUDENT_FOLDER
 
 _NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
@@ -161,3 +165,46 @@ def difference_table(comparison: StudentComparison) -> Table:
         style="bold",
     )
     return table
+
+
+def show_search(run: Run) -> None:
+    """Print the Pareto front of a search and the command to type next."""
+    if run.best is None:
+        return
+    show_front(run)
+    if len(run.front) > 1:
+        say("chosen is the best in the first goal; distill --pick knee, or --pick 'smallest:f1>=0.6' ...")
+    teacher = run.config.teacher.spec if run.config.teacher else "tf_efficientnet_lite0"
+    next_step(["distill", "--teacher", teacher, "--student", run.path])
+
+
+def show_front(run: Run) -> None:
+    """Print the Pareto front of a search, if a trial is within the limits."""
+    if run.best is not None:
+        output().print(front_table(run.trials, run.best, run.objectives))
+
+
+def show_student(run: Path, metrics: Mapping[str, Any]) -> None:
+    """Print a student beside its teacher, and the command to type next.
+
+    Args:
+        run: run directory.
+        metrics: content of ``metrics.json``.
+    """
+    config = student_config(run / STUDENT_FOLDER)
+    losses = " + ".join(filter(None, (config.loss.name, config.loss.feature_loss)))
+    distilled = metrics["teacher"] is not None
+    ending = f", distilled with {losses}" if distilled else ""
+    rows = [
+        ("teacher", metrics["teacher"]),
+        (f"student, {'distilled' if distilled else 'alone'}", student_row(metrics)),
+    ]
+    output().print(comparison_table(f"{escape(config.data.spec)}: test split{ending}", rows))
+    if "seeds" in metrics:
+        output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
+    tau, epochs = metrics["balance"]["tau"], len(metrics["history"])
+    remark = f", {metrics['balance']['mode']} with tau {tau:g}" if tau else ""
+    if metrics["stopped_early"]:
+        remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
+    say(f"student in {run / STUDENT_FOLDER} (epoch {metrics['epoch']} of {config.train.epochs}{remark})")
+    next_step(["export", run])

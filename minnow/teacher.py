@@ -7,10 +7,16 @@ from functools import partial
 
 from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig, TeacherConfig
 from core.errors import UserError
-from distill.prepared_teacher import PreparedTeacher, count_macs
 from distill.student_loss import feature_kind
 from minnow.listener import Listener
-from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement, parse_spec
+from teachers.ensemble import (
+    EnsembleOutputs,
+    PreparedTeacher,
+    TeacherEnsemble,
+    count_macs,
+    disagreement,
+    parse_spec,
+)
 from teachers.finetune import Teacher, finetune_teacher
 from teachers.output_cache import LiveOutputs, StoredOutputs, cache_outputs
 from training.batches import Outputs, augmentation_of

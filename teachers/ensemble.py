@@ -1,17 +1,20 @@
-"""Ensembles of teachers: the weighted mean of their outputs."""
+"""Several teachers as one, and teachers with the outputs that a training needs."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import normalize
+from torch.utils.flop_counter import FlopCounterMode
 
 from core.errors import UserError
 from teachers.finetune import Teacher
@@ -143,3 +146,38 @@ def disagreement(members: Sequence[StoredOutputs], indices: np.ndarray, view: in
         return None
     classes = [member.rows(view, "logits")[indices].argmax(axis=1) for member in members]
     return float(np.mean([np.mean(a != b) for a, b in combinations(classes, 2)]))
+
+
+@dataclass(frozen=True)
+class PreparedTeacher:
+    """A fine-tuned teacher with its outputs for a training.
+
+    Attributes:
+        ensemble: one network or several, frozen.
+        val: scores on validation.
+        outputs: signals for every view of the recipe.
+        costs: ``params`` and ``macs`` of all networks together.
+        disagreement: share of training images, 0..1, that two of several teachers classify differently.
+    """
+
+    ensemble: TeacherEnsemble
+    val: Metrics
+    outputs: Outputs
+    costs: Mapping[str, int]
+    disagreement: float | None = None
+
+
+def count_macs(model: nn.Module, resolution: int, *, input_channels: int = 3) -> int:
+    """Return the multiply-adds of convolutions and matrix products for one image.
+
+    Args:
+        model: any network.
+        resolution: side of its input, pixels.
+        input_channels: channels of its input.
+    """
+    device = next(model.parameters()).device
+    image = torch.zeros(1, input_channels, resolution, resolution, device=device)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        copy.deepcopy(model).eval()(image)
+    return counter.get_total_flops() // 2  # torch counts a multiply-add as two operations

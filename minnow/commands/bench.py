@@ -107,7 +107,7 @@ def bench_ranking(
 
     Example: bench ranking runs/photos --networks 20 --limit 'macs<=40M'
     """
-    from minnow.commands.ranking_table import show_ranking
+    from minnow.bench_run import show_ranking
     from minnow.console import interruptible
     from minnow.progress import ConsoleListener
     from minnow.ranking import Ranking, rank

@@ -69,6 +69,6 @@ def data_crop(
     Photos with an EXIF orientation are turned. Width and height in the file tell whether its boxes are
     for the turned photo; if both fit, they are.
     """
-    from minnow.crop_run import crop
+    from minnow.data_run import crop
 
     crop(coco, images, out, map_name=map_name, margin=margin, min_side=min_side, split=split, seed=seed)

@@ -15,11 +15,11 @@ def demo(
     seed: Annotated[int, Option(help="Seed of every random decision.", min=0, max=MAX_SEED)] = 0,
 ) -> None:
     """Run the whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
-    from minnow.cores import share_cores
+    from core.runtime import share_cores
     from minnow.progress import ConsoleListener
 
     with ConsoleListener() as listener:
-        share_cores(listener)
+        share_cores(listener.note)
         from minnow.demo_run import run_demo
 
         run_demo(out, seed, listener)

@@ -58,17 +58,17 @@ def train_chosen(changes: dict[str, Any], where: dict[str, Any], *, resume: bool
     """Train the network that ``where`` names, as :func:`minnow.settings.student_settings` takes it."""
     import sys
 
+    from core.runtime import share_cores
     from minnow.console import interruptible
-    from minnow.cores import share_cores
     from minnow.progress import ConsoleListener
 
     with ConsoleListener() as listener:
-        share_cores(listener)
+        share_cores(listener.note)
         from minnow.settings import student_settings
 
         chosen, settings, run = student_settings(changes, **where, listener=listener)
-        from minnow.commands.student_tables import show_student
         from minnow.student_run import run_student
+        from minnow.tables import show_student
 
         again = [argument for argument in sys.argv[1:] if argument != "--resume"]
         with interruptible(*again, "--resume"):

@@ -33,16 +33,15 @@ def fit(
 
     A stopped run continues with fit --resume --out RUN; finished steps are not repeated.
     """
+    from core.runtime import share_cores
     from minnow.console import interruptible
-    from minnow.cores import share_cores
     from minnow.progress import ConsoleListener
 
     with ConsoleListener() as listener:
-        share_cores(listener)
-        from minnow.commands.search_tables import show_front
-        from minnow.commands.student_tables import show_student
+        share_cores(listener.note)
         from minnow.fit_run import fit_settings, run_fit
         from minnow.run_directory import Run
+        from minnow.tables import show_front, show_student
 
         settings, run = fit_settings(changes, file=config, out=out, resume=resume, listener=listener)
         with interruptible("fit", "--resume", "--out", run):

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from minnow.console import output
+
+_HOW = "Others: {flag} package.module:Class or ./file.py:Class, or an entry point in {group}."
+_FLAGS = {"space": "--space", "strategy": "--strategy", "loss": "--loss", "feature loss": "--features"}
+
 
 def plugins() -> None:
     """List every space, strategy, loss and teacher source."""
-    from minnow.plugin_list import list_plugins
+    import distill.losses
+    import nas.spaces
+    import nas.strategies
+    import teachers
 
-    list_plugins()
+    for title, registry in (
+        ("Spaces", nas.spaces.REGISTRY),
+        ("Strategies", nas.strategies.REGISTRY),
+        ("Losses on logits", distill.losses.LOGIT_LOSSES),
+        ("Losses on features", distill.losses.FEATURE_LOSSES),
+        ("Teacher sources", teachers.TEACHER_SOURCES),
+    ):
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+        for column in ("name", "origin", "what it is"):
+            table.add_column(column, no_wrap=column != "what it is")
+        for plugin in registry.describe():
+            table.add_row(plugin.name, plugin.origin, escape(plugin.summary))
+        output().print(table)
+        if flag := _FLAGS.get(registry.kind):
+            line = _HOW.format(flag=flag, group=registry.group)
+        else:
+            line = f"Others: an entry point in {registry.group}."
+        output().print(f"  {line}\n", highlight=False, markup=False)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+from core.errors import UserError
+from core.files import write_json
 from minnow.commands.options import StudentRun
+from minnow.console import output, say, warn
 
 
 def predict(
@@ -34,6 +38,55 @@ def predict(
 
     The time covers everything from file to class: reading, decoding, resizing, network (PyTorch).
     """
-    from minnow.prediction_run import predict_images
+    from deploy.classifier import Classifier
+    from deploy.prediction import Timing, predict_files, write_csv, write_submission
+    from training.bundle import load_bundle
 
-    predict_images(run, images, out=out, submission=submission, timing=timing)
+    places = [path.resolve() for path in (out, submission, timing) if path is not None]
+    if len(set(places)) < len(places):
+        raise UserError("--out, --submission and --timing need a file each")
+    classifier = Classifier(load_bundle(run))
+    predicted = predict_files(classifier, images)
+    _name_others(images)
+    rows = []
+    counts: Counter[str] = Counter()
+    for row in predicted:
+        rows.append(row)
+        if row.error is not None:
+            warn(row.error)
+            continue
+        counts[row.label] += 1
+        if out is None and submission is None:
+            line = f"{row.file}\t{row.label}\t{row.probability:.4f}"
+            output().print(line, highlight=False, markup=False, soft_wrap=True)
+    if not counts:
+        raise UserError(f"{images}: none of its images can be read; see the warnings above")
+    total, measured = len(rows), Timing.of(rows)
+    if out is not None:
+        write_csv(rows, out)
+        say(f"{total} images in {out}")
+    if submission is not None:
+        guessed = write_submission(rows, submission, images)
+        if guessed is not None:
+            files = f"{measured.unreadable} of {total} files"
+            warn(f"unreadable, and in the submission of the most frequent class, {guessed}: {files}")
+        say(f"{total} rows in {submission}")
+    if timing is not None:
+        write_json(timing, measured.to_dict())
+    say(
+        f"per image {measured.median_ms:.2f} ms median, {measured.iqr_ms:.2f} ms IQR, total "
+        f"{measured.total_seconds:.2f} s: {measured.included}"
+    )
+    shares = ", ".join(f"{label} {count}" for label, count in counts.most_common())
+    say(f"{sum(counts.values())} of {total} images: {shares}")
+
+
+def _name_others(images: Path) -> None:
+    """Warn of files that get no row."""
+    from deploy.prediction import other_files
+
+    others = other_files(images)
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        some = ", ".join(file.name for file in others[:3])
+        warn(f"not known as images by their ending, so without a row: {some}{more}")

@@ -60,17 +60,17 @@ def search(
         parts = [part.strip() for part in score_reference.split(",")]
         values = named_values("score-reference", parts)
         changes |= {f"score.{name}": value for name, value in values.items()}
+    from core.runtime import share_cores
     from minnow.console import interruptible
-    from minnow.cores import share_cores
     from minnow.progress import ConsoleListener
 
     with ConsoleListener() as listener:
-        share_cores(listener)
+        share_cores(listener.note)
         from minnow.settings import search_settings
 
         settings, run = search_settings(changes, file=config, out=out, resume=resume, listener=listener)
-        from minnow.commands.search_tables import show_search
         from minnow.search_run import run_search
+        from minnow.tables import show_search
 
         with interruptible("search", "--resume", "--out", run):
             result = run_search(settings, run, resume=resume, listener=listener)

@@ -1,8 +1,7 @@
 """Evaluators: from a proposed network to its metrics."""
 
 from minnow.evaluators.inherited import InheritEvaluator, InheritEvaluatorFactory
-from minnow.evaluators.train import TrainEvaluator, TrainEvaluatorFactory
-from minnow.evaluators.trial_checkpoints import Checkpoints
+from minnow.evaluators.train import Checkpoints, TrainEvaluator, TrainEvaluatorFactory
 
 __all__ = [
     "Checkpoints",

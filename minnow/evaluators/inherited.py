@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from core.config import SearchConfig
 from distill.inherited_weights import InheritedWeights
-from minnow.evaluators.measure import measured
-from minnow.evaluators.train import TrainEvaluator
+from minnow.evaluators.train import TrainEvaluator, measured
 from nas.trial import Proposal
 from training.batches import Outputs
 from training.data.images import ImageSet, data_options, open_images

@@ -1,17 +1,24 @@
-"""Train each proposal for a few epochs and measure it."""
+"""Training evaluator: a proposal is trained, scored on validation, and measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from core.config import SearchConfig
+from core.errors import UserError
+from core.files import write_bytes
+from deploy.architecture_latency import measure_architecture
+from deploy.competition_score import competition_score, total_seconds
 from distill.inherited_weights import InheritedWeights, initial_network, input_normalization
 from distill.student_loss import student_loss
-from minnow.evaluators.measure import measured
-from minnow.evaluators.trial_checkpoints import Checkpoints, identity_of
+from nas.cost import cost
+from nas.objectives import Objectives
 from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.balance import loss_offsets
@@ -19,7 +26,10 @@ from training.batches import Batches, Outputs, augmentation_of
 from training.data.images import ImageSet, data_options, open_images
 from training.device import pick_device
 from training.fit import Fitted, Progress, fit
+from training.metrics import Metrics
 from training.optimizer import flat_schedule, schedule_by_recipe
+from training.preprocess import Normalization
+from training.state import load_checkpoint
 from training.step import DivergedError
 
 
@@ -121,3 +131,88 @@ class TrainEvaluatorFactory:
         """Return the evaluator, without progress reports."""
         data = open_images(self.config.data.spec, data_options(self.config.data))
         return TrainEvaluator(data, self.config, self.outputs, self.checkpoints)
+
+
+def measured(
+    proposal: Proposal,
+    data: ImageSet,
+    config: SearchConfig,
+    model: nn.Module,
+    val: Metrics,
+    normalization: Normalization,
+) -> dict[str, float]:
+    """Return the metrics of a network that has its weights.
+
+    They are f1, accuracy and balanced_accuracy on validation, params, macs and latency_ms; and
+    total_seconds and score where an objective or limit names one of them.
+    """
+    architecture = proposal.architecture
+    total = cost(architecture, data.num_classes)
+    found: dict[str, float] = {
+        "f1": val.f1,
+        "accuracy": val.accuracy,
+        "balanced_accuracy": val.balanced_accuracy,
+        "params": total.params,
+        "macs": total.macs,
+        "latency_ms": measure_architecture(architecture, data.num_classes).median_ms,
+    }
+    if Objectives.parse(config.objectives, config.limits).timed:
+        images, side = data.splits["val"], architecture.resolution
+        seconds = total_seconds(model, data, images, resolution=side, normalization=normalization)
+        found |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
+    return found
+
+
+def identity_of(proposal: Proposal) -> str:
+    """Return what a proposal's training shares with its parent's: network and seed."""
+    return f"{proposal.architecture.key} {proposal.seed}"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """One file per trial, written after every epoch.
+
+    Attributes:
+        directory: of the files; made when needed.
+        warn: callback for a training that begins anew because its checkpoint is gone.
+    """
+
+    directory: Path
+    warn: Callable[[str], None]
+
+    def of(self, proposal: Proposal) -> Path:
+        """Return the proposal's file: its own after an interruption, else its parent's, else none yet.
+
+        Damaged files are deleted. Where a continuation finds no file, it calls :attr:`warn`, and the
+        training begins anew.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        own = self._path(proposal.number)
+        if _usable(own, proposal) or proposal.parent is None:
+            return own
+        parent = self._path(proposal.parent)
+        if _usable(parent, proposal):
+            write_bytes(own, parent.read_bytes())
+        else:
+            self.warn(
+                f"trial {proposal.number}: the checkpoint of trial {proposal.parent} is gone or damaged; "
+                f"training its network from scratch"
+            )
+        return own
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Delete the files of all other trials."""
+        for path in self.directory.glob("*.pt"):
+            if path.stem.isdigit() and int(path.stem) not in numbers:
+                path.unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self.directory / f"{number:04d}.pt"
+
+
+def _usable(path: Path, proposal: Proposal) -> bool:
+    """Tell if a file is there and whole; delete it if it is damaged or of another training."""
+    with contextlib.suppress(UserError):
+        return load_checkpoint(path, identity_of(proposal)) is not None
+    path.unlink()
+    return False

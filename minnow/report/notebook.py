@@ -7,25 +7,25 @@ from typing import Any
 
 from minnow.format import interval_text, metric_text, title_of
 from minnow.report.rendering import Cell, Head, Row, Table, render
-from minnow.run_directory import Run
+from nas.selection import StudyResults
 
 _SHOWN = ("f1", "params", "macs", "latency_ms")
 _TEMPLATE = "notebook.html.jinja"
 
 
-def run_html(run: Run) -> str:
+def run_html(results: StudyResults) -> str:
     """Return the Pareto front of a search as an HTML table."""
-    names = list(dict.fromkeys([*run.objectives.named, *_SHOWN]))
-    names = [name for name in names if all(name in (trial.metrics or {}) for trial in run.front)]
+    names = list(dict.fromkeys([*results.objectives.named, *_SHOWN]))
+    names = [name for name in names if all(name in (trial.metrics or {}) for trial in results.front)]
     rows = [
         Row(
             [Cell(str(trial.number)), *(_metric(name, trial.metrics or {}) for name in names)],
-            chosen=run.best is not None and trial.number == run.best.number,
+            chosen=results.best is not None and trial.number == results.best.number,
         )
-        for trial in run.front
+        for trial in results.front
     ]
     table = Table("front", [Head("trial"), *(Head(title_of(name)) for name in names)], rows)
-    title = f"Search in {run.path}: {len(run.trials)} trials, Pareto front ({run.objectives})"
+    title = f"Search in {results.name}: {len(results.trials)} trials, Pareto front ({results.objectives})"
     return render(_TEMPLATE, title=title, table=table)
 
 

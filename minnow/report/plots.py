@@ -16,8 +16,8 @@ from plotly.subplots import make_subplots
 
 from distill.student_metrics import StudentMetrics
 from minnow.format import TITLES, metric_text, title_of
-from minnow.run_directory import Run
 from nas.objectives import METRICS, Objective, Objectives
+from nas.selection import StudyResults
 from nas.trial import Trial, merged
 
 _BLUE, _ORANGE, _GREY, _RED = "#1f77b4", "#e6780a", "#9aa5b1", "#c0392b"
@@ -27,13 +27,13 @@ _SHADES = ("#9ecae1", "#4a98c9", "#1f5f99", "#08306b")  # by length of training,
 _AGAINST = ("latency_ms", "params")  # axes for a search with a single goal
 
 
-def history_figure(run: Run) -> go.Figure | None:
+def history_figure(results: StudyResults) -> go.Figure | None:
     """Return every trial's value of the first goal and that of the best network so far.
 
     ``None`` if no trial completed.
     """
-    objectives, goal = run.objectives, run.objectives.names[0]
-    completed = [trial for trial in run.trials if goal in (trial.metrics or {})]
+    objectives, goal = results.objectives, results.objectives.names[0]
+    completed = [trial for trial in results.trials if goal in (trial.metrics or {})]
     if not completed:
         return None
     figure = go.Figure()
@@ -58,7 +58,7 @@ def history_figure(run: Run) -> go.Figure | None:
                     text=[f"trial {t.number}<br>{_values(t.metrics or {})}" for t in trials],
                     hoverinfo="text",
                 )
-    course = zip(run.trials, objectives.course(run.trials), strict=True)
+    course = zip(results.trials, objectives.course(results.trials), strict=True)
     steps = [(trial.number, best) for trial, best in course if best is not None]
     if steps:
         figure.add_scatter(
@@ -73,7 +73,7 @@ def history_figure(run: Run) -> go.Figure | None:
             ],
             hoverinfo="text",
         )
-    failed = [trial for trial in run.trials if not trial.completed]
+    failed = [trial for trial in results.trials if not trial.completed]
     if failed:
         figure.add_scatter(
             x=[trial.number for trial in failed],
@@ -90,38 +90,38 @@ def history_figure(run: Run) -> go.Figure | None:
     return figure
 
 
-def fronts(run: Run) -> list[tuple[Objective, list[Trial]]]:
+def fronts(results: StudyResults) -> list[tuple[Objective, list[Trial]]]:
     """Return the goals to draw the first goal against, each with the front to show there.
 
     With several goals that is the front of the search. With a single one it is the front of this goal and
     latency, and of this goal and params, as far as they were measured.
     """
-    objectives = run.objectives
+    objectives = results.objectives
     goal, *others = objectives.goals
     if others:
-        return [(other, run.front) for other in others]
-    measured = {name for trial in run.trials for name in trial.metrics or ()}
+        return [(other, results.front) for other in others]
+    measured = {name for trial in results.trials for name in trial.metrics or ()}
     against = [name for name in _AGAINST if name != goal.metric]
     pairs = [(goal, Objective(name, METRICS[name])) for name in against if name in measured]
-    return [(pair[1], Objectives(pair, objectives.limits).front(run.trials)) for pair in pairs]
+    return [(pair[1], Objectives(pair, objectives.limits).front(results.trials)) for pair in pairs]
 
 
-def front_figure(run: Run) -> go.Figure:
+def front_figure(results: StudyResults) -> go.Figure:
     """Return the networks in one panel per pair of goals, the front marked with trial numbers."""
-    goal, pairs = run.objectives.goals[0], fronts(run)
+    goal, pairs = results.objectives.goals[0], fronts(results)
     if not pairs:
         return go.Figure()
     figure = make_subplots(rows=1, cols=len(pairs), horizontal_spacing=0.09)
-    compared = {trial.proposal.group for trial in run.objectives.compared(run.trials)}
-    networks = merged(run.objectives.sound(run.trials))
-    best = None if run.best is None else run.best.proposal.group
+    compared = {trial.proposal.group for trial in results.objectives.compared(results.trials)}
+    networks = merged(results.objectives.sound(results.trials))
+    best = None if results.best is None else results.best.proposal.group
     for column, (other, front) in enumerate(pairs, start=1):
         panel = {"row": 1, "col": column}
         measured = [t for t in networks if other.metric in (t.metrics or {})]
         on_front = {trial.proposal.group for trial in front}
         beyond = [t for t in measured if t.proposal.group not in compared]
         dominated = [t for t in measured if t.proposal.group in compared - on_front]
-        if len(pairs) == 1 or len(run.objectives.goals) == 1:
+        if len(pairs) == 1 or len(results.objectives.goals) == 1:
             line = sorted(front, key=lambda trial: _value(trial, other.metric))
             figure.add_scatter(
                 x=_column(line, other.metric),
@@ -155,13 +155,13 @@ def front_figure(run: Run) -> go.Figure:
                     textposition="top center",
                     cliponaxis=False,
                     marker={"size": 13 if name == "chosen" else 8, **marker},
-                    hovertext=[_hover(run, trial) for trial in trials],
+                    hovertext=[_hover(results, trial) for trial in trials],
                     hoverinfo="text",
                     **panel,
                 )
         values = _column(measured, other.metric)
         _scale_axis(figure, other.metric, values, panel)
-        _draw_limits(figure, run.objectives, other.metric, values, panel)
+        _draw_limits(figure, results.objectives, other.metric, values, panel)
     figure.update_yaxes(title_text=title_of(goal.metric), row=1, col=1)
     figure.update_layout(legend={"orientation": "h", "y": 1.12}, margin=_MARGIN)
     return figure
@@ -247,11 +247,11 @@ def _draw_limits(
             figure.add_hline(y=limit.value, **look)
 
 
-def _hover(run: Run, trial: Trial) -> str:
+def _hover(results: StudyResults, trial: Trial) -> str:
     """Return trial numbers, metrics, and the options of decisions about the whole network."""
-    numbers = [t.number for t in run.trainings[trial.proposal.group]]
+    numbers = [t.number for t in results.trainings[trial.proposal.group]]
     mean = f" (mean of trials {', '.join(map(str, numbers))})" if len(numbers) > 1 else ""
-    options = ", ".join(f"{n} {option}" for n, option in run.options(trial).items() if "." not in n)
+    options = ", ".join(f"{n} {option}" for n, option in results.options(trial).items() if "." not in n)
     return (
         f"trial {trial.number}{mean}<br>{_values(trial.metrics or {})}<br>{escape(_shortened(options))}"
     )

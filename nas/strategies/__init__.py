@@ -1,8 +1,7 @@
 """Search strategies, by name."""
 
 from core.plugins import Registry
-from nas.strategies.base import SpaceExhausted, Strategy
-from nas.strategies.strategy_options import COMMON_ARGUMENTS
+from nas.strategies.base import COMMON_ARGUMENTS, SpaceExhausted, Strategy
 
 REGISTRY = Registry(
     kind="strategy",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Required, TypedDict, final
 
 import numpy as np
 
+from core.errors import UserError
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.objectives import Objectives
@@ -18,6 +19,18 @@ from nas.trial import Proposal, Trial
 
 PATIENCE = 64  # refused proposals in a row before the space is searched for an acceptable one
 _FAR = 8  # refusals after which a mutation goes one step further
+
+
+class Given(TypedDict, total=False):
+    """Keyword arguments that every strategy takes, besides its own options."""
+
+    seed: int
+    num_classes: Required[int]
+    probes: Mapping[str, Callable[[Architecture], float]] | None
+
+
+#: Constructor parameters of every strategy; the others are its own options.
+COMMON_ARGUMENTS = ("space", "objectives", *Given.__annotations__)
 
 
 class SpaceExhausted(Exception):
@@ -241,3 +254,16 @@ class Strategy(ABC):
 
     def _filter(self) -> Filter:
         return Filter(self.space, self.objectives, self._costs, self.measure, self._seen)
+
+
+def whole_number(strategy: str, option: str, value: object, *, minimum: int) -> int:
+    """Return an option's value, checked.
+
+    Raises:
+        UserError: no whole number of at least ``minimum``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise UserError(
+            f"strategy '{strategy}': {option} must be a whole number of at least {minimum}, got {value!r}"
+        )
+    return value

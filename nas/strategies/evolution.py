@@ -15,8 +15,7 @@ import numpy as np
 from nas import pareto
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import Strategy
-from nas.strategies.strategy_options import Given, whole_number
+from nas.strategies.base import Given, Strategy, whole_number
 from nas.trial import Trial
 
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
-from nas.strategies.base import PATIENCE, Strategy
-from nas.strategies.strategy_options import Given, whole_number
+from nas.strategies.base import PATIENCE, Given, Strategy, whole_number
 from nas.trial import Trial
 
 

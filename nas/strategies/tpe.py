@@ -7,8 +7,8 @@ from typing import ClassVar, Unpack
 from core.errors import UserError
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
+from nas.strategies.base import Given, whole_number
 from nas.strategies.optuna_sampler import OptunaSampler
-from nas.strategies.strategy_options import Given, whole_number
 
 
 class Tpe(OptunaSampler):

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import nas.spaces
-from distill.prepared_teacher import count_macs
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.networks import build
 from nas.spaces import SearchSpace
 from nas.spaces.space_checks import SPACE_CHECKS
 from nas.spaces.toy import Toy
+from teachers.ensemble import count_macs
 
 TABLE = Path(__file__).parents[3] / "shared" / "data" / "nas-bench-macro_cifar10.json"
 SPACES = nas.spaces.REGISTRY.names()

@@ -16,13 +16,13 @@ import torch
 
 from core.config import BalanceConfig, LossConfig, TrainConfig
 from distill.inherited_weights import inherit_from_teacher
-from distill.sandwich import Sandwich
 from distill.student_loss import StudentLoss, student_loss
+from distill.supernet import Sandwich
 from nas.networks import build
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import Teacher
-from teachers.inference import inference_function
+from teachers.output_cache import inference_function
 from training.augment import OPERATIONS, Augmentation, apply
 from training.balance import loss_offsets, subtract_from_bias
 from training.batches import Batches

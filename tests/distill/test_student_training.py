@@ -14,11 +14,10 @@ import torch
 import distill.student_training
 from core.config import AugmentConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
 from core.errors import UserError
-from distill.prepared_teacher import PreparedTeacher
 from distill.student_training import CHECKPOINT, train_student
 from nas.cost import cost
 from nas.spaces.toy import Toy
-from teachers.ensemble import TeacherEnsemble
+from teachers.ensemble import PreparedTeacher, TeacherEnsemble
 from teachers.finetune import finetune_teacher
 from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of

@@ -16,15 +16,13 @@ import distill.supernet
 from core.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
 from core.errors import UserError
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
-from distill.prepared_teacher import PreparedTeacher
-from distill.sandwich import Sandwich
 from distill.student_loss import StudentLoss
 from distill.student_training import train_student
-from distill.supernet import find_supernet, load_supernet, train_supernet
+from distill.supernet import Sandwich, find_supernet, load_supernet, train_supernet
 from nas.networks import build
 from nas.spaces.elastic import Elastic
 from teachers.base import weights_digest
-from teachers.ensemble import TeacherEnsemble
+from teachers.ensemble import PreparedTeacher, TeacherEnsemble
 from teachers.finetune import Teacher
 from teachers.output_cache import cache_outputs
 from training.batches import Batches, augmentation_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.objectives import Objectives
-from nas.significance import chance_bound, insignificance
+from nas.selection import chance_bound, insignificance
 from nas.spaces.toy import Toy
 from nas.trial import Proposal, Trial
 

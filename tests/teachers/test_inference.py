@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from teachers.inference import inference_function
+from teachers.output_cache import inference_function
 from training.signals import attention_of
 
 KINDS = ("pooled", "attention")

@@ -11,8 +11,7 @@ import torch
 from training import views
 from training.augment import Augmentation
 from training.preprocess import resize
-from training.view_cache import ViewCache
-from training.views import augmented, seen
+from training.views import ViewCache, augmented, seen
 
 CPU = torch.device("cpu")
 SETTINGS = Augmentation(cutmix=0.3)

@@ -13,12 +13,11 @@ import numpy as np
 from core.errors import UserError
 from nas.objectives import COSTS, METRICS, Objectives
 from nas.spaces.base import Point, SearchSpace
-from nas.strategies.base import Strategy
+from nas.strategies.base import Given, Strategy, whole_number
 from nas.strategies.feasible import next_feasible
 from nas.strategies.gp.acquisition import Criterion, View
 from nas.strategies.gp.encoding import Candidates, Catalogue, Encoding
 from nas.strategies.gp.learner import Learner
-from nas.strategies.strategy_options import Given, whole_number
 from nas.trial import Trial
 
 _SAMPLES = 64  # random candidates where the space is too large to take every point

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from core.config import BalanceConfig, DataConfig, ScoreConfig, SearchConfig, TrainConfig
+from deploy.competition_score import competition_score
 from minnow.evaluators import TrainEvaluator, TrainEvaluatorFactory
 from minnow.evaluators import measure as measured
-from nas.competition_score import competition_score
 from nas.cost import cost
 from nas.objectives import METRICS, TIMED
 from nas.search import EvaluationError

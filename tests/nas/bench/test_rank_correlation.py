@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from nas.bench.rank_correlation import agreement, better_half, tau
+from minnow.ranking import agreement, better_half, tau
 
 
 def test_agreement_and_its_opposite():

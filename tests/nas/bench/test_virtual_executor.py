@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
+from nas.bench.simulation import MemoryStudy, VirtualExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
 from nas.spaces.toy import Toy

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from core.errors import UserError
-from distill.prepared_teacher import count_macs
 from nas.architecture import Architecture, classifier
 from nas.cost import cost
 from nas.layers import (
@@ -30,6 +29,7 @@ from nas.layers import (
 )
 from nas.model_file.rows import layer_from_row, row_of_layer
 from nas.networks import build
+from teachers.ensemble import count_macs
 
 HEAD = "  - [1, GlobalAvgPool, []]\n  - [1, Flatten, []]\n  - [1, Linear, [6]]\n"
 

@@ -15,13 +15,13 @@ import yaml
 from torch import nn
 
 from core.errors import UserError
-from distill.prepared_teacher import count_macs
 from nas.architecture import Architecture, classifier
 from nas.cost import cost
 from nas.layers import ACTIVATIONS, AvgPool, Bottleneck, Conv, MaxPool, MBConv
 from nas.model_file import read_model
 from nas.networks import build
 from nas.shapes import output_shape
+from teachers.ensemble import count_macs
 
 MOBILENETV2 = [
     [1, "Conv", [32, 3, 2, None, 1, "ReLU6"]],

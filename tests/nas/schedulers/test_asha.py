@@ -13,7 +13,7 @@ import nas.spaces
 import nas.strategies
 from core.errors import UserError
 from core.locks import locked
-from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
+from nas.bench.simulation import MemoryStudy, VirtualExecutor
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving, rungs

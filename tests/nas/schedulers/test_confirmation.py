@@ -12,7 +12,7 @@ import pytest
 import nas.spaces
 import nas.strategies
 from core.errors import UserError
-from nas.bench.virtual_executor import MemoryStudy, VirtualExecutor
+from nas.bench.simulation import MemoryStudy, VirtualExecutor
 from nas.objectives import Objectives
 from nas.schedulers.confirmation import Confirmation, most_informative
 from nas.search import EvaluationError, run_study

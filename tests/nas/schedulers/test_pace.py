@@ -9,7 +9,7 @@ import pytest
 
 import nas.spaces
 import nas.strategies
-from nas.bench.virtual_executor import MemoryStudy
+from nas.bench.simulation import MemoryStudy
 from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
 from nas.schedulers.confirmation import Confirmation, Pace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.config import ScoreConfig
-from nas.competition_score import competition_score
+from deploy.competition_score import competition_score
 
 
 @pytest.mark.parametrize(("f1", "expected"), [(0.6897, 1.2388), (0.6936, 1.2195)])

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.runtime import cpu_count
-from minnow.cores import SLEEPY, fitting_threads
+from core.runtime import SLEEPY, cpu_count, fitting_threads
 
 ROOT = Path(__file__).parents[2]
 NAMES = {*SLEEPY, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}
@@ -21,16 +20,10 @@ NAMES = {*SLEEPY, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}
 #: Loading the OpenMP library of torch makes it report its settings, as importing torch does in ten times the time.
 _SCRIPT = """
 import ctypes, os, sys
-from minnow.cores import share_cores
-from minnow.listener import Listener
-
-class Printed(Listener):
-    def note(self, message):
-        print(message)
-
+from core.runtime import share_cores
 if sys.argv[1] == "one core":
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-share_cores(Printed())
+share_cores(print)
 ctypes.CDLL(sys.argv[2])
 """
 
