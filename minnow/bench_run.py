@@ -108,19 +108,19 @@ def regret_grid(
     end = counts[-1]
     grid.add_column(what, no_wrap=True)
     titles = [f"selected,\nN = {count}" for count in counts] + [f"visited,\nN = {end}"]
-    fronts = all(run.hypervolume.size for of in results.values() for run in of)
+    fronts = all(run.hypervolume.size for runs in results.values() for run in runs)
     titles += [f"front,\nN = {end}"] if fronts else []
-    for each in (*titles, "dupli-\ncates", "over\nlimit", "ask"):
-        grid.add_column(each, justify="right", no_wrap=True)
-    for name, of in results.items():
-        selected = CurveSummary.of([run.selected for run in of])
+    for column in (*titles, "dupli-\ncates", "over\nlimit", "ask"):
+        grid.add_column(column, justify="right", no_wrap=True)
+    for name, runs in results.items():
+        selected = CurveSummary.of([run.selected for run in runs])
         cells = [_cell(selected, count) for count in counts]
-        cells.append(_cell(CurveSummary.of([run.visited for run in of]), end))
+        cells.append(_cell(CurveSummary.of([run.visited for run in runs]), end))
         if fronts:
-            cells.append(_cell(CurveSummary.of([run.hypervolume for run in of]), end))
-        cells.append(f"{np.mean([run.duplicates for run in of]):.3g}")
-        cells.append(f"{np.mean([run.over_limit for run in of]):.3g}")
-        cells.append(f"{1e3 * float(np.nanmedian([run.ask_seconds for run in of])):.2g} ms")
+            cells.append(_cell(CurveSummary.of([run.hypervolume for run in runs]), end))
+        cells.append(f"{np.mean([run.duplicates for run in runs]):.3g}")
+        cells.append(f"{np.mean([run.over_limit for run in runs]):.3g}")
+        cells.append(f"{1e3 * float(np.nanmedian([run.ask_seconds for run in runs])):.2g} ms")
         grid.add_row(name, *cells)
     return grid
 
@@ -137,9 +137,9 @@ def curves(results: Mapping[str, Sequence[Trajectory]]) -> dict[str, list[dict[s
                 "over_limit": run.over_limit,
                 "ask_seconds": run.ask_seconds,
             }
-            for run in of
+            for run in runs
         ]
-        for name, of in results.items()
+        for name, runs in results.items()
     }
 
 
@@ -164,9 +164,9 @@ def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
     """Rank correlations with the F1 after training, test and validation."""
     one, ten = (statistics.median(row[name] for row in rows) for name in ("seconds", "trained_seconds"))
     networks = {row["network"]: row for row in rows}
-    each = "each" if job.trainings == 1 else f"{job.trainings} trainings of each"
+    of_each = "each" if job.trainings == 1 else f"{job.trainings} trainings of each"
     title = (
-        f"Kendall's tau with F1 after {job.epochs} epochs of {each} of {len(networks)} networks "
+        f"Kendall's tau with F1 after {job.epochs} epochs of {of_each} of {len(networks)} networks "
         f"(90 % interval); judging one takes {one:.1f} s, training it {ten:.0f} s (1/{ten / one:.0f})"
     )
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
@@ -176,8 +176,8 @@ def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
     truth = test.mean(axis=1).tolist()
     for name, label in (("f1", "the evaluator"), ("macs", "MACs"), ("params", "params")):
         scores = [row[name] for row in networks.values()]
-        found = [tau(scores, truth), tau(*better_half(scores, truth)), tau(scores, val.mean(axis=1))]
-        table.add_row(label, *map(str, found))
+        taus = [tau(scores, truth), tau(*better_half(scores, truth)), tau(scores, val.mean(axis=1))]
+        table.add_row(label, *map(str, taus))
     if job.trainings > 1:
         again = [f"{agreement(val, truth):.2f}" for truth in (test, val)]
         table.add_row("another training's validation F1", again[0], "", again[1])
@@ -186,6 +186,6 @@ def _table(rows: Sequence[Mapping[str, Any]], job: Ranking) -> Table:
 
 def _by_training(rows: Sequence[Mapping[str, Any]], networks: Sequence[str], name: str) -> np.ndarray:
     """Return a column of the rows, ``(networks, trainings)``."""
-    found = {(row["network"], row["seed"]): row[name] for row in rows}
-    seeds = sorted({seed for _, seed in found})
-    return np.array([[found[network, seed] for seed in seeds] for network in networks])
+    scores = {(row["network"], row["seed"]): row[name] for row in rows}
+    seeds = sorted({seed for _, seed in scores})
+    return np.array([[scores[network, seed] for seed in seeds] for network in networks])

@@ -81,8 +81,8 @@ def _typed(executable: str) -> str:
     """Return the name alone where the shell finds it, else its path, from here where it is below."""
     path = Path(os.path.abspath(executable))
     for name in (re.sub(r"[\d.]+$", "", path.name), path.name):
-        found = shutil.which(name)
-        if found is not None and Path(os.path.abspath(found)).parent == path.parent:
+        program_path = shutil.which(name)
+        if program_path is not None and Path(os.path.abspath(program_path)).parent == path.parent:
             return name
     if not path.is_relative_to(Path.cwd()):
         return shlex.quote(str(path))

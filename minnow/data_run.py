@@ -126,8 +126,11 @@ def crop(
 
 
 def _print(report: CropReport, parts: tuple[str, ...]) -> None:
-    total = sum(sum(of.values()) for of in report.counts.values())
-    rows = [(name, *(f"{of.get(part, 0):,}" for part in parts)) for name, of in report.counts.items()]
+    total = sum(sum(by_part.values()) for by_part in report.counts.values())
+    rows = [
+        (name, *(f"{by_part.get(part, 0):,}" for part in parts))
+        for name, by_part in report.counts.items()
+    ]
     _table(
         f"{total:,} crops of {report.photos:,} photos",
         ("class", *(part or "crops" for part in parts)),

@@ -100,17 +100,17 @@ def _layer(architecture: Architecture, index: int, num_classes: int) -> dict[str
     module, args = row_of_layer(layer)
     after = output_shape(layer, shape)
     width = after[0]
-    if any(isinstance(each, CLASSIFIERS) for each in architecture.layers[: index + 1]):
+    if any(isinstance(before, CLASSIFIERS) for before in architecture.layers[: index + 1]):
         width *= num_classes
     if isinstance(layer, CLASSIFIERS):
         args[0] = num_classes
-    each = layer_cost(layer, shape, num_classes)
+    total = layer_cost(layer, shape, num_classes)
     return {
         "module": module,
         "args": args,
         "output": [width, *after[1:]],
-        "params": each.params,
-        "macs": each.macs,
+        "params": total.params,
+        "macs": total.macs,
     }
 
 

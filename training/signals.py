@@ -51,7 +51,9 @@ class Signals:
 
     def to(self, device: torch.device) -> Signals:
         """Return the signals on ``device``."""
-        moved = (None if each is None else each.to(device) for each in (self.pooled, self.attention))
+        moved = (
+            None if signal is None else signal.to(device) for signal in (self.pooled, self.attention)
+        )
         return Signals(self.logits.to(device), *moved)
 
 

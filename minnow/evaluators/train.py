@@ -65,9 +65,9 @@ class TrainEvaluator:
         """
         fitted = self.trained(proposal)
         sees = input_normalization(self.inheritance)
-        found = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
+        metrics = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
         return {
-            **found,
+            **metrics,
             "train_seconds": fitted.seconds,
             "images_per_second": fitted.history[-1]["images_per_second"],
         }
@@ -148,7 +148,7 @@ def measured(
     """
     architecture = proposal.architecture
     total = cost(architecture, data.num_classes)
-    found: dict[str, float] = {
+    metrics: dict[str, float] = {
         "f1": val.f1,
         "accuracy": val.accuracy,
         "balanced_accuracy": val.balanced_accuracy,
@@ -159,8 +159,8 @@ def measured(
     if Objectives.parse(config.objectives, config.limits).timed:
         images, side = data.splits["val"], architecture.resolution
         seconds = total_seconds(model, data, images, resolution=side, normalization=normalization)
-        found |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
-    return found
+        metrics |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
+    return metrics
 
 
 def identity_of(proposal: Proposal) -> str:

@@ -46,7 +46,8 @@ class Elastic(SearchSpace):
         layers = self.base.layers
         self._stages = stages_of(layers)
         self._blocks = [
-            [block for i in of if isinstance(block := layers[i], InvertedResidual)] for of in self._stages
+            [block for i in stage if isinstance(block := layers[i], InvertedResidual)]
+            for stage in self._stages
         ]
         super().__init__(resolutions)
         self._place = {decision.name: place for place, decision in enumerate(self.decisions)}

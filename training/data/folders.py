@@ -179,22 +179,22 @@ def _parts(root: Path, top: Sequence[str]) -> dict[str, str]:
         return {}
     if any(_holds_images(root / name) for name in known):
         return {}
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in known:
         part = _PART_NAMES[name.lower()]
-        if part in found:
-            raise UserError(f"{root} has both {found[part]}/ and {name}/: keep one of them")
-        found[part] = name
-    return {part: found[part] for part in ("train", "val", "test") if part in found}
+        if part in names:
+            raise UserError(f"{root} has both {names[part]}/ and {name}/: keep one of them")
+        names[part] = name
+    return {part: names[part] for part in ("train", "val", "test") if part in names}
 
 
 def _visible(directory: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
-            found = [entry for entry in entries if not entry.name.startswith(".")]
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(f"{directory} cannot be read: {error.strerror or error}") from error
-    return sorted(found, key=lambda entry: entry.name)
+    return sorted(visible, key=lambda entry: entry.name)
 
 
 def _folders(directory: Path) -> list[str]:

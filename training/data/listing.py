@@ -77,10 +77,10 @@ def class_problems(
     """
     if not labels:
         return ("there are no images",)
-    found = []
+    problems = []
     if len(classes) < 2:
-        found.append(f"there is only one class, {classes[0]!r}: a classifier needs at least two")
-    found += [
+        problems.append(f"there is only one class, {classes[0]!r}: a classifier needs at least two")
+    problems += [
         f"class name {name!a} is no printable text: rename its folder"
         for name in classes
         if not name.isprintable()  # it becomes a line of labels.txt
@@ -88,9 +88,9 @@ def class_problems(
     counts = Counter(zip(parts, labels, strict=True))
     for part, folder in (folders or {"": ""}).items():
         where = f" in {folder}/" if part else ""
-        found += [
+        problems += [
             f"class {name!r} has no images{where}: add some or remove the class"
             for label, name in enumerate(classes)
             if not counts[part, label]
         ]
-    return tuple(found)
+    return tuple(problems)

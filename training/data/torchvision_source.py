@@ -133,8 +133,8 @@ class TorchvisionSource:
         return self._cache / "torchvision" / self.name
 
     def _files(self) -> tuple[str, ...]:
-        found = (path for path in self._root.rglob("*") if path.is_file())
-        return tuple(sorted(path.relative_to(self._root).as_posix() for path in found))
+        paths = (path for path in self._root.rglob("*") if path.is_file())
+        return tuple(sorted(path.relative_to(self._root).as_posix() for path in paths))
 
     def _open(self) -> dict[str, Any]:
         return self._datasets

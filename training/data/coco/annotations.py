@@ -97,13 +97,13 @@ def parse_coco(content: object) -> Coco:
     names = {entry.id: entry.text("name") for entry in categories}
     _check_unique(categories)
     _check_unique(images)
-    found: dict[Id, list[Annotation]] = {entry.id: [] for entry in images}
+    by_image: dict[Id, list[Annotation]] = {entry.id: [] for entry in images}
     for entry in annotations:
-        photo = entry.known("image_id", found, "images")
+        photo = entry.known("image_id", by_image, "images")
         category = entry.known("category_id", names, "categories")
-        found[photo].append(Annotation(entry.id, names[category], entry.box(), entry.flag("iscrowd")))
+        by_image[photo].append(Annotation(entry.id, names[category], entry.box(), entry.flag("iscrowd")))
     photos = tuple(
-        Photo(entry.file(), (entry.side("width"), entry.side("height")), tuple(found[entry.id]))
+        Photo(entry.file(), (entry.side("width"), entry.side("height")), tuple(by_image[entry.id]))
         for entry in images
     )
     counts = Counter(entry.id for entry in annotations)

@@ -114,8 +114,8 @@ def make_crops(
     check_folders({one.label for task in tasks for one in task.wanted})
     with staged_folder(out, warn) as work:
         crops, failed = _cut_all(tasks, work / _ALL, options.margin, progress)
-        for reason, of in failed.items():
-            skipped[reason] = sum(len(task.wanted) for task, _ in of)
+        for reason, failures in failed.items():
+            skipped[reason] = sum(len(task.wanted) for task, _ in failures)
         _check_any(crops, failed, skipped)
         parts = _parts(crops, options)
         rare = _rare(crops, parts, options.shares)
@@ -132,7 +132,7 @@ def make_crops(
         skipped={reason: count for reason, count in skipped.most_common() if count},
         rare=rare,
         photos=len({crop.photo.file for crop, _ in kept}),
-        failed={r: [(task.photo.file, detail) for task, detail in of] for r, of in failed.items()},
+        failed={r: [(task.photo.file, detail) for task, detail in tasks] for r, tasks in failed.items()},
     )
 
 
@@ -227,7 +227,9 @@ def _rare(crops: Sequence[_Crop], parts: Sequence[str], shares: Mapping[str, flo
     least = dict.fromkeys(shares, 1) or {"": _LEAST}
     if "val" in least and "test" not in least:
         least["train"] = 2  # validation is cut from it, see folders.scan
-    return tuple(sorted(name for name, of in counts.items() if any(of[p] < n for p, n in least.items())))
+    return tuple(
+        sorted(name for name, by_part in counts.items() if any(by_part[p] < n for p, n in least.items()))
+    )
 
 
 def _arrange(work: Path, crops: Sequence[tuple[_Crop, str]]) -> None:

@@ -100,7 +100,7 @@ def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
     if not images.is_dir():
         raise UserError(f"{images} is no folder; give the folder of the photos")
     root = images.resolve()
-    found: list[Path | None] = []
+    places: list[Path | None] = []
     for photo in photos:
         try:
             path = (root / photo.file).resolve()
@@ -109,8 +109,8 @@ def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
             there = False
         if there and not path.is_relative_to(root):
             raise UserError(f"photo {photo.file!r} is a link that leaves {images}; refused")
-        found.append(path if there else None)
-    return found
+        places.append(path if there else None)
+    return places
 
 
 def cut_crops(
