@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.files import in_cache
+from core.cache import in_cache
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ADVICE = {

@@ -219,20 +219,3 @@ def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     content = csv_text(rows)
     # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
     return content.encode("utf-8" if content.isascii() else "utf-8-sig", errors="replace")
-
-
-def cache_dir() -> Path:
-    """Return the cache directory, which may not exist yet.
-
-    ``$MINNOW_CACHE``, else ``$XDG_CACHE_HOME/minnow``, else ``~/.cache/minnow``.
-    """
-    chosen = os.environ.get("MINNOW_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "minnow"
-
-
-def in_cache(path: Path) -> bool:
-    """Return whether a file belongs to the cache."""
-    return path.absolute().is_relative_to(cache_dir().absolute())

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from core.files import cache_dir, json_text, write_text
+from core.cache import cache_dir
+from core.files import json_text, write_text
 from deploy.latency_measurement import Latency, measure_module, runtime_name
 from nas.architecture import Architecture
 from nas.cost import cost

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.cache import cache_dir
 from core.config import AugmentConfig, TeacherConfig, TrainConfig
 from core.errors import UserError, disk_errors
-from core.files import cache_dir, json_text, write_bytes, write_text
+from core.files import json_text, write_bytes, write_text
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.timm_models import replace_head

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from core.cache import cache_dir
 from core.errors import UserError
-from core.files import cache_dir, write_bytes
+from core.files import write_bytes
 from teachers.finetune import Teacher
 from training.augment import Augmentation
 from training.batches import Look

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from core.cache import cache_dir
 from core.errors import UserError, disk_errors
-from core.files import cache_dir, write_json
+from core.files import write_json
 from training.state import save_checkpoint
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.cache import cache_dir
 from core.errors import UserError
-from core.files import cache_dir
 from core.runtime import ordered_map
 from training.data.decode import BrokenImageError, quiet_pillow, upright
 from training.data.findings import DARK, describe_findings

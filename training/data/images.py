@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from core.cache import cache_dir
 from core.config import MAX_SIDE, MIN_SIDE, DataConfig
 from core.errors import UserError
-from core.files import cache_dir
 from training.data.decode import FITS, Fit
 from training.data.pixels import Pixels, load_pixels
 from training.data.sources import find_source

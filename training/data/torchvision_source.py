@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from core.cache import cache_dir
 from core.errors import UserError, one_line
-from core.files import cache_dir, write_bytes
+from core.files import write_bytes
 from training.data.decode import BrokenImageError
 from training.data.fingerprint import digest_bytes, digest_files
 from training.data.listing import Listing, class_problems

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.cache import cache_dir
 from core.errors import UserError
-from core.files import cache_dir
 from training.data.images import DataOptions, open_images
 from training.data.pixels import require_space
 
