@@ -7,7 +7,7 @@ Every setting of ``core.config`` is a keyword, by its option name (``trials=60``
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ PathLike = str | Path
 
 
 def search(
-    data: PathLike | None = None,
+    data: PathLike | Mapping[str, Any] | None = None,
     *,
     out: PathLike | None = None,
     resume: bool = False,
@@ -36,7 +36,8 @@ def search(
 
     Args:
         data: a directory of class folders, one with train/ val/ test/, ``digits``, ``torchvision:NAME``,
-            or a data YAML; ``None``: the embedded digits.
+            or a data YAML; or its settings, as in ``{"spec": "photos", "fit": "crop"}``; ``None``: the
+            embedded digits.
         out: run directory; ``None``: a new one in ``runs/``.
         resume: continue the search in ``out``, or the last one.
         config: YAML file of settings; those given here override it.
@@ -51,7 +52,7 @@ def search(
         UserError: a setting is wrong; says what is wrong, where, and what to do.
     """
     with _listening(progress, listener) as receiver:
-        keywords = settings if data is None else {"data": str(data), **settings}
+        keywords = settings if data is None else {"data": _data(data), **settings}
         resolved, run = search_settings(
             keywords, file=_path(config), out=_path(out), resume=resume, listener=receiver
         )
@@ -63,7 +64,7 @@ def search(
 def distill(
     student: Run | PathLike | None = None,
     *,
-    teacher: str | None = None,
+    teacher: str | Mapping[str, Any] | None = None,
     pick: str = "best",
     out: PathLike | None = None,
     resume: bool = False,
@@ -77,7 +78,7 @@ def distill(
 
     Args:
         student: a run, a run directory or a model YAML; ``None``: the last search.
-        teacher: a timm name, a run directory, ``TIMM_NAME:WEIGHTS_FILE``, or several (``a,b``);
+        teacher: a timm name, a run directory, ``TIMM_NAME:WEIGHTS_FILE``, several (``a,b``), or settings;
             ``None``: that of the search.
         pick: trial of the search: ``best``, ``knee``, ``smallest:f1>=0.6``, or a number.
         out: run directory; ``None``: that of the search.
@@ -117,9 +118,9 @@ def train(
 
 
 def fit(
-    data: PathLike | None = None,
+    data: PathLike | Mapping[str, Any] | None = None,
     *,
-    teacher: str | None = None,
+    teacher: str | Mapping[str, Any] | None = None,
     out: PathLike | None = None,
     resume: bool = False,
     config: PathLike | None = None,
@@ -148,7 +149,7 @@ def fit(
     with _listening(progress, listener) as receiver:
         from minnow.fit_run import fit_settings, run_fit
 
-        keywords = settings if data is None else {"data": str(data), **settings}
+        keywords = settings if data is None else {"data": _data(data), **settings}
         if teacher is not None:
             keywords["teacher"] = teacher
         resolved, run = fit_settings(
@@ -187,6 +188,10 @@ def _train(
 
     run_student(chosen, resolved, run, resume=resume, seeds=seeds, listener=listener)
     return Student(run)
+
+
+def _data(given: PathLike | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else str(given)
 
 
 def _text(given: Run | PathLike | None) -> str | None:

@@ -9,7 +9,7 @@ from torch import nn
 
 import nas.spaces
 import nas.strategies
-from core.config import SearchConfig, SpaceConfig, StrategyConfig
+from core.config import SearchConfig, StrategyConfig
 from core.errors import UserError
 from deploy.architecture_latency import LatencyProbe, measure_architecture
 from distill.student_loss import StudentLoss
@@ -97,11 +97,6 @@ def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchC
         UserError: the evaluator does not go with the space, the fidelity or the missing teacher.
     """
     elastic = issubclass(space, Elastic)
-    if not elastic and config.space.importance != SpaceConfig().importance:
-        raise UserError(
-            f"space.importance orders inherited channels, and {config.space.name} inherits none; "
-            "leave it out, or choose the space elastic"
-        )
     evaluator = usual_evaluator(config, space)
     if evaluator == "train" and config.train.epochs == 0:
         raise UserError("train.epochs 0 trains nothing, and the evaluator train needs 1 or more")

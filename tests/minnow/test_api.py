@@ -56,7 +56,7 @@ def test_importing_it_imports_no_torch():
 def test_search_train_and_load_are_silent_and_give_results(here, capsys):
     recorder = Recorder()
     run = minnow.search(
-        "digits",
+        {"spec": "digits", "split_seed": 1},
         space="toy",
         trials=2,
         objectives=["f1", "macs"],
@@ -67,6 +67,7 @@ def test_search_train_and_load_are_silent_and_give_results(here, capsys):
     assert capsys.readouterr() == ("", "")
     assert recorder.events == ["search of 2", "trial 0", "end of 0", "trial 1", "end of 1"]
     assert [trial.number for trial in run.trials] == [0, 1]
+    assert run.config.data.split_seed == 1
     assert run.best is not None and run.best in run.front
     assert {trace.name for trace in run.plot_front().data}
     html = run._repr_html_()
