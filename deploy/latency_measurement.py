@@ -23,7 +23,7 @@ import numpy as np
 from torch import nn
 
 from deploy.onnx_export import onnx_bytes
-from training.onnx_graph import INPUT, open_session
+from training.onnx_graph import INPUT, onnx_runtime, open_session
 
 WARM_UP_S = 0.05
 WARM_UP_RUNS = 10
@@ -61,10 +61,9 @@ class Latency:
 
 def runtime_name(threads: int = 1) -> str:
     """Return the runtime of a latency, e.g. ``onnxruntime 1.32.0 CPUExecutionProvider, 1 thread``."""
-    import onnxruntime
-
+    version = onnx_runtime().__version__
     unit = "thread" if threads == 1 else "threads"
-    return f"onnxruntime {onnxruntime.__version__} CPUExecutionProvider, {threads} {unit}"
+    return f"onnxruntime {version} CPUExecutionProvider, {threads} {unit}"
 
 
 def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float = BUDGET_S) -> Latency:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,10 +52,21 @@ def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> b
     return buffer.getvalue()
 
 
-def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
-    """Open an ONNX Runtime session on the CPU that computes in the calling thread, or in ``threads``."""
+def onnx_runtime() -> Any:
+    """Return the module ``onnxruntime``.
+
+    Its builds report their use to their vendor, and keep an identifier of the machine for that, unless
+    ``ORT_DISABLE_TELEMETRY`` is set before the first import. Minnow sets it; a value of the user's stays.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
+    return onnxruntime
+
+
+def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
+    """Open an ONNX Runtime session on the CPU that computes in the calling thread, or in ``threads``."""
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -42,7 +42,9 @@ for line in sys.stdin:
         sys.argv = ["cli.py", *order["arguments"]]
         sys.exit(cli.main(order["arguments"]))
     print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    _, status, usage = os.wait4(child, 0)
+    seconds = usage.ru_utime + usage.ru_stime
+    print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss, seconds]), flush=True)
 """
 
 
@@ -52,6 +54,8 @@ class Ended(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+    peak_bytes: int
+    cpu_seconds: float
 
 
 class Running:
@@ -62,7 +66,8 @@ class Running:
         self._code: int | None = None
         _tell(server, json.dumps(order))
         self.pid = int(_line(server))
-        self.stderr = open(order["stderr"], encoding="utf-8")  # waits for the other end  # noqa: SIM115
+        # Waits for the other end. A command prints what is in its files, which may be no UTF-8.
+        self.stderr = open(order["stderr"], encoding="utf-8", errors="replace")  # noqa: SIM115
 
     def wait_for(self, words: str) -> None:
         """Read standard error up to the line that holds ``words``."""
@@ -82,8 +87,9 @@ class Running:
         """Wait for the end."""
         rest = self.stderr.read()
         self.stderr.close()
-        self._code = int(_line(self._server))
-        return Ended(self._code, self._stdout.read_text(), rest)
+        self._code, peak, seconds = json.loads(_line(self._server))
+        output = self._stdout.read_text(encoding="utf-8", errors="replace")
+        return Ended(self._code, output, rest, 1024 * peak, seconds)
 
     def clean_up(self) -> None:
         """Leave nothing running that would take the cores from the tests after it."""
