@@ -23,13 +23,14 @@ from deploy.prediction import (
     FilePrediction,
     Timing,
     find_images,
-    other_files,
+    left_out,
     predict_files,
     write_csv,
     write_submission,
 )
-from training.data.decode import Fit
+from training.data.fitting import Fit
 from training.data.images import DataOptions, open_images
+from training.data.listing import Remarks
 from training.preprocess import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -255,8 +256,14 @@ def test_what_has_no_row_is_found(photos: Path) -> None:
     (photos / "notes.txt").write_text("")
     (photos / "glass" / "photo").write_text("")
     (photos / ".hidden.txt").write_text("")
-    assert other_files(photos) == [photos / "glass" / "photo", photos / "notes.txt"]
-    assert other_files(files_in(photos)[0]) == []
+    (photos / "glass" / "@eaDir").mkdir()
+    (photos / "glass" / "@eaDir" / "thumb.jpg").write_text("")
+    remarks = left_out(photos)
+    assert remarks.warnings == ("not known as images by their ending (2): glass/photo, notes.txt",)
+    (note,) = remarks.notes
+    assert ".hidden.txt (1)" in note and "@eaDir (1)" in note
+    assert left_out(files_in(photos)[0]) == Remarks()
+    assert not [path for path in find_images(photos) if "@eaDir" in path.parts]
 
 
 def test_linked_folders_are_searched_once(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 from core.errors import UserError, disk_errors
 from core.files import atomic_file, write_text
 from core.runtime import ordered_map
-from training.data.decode import BrokenImageError, Fit, quiet_pillow, square
+from training.data.decode import BrokenImageError, quiet_pillow
+from training.data.fitting import Fit, square
 from training.data.listing import Listing, Source
 
 _VERSION = 1  # of the stored format and of everything that decides a pixel

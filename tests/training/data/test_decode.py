@@ -12,13 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from training.data.decode import BrokenImageError, open_image, square, upright
+from training.data.decode import BrokenImageError, open_image
+from training.data.fitting import square
+from training.data.upright import decoded
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def upright(image: Image.Image) -> Image.Image:
+    with decoded(image) as picture:
+        return picture.piece((0, 0, *picture.size))
 
 
 def _gradient() -> Image.Image:

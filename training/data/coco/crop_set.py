@@ -162,16 +162,16 @@ def _cut_all(
         task = tasks[index]
         if task.path is None:
             return MISSING, "no such file"
+        crops = []
         try:
-            pictures, how = cut_crops(task.path, task.photo.size, task.wanted, margin)
+            pictures = cut_crops(task.path, task.photo.size, task.wanted, margin)
+            for (picture, how), wanted, stem in zip(pictures, task.wanted, task.names, strict=True):
+                crops.append(_Crop(task.photo, wanted, stem + how.ending))
+                picture.save(folder / crops[-1].name, **how.options)
         except BrokenImageError as error:
             return BROKEN, str(error)
         except OtherSizeError as error:
             return OTHER_SIZE, str(error)
-        crops = []
-        for picture, wanted, stem in zip(pictures, task.wanted, task.names, strict=True):
-            crops.append(_Crop(task.photo, wanted, stem + how.ending))
-            picture.save(folder / crops[-1].name, **how.options)
         return crops
 
     crops: list[_Crop] = []

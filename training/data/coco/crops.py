@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from core.errors import UserError
 from training.data.coco.annotations import Annotation, Photo
 from training.data.coco.boxes import Box, Size, clipped, frame_of, to_upright, window
 from training.data.coco.categories import CategoryMap
-from training.data.decode import BrokenImageError, open_image, orientation, upright
+from training.data.decode import open_image_file, orientation
+from training.data.upright import decoded
 
 LEFT_OUT = "category left out by the map"
 CROWD = "crowd of objects (iscrowd)"
@@ -115,8 +116,10 @@ def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
 
 def cut_crops(
     path: Path, size: Size, wanted: Sequence[Wanted], margin: float
-) -> tuple[list[Image.Image], Saving]:
+) -> Iterator[tuple[Image.Image, Saving]]:
     """Cut boxes out of a photo, which is opened once and turned upright.
+
+    One crop at a time is in memory.
 
     Args:
         path: of the photo.
@@ -124,28 +127,23 @@ def cut_crops(
         wanted: boxes.
         margin: share of a box's longer side that is added on every side.
 
-    Returns:
-        The crops, RGB, and how to save them: without loss where the photo is stored without.
+    Yields:
+        Each crop, RGB, and how to save it: without loss where the photo is stored without.
 
     Raises:
         BrokenImageError: the photo cannot be read.
         OtherSizeError: ``size`` is not that of the photo, neither as stored nor as turned.
     """
-    try:
-        image = open_image(path.read_bytes())
-    except OSError as error:
-        raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
-    turn, lossy = orientation(image), image.format in _LOSSY
-    pixels = upright(image)
-    frame = frame_of(size, pixels.size, turn)
-    if frame is None:
-        shown = " x ".join(map(str, pixels.size))
-        raise OtherSizeError(f"it has {shown} pixels, its boxes are for {size[0]} x {size[1]}")
-    crops = []
-    for one in wanted:
-        box = one.box if frame == "upright" else to_upright(one.box, turn, size)
-        crops.append(pixels.crop(window(box, margin, pixels.size)))
-    return crops, _AS_JPEG if lossy else _AS_PNG
+    image = open_image_file(path)
+    turn, saving = orientation(image), _AS_JPEG if image.format in _LOSSY else _AS_PNG
+    with decoded(image) as picture:
+        frame = frame_of(size, picture.size, turn)
+        if frame is None:
+            shown = " x ".join(map(str, picture.size))
+            raise OtherSizeError(f"it has {shown} pixels, its boxes are for {size[0]} x {size[1]}")
+        for one in wanted:
+            box = one.box if frame == "upright" else to_upright(one.box, turn, size)
+            yield picture.piece(window(box, margin, picture.size)), saving
 
 
 def crop_stem(photo: Photo, annotation: Annotation) -> str:
