@@ -43,7 +43,7 @@ SYSTEM_NAMES = frozenset(
         "__pycache__",
     )
 )
-_NAMED = 5  # of each kind, in a message
+_NAMED = 10  # of each kind, in a message
 
 
 @dataclass(frozen=True)

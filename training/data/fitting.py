@@ -1,8 +1,7 @@
 """From an image of any size to the square RGB array that is stored.
 
-Large images are scaled down band by band. The pixels are those of Pillow's ``resize`` of the whole image:
-it reduces by whole numbers first, then resizes along the rows, then along the columns, and each step
-but the last can be done for a few rows at a time.
+An image is reduced by a whole number first, band by band, and then resized. The pixels are those of
+Pillow's ``resize`` of the whole image with a ``reducing_gap``, without the memory.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ Fit = Literal["squash", "crop", "pad"]
 FITS: tuple[Fit, ...] = ("squash", "crop", "pad")
 GREY = (128, 128, 128)
 _BICUBIC = Image.Resampling.BICUBIC
-_REDUCING_GAP = 3.0  # image is reduced by a whole number to this multiple of the target or more
+_REDUCING_GAP = 3.0  # reduced images have at least this multiple of the target's sides
+_LARGE = 16_000_000  # pixels above which an image is reduced even where its centre is cut out
 
 _Edges = tuple[float, float, float, float]
 
@@ -50,31 +50,27 @@ def _fitted(picture: UprightImage, size: int, fit: Fit) -> Image.Image:
     if fit == "crop":
         side = float(min(width, height))
         left, top = (width - side) * 0.5, (height - side) * 0.5
-        return _resized(picture, (size, size), (left, top, left + side, top + side), gap=None)
+        edges = (left, top, left + side, top + side)
+        return _resized(picture, (size, size), edges, reduce=width * height > _LARGE)
     if fit == "squash":
-        return _resized(picture, (size, size), whole, gap=_REDUCING_GAP)
+        return _resized(picture, (size, size), whole, reduce=True)
     scale = size / max(width, height)
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = Image.new("RGB", (size, size), GREY)
-    small = _resized(picture, shape, whole, gap=_REDUCING_GAP)
+    small = _resized(picture, shape, whole, reduce=True)
     canvas.paste(small, ((size - shape[0]) // 2, (size - shape[1]) // 2))
     return canvas
 
 
-def _resized(
-    picture: UprightImage, size: tuple[int, int], edges: _Edges, *, gap: float | None
-) -> Image.Image:
-    """Return ``resize(size, BICUBIC, box=edges, reducing_gap=gap)`` of the picture."""
+def _resized(picture: UprightImage, size: tuple[int, int], edges: _Edges, *, reduce: bool) -> Image.Image:
+    """Return ``resize(size, BICUBIC, box=edges)`` of the picture, reduced by a whole number before."""
     left, top, right, bottom = edges
     across, down = 1, 1
-    if gap is not None:
-        across = int((right - left) / size[0] / gap) or 1
-        down = int((bottom - top) / size[1] / gap) or 1
-    tall = Image.new("RGB", (size[0], -(-picture.size[1] // down)))
+    if reduce:
+        across = int((right - left) / size[0] / _REDUCING_GAP) or 1
+        down = int((bottom - top) / size[1] / _REDUCING_GAP) or 1
+    width, height = picture.size
+    small = Image.new("RGB", (-(-width // across), -(-height // down)))
     for start, band in picture.bands(down):
-        small = band if across == down == 1 else band.reduce((across, down))
-        narrow = small.resize(
-            (size[0], small.height), _BICUBIC, box=(left / across, 0, right / across, small.height)
-        )
-        tall.paste(narrow, (0, start // down))
-    return tall.resize(size, _BICUBIC, box=(0, top / down, size[0], bottom / down))
+        small.paste(band if across == down == 1 else band.reduce((across, down)), (0, start // down))
+    return small.resize(size, _BICUBIC, box=(left / across, top / down, right / across, bottom / down))

@@ -76,7 +76,7 @@ def find_parts(tree: FileTree) -> Parts:
             )
         else:
             found = {"": train}
-            notes.append(f"there is no test/: one part of {train}/ validates, another one is tested")
+            notes.append(f"without a labelled test/ a part of {train}/ validates and another is tested")
     elif _TRAIN in found and _VAL not in found:
         notes.append(f"there is no val/: a part of {found[_TRAIN]}/ validates")
     elif _TEST not in found:
