@@ -13,7 +13,15 @@ from core.errors import UserError
 from training.data.coco.annotations import Annotation, Photo
 from training.data.coco.boxes import Box
 from training.data.coco.categories import OWN_NAMES, parse_map
-from training.data.coco.crops import OtherSizeError, Wanted, crop_stem, cut_crops, locate, wanted_of
+from training.data.coco.crops import (
+    OtherSizeError,
+    Wanted,
+    crop_stem,
+    cut_crops,
+    locate,
+    sized,
+    wanted_of,
+)
 from training.data.decode import TURNS, BrokenImageError
 
 SIZE = (96, 64)
@@ -60,6 +68,16 @@ def test_boxes_of_the_stored_photo(tmp_path: Path, ending: str, orientation: int
     ((picture, _),) = cut_crops(path, SIZE[::-1], [_wanted(Box(x, y, 16, 24))], 0.0)
     assert picture.size == (24, 16)  # shown as the photo is shown
     assert np.abs(np.asarray(picture, dtype=int)[2:-2, 2:-2] - (254, 0, 0)).max() < 12
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_whose_size_the_file_does_not_say(tmp_path: Path, orientation: int) -> None:
+    _save(tmp_path / "photo.jpg", orientation)
+    photo = Photo("photo.jpg", None, ())
+    assert sized(photo, tmp_path / "photo.jpg") == Photo("photo.jpg", SIZE, ())
+    assert sized(photo, None) is photo and sized(photo, tmp_path) is photo
+    ((picture, _),) = cut_crops(tmp_path / "photo.jpg", SIZE, [_wanted(RED)], 0.0)
+    assert picture.size == (24, 16)
 
 
 def test_margin_shows_what_is_around(tmp_path: Path) -> None:
@@ -121,7 +139,14 @@ def test_photos_are_found_below_their_folder_only(tmp_path: Path) -> None:
     os.mkfifo(images / "pipe.jpg")
     files = ("sub/a.jpg", "inside.jpg", "none.jpg", "loop.jpg", "pipe.jpg", "sub", "x" * 300)
     found = locate(images, [Photo(file, SIZE, ()) for file in files])
-    assert found == [images / "sub/a.jpg"] * 2 + [None] * 5
+    assert found == [images / "sub/a.jpg"] * 2 + [None] * 2 + [images / "pipe.jpg", images / "sub", None]
+    for path in found[4:6]:  # they are there, and nothing waits for them
+        assert path is not None
+        with pytest.raises(BrokenImageError, match="not a file"):
+            list(cut_crops(path, SIZE, [_wanted(RED)], 0.0))
+    assert locate(images, [Photo("sub\\a.jpg", SIZE, ())]) == [images / "sub/a.jpg"]
+    (images / "sub\\a.jpg").write_bytes(b"y")
+    assert locate(images, [Photo("sub\\a.jpg", SIZE, ())]) == [images / "sub\\a.jpg"]
     os.symlink("../outside.jpg", images / "link.jpg")
     os.symlink("..", images / "up")
     for file in ("link.jpg", "up/outside.jpg"):
