@@ -60,7 +60,7 @@ _FORMATS = (
 )
 #: Number, in millions, of the most pixels that an image may have; 50 where it is not set.
 LIMIT_VARIABLE = "MINNOW_MAX_MEGAPIXELS"
-_MEGAPIXELS = 50.0
+USUAL_PIXELS = 50_000_000
 _MOST_MEGAPIXELS = 100_000.0
 _PIXEL_BYTES = 8  # of the deepest images, uncompressed: four channels of 16 bits
 _OTHER_BYTES = 64 << 20  # of a file beside its pixels
@@ -120,7 +120,7 @@ def max_pixels() -> int:
     """
     text = os.environ.get(LIMIT_VARIABLE, "").strip()
     try:
-        megapixels = float(text or _MEGAPIXELS)
+        megapixels = float(text or USUAL_PIXELS / 1e6)
     except ValueError:
         megapixels = math.nan
     if not 0 < megapixels <= _MOST_MEGAPIXELS:  # NaN neither

@@ -170,6 +170,8 @@ def test_images_beyond_the_limit_are_broken_files(
     images, report, _ = _both(root)
     assert images.broken == ("a/large.png",)
     assert "60 x 50 px, more than 0.002 million pixels" in report.broken[0][1]
+    monkeypatch.delenv("MINNOW_MAX_MEGAPIXELS")
+    assert len(open_images(str(root)).files) == 49
 
 
 def test_one_class_in_two_unicode_forms(tmp_path: Path, write_images: WriteImages) -> None:
