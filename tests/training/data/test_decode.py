@@ -222,6 +222,7 @@ def _empty_png(width: int, height: int) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.filterwarnings("ignore:::PIL")
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max_pixels() == 50_000_000
     assert open_image(_empty_png(10_000, 5_000)).size == (10_000, 5_000)
