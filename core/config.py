@@ -94,6 +94,9 @@ class AugmentConfig(_Model):
 
     operations: Annotated[int, setting("RandAugment operations per image; 0: none.", ge=0, le=8)] = 2
     magnitude: Annotated[int, setting("RandAugment magnitude.", ge=0, le=30)] = 9
+    random_magnitude: Annotated[
+        bool, setting("Draw the magnitude of each operation and image, from 0 to the given one.")
+    ] = False
     flip: Annotated[
         bool | None, setting("Horizontal flip.", auto="on, except for data with letters or digits")
     ] = None

@@ -15,7 +15,8 @@ from PIL import Image
 from core.errors import UserError
 from training.bundle import Bundle
 from training.bundle_files import CONFIG_FILE
-from training.data.decode import FITS, BrokenImageError, Fit, open_image, square
+from training.data.decode import BrokenImageError, file_content, open_image
+from training.data.fitting import FITS, Fit, square
 from training.preprocess import prepare
 
 ImageLike = str | Path | Image.Image | np.ndarray
@@ -111,7 +112,7 @@ def decode(image: ImageLike, size: int, fit: Fit) -> np.ndarray:
     """
     try:
         if isinstance(image, str | Path):
-            return square(open_image(Path(image).read_bytes()), size, fit)
+            return square(open_image(file_content(Path(image))), size, fit)
         if isinstance(image, Image.Image):
             return square(image.copy(), size, fit)  # a copy, since decoding works in place
         return square(Image.fromarray(_checked_array(image)), size, fit)

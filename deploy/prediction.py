@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,9 @@ from core.errors import UserError
 from core.files import csv_bytes, csv_text, write_bytes
 from deploy.architecture_latency import machine_name
 from deploy.classifier import Classifier, Prediction
-from training.data.decode import EXTENSIONS
+from training.data.decode import EXTENSIONS, quiet_pillow, special_kind
+from training.data.file_tree import FileTree, joined, named
+from training.data.listing import NO_REMARKS, Remarks
 
 _WARM_UP_RUNS = 3
 
@@ -52,21 +53,34 @@ class FilePrediction:
 def find_images(path: str | Path) -> list[Path]:
     """Return the file itself, or every image under a directory, sorted by path.
 
-    Hidden files and folders are left out, and so are files without an image's extension.
+    What is hidden, belongs to a system or is no regular file is left out, and so are files without an
+    image's extension; :func:`left_out` names them.
 
     Raises:
-        UserError: the path does not exist, or holds no image.
+        UserError: the path does not exist, is no regular file, or holds no image.
     """
     path = Path(path)
-    if path.is_file():
-        return [path]
     if not path.is_dir():
-        raise UserError(f"{path}: no such file or directory; give an image or a directory of images")
-    images = [file for file in _files(path) if file.suffix.lower() in EXTENSIONS]
+        _check_file(path)
+        return [path]
+    images = sorted(
+        path / joined(place, name) for place, folder in FileTree(path).walk() for name in folder.images
+    )
     if not images:
         extensions = " ".join(sorted(EXTENSIONS))
         raise UserError(f"{path}: no images in it; image files have these extensions: {extensions}")
     return images
+
+
+def left_out(path: str | Path) -> Remarks:
+    """Return what :func:`find_images` leaves out of a directory, counted and named."""
+    path = Path(path)
+    if not path.is_dir():
+        return NO_REMARKS
+    tree = FileTree(path)
+    others = sorted(joined(place, name) for place, folder in tree.walk() for name in folder.others)
+    endings = f"not known as images by their ending ({len(others)}): {named(others)}"
+    return tree.remarks() + Remarks(warnings=(endings,) if others else ())
 
 
 def predict_files(classifier: Classifier, path: str | Path) -> Iterator[FilePrediction]:
@@ -176,42 +190,27 @@ class Timing:
         return asdict(self)
 
 
-def other_files(path: str | Path) -> list[Path]:
-    """Return the visible files under a directory that :func:`find_images` leaves out."""
-    files = _files(path) if Path(path).is_dir() else []
-    return [file for file in files if file.suffix.lower() not in EXTENSIONS]
-
-
-def _files(directory: str | Path) -> list[Path]:
-    """Return every file under a directory, sorted, without hidden files and folders.
-
-    Links to folders are followed, after the folders themselves; each folder is entered once.
+def _check_file(path: Path) -> None:
+    """Refuse a path that is neither a directory nor a regular file.
 
     Raises:
-        UserError: a folder cannot be read.
+        UserError: says what it is.
     """
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-    files: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    for folder, subfolders, names in os.walk(directory, onerror=refuse, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        visible = [name for name in subfolders if not name.startswith(".")]
-        subfolders[:] = sorted(visible, key=lambda name: (Path(folder, name).is_symlink(), name))
-        files += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(files)
+    try:
+        kind = special_kind(path.stat().st_mode)
+    except (OSError, ValueError):
+        raise UserError(
+            f"{path}: no such file or directory; give an image or a directory of images"
+        ) from None
+    if kind is not None:
+        raise UserError(f"{path} is {kind}; give an image or a directory of images")
 
 
 def _predict_file(classifier: Classifier, file: Path) -> FilePrediction:
     start = time.perf_counter()
     try:
-        prediction, error = classifier.predict(file)[0], None
+        with quiet_pillow():
+            prediction, error = classifier.predict(file)[0], None
     except UserError as failure:
         prediction, error = None, str(failure)
     return FilePrediction(str(file), prediction, error, time.perf_counter() - start)

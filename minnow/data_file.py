@@ -35,6 +35,7 @@ _MEANINGS = {
     ("train.precision", "auto"): " (bfloat16 on a GPU that has it, else float32)",
     ("train.optimizer", "sgd"): " (momentum 0.9)",
 }
+_NO_SHARE = "VAL_RATIO: 0 changes nothing: val/ validates, and without one the default share"
 _Number = Annotated[float, BeforeValidator(_number)]
 
 
@@ -45,22 +46,22 @@ class _Keys(BaseModel):
 class RandAugmentKeys(_Keys):
     """Keys of ``AUG_TRAIN_PARAMS``.
 
-    They are the operations per image, and their strength as one of ``n_level`` levels from 0. Missing
-    and null keys have the defaults of the scripts.
+    They are the operations per image, and their strength: ``level`` of ``n_level``, or with null or 0
+    a random one for each image and operation. Missing keys have the defaults of the scripts, and so have
+    the other ones where they are null.
     """
 
     n_select: Annotated[int, Field(ge=0, le=8)] = 2
-    level: Annotated[int, Field(ge=0)] = 14
-    n_level: Annotated[int, Field(ge=2)] = 31
+    level: Annotated[int | None, Field(ge=0)] = 14
+    n_level: Annotated[int, Field(ge=1)] = 31
 
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, keys: Any) -> Any:
         if not isinstance(keys, Mapping):
             return keys
-        return {
-            key: value for key, value in keys.items() if value is not None or key not in cls.model_fields
-        }
+        optional = {"n_select", "n_level"}
+        return {key: value for key, value in keys.items() if value is not None or key not in optional}
 
 
 class DataFile(_Keys):
@@ -75,7 +76,7 @@ class DataFile(_Keys):
     AUG_TEST_PARAMS: None = None
     BATCH_SIZE: Annotated[int | None, Field(ge=2)] = None
     EPOCHS: Annotated[int | None, Field(ge=1)] = None
-    VAL_RATIO: Annotated[_Number | None, Field(gt=0, lt=1)] = None
+    VAL_RATIO: Annotated[_Number | None, Field(ge=0, lt=1)] = None
     INIT_LR: Annotated[_Number | None, Field(gt=0)] = None
     FP16: bool | None = None
 
@@ -86,7 +87,7 @@ def is_data_file(spec: str | None) -> bool:
 
 
 def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the dotted settings of each key; DATASET and AUG_TEST have none.
+    """Return the dotted settings of each key; DATASET, AUG_TEST and a VAL_RATIO of 0 have none.
 
     Raises:
         UserError: missing, not YAML, an unknown key (lists the known ones), a wrong value.
@@ -99,12 +100,14 @@ def read_data_file(path: Path) -> dict[str, dict[str, Any]]:
     }
     for key, setting, value in (
         ("IMG_SIZE", "data.size", file.IMG_SIZE),
-        ("VAL_RATIO", "data.val_share", file.VAL_RATIO),
+        ("VAL_RATIO", "data.val_share", file.VAL_RATIO or None),
         ("BATCH_SIZE", "train.batch_size", file.BATCH_SIZE),
         ("EPOCHS", "train.epochs", file.EPOCHS),
     ):
         if value is not None:
             settings[key] = {setting: value}
+    if file.VAL_RATIO == 0:
+        settings["VAL_RATIO"] = {}
     settings |= _augmentation(file, path)
     if file.INIT_LR is not None:
         settings["INIT_LR"] = {
@@ -145,6 +148,9 @@ def with_data_file(
         if key == "INIT_LR" and optimizer != "sgd":  # others need other rates
             overridden.append(f"INIT_LR (it is for sgd, not for {optimizer})")
             continue
+        if key == "VAL_RATIO" and not settings:
+            words.append(_NO_SHARE)
+            continue
         new = {n: v for n, v in settings.items() if n.startswith(only) and n not in given}
         overridden += [f"{name} of {key}" for name in settings if name in given]
         if new:
@@ -182,10 +188,11 @@ def _augmentation(file: DataFile, path: Path) -> dict[str, dict[str, Any]]:
     if file.AUG_TRAIN is None and params is None:
         return {}
     params = params or RandAugmentKeys()
-    if params.level >= params.n_level:
+    level, most = params.level or 0, params.n_level
+    if level > most:
         raise UserError(
-            f"{path}: AUG_TRAIN_PARAMS.level is {params.level}: of {params.n_level} levels it can be "
-            f"0 to {params.n_level - 1}"
+            f"{path}: AUG_TRAIN_PARAMS.level is {level}: of {most} levels it can be 1 to {most}, or null"
         )
-    magnitude = round(params.level * _MAX_MAGNITUDE / (params.n_level - 1))
-    return {"AUG_TRAIN": {"augment.operations": params.n_select, "augment.magnitude": magnitude}}
+    magnitude = round((level or most) * _MAX_MAGNITUDE / most)
+    settings = {"augment.operations": params.n_select, "augment.magnitude": magnitude}
+    return {"AUG_TRAIN": settings if level else {**settings, "augment.random_magnitude": True}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +16,14 @@ from core.errors import UserError
 from minnow.console import next_step, output, say, warn
 from minnow.progress import ConsoleListener
 from training.data.check import Report, check_images
+from training.data.class_names import twin_warnings
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import OWN_NAMES, load_map
 from training.data.coco.crop_set import CropOptions, CropReport, make_crops
 from training.data.coco.grouped_split import parse_shares
 from training.data.images import data_options
 
-_NAMED = 3  # photos that could not be used, named for each reason
+_NAMED = 3  # photos and annotations that could not be used, named for each reason
 
 
 def check(config: DataConfig) -> bool:
@@ -106,6 +107,9 @@ def crop(
     if coco.repeated_ids:
         ids = ", ".join(map(str, coco.repeated_ids[:_NAMED]))
         warn(f"{len(coco.repeated_ids)} annotation ids are in use more than once, such as {ids}")
+    for line in twin_warnings(filter(None, map(classes.class_of, coco.categories))):
+        warn(line)
+    _warn_of({**coco.unusable, **coco.remarks})
     options = CropOptions(margin, min_side, shares, seed)
     try:
         with ConsoleListener() as listener:
@@ -116,13 +120,22 @@ def crop(
     except KeyboardInterrupt:
         say("\nstopped; nothing was written")
         raise SystemExit(130) from None
-    for reason, photos in report.failed.items():
-        named = "; ".join(f"{file}: {detail}" for file, detail in photos[:_NAMED])
-        more = "; ..." if len(photos) > _NAMED else ""
-        warn(f"{reason} ({len(photos):,}): {named}{more}")
+    _warn_of(
+        {
+            reason: [f"{file}: {detail}" for file, detail in photos]
+            for reason, photos in report.failed.items()
+        }
+    )
     _print(report, tuple(shares) or ("",))
     say(f"crops in {out}; crops.csv there says which annotation each is")
     next_step(["data", "check", out], ["search", "--data", out])
+
+
+def _warn_of(findings: Mapping[str, Sequence[str]]) -> None:
+    """Print the number and the first few of what could not be used, for each reason."""
+    for reason, places in findings.items():
+        more = "; ..." if len(places) > _NAMED else ""
+        warn(f"{reason} ({len(places):,}): {'; '.join(places[:_NAMED])}{more}")
 
 
 def _print(report: CropReport, parts: tuple[str, ...]) -> None:

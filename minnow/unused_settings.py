@@ -89,4 +89,4 @@ def _unused_in_training(
                 "there is no loss on features; set loss.features, for instance to hint",
             )
     if augment.operations == 0:
-        yield Unused(("augment.magnitude",), "augment.operations is 0")
+        yield Unused(("augment.magnitude", "augment.random_magnitude"), "augment.operations is 0")

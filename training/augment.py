@@ -55,6 +55,7 @@ class Augmentation:
         cutout: side of the grey CutOut square as a share of the image side, 0..1; 0 for none.
         cutmix: share of the images that carry a patch of another one, 0..1.
         mixup: share of the images that are blended with another one, 0..1.
+        random_magnitude: each operation on each image has its own strength, uniform in 0..magnitude.
 
     Raises:
         UserError: a value out of range.
@@ -66,6 +67,7 @@ class Augmentation:
     cutout: float = 0.25
     cutmix: float = 0.0
     mixup: float = 0.0
+    random_magnitude: bool = False
 
     def __post_init__(self) -> None:
         if self.operations < 0:
@@ -88,8 +90,9 @@ class Augmentation:
     @property
     def key(self) -> str:
         """Digest of the settings: equal keys make equal pixels."""
-        *alone, cutmix, mixup = astuple(self)
-        settings = repr((_VERSION, *alone, *((cutmix, mixup) if self.mixes else ())))
+        *alone, cutmix, mixup, random_magnitude = astuple(self)
+        mixing = (cutmix, mixup) if self.mixes else ()
+        settings = repr((_VERSION, *alone, *mixing, *(("random",) if random_magnitude else ())))
         return hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
 
 
@@ -102,25 +105,28 @@ class AugmentationDraws:
         negative: (operations, total) bool, the sign of signed operations.
         flip: (total,) bool.
         centre: (2, total) float in 0..1, row and column of the CutOut square.
+        strength: (operations, total) float in 0..1, below 1: of random magnitudes.
     """
 
     operation: np.ndarray
     negative: np.ndarray
     flip: np.ndarray
     centre: np.ndarray
+    strength: np.ndarray
 
 
 @lru_cache(maxsize=4)
 def draw_augmentations(total: int, view: int, seed: int, operations: int) -> AugmentationDraws:
     """Draw view ``view`` of ``total`` images; each kind of choice has its own stream."""
-    kinds = [np.random.default_rng([seed, view, kind]) for kind in range(4)]
+    kinds = [np.random.default_rng([seed, view, kind]) for kind in range(5)]
     draws = AugmentationDraws(
         operation=kinds[0].integers(len(OPERATIONS), size=(operations, total)),
         negative=kinds[1].random((operations, total)) < 0.5,
         flip=kinds[2].random(total) < 0.5,
         centre=kinds[3].random((2, total)),
+        strength=kinds[4].random((operations, total)),
     )
-    for array in (draws.operation, draws.negative, draws.flip, draws.centre):
+    for array in (draws.operation, draws.negative, draws.flip, draws.centre, draws.strength):
         array.flags.writeable = False  # shared by every caller of this cached function
     return draws
 
@@ -152,8 +158,11 @@ def augment(
     if settings.flip:
         chosen = torch.from_numpy(np.flatnonzero(draws.flip[indices]))
         batch[chosen] = F.horizontal_flip(batch[chosen])
-    for operation, negative in zip(draws.operation, draws.negative, strict=True):
-        _apply_round(batch, operation[indices], negative[indices], settings.magnitude)
+    magnitude = np.full(draws.strength.shape, settings.magnitude)
+    if settings.random_magnitude:
+        magnitude = np.floor(draws.strength * (settings.magnitude + 1)).astype(np.int64)
+    for operation, negative, strength in zip(draws.operation, draws.negative, magnitude, strict=True):
+        _apply_round(batch, operation[indices], negative[indices], strength[indices])
     if settings.cutout > 0:
         side = round(settings.cutout * batch.shape[-1])
         hole = mask_of(square_sides(draws.centre[:, indices], batch.shape[-1], side))
@@ -162,18 +171,18 @@ def augment(
 
 
 def _apply_round(
-    batch: torch.Tensor, operation: np.ndarray, negative: np.ndarray, magnitude: int
+    batch: torch.Tensor, operation: np.ndarray, negative: np.ndarray, magnitude: np.ndarray
 ) -> None:
-    """One operation for each image, in place: one call for each (operation, sign)."""
+    """Apply one operation to each image, in place: one call for each (operation, sign, magnitude)."""
     for number, name in enumerate(OPERATIONS):
         if name == "Identity":
             continue
         mine = operation == number
         for minus in (False,) if name in UNSIGNED else (False, True):
-            group = np.flatnonzero(mine if name in UNSIGNED else mine & (negative == minus))
-            if len(group):
-                chosen = torch.from_numpy(group)
-                batch[chosen] = apply(name, batch[chosen], magnitude, minus)
+            group = mine if name in UNSIGNED else mine & (negative == minus)
+            for level in np.unique(magnitude[group]).tolist():
+                chosen = torch.from_numpy(np.flatnonzero(group & (magnitude == level)))
+                batch[chosen] = apply(name, batch[chosen], level, minus)
 
 
 def apply(name: str, images: torch.Tensor, magnitude: int, negative: bool) -> torch.Tensor:

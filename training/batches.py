@@ -159,5 +159,11 @@ def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:
     """Return the configured augmentation; by default, the data set decides on mirroring."""
     flip = data.flip if config.flip is None else config.flip
     return Augmentation(
-        config.operations, config.magnitude, flip, config.cutout, config.cutmix or 0.0, config.mixup
+        config.operations,
+        config.magnitude,
+        flip,
+        config.cutout,
+        config.cutmix or 0.0,
+        config.mixup,
+        config.random_magnitude,
     )

@@ -82,11 +82,11 @@ def predict(
 
 
 def _name_others(images: Path) -> None:
-    """Warn of files that get no row."""
-    from deploy.prediction import other_files
+    """Name the files that get no row."""
+    from deploy.prediction import left_out
 
-    others = other_files(images)
-    if others:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        some = ", ".join(file.name for file in others[:3])
-        warn(f"not known as images by their ending, so without a row: {some}{more}")
+    remarks = left_out(images)
+    for line in remarks.notes:
+        say(f"without a row: {line}")
+    for line in remarks.warnings:
+        warn(f"without a row: {line}")

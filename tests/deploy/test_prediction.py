@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +25,14 @@ from deploy.prediction import (
     FilePrediction,
     Timing,
     find_images,
-    other_files,
+    left_out,
     predict_files,
     write_csv,
     write_submission,
 )
-from training.data.decode import Fit
+from training.data.fitting import Fit
 from training.data.images import DataOptions, open_images
+from training.data.listing import Remarks
 from training.preprocess import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -255,8 +258,49 @@ def test_what_has_no_row_is_found(photos: Path) -> None:
     (photos / "notes.txt").write_text("")
     (photos / "glass" / "photo").write_text("")
     (photos / ".hidden.txt").write_text("")
-    assert other_files(photos) == [photos / "glass" / "photo", photos / "notes.txt"]
-    assert other_files(files_in(photos)[0]) == []
+    (photos / "glass" / "@eaDir").mkdir()
+    (photos / "glass" / "@eaDir" / "thumb.jpg").write_text("")
+    remarks = left_out(photos)
+    assert remarks.warnings == ("not known as images by their ending (2): glass/photo, notes.txt",)
+    (note,) = remarks.notes
+    assert ".hidden.txt (1)" in note and "@eaDir (1)" in note
+    assert left_out(files_in(photos)[0]) == Remarks()
+    assert not [path for path in find_images(photos) if "@eaDir" in path.parts]
+
+
+def test_what_is_no_regular_file_is_named_and_not_read(bundle_dir: Path, photos: Path) -> None:
+    """Each of these would be waited for, or read without end."""
+    expected = find_images(photos)
+    os.mkfifo(photos / "pipe.png")
+    (photos / "glass" / "to-pipe.jpg").symlink_to(photos / "pipe.png")
+    (photos / "circle.png").symlink_to("circle.png")
+    special = ["circle.png: a link", "glass/to-pipe.jpg: a named pipe", "pipe.png: a named pipe"]
+    with suppress(OSError):  # not everybody may
+        os.mknod(photos / "zero.png", 0o020600, os.makedev(1, 5))
+        (photos / "endless.png").symlink_to("zero.png")
+        special += ["endless.png: a device", "zero.png: a device"]
+    assert find_images(photos) == expected
+    (line,) = left_out(photos).warnings
+    assert f"({len(special)})" in line and all(words in line for words in special)
+    classifier = deploy.load(bundle_dir)
+    assert len(list(predict_files(classifier, photos))) == len(expected)
+    with pytest.raises(UserError, match=r"pipe\.png is a named pipe; give an image"):
+        find_images(photos / "pipe.png")
+    with pytest.raises(UserError, match="a named pipe, not a file"):
+        classifier.predict(photos / "pipe.png")
+    with pytest.raises(UserError, match="no such file or directory"):
+        find_images(photos / "circle.png")
+
+
+def test_an_image_beyond_the_limit_is_named(
+    bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (60, 50)).save(tmp_path / "large.png")
+    classifier = deploy.load(bundle_dir)
+    assert next(predict_files(classifier, tmp_path)).error is None
+    monkeypatch.setenv("MINNOW_MAX_MEGAPIXELS", "0.002")
+    (row,) = predict_files(classifier, tmp_path)
+    assert row.error is not None and "60 x 50 px, more than 0.002 million pixels" in row.error
 
 
 def test_linked_folders_are_searched_once(tmp_path: Path) -> None:

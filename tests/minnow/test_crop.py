@@ -80,6 +80,34 @@ def test_missing_and_broken_photos_are_said(photos, minnow):
     assert "warning: photo broken (1): 1.png: not an image that can be read" in said.notices
 
 
+def test_what_cannot_be_used_is_counted_and_named(photos, minnow):
+    """A careless file: all that can be used is used, and a photo's own size where the file has none."""
+    content = json.loads(Path("boxes.json").read_text())
+    for index in range(5):
+        content["annotations"][index]["bbox"] = [float("inf"), float("inf"), -float("inf"), -float("inf")]
+    content["annotations"][8]["image_id"] = 12345
+    del content["annotations"][9]["id"]
+    content["annotations"][10]["iscrowd"] = None
+    for image in content["images"]:
+        del image["width"]
+    content["images"][29]["file_name"] = r"..\photos\29.png"
+    Path("boxes.json").write_text(json.dumps(content))
+    said = minnow(f"{CROP} --map map.yaml")
+    assert said.code == 0
+    lines = [" ".join(line.split()) for line in said.output.splitlines()]
+    assert "annotation without a box of four finite numbers 5" in lines
+    assert "annotation of a photo that is not listed, or cannot be used 3" in lines
+    notices = "\n".join(said.notices)
+    assert "finite numbers (5): annotations[0] (id 0): bbox is [Infinity, Infinity, -Infinity" in notices
+    assert "images outside the image folder (1): images[29] (id 29): file_name is" in notices
+    assert "annotations without an id, named by their place (1): annotations[9]" in notices
+    assert (
+        "photos without a usable width and height: their own size is taken (29): images[0]; images[1]"
+        in notices
+    )
+    assert "52 crops of" in said.output  # 60, without 5, 1 and the 2 of the last photo
+
+
 WRONG = [
     ("data crop", "--coco"),
     (CROP.replace("boxes.json", "no.json"), "no.json", "does not exist"),

@@ -82,16 +82,26 @@ def test_every_key() -> None:
         ("AUG_TRAIN_PARAMS: {n_select: 0}", {"augment.operations": 0, "augment.magnitude": 14}),
         (
             "AUG_TRAIN_PARAMS: {n_select: 3, level: null, n_level: null}",
-            {"augment.operations": 3, "augment.magnitude": 14},
+            {"augment.operations": 3, "augment.magnitude": 30, "augment.random_magnitude": True},
         ),
         (
-            "AUG_TRAIN_PARAMS: {level: 5, n_level: 11}",
+            "AUG_TRAIN_PARAMS: {level: 0}",
+            {"augment.operations": 2, "augment.magnitude": 30, "augment.random_magnitude": True},
+        ),
+        (
+            "AUG_TRAIN_PARAMS: {level: 5, n_level: 10}",
             {"augment.operations": 2, "augment.magnitude": 15},
         ),
         (
-            "AUG_TRAIN_PARAMS: {level: 10, n_level: 11}",
+            "AUG_TRAIN_PARAMS: {level: 31}",
             {"augment.operations": 2, "augment.magnitude": 30},
         ),
+        (
+            "AUG_TRAIN_PARAMS: null\nAUG_TRAIN: randaugment_train",
+            {"augment.operations": 2, "augment.magnitude": 14},
+        ),
+        ("VAL_RATIO: 0", {}),
+        ("VAL_RATIO: 0.0", {}),
         (
             "INIT_LR: 1e-2",
             {"train.optimizer": "sgd", "train.learning_rate": 0.01, "train.weight_decay": 0.0},
@@ -123,8 +133,10 @@ def test_single_keys_leave_the_rest(line: str, expected: dict[str, object]) -> N
         ("AUG_TRAIN: autoaugment", ["AUG_TRAIN", "randaugment_train", "'autoaugment'"]),
         ("AUG_TEST: ten_crop", ["AUG_TEST", "simple_augment_test"]),
         ("AUG_TEST_PARAMS: {a: 1}", ["AUG_TEST_PARAMS"]),
-        ("AUG_TRAIN_PARAMS: {level: 31}", ["level is 31", "0 to 30"]),
-        ("AUG_TRAIN_PARAMS: {n_level: 1}", ["n_level"]),
+        ("AUG_TRAIN_PARAMS: {level: 32}", ["level is 32", "1 to 31", "null"]),
+        ("AUG_TRAIN_PARAMS: {level: -1}", ["level"]),
+        ("AUG_TRAIN_PARAMS: {n_level: 0}", ["n_level"]),
+        ("VAL_RATIO: -0.1", ["VAL_RATIO", "greater than or equal to 0"]),
         ("AUG_TRAIN: simple_augment_train\nAUG_TRAIN_PARAMS: {n_select: 2}", ["randaugment_train"]),
         ("DATA_PATH: 3", ["DATA_PATH"]),
         ("DATA_PATH: null", ["DATA_PATH is missing"]),
@@ -137,6 +149,39 @@ def test_what_is_wrong(text: str, words: list[str]) -> None:
     with pytest.raises(UserError) as error:
         read_data_file(Path(_write(whole)))
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+STOCK = """
+DATA_PATH: photos
+DATASET: TACO
+AUG_TRAIN: randaugment_train
+AUG_TEST: simple_augment_test
+AUG_TRAIN_PARAMS:
+  n_select: 2
+  level: null
+BATCH_SIZE: 16
+EPOCHS: 1
+FP16: true
+IMG_SIZE: 32
+INIT_LR: 0.1
+VAL_RATIO: 0.0
+"""
+
+
+def test_the_stock_file_is_read_and_a_share_of_0_changes_nothing(minnow, write_images) -> None:
+    """With val/ it has no effect; else the default share validates, an eighth; both are said."""
+    for name, counts, sizes in (
+        ("own", {"train": 16, "val": 4, "test": 4}, "32 train, 8 val, 8 test"),
+        ("cut", {"train": 16, "test": 4}, "28 train, 4 val, 8 test"),
+    ):
+        write_images(Path(name), {f"{p}/{c}": n for p, n in counts.items() for c in ("a", "b")})
+        _write(STOCK.replace("photos", name))
+        said = minnow(f"search --data taco.yaml --space toy --trials 1 --out run-{name}")
+        assert said.code == 0 and sizes in "".join(said.notices)
+        assert "VAL_RATIO: 0 changes nothing" in "".join(said.notices)
+        config = yaml.safe_load(Path(f"run-{name}/config.yaml").read_text())
+        assert config["data"]["val_share"] is None
+        assert config["augment"]["random_magnitude"] and config["augment"]["magnitude"] == 30
 
 
 def test_the_path_is_beside_the_file_if_it_is_there() -> None:

@@ -41,9 +41,10 @@ def _augment(images: torch.Tensor, indices: list[int], **changed: object) -> tor
 
 
 @pytest.mark.parametrize("magnitude", [9, 30])
-def test_an_image_is_the_same_in_any_batch(magnitude: int) -> None:
+@pytest.mark.parametrize("random", [False, True])
+def test_an_image_is_the_same_in_any_batch(magnitude: int, random: bool) -> None:
     images = _pictures()
-    settings = Augmentation(operations=3, magnitude=magnitude)
+    settings = Augmentation(operations=3, magnitude=magnitude, random_magnitude=random)
     whole = _augment(images, list(range(24)), settings=settings)
     for index in range(24):
         assert torch.equal(_augment(images, [index], settings=settings)[0], whole[index])
@@ -114,6 +115,36 @@ def test_cutout_is_a_grey_square_cut_at_the_border() -> None:
         assert torch.equal(image[0], image[1]) and torch.equal(image[0], image[2])
         whole += height == width == 10
     assert whole > 8
+
+
+def test_random_magnitudes_are_uniform_for_each_image_and_operation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every strength from 0 to the given one, as often; the operations are those of a fixed one."""
+    settings = Augmentation(operations=2, magnitude=4, flip=False, cutout=0.0, random_magnitude=True)
+    seen: list[tuple[str, int, bool, int]] = []
+
+    def record(name: str, images: torch.Tensor, magnitude: int, negative: bool) -> torch.Tensor:
+        seen.append((name, magnitude, negative, len(images)))
+        return images
+
+    monkeypatch.setattr("training.augment.apply", record)
+    images = torch.zeros(7000, 3, 2, 2, dtype=torch.uint8)
+    numbers = np.arange(7000)
+    augment(images, numbers, total=7000, view=0, seed=0, settings=settings)
+    counts = np.zeros(5)
+    for name, magnitude, _, count in seen:
+        counts[magnitude] += count
+        assert name != "Identity" and type(magnitude) is int
+    assert counts.sum() == pytest.approx(14_000 * 13 / 14, rel=0.02)
+    assert np.all(np.abs(counts / counts.sum() - 0.2) < 0.015)
+    drawn = draw_augmentations(7000, 0, 0, 2).strength
+    assert abs(np.corrcoef(drawn)[0, 1]) < 0.05
+    fixed = {(name, negative) for name, _, negative, _ in seen}
+    seen.clear()
+    plain = Augmentation(operations=2, magnitude=4, flip=False, cutout=0.0)
+    augment(images, numbers, total=7000, view=0, seed=0, settings=plain)
+    assert {(name, negative) for name, _, negative, _ in seen} == fixed
 
 
 def test_operations_are_drawn_evenly() -> None:
@@ -200,7 +231,8 @@ def test_keys_tell_settings_apart() -> None:
         for values in [(2, 9, True, 0.25), (1, 9, True, 0.25), (2, 8, True, 0.25)]
     }
     keys |= {Augmentation(flip=False).key, Augmentation(cutout=0.5).key}
-    assert len(keys) == 5
+    keys |= {Augmentation(random_magnitude=True).key, Augmentation(mixup=0.5, random_magnitude=True).key}
+    assert len(keys) == 7
     assert Augmentation().key == Augmentation(2, 9, True, 0.25).key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +14,15 @@ import numpy as np
 from core.cache import cache_dir
 from core.errors import UserError
 from core.runtime import ordered_map
-from training.data.decode import BrokenImageError, quiet_pillow, upright
+from training.data.decode import BrokenImageError, quiet_pillow
 from training.data.findings import DARK, describe_findings
-from training.data.fingerprint import digest_bytes
 from training.data.folders import FolderSource
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
 from training.data.listing import Listing, Source
 from training.data.pixels import default_size
 from training.data.sources import find_source
 from training.data.split import PARTS, make_splits
+from training.data.upright import decoded
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Report:
             0 where there are no images at all.
         problems: what stops training, one line each.
         warnings: what may spoil it, one line each.
-        notes: how the splits were made where the data set does not say all, one line each.
+        notes: how the data was taken where it does not say all, one line each.
     """
 
     spec: str
@@ -180,7 +181,7 @@ def check_images(
         imbalance=imbalance,
         problems=problems,
         warnings=warnings,
-        notes=split_notes(listing.note, listing.parts, options),
+        notes=split_notes(listing.remarks, listing.parts, options),
     )
 
 
@@ -188,12 +189,15 @@ def _look(source: Source, index: int) -> _Seen | str:
     try:
         image = source.load(index)
         mode = image.mode
-        rgb = upright(image)
+        with decoded(image) as picture:
+            digest = hashlib.blake2b(repr(picture.size).encode(), digest_size=16)
+            brightest = 0
+            for _, band in picture.bands():
+                digest.update(band.tobytes())
+                brightest = max(brightest, int(np.asarray(band).max(initial=0)))
     except BrokenImageError as error:
         return str(error)
-    digest = digest_bytes(repr(rgb.size).encode() + rgb.tobytes())
-    brightest = int(np.asarray(rgb).max(initial=0))
-    return _Seen(rgb.width, rgb.height, mode, digest, brightest < DARK)
+    return _Seen(*picture.size, mode, digest.hexdigest(), brightest < DARK)
 
 
 def _parts(

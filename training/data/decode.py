@@ -1,26 +1,24 @@
-"""From an image file of any kind to the square RGB array that a person would recognise.
+"""Image files: which are read, how large they may be, and the reason why one cannot be.
 
-Reading is Pillow's work. This module decides what Pillow leaves open: orientation, transparency
-(on white), 16-bit and floating-point greys (scaled, never clipped), and the fit to a square.
+Only regular files of a bounded size are opened, and only images of a bounded number of pixels are
+decoded: a file of a few kilobytes can hold an image of gigabytes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
+import os
+import stat
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
-from core.errors import one_line
-
-Fit = Literal["squash", "crop", "pad"]
-FITS: tuple[Fit, ...] = ("squash", "crop", "pad")
+from core.errors import UserError, one_line
 
 EXTENSIONS = frozenset(
     {
@@ -60,8 +58,21 @@ _FORMATS = (
     "JPEG2000",
     "AVIF",
 )
-GREY = (128, 128, 128)
-_TURNS = {
+#: Number, in millions, of the most pixels that an image may have; 50 where it is not set.
+LIMIT_VARIABLE = "MINNOW_MAX_MEGAPIXELS"
+USUAL_PIXELS = 50_000_000
+_MOST_MEGAPIXELS = 100_000.0
+_PIXEL_BYTES = 8  # of the deepest images, uncompressed: four channels of 16 bits
+_OTHER_BYTES = 64 << 20  # of a file beside its pixels
+_IN_MEMORY = 32 << 20  # bytes; larger files are read piece by piece
+_SPECIAL = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -76,6 +87,10 @@ class BrokenImageError(Exception):
     """A file that is no readable image; the message is the reason, in a few words."""
 
 
+class SpecialFileError(OSError):
+    """A file that is not opened: no regular one, or too large."""
+
+
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
     """Silence Pillow's warnings about odd metadata in files it can read: they name no file."""
@@ -84,49 +99,119 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def broken_images() -> Iterator[None]:
+    """Turn what Pillow raises about a malformed file, which can be anything, into one error.
+
+    Raises:
+        BrokenImageError: with the reason.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise BrokenImageError(_reason(error)) from error
+
+
+def max_pixels() -> int:
+    """Return the most pixels that an image may have.
+
+    Raises:
+        UserError: :data:`LIMIT_VARIABLE` is no number of megapixels.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "").strip()
+    try:
+        megapixels = float(text or USUAL_PIXELS / 1e6)
+    except ValueError:
+        megapixels = math.nan
+    if not 0 < megapixels <= _MOST_MEGAPIXELS:  # NaN neither
+        raise UserError(
+            f"{LIMIT_VARIABLE} is {text[:40]!r}: give the most megapixels of an image, above 0 and up to "
+            f"{_MOST_MEGAPIXELS:,.0f}"
+        )
+    return max(1, int(megapixels * 1e6))
+
+
+def special_kind(mode: int) -> str | None:
+    """Return the kind of a file that is no regular one, from ``st_mode``; ``None``: it is one."""
+    if stat.S_ISREG(mode):
+        return None
+    return next((name for test, name in _SPECIAL if test(mode)), "a special file")
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[io.BufferedReader]:
+    """Open an image file; a pipe or a device, whose reading may never end, is not opened.
+
+    Raises:
+        SpecialFileError: no regular file, or larger than any image within the limit.
+        OSError: missing, or not readable.
+    """
+    _check_file(path, os.stat(path))
+    # The file may be another one by now: O_NONBLOCK does not wait for the other end of a pipe.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags), "rb") as file:
+        _check_file(path, os.fstat(file.fileno()))
+        yield file
+
+
+def _check_file(path: Path, status: os.stat_result) -> None:
+    if kind := special_kind(status.st_mode):
+        raise SpecialFileError(None, f"{kind}, not a file", str(path))
+    largest = _PIXEL_BYTES * max_pixels() + _OTHER_BYTES
+    if status.st_size > largest:
+        reason = f"larger than {largest / 1e6:,.0f} MB; {LIMIT_VARIABLE} raises this limit too"
+        raise SpecialFileError(None, reason, str(path))
+
+
+def file_content(path: Path) -> bytes | Path:
+    """Return the bytes of an image file; of a large one its path, from which Pillow reads what it needs.
+
+    Raises:
+        OSError: see :func:`open_file`.
+    """
+    with open_file(path) as file:
+        return path if os.fstat(file.fileno()).st_size > _IN_MEMORY else file.read()
+
+
 def open_image(content: bytes | Path) -> Image.Image:
     """Read the header of an image; the pixels follow when they are needed.
 
+    Args:
+        content: see :func:`file_content`.
+
     Raises:
-        BrokenImageError: not an image, or one so large that it looks like a decompression bomb.
+        BrokenImageError: not an image, or one of more than :func:`max_pixels`.
     """
     if isinstance(content, bytes) and not content:
         raise BrokenImageError("empty file")
-    source = io.BytesIO(content) if isinstance(content, bytes) else content
-    try:
-        return Image.open(source, formats=_formats())
-    except Exception as error:  # a malformed file can raise anything from Pillow's readers
-        raise BrokenImageError(_reason(error)) from error
+    most = max_pixels()
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # Pillow's own limit, which the user has raised with ours
+    with broken_images():
+        image = Image.open(
+            io.BytesIO(content) if isinstance(content, bytes) else content, formats=_formats()
+        )
+    if image.width * image.height > most:
+        image.close()
+        raise BrokenImageError(_too_large(f"{image.width} x {image.height} px, more than"))
+    return image
 
 
-def square(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
-    """Decode, turn upright and fit to ``size`` pixels: (size, size, 3) uint8.
-
-    ``squash`` ignores the aspect ratio, ``crop`` keeps the centre, ``pad`` adds mid-grey bars.
-
-    Raises:
-        BrokenImageError: truncated or otherwise undecodable.
-    """
-    try:
-        if image.format in ("JPEG", "MPO"):
-            # JPEG scales by 2, 4 or 8 while decoding, at a fraction of the cost; twice the target
-            # is left for the antialiased filter.
-            image.draft(None, (2 * size, 2 * size))
-        return np.asarray(_fitted(_rgb(image), size, fit))
-    except Exception as error:  # as in open_image
-        raise BrokenImageError(_reason(error)) from error
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Decode to RGB at full resolution, turned upright.
+def open_image_file(path: Path) -> Image.Image:
+    """Read the header of an image file.
 
     Raises:
-        BrokenImageError: truncated or otherwise undecodable.
+        BrokenImageError: see :func:`open_image` and :func:`open_file`.
     """
     try:
-        return _rgb(image)
-    except Exception as error:  # as in open_image
-        raise BrokenImageError(_reason(error)) from error
+        return open_image(file_content(path))
+    except OSError as error:
+        raise BrokenImageError(unreadable(error)) from error
+
+
+def unreadable(error: OSError) -> str:
+    """Return why a file cannot be read, in a few words."""
+    return f"cannot be read: {error.strerror or error}"
 
 
 def orientation(image: Image.Image) -> int:
@@ -138,7 +223,7 @@ def orientation(image: Image.Image) -> int:
         turn = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block does not spoil the picture
         return 1
-    return turn if turn in _TURNS else 1
+    return turn if turn in TURNS else 1
 
 
 @lru_cache(maxsize=1)
@@ -147,47 +232,16 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)  # a build may lack some
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    turn = _TURNS.get(orientation(image))  # after load(), which turns a TIFF by itself
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bits(np.asarray(image), image.mode))
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    rgb = image.convert("RGB")
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _to_8_bits(grey: np.ndarray, mode: str) -> np.ndarray:
-    """Scale deep greys to 0..255 by the full range of their kind; stretch what fits none."""
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    whites = (1.0, 255.0, 65535.0) if mode == "F" else (65535.0,)
-    white = next((w for w in whites if low >= 0 and high <= w), None)
-    if white is None:
-        values, white = values - low, (high - low) or 1.0
-    return np.rint(values * (255.0 / white)).astype(np.uint8)
-
-
-def _fitted(image: Image.Image, size: int, fit: Fit) -> Image.Image:
-    bicubic = Image.Resampling.BICUBIC
-    if fit == "crop":
-        return ImageOps.fit(image, (size, size), bicubic)
-    if fit == "squash":
-        return image.resize((size, size), bicubic, reducing_gap=3.0)
-    scale = size / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    canvas = Image.new("RGB", (size, size), GREY)
-    small = image.resize((width, height), bicubic, reducing_gap=3.0)
-    canvas.paste(small, ((size - width) // 2, (size - height) // 2))
-    return canvas
+def _too_large(size: str) -> str:
+    millions = f"{max_pixels() / 1e6:,.6g} million pixels"
+    return (
+        f"{size} {millions} (refused: it may be a decompression bomb; {LIMIT_VARIABLE} raises the limit)"
+    )
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        return f"more than {limit:.0f} million pixels (refused: it may be a decompression bomb)"
+        return _too_large("more than")
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image that can be read"
     return one_line(error)

@@ -53,7 +53,7 @@ def describe_findings(
     if split_problem and not problems:
         problems.append(split_problem)
 
-    warnings = []
+    warnings = list(listing.remarks.warnings)
     if broken and len(broken) <= MAX_BROKEN * total:
         warnings.append(f"{_images(len(broken))} cannot be read and will be skipped")
     if listing.ignored:

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.files import write_text
 from core.runtime import ordered_map
+from training.data.decode import open_file
 
 _VERSION = 1
 _UNREADABLE = "unreadable: "
@@ -23,6 +24,11 @@ _FRESH_NS = 2_000_000_000
 def digest_bytes(content: bytes) -> str:
     """Return the 128-bit BLAKE2b digest, in hexadecimal."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def content_digest(content: bytes | Path) -> str:
+    """Return the digest of the content of a file, see :func:`training.data.decode.file_content`."""
+    return digest_bytes(content) if isinstance(content, bytes) else _digest(content)
 
 
 def is_digest(entry: str) -> bool:
@@ -83,7 +89,7 @@ def _stamp(path: Path) -> list[int] | None:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         return f"{_UNREADABLE}{error.strerror or error}"

@@ -13,17 +13,25 @@ from PIL import Image
 
 from core.errors import UserError
 from core.runtime import ordered_map
-from training.data.decode import EXTENSIONS, BrokenImageError, open_image, quiet_pillow
-from training.data.fingerprint import digest_bytes, digest_files, forget_digests, is_digest
-from training.data.listing import Listing, class_problems
-
-_PART_NAMES = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
+from training.data.class_names import joint_spelling, twin_warnings
+from training.data.decode import (
+    BrokenImageError,
+    file_content,
+    open_image,
+    open_image_file,
+    quiet_pillow,
+    unreadable,
+)
+from training.data.file_tree import FileTree, joined
+from training.data.fingerprint import (
+    content_digest,
+    digest_bytes,
+    digest_files,
+    forget_digests,
+    is_digest,
+)
+from training.data.listing import Listing, Remarks, class_problems
+from training.data.parts import find_parts
 
 
 class FolderSource:
@@ -63,9 +71,9 @@ class FolderSource:
         return self._listing
 
     @property
-    def note(self) -> str:
-        """Note on the parts, see :class:`training.data.listing.Listing`."""
-        return self._listing.note
+    def remarks(self) -> Remarks:
+        """Remarks, see :class:`training.data.listing.Listing`."""
+        return self._listing.remarks
 
     @cached_property
     def _listing(self) -> Listing:
@@ -75,12 +83,12 @@ class FolderSource:
         """Open one image, lazily."""
         name = self.listing().files[index]
         try:
-            content = (self.root / name).read_bytes()
+            content = file_content(self.root / name)
         except OSError as error:
-            raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
+            raise BrokenImageError(unreadable(error)) from error
         if self._digests is not None and self._cache is not None:
             expected = self._digests[index]
-            if is_digest(expected) and digest_bytes(content) != expected:
+            if is_digest(expected) and content_digest(content) != expected:
                 forget_digests(self.root, self._cache)
                 raise UserError(
                     f"{self.root / name} changed while it was being read: run the command again"
@@ -95,7 +103,7 @@ class FolderSource:
 
     def _short_side(self, index: int) -> int:
         try:
-            with open_image(self.root / self.listing().files[index]) as image:
+            with open_image_file(self.root / self.listing().files[index]) as image:
                 return min(image.size)
         except BrokenImageError:
             return 0
@@ -105,131 +113,52 @@ def scan(root: Path) -> Listing:
     """List the images under ``root``; what makes them unusable goes into ``problems``.
 
     Raises:
-        UserError: a folder cannot be read.
+        UserError: a folder cannot be read, or two folders are the same part.
     """
-    top = _folders(root)
-    parts = _parts(root, top)
-    note = ""
-    if {"train", "val"} == set(parts):
-        parts = {"train": parts["train"], "test": parts["val"]}
-        note = (
-            f"there is no test/: {parts['test']}/ is what is tested at the end, and a part of "
-            f"{parts['train']}/ validates"
-        )
-    elif {"train", "test"} == set(parts):
-        note = f"there is no val/: a part of {parts['train']}/ validates"
-    problems: list[str] = []
-    if parts:
-        missing = [part for part in ("train", "test") if part not in parts]
-        problems += [
-            f"there is no {part}/ beside {', '.join(sorted(name + '/' for name in parts.values()))}"
-            for part in missing
-        ]
-        by_part = {part: _folders(root / name) for part, name in parts.items()}
-    else:
-        by_part = {"": top}
-    classes = tuple(sorted({name for names in by_part.values() for name in names}))
-    for part, names in by_part.items():
-        absent = [name for name in classes if name not in names]
+    tree = FileTree(root)
+    parts = find_parts(tree)
+    folders = {part: tree.folder(place).folders for part, place in parts.folders.items()}
+    spelling = joint_spelling(folders)
+    classes = tuple(sorted(set(spelling.values())))
+    problems = list(parts.problems)
+    for part, names in folders.items():
+        absent = sorted(set(classes) - {spelling[name] for name in names})
         if absent:
-            problems.append(f"{parts[part]}/ has no folder for class {', '.join(map(repr, absent))}")
+            place, missing = parts.folders[part], ", ".join(map(repr, absent))
+            problems.append(f"{place}/ has no folder for class {missing}")
 
     ignored: Counter[str] = Counter()
-    records = [
-        (relative, label, part)
-        for part in by_part
-        for label, name in enumerate(classes)
-        if name in by_part[part]
-        for relative in _images(root, f"{parts[part]}/{name}" if part else name, ignored)
-    ]
-    records.sort()
+    labels_of = {name: label for label, name in enumerate(classes)}
+    records = sorted(
+        (relative, labels_of[spelling[name]], part)
+        for part, names in folders.items()
+        for name in names
+        for relative in _images(tree, joined(parts.folders[part], name), ignored)
+    )
     files = tuple(record[0] for record in records)
     labels = tuple(record[1] for record in records)
     assigned = tuple(record[2] for record in records)
     if not classes:
         problems.append("there are no class folders: put the images of each class into a folder")
     elif not problems or files:
-        problems += class_problems(classes, labels, assigned, parts)
+        problems += class_problems(classes, labels, assigned, parts.given)
     else:
         problems.append("there are no images")
+    twins = Remarks(warnings=twin_warnings(classes))
     return Listing(
         classes,
         files,
         labels,
         assigned,
-        tuple(parts),
+        tuple(parts.given),
         tuple(problems),
         tuple(ignored.most_common()),
-        note,
+        parts.remarks + twins + tree.remarks(),
     )
 
 
-def _parts(root: Path, top: Sequence[str]) -> dict[str, str]:
-    """Part → folder name, or nothing where the folders are classes.
-
-    A folder called "train" may hold pictures of trains: it is a part only where every folder is
-    one, or where train/ and test/ or val/ hold folders and no images of their own.
-    """
-    known = [name for name in top if name.lower() in _PART_NAMES]
-    if not known:
-        return {}
-    others = len(known) < len(top)
-    kinds = {_PART_NAMES[name.lower()] for name in known}
-    if others and not ("train" in kinds and kinds & {"val", "test"}):
-        return {}
-    if any(_holds_images(root / name) for name in known):
-        return {}
-    names: dict[str, str] = {}
-    for name in known:
-        part = _PART_NAMES[name.lower()]
-        if part in names:
-            raise UserError(f"{root} has both {names[part]}/ and {name}/: keep one of them")
-        names[part] = name
-    return {part: names[part] for part in ("train", "val", "test") if part in names}
-
-
-def _visible(directory: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(directory) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"{directory} cannot be read: {error.strerror or error}") from error
-    return sorted(visible, key=lambda entry: entry.name)
-
-
-def _folders(directory: Path) -> list[str]:
-    return [entry.name for entry in _visible(directory) if entry.is_dir()]
-
-
-def _holds_images(directory: Path) -> bool:
-    return any(_is_image(entry) for entry in _visible(directory))
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return os.path.splitext(entry.name)[1].lower() in EXTENSIONS and entry.is_file()
-
-
-def _images(root: Path, folder: str, ignored: Counter[str]) -> Iterator[str]:
-    """Relative names of the images below ``folder``; each real directory is entered once.
-
-    The endings of other files are counted in ``ignored``.
-    """
-    entered: set[tuple[int, int]] = set()
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        status = os.stat(root / current)
-        identity = (status.st_dev, status.st_ino)
-        if identity in entered:
-            continue  # a link back to a folder above, or a second way to the same one
-        entered.add(identity)
-        below = []
-        for entry in _visible(root / current):
-            name = f"{current}/{entry.name}"
-            if entry.is_dir():
-                below.append(name)
-            elif _is_image(entry):
-                yield name
-            else:
-                ignored[os.path.splitext(entry.name)[1].lower() or entry.name] += 1
-        waiting += reversed(below)
+def _images(tree: FileTree, folder: str, ignored: Counter[str]) -> Iterator[str]:
+    """Yield the relative names of the images below a folder; count the endings of other files."""
+    for place, content in tree.walk(folder):
+        yield from (joined(place, name) for name in content.images)
+        ignored.update(os.path.splitext(name)[1].lower() or name for name in content.others)

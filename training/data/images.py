@@ -13,7 +13,8 @@ import numpy as np
 from core.cache import cache_dir
 from core.config import MAX_SIDE, MIN_SIDE, DataConfig
 from core.errors import UserError
-from training.data.decode import FITS, Fit
+from training.data.fitting import FITS, Fit
+from training.data.listing import Remarks
 from training.data.pixels import Pixels, load_pixels
 from training.data.sources import find_source
 from training.data.split import PARTS, make_splits
@@ -86,7 +87,7 @@ class ImageSet:
         files: relative name of each image.
         broken: names of the files that could not be read and were left out.
         flip: whether a mirrored image still means the same.
-        notes: how the splits were made where the data set does not say all, one line each.
+        notes: how the data was taken where it does not say all, one line each.
     """
 
     spec: str
@@ -143,7 +144,7 @@ def open_images(
         options: stored size, fit and split.
         cache: cache directory, ``cache_dir()`` by default.
         progress: called with (images decoded, images in all) while decoding.
-        warn: called with one line for each broken file.
+        warn: called with one line for each broken file, and for all else that is left out.
 
     Raises:
         UserError: no such data set; no images; fewer than two classes; an empty class; parts
@@ -153,6 +154,8 @@ def open_images(
     source = find_source(spec)
     pixels = load_pixels(spec, source, options.size, options.fit, cache or cache_dir(), progress)
     if warn is not None:
+        for line in source.remarks.warnings:
+            warn(line)
         for name, reason in pixels.broken[:_WARNED]:
             warn(f"skipped {name if name.isprintable() else ascii(name)}: {reason}")
         if len(pixels.broken) > _WARNED:
@@ -182,15 +185,15 @@ def open_images(
         files=pixels.files,
         broken=tuple(name for name, _ in pixels.broken),
         flip=source.flip,
-        notes=split_notes(source.note, pixels.parts, options),
+        notes=split_notes(source.remarks, pixels.parts, options),
     )
 
 
-def split_notes(note: str, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:
-    """Return notes on the splits: the source's own, and options without effect."""
+def split_notes(remarks: Remarks, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:
+    """Return notes on the data: the source's own, and options without effect."""
     unused = options.val_share is not None and "val" in parts
-    more = "val_share changes nothing: the data set has images to validate of its own" if unused else ""
-    return tuple(filter(None, (note, more)))
+    more = ("val_share changes nothing: the data set has images to validate of its own",)
+    return remarks.notes + more if unused else remarks.notes
 
 
 def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray]) -> str:

@@ -16,6 +16,26 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
+class Remarks:
+    """Lines about a data set that can be used.
+
+    Attributes:
+        notes: how it was taken where the folders do not say all.
+        warnings: what may be wrong with it, or was left out.
+    """
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __add__(self, other: Remarks) -> Remarks:
+        """Return the lines of both."""
+        return Remarks(self.notes + other.notes, self.warnings + other.warnings)
+
+
+NO_REMARKS = Remarks()
+
+
+@dataclass(frozen=True)
 class Listing:
     """The images of a source, in an order that does not depend on the file system.
 
@@ -27,7 +47,7 @@ class Listing:
         folders: the parts that the source itself has; () where Minnow splits.
         problems: what makes the source unusable, one line each; empty when all is well.
         ignored: (ending, count) of files in class folders that are of no known image kind.
-        note: how the parts were taken where the folders do not say all; "" where they do.
+        remarks: how the folders were taken, and what was left out.
     """
 
     classes: tuple[str, ...]
@@ -37,7 +57,7 @@ class Listing:
     folders: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     ignored: tuple[tuple[str, int], ...] = ()
-    note: str = ""
+    remarks: Remarks = NO_REMARKS
 
 
 class Source(Protocol):
@@ -48,8 +68,8 @@ class Source(Protocol):
     parallel: bool  # whether load() may run in several threads
 
     @property
-    def note(self) -> str:
-        """Note as in ``Listing``, without the cost of a listing."""
+    def remarks(self) -> Remarks:
+        """Remarks as in ``Listing``, without the cost of a listing."""
 
     def content(self, cache: Path) -> str:
         """Return the digest of everything that is read: names, classes, parts, file contents."""

@@ -20,7 +20,8 @@ import numpy as np
 from core.errors import UserError, disk_errors
 from core.files import atomic_file, write_text
 from core.runtime import ordered_map
-from training.data.decode import BrokenImageError, Fit, quiet_pillow, square
+from training.data.decode import USUAL_PIXELS, BrokenImageError, max_pixels, quiet_pillow
+from training.data.fitting import Fit, square
 from training.data.listing import Listing, Source
 
 _VERSION = 1  # of the stored format and of everything that decides a pixel
@@ -55,7 +56,10 @@ def load_pixels(
         UserError: see ``images.open_images``.
     """
     content = source.content(cache)
-    key = hashlib.blake2b(json.dumps([_VERSION, content, size, fit]).encode(), digest_size=16).hexdigest()
+    # Another limit makes other files broken.
+    limit = () if max_pixels() == USUAL_PIXELS else (max_pixels(),)
+    about = json.dumps([_VERSION, content, size, fit, *limit])
+    key = hashlib.blake2b(about.encode(), digest_size=16).hexdigest()
     pixels_path = cache / "images" / f"{key}.u8"
     pixels = _read(pixels_path, content)
     if pixels is None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.errors import UserError
 from training.data.folders import FolderSource
-from training.data.listing import Listing, Source
+from training.data.listing import NO_REMARKS, Listing, Source
 from training.data.torchvision_source import TorchvisionSource
 
 _SIDE = 32  # four times the original 8 pixels, so that the usual strides leave something
@@ -24,7 +24,7 @@ class DigitsSource:
     name = "digits"
     flip = False
     parallel = True
-    note = ""
+    remarks = NO_REMARKS
 
     def content(self, cache: Path) -> str:
         """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""

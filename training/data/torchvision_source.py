@@ -16,7 +16,7 @@ from core.errors import UserError, one_line
 from core.files import write_bytes
 from training.data.decode import BrokenImageError
 from training.data.fingerprint import digest_bytes, digest_files
-from training.data.listing import Listing, class_problems
+from training.data.listing import NO_REMARKS, Listing, class_problems
 
 _BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
 _BY_NAME = {"train": {"split": "train"}, "test": {"split": "test"}}
@@ -66,7 +66,7 @@ class TorchvisionSource:
     """
 
     parallel = True
-    note = ""
+    remarks = NO_REMARKS
 
     def __init__(self, name: str) -> None:
         if name not in DATASETS:

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from training.data.decode import BrokenImageError, open_image, square, upright
+from core.errors import UserError
+from training.data.decode import (
+    LIMIT_VARIABLE,
+    BrokenImageError,
+    file_content,
+    max_pixels,
+    open_file,
+    open_image,
+    open_image_file,
+)
+from training.data.fitting import square
+from training.data.upright import decoded
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def upright(image: Image.Image) -> Image.Image:
+    with decoded(image) as picture:
+        return picture.piece((0, 0, *picture.size))
 
 
 def _gradient() -> Image.Image:
@@ -193,3 +212,86 @@ def test_no_byte_soup_escapes_as_another_error(tmp_path: Path) -> None:
 def test_decoding_needs_no_torch() -> None:
     code = "import sys, training.data.images, training.data.check; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def _empty_png(width: int, height: int) -> bytes:
+    """The header of a PNG of any size, without its pixels."""
+    content = bytearray(_saved(Image.new("L", (1, 1)), "PNG"))
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")
+def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert max_pixels() == 50_000_000
+    assert open_image(_empty_png(10_000, 5_000)).size == (10_000, 5_000)
+    for size in ((10_000, 5_001), (13_000, 13_000), (60_000, 60_000)):
+        with pytest.raises(BrokenImageError, match="more than 50 million pixels") as error:
+            open_image(_empty_png(*size))
+        assert LIMIT_VARIABLE in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(BrokenImageError, match=r"^13000 x 13000 px, more than 50 million pixels"):
+        open_image(_empty_png(13_000, 13_000))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    monkeypatch.setenv(LIMIT_VARIABLE, "4000")
+    assert open_image(_empty_png(60_000, 60_000)).size == (60_000, 60_000)
+    monkeypatch.setenv(LIMIT_VARIABLE, "0.001")
+    assert open_image(_empty_png(20, 50)).size == (20, 50)
+    with pytest.raises(BrokenImageError, match=r"more than 0\.001 million"):
+        open_image(_empty_png(20, 51))
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "many", "nan", "inf", "1e9", "5" * 400])
+def test_what_is_no_limit(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, text)
+    with pytest.raises(UserError, match="give the most megapixels of an image") as error:
+        open_image(_empty_png(5, 5))
+    assert LIMIT_VARIABLE in str(error.value) and len(str(error.value)) < 200
+
+
+def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of these may be read: a pipe without a writer waits for ever, /dev/zero never ends."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "to-pipe.png").symlink_to("pipe.png")
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    (tmp_path / "nothing.png").symlink_to("nowhere.png")
+    expected = {
+        "pipe.png": "a named pipe, not a file",
+        "to-pipe.png": "a named pipe, not a file",
+        "folder.png": "a folder, not a file",
+        "circle.png": "symbolic links",
+        "nothing.png": "No such file",
+    }
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path)  # a socket's path has at most 108 characters
+        listener.bind("socket.png")
+        expected["socket.png"] = "a socket, not a file"
+        for name, reason in expected.items():
+            with pytest.raises(BrokenImageError, match=reason):
+                open_image_file(tmp_path / name)
+
+
+def test_a_device_is_not_opened(tmp_path: Path) -> None:
+    try:
+        os.mknod(tmp_path / "zero.png", 0o020600, os.makedev(1, 5))
+    except OSError:
+        pytest.skip("this user may not create device files")
+    (tmp_path / "link.png").symlink_to("zero.png")
+    for name in ("zero.png", "link.png"):
+        with pytest.raises(BrokenImageError, match="a device, not a file"):
+            open_image_file(tmp_path / name)
+
+
+def test_files_larger_than_any_image_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.png"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(BrokenImageError, match="larger than 467 MB"):
+        open_image_file(path)
+    os.truncate(path, 33 << 20)
+    assert file_content(path) == path
+    path.write_bytes(b"abc")
+    assert file_content(path) == b"abc"
+    with open_file(path) as file:
+        assert file.read() == b"abc"

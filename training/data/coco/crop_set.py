@@ -16,7 +16,15 @@ from core.files import check_free, csv_bytes, staged_folder
 from core.runtime import ordered_map
 from training.data.coco.annotations import Coco, Photo
 from training.data.coco.categories import CategoryMap, check_folders
-from training.data.coco.crops import OtherSizeError, Wanted, crop_stem, cut_crops, locate, wanted_of
+from training.data.coco.crops import (
+    OtherSizeError,
+    Wanted,
+    crop_stem,
+    cut_crops,
+    locate,
+    sized,
+    wanted_of,
+)
 from training.data.coco.grouped_split import split_groups
 from training.data.decode import BrokenImageError, quiet_pillow
 
@@ -103,9 +111,9 @@ def make_crops(
     """
     check_free(out)
     places = locate(images, coco.photos)
-    skipped: Counter[str] = Counter()
+    skipped = Counter({reason: len(of) for reason, of in coco.unusable.items()})
     tasks, taken = [], set[str]()
-    for photo, path in zip(coco.photos, places, strict=True):
+    for photo, path in zip(map(sized, coco.photos, places), places, strict=True):
         wanted, without = wanted_of(photo, classes, options.min_side)
         skipped += without
         if wanted:
@@ -162,16 +170,16 @@ def _cut_all(
         task = tasks[index]
         if task.path is None:
             return MISSING, "no such file"
+        crops = []
         try:
-            pictures, how = cut_crops(task.path, task.photo.size, task.wanted, margin)
+            pictures = cut_crops(task.path, task.photo.size, task.wanted, margin)
+            for (picture, how), wanted, stem in zip(pictures, task.wanted, task.names, strict=True):
+                crops.append(_Crop(task.photo, wanted, stem + how.ending))
+                picture.save(folder / crops[-1].name, **how.options)
         except BrokenImageError as error:
             return BROKEN, str(error)
         except OtherSizeError as error:
             return OTHER_SIZE, str(error)
-        crops = []
-        for picture, wanted, stem in zip(pictures, task.wanted, task.names, strict=True):
-            crops.append(_Crop(task.photo, wanted, stem + how.ending))
-            picture.save(folder / crops[-1].name, **how.options)
         return crops
 
     crops: list[_Crop] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from core.errors import UserError
 from training.data.coco.annotations import Annotation, Photo
 from training.data.coco.boxes import Box, Size, clipped, frame_of, to_upright, window
 from training.data.coco.categories import CategoryMap
-from training.data.decode import BrokenImageError, open_image, orientation, upright
+from training.data.decode import BrokenImageError, open_image_file, orientation
+from training.data.upright import decoded
 
 LEFT_OUT = "category left out by the map"
 CROWD = "crowd of objects (iscrowd)"
@@ -72,7 +73,7 @@ def wanted_of(photo: Photo, classes: CategoryMap, min_side: float) -> tuple[list
     seen: set[Annotation] = set()
     for annotation in photo.annotations:
         label = classes.class_of(annotation.category)
-        box = clipped(annotation.box, photo.size)
+        box = annotation.box if photo.size is None else clipped(annotation.box, photo.size)
         if label is None:
             skipped[LEFT_OUT] += 1
         elif annotation.crowd:
@@ -102,50 +103,61 @@ def locate(images: Path, photos: Sequence[Photo]) -> list[Path | None]:
     root = images.resolve()
     places: list[Path | None] = []
     for photo in photos:
-        try:
-            path = (root / photo.file).resolve()
-            there = path.is_file()
-        except (OSError, RuntimeError, UnicodeEncodeError):  # too long; links in a circle; no name at all
-            there = False
-        if there and not path.is_relative_to(root):
+        # Windows' separator, unless a file has it in its name.
+        names = dict.fromkeys((photo.file, photo.file.replace("\\", "/")))
+        path = next(filter(None, (_existing(root / name) for name in names)), None)
+        if path is not None and not path.is_relative_to(root):
             raise UserError(f"photo {photo.file!r} is a link that leaves {images}; refused")
-        places.append(path if there else None)
+        places.append(path)
     return places
 
 
+def sized(photo: Photo, path: Path | None) -> Photo:
+    """Return a photo with its size, which is that of the upright photo where its file does not say.
+
+    A missing or broken one stays without; cutting it says so.
+    """
+    if photo.size is not None or path is None:
+        return photo
+    try:
+        with open_image_file(path) as image:
+            size = image.size[::-1] if orientation(image) >= 5 else image.size
+    except BrokenImageError:
+        return photo
+    return replace(photo, size=size)
+
+
 def cut_crops(
-    path: Path, size: Size, wanted: Sequence[Wanted], margin: float
-) -> tuple[list[Image.Image], Saving]:
+    path: Path, size: Size | None, wanted: Sequence[Wanted], margin: float
+) -> Iterator[tuple[Image.Image, Saving]]:
     """Cut boxes out of a photo, which is opened once and turned upright.
+
+    One crop at a time is in memory.
 
     Args:
         path: of the photo.
-        size: (width, height) that the boxes count in.
+        size: (width, height) that the boxes count in; ``None``: that of the upright photo.
         wanted: boxes.
         margin: share of a box's longer side that is added on every side.
 
-    Returns:
-        The crops, RGB, and how to save them: without loss where the photo is stored without.
+    Yields:
+        Each crop, RGB, and how to save it: without loss where the photo is stored without.
 
     Raises:
         BrokenImageError: the photo cannot be read.
         OtherSizeError: ``size`` is not that of the photo, neither as stored nor as turned.
     """
-    try:
-        image = open_image(path.read_bytes())
-    except OSError as error:
-        raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
-    turn, lossy = orientation(image), image.format in _LOSSY
-    pixels = upright(image)
-    frame = frame_of(size, pixels.size, turn)
-    if frame is None:
-        shown = " x ".join(map(str, pixels.size))
-        raise OtherSizeError(f"it has {shown} pixels, its boxes are for {size[0]} x {size[1]}")
-    crops = []
-    for one in wanted:
-        box = one.box if frame == "upright" else to_upright(one.box, turn, size)
-        crops.append(pixels.crop(window(box, margin, pixels.size)))
-    return crops, _AS_JPEG if lossy else _AS_PNG
+    image = open_image_file(path)
+    turn, saving = orientation(image), _AS_JPEG if image.format in _LOSSY else _AS_PNG
+    with decoded(image) as picture:
+        size = size or picture.size
+        frame = frame_of(size, picture.size, turn)
+        if frame is None:
+            shown = " x ".join(map(str, picture.size))
+            raise OtherSizeError(f"it has {shown} pixels, its boxes are for {size[0]} x {size[1]}")
+        for one in wanted:
+            box = one.box if frame == "upright" else to_upright(one.box, turn, size)
+            yield picture.piece(window(box, margin, picture.size)), saving
 
 
 def crop_stem(photo: Photo, annotation: Annotation) -> str:
@@ -153,6 +165,15 @@ def crop_stem(photo: Photo, annotation: Annotation) -> str:
     stem = _plain(photo.file.rpartition(".")[0] or photo.file)
     kept = stem.encode()[-_STEM_BYTES:].decode(errors="ignore").lstrip("._")
     return f"{kept}-box{_plain(str(annotation.id))[-40:]}"
+
+
+def _existing(path: Path) -> Path | None:
+    """Return the path without links, ``None`` where there is nothing; no file that could be read, too."""
+    try:
+        resolved = path.resolve()
+        return resolved if resolved.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long; links in a circle; no name at all
+        return None
 
 
 def _plain(name: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from training.data.coco.boxes import Box, clipped, frame_of, to_upright, window
-from training.data.decode import _TURNS
+from training.data.decode import TURNS
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -18,7 +18,7 @@ def test_a_turned_box_holds_the_same_pixels(orientation: int) -> None:
         x, y = int(rng.integers(width)), int(rng.integers(height))
         box = Box(x, y, int(rng.integers(1, width - x + 1)), int(rng.integers(1, height - y + 1)))
         stored = Image.fromarray(rng.integers(256, size=(height, width), dtype=np.uint8))
-        turn = _TURNS.get(orientation)
+        turn = TURNS.get(orientation)
         upright = stored if turn is None else stored.transpose(turn)
         inside = np.asarray(stored.crop(window(box, 0, stored.size)))
         moved = to_upright(box, orientation, stored.size)

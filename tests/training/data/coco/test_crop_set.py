@@ -96,10 +96,10 @@ def test_the_seed_decides_and_nothing_else(collection, tmp_path: Path) -> None:
 
 def test_each_photo_is_opened_once(collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     coco, images = collection
-    opened: list[bytes] = []
-    real = training.data.coco.crops.open_image
+    opened: list[Path] = []
+    real = training.data.coco.crops.open_image_file
     monkeypatch.setattr(
-        "training.data.coco.crops.open_image", lambda content: (opened.append(content), real(content))[1]
+        "training.data.coco.crops.open_image_file", lambda path: (opened.append(path), real(path))[1]
     )
     make_crops(coco, images, tmp_path / "out", OWN_NAMES, CropOptions(shares=SPLIT))
     assert len(opened) == len(set(opened)) == 40

@@ -13,8 +13,16 @@ from core.errors import UserError
 from training.data.coco.annotations import Annotation, Photo
 from training.data.coco.boxes import Box
 from training.data.coco.categories import OWN_NAMES, parse_map
-from training.data.coco.crops import OtherSizeError, Wanted, crop_stem, cut_crops, locate, wanted_of
-from training.data.decode import _TURNS, BrokenImageError
+from training.data.coco.crops import (
+    OtherSizeError,
+    Wanted,
+    crop_stem,
+    cut_crops,
+    locate,
+    sized,
+    wanted_of,
+)
+from training.data.decode import TURNS, BrokenImageError
 
 SIZE = (96, 64)
 RED = Box(8, 16, 24, 16)  # of the photo as it is shown
@@ -26,7 +34,7 @@ def _save(path: Path, orientation: int) -> None:
     shown[16:32, 8:32] = 255, 0, 0
     back = {6: 8, 8: 6}.get(orientation, orientation)  # the turn that undoes it
     image = Image.fromarray(shown)
-    stored = image if orientation == 1 else image.transpose(_TURNS[back])
+    stored = image if orientation == 1 else image.transpose(TURNS[back])
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     stored.save(path, exif=exif, **({"quality": 95} if path.suffix == ".jpg" else {}))
@@ -41,7 +49,7 @@ def _wanted(box: Box) -> Wanted:
 def test_boxes_of_the_turned_photo(tmp_path: Path, ending: str, orientation: int) -> None:
     path = tmp_path / f"photo.{ending}"
     _save(path, orientation)
-    (picture,), saving = cut_crops(path, SIZE, [_wanted(RED)], 0.0)
+    ((picture, saving),) = cut_crops(path, SIZE, [_wanted(RED)], 0.0)
     assert picture.size == (24, 16) and saving.ending == (".jpg" if ending == "jpg" else ".png")
     assert np.abs(np.asarray(picture, dtype=int)[2:-2, 2:-2] - (254, 0, 0)).max() < 12
 
@@ -57,14 +65,24 @@ def test_boxes_of_the_stored_photo(tmp_path: Path, ending: str, orientation: int
     x, y = places[orientation]
     if raw is not None:
         assert raw[y + 12, x + 8, 0] > 200 and raw[y + 12, x + 8, 1] < 50
-    (picture,), _ = cut_crops(path, SIZE[::-1], [_wanted(Box(x, y, 16, 24))], 0.0)
+    ((picture, _),) = cut_crops(path, SIZE[::-1], [_wanted(Box(x, y, 16, 24))], 0.0)
     assert picture.size == (24, 16)  # shown as the photo is shown
     assert np.abs(np.asarray(picture, dtype=int)[2:-2, 2:-2] - (254, 0, 0)).max() < 12
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_whose_size_the_file_does_not_say(tmp_path: Path, orientation: int) -> None:
+    _save(tmp_path / "photo.jpg", orientation)
+    photo = Photo("photo.jpg", None, ())
+    assert sized(photo, tmp_path / "photo.jpg") == Photo("photo.jpg", SIZE, ())
+    assert sized(photo, None) is photo and sized(photo, tmp_path) is photo
+    ((picture, _),) = cut_crops(tmp_path / "photo.jpg", SIZE, [_wanted(RED)], 0.0)
+    assert picture.size == (24, 16)
+
+
 def test_margin_shows_what_is_around(tmp_path: Path) -> None:
     _save(tmp_path / "photo.png", 1)
-    (picture,), _ = cut_crops(tmp_path / "photo.png", SIZE, [_wanted(RED)], 0.5)
+    ((picture, _),) = cut_crops(tmp_path / "photo.png", SIZE, [_wanted(RED)], 0.5)
     assert picture.size == (8 + 24 + 12, 12 + 16 + 12)  # the left border is 8 pixels away
     assert picture.getpixel((43, 39)) == (128, 128, 128) and picture.getpixel((8, 12)) == (255, 0, 0)
 
@@ -72,12 +90,12 @@ def test_margin_shows_what_is_around(tmp_path: Path) -> None:
 def test_photos_that_cannot_be_used(tmp_path: Path) -> None:
     _save(tmp_path / "photo.jpg", 1)
     with pytest.raises(OtherSizeError, match="96 x 64 pixels, its boxes are for 64 x 96"):
-        cut_crops(tmp_path / "photo.jpg", SIZE[::-1], [], 0.0)
+        list(cut_crops(tmp_path / "photo.jpg", SIZE[::-1], [_wanted(RED)], 0.0))
     (tmp_path / "half.jpg").write_bytes((tmp_path / "photo.jpg").read_bytes()[:500])
     (tmp_path / "text.jpg").write_text("no photo")
     for name in ("half.jpg", "text.jpg", "nothing.jpg"):
         with pytest.raises(BrokenImageError):
-            cut_crops(tmp_path / name, SIZE, [], 0.0)
+            list(cut_crops(tmp_path / name, SIZE, [_wanted(RED)], 0.0))
 
 
 def test_why_boxes_give_no_crop() -> None:
@@ -121,7 +139,14 @@ def test_photos_are_found_below_their_folder_only(tmp_path: Path) -> None:
     os.mkfifo(images / "pipe.jpg")
     files = ("sub/a.jpg", "inside.jpg", "none.jpg", "loop.jpg", "pipe.jpg", "sub", "x" * 300)
     found = locate(images, [Photo(file, SIZE, ()) for file in files])
-    assert found == [images / "sub/a.jpg"] * 2 + [None] * 5
+    assert found == [images / "sub/a.jpg"] * 2 + [None] * 2 + [images / "pipe.jpg", images / "sub", None]
+    for path in found[4:6]:  # they are there, and nothing waits for them
+        assert path is not None
+        with pytest.raises(BrokenImageError, match="not a file"):
+            list(cut_crops(path, SIZE, [_wanted(RED)], 0.0))
+    assert locate(images, [Photo("sub\\a.jpg", SIZE, ())]) == [images / "sub/a.jpg"]
+    (images / "sub\\a.jpg").write_bytes(b"y")
+    assert locate(images, [Photo("sub\\a.jpg", SIZE, ())]) == [images / "sub\\a.jpg"]
     os.symlink("../outside.jpg", images / "link.jpg")
     os.symlink("..", images / "up")
     for file in ("link.jpg", "up/outside.jpg"):

@@ -1,0 +1,154 @@
+"""Recognition of train/, val/ and test/ among the top folders of a data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.errors import UserError
+from training.data.class_names import look_of
+from training.data.file_tree import FileTree, joined, named
+from training.data.listing import Remarks
+
+_TRAIN, _VAL, _TEST = "train", "val", "test"
+#: Word in a folder's name → the parts that it may mean, the likelier first.
+_MEANINGS = {
+    **dict.fromkeys(("train", "training", "trn"), (_TRAIN,)),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "development"), (_VAL,)),
+    **dict.fromkeys(("eval", "evaluation"), (_VAL, _TEST)),
+    **dict.fromkeys(("test", "testing", "tests", "holdout"), (_TEST,)),
+}
+_FILLERS = {"set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder", "seg"}
+_ENDINGS = ("dataset", "set", "data")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The folders that classes are in.
+
+    Attributes:
+        folders: part → folder, in the order train, val, test; {"": folder} where Minnow splits.
+        problems: what makes the data set unusable, one line each.
+        remarks: how the folders were taken.
+    """
+
+    folders: Mapping[str, str]
+    problems: tuple[str, ...]
+    remarks: Remarks
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Part → folder, of the parts that the data set itself has."""
+        return {part: folder for part, folder in self.folders.items() if part}
+
+
+def find_parts(tree: FileTree) -> Parts:
+    """Return the parts of a data set.
+
+    A folder called "train" may hold pictures of trains: it is a part only where every folder is
+    one, or where it holds folders and stands beside test/ or val/. A part without labels is left out.
+
+    Raises:
+        UserError: two folders are the same part; a folder cannot be read.
+    """
+    top = tree.folder().folders
+    meanings = {name: meaning for name in top if (meaning := _meanings(name))}
+    all_known = len(meanings) == len(top)
+    if not meanings or not (all_known or _beside_train(tree, meanings)):
+        return Parts({"": ""}, (), Remarks((), (*_loose(tree, ""), *_same_subfolders(tree))))
+    found = _assigned(tree, meanings)
+    problems, notes, warnings = [], [], [*_loose(tree, "")]
+    if _TRAIN in found:
+        for part in (_VAL, _TEST):
+            if part in found and (reason := _unlabelled(tree, found[part], found[_TRAIN])):
+                notes.append(f"{found.pop(part)}/ is left out: {reason}")
+    else:
+        beside = ", ".join(sorted(f"{name}/" for name in found.values()))
+        problems.append(f"there is no train/ beside {beside}")
+    if _TRAIN in found and _TEST not in found:
+        train = found[_TRAIN]
+        if _VAL in found:
+            found = {_TRAIN: train, _TEST: found[_VAL]}
+            notes.append(
+                f"there is no test/: {found[_TEST]}/ is what is tested at the end, and a part of "
+                f"{train}/ validates"
+            )
+        else:
+            found = {"": train}
+            notes.append(f"without a labelled test/ a part of {train}/ validates and another is tested")
+    elif _TRAIN in found and _VAL not in found:
+        notes.append(f"there is no val/: a part of {found[_TRAIN]}/ validates")
+    elif _TEST not in found:
+        problems.append(f"there is no test/ beside {', '.join(f'{name}/' for name in found.values())}")
+    for folder in found.values():
+        warnings += _loose(tree, folder)
+    unused = [f"{name}/" for name in top if name not in meanings]
+    if unused:
+        warnings.append(f"not used, since they stand beside the parts of the data: {named(unused)}")
+    return Parts(found, tuple(problems), Remarks(tuple(notes), tuple(warnings)))
+
+
+def _meanings(name: str) -> tuple[str, ...]:
+    """Return the parts that a folder's name may mean: ``Training``, ``test_set``, ``ValidData``."""
+    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word and word not in _FILLERS]
+    if len(words) != 1:
+        return ()
+    shorter = [words[0].removesuffix(ending) for ending in ("", *_ENDINGS)]
+    return next((_MEANINGS[word] for word in shorter if word in _MEANINGS), ())
+
+
+def _beside_train(tree: FileTree, meanings: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether there are train/ with folders in it and another part."""
+    trains = [name for name, meaning in meanings.items() if meaning == (_TRAIN,)]
+    return len(trains) < len(meanings) and any(tree.folder(name).folders for name in trains)
+
+
+def _assigned(tree: FileTree, meanings: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return part → folder. A name of two meanings has the first that no other folder has."""
+    found: dict[str, str] = {}
+    for name in sorted(meanings, key=lambda name: (len(meanings[name]), name)):
+        free = [part for part in meanings[name] if part not in found]
+        if not free:
+            other = found[meanings[name][0]]
+            raise UserError(f"{tree.root} has both {other}/ and {name}/: keep one of them")
+        found[free[0]] = name
+    return {part: found[part] for part in (_TRAIN, _VAL, _TEST) if part in found}
+
+
+def _unlabelled(tree: FileTree, folder: str, train: str) -> str | None:
+    """Return why the images of a part have no labels; ``None``: they have."""
+    content = tree.folder(folder)
+    classes = {look_of(name) for name in tree.folder(train).folders}
+    if not classes or classes & {look_of(name) for name in content.folders}:
+        return None
+    if content.images:
+        return f"its images ({len(content.images):,}) are in no class folders"
+    if len(content.folders) == 1:
+        return f"its only folder, {content.folders[0]!r}, is none of the classes"
+    return None
+
+
+def _loose(tree: FileTree, folder: str) -> list[str]:
+    """Return a warning about images beside the class folders."""
+    content = tree.folder(folder)
+    if not content.images or not content.folders:
+        return []
+    names = named([joined(folder, name) for name in content.images])
+    return [f"not used, since they are in no class folder ({len(content.images):,}): {names}"]
+
+
+def _same_subfolders(tree: FileTree) -> list[str]:
+    """Return a warning where the top folders look like parts, and their subfolders like classes."""
+    top = {name: tree.folder(name) for name in tree.folder().folders}
+    if len(top) < 2 or any(content.images for content in top.values()):
+        return []
+    common = set.intersection(*({look_of(n) for n in content.folders} for content in top.values()))
+    if len(common) < 2:
+        return []
+    shown = [repr(name) for name in next(iter(top.values())).folders if look_of(name) in common]
+    return [
+        f"the top folders {named([repr(name) for name in top])} are taken for the classes, and all of "
+        f"them hold the same folders {named(shown)}: if those are the classes, call the top folders "
+        "train, val and test"
+    ]
