@@ -14,7 +14,7 @@ def demo(
     out: Annotated[Path, Option(help="Directory for everything the demo makes.")] = Path("runs/demo"),
     seed: Annotated[int, Option(help="Seed of every random decision.", min=0, max=MAX_SEED)] = 0,
 ) -> None:
-    """Run the whole job on the embedded digits, in a few minutes: search, distil, export, compare."""
+    """Run the whole job on embedded images, in a few minutes: search, distil, export, compare."""
     from core.runtime import share_cores
     from minnow.progress import ConsoleListener
 
