@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from core.errors import UserError
+from core.errors import UserError, short
 from training.bundle import Bundle
 from training.bundle_files import CONFIG_FILE
 from training.data.decode import FITS, BrokenImageError, Fit, open_image, square
@@ -155,6 +155,6 @@ def _stored_format(bundle: Bundle) -> tuple[int, Fit]:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1 or fit not in FITS:
         raise UserError(
             f"{bundle.path / CONFIG_FILE}: 'data' must give the format of stored images: "
-            f"size (pixels) and fit ({', '.join(FITS)}), got size {size!r} and fit {fit!r}"
+            f"size (pixels) and fit ({', '.join(FITS)}), got size {short(size)} and fit {short(fit)}"
         )
     return size, cast(Fit, fit)

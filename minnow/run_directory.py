@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import SearchConfig, StudentConfig
-from core.config_io import parse_config, read_config, read_yaml
+from core.config_io import parse_config, read_config, read_settings
 from core.errors import UserError
 from core.files import write_text
 from nas.architecture import Architecture
@@ -213,6 +213,6 @@ def student_config(path: Path) -> StudentConfig:
     Raises:
         UserError: the file is missing or damaged.
     """
-    content = dict(read_yaml(path / CONFIG_FILE, "config file"))
+    content = dict(read_settings(path / CONFIG_FILE))
     content.pop("normalization", None)
     return parse_config(StudentConfig, content, str(path / CONFIG_FILE))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.config import StudentConfig
-from core.errors import UserError
+from core.errors import UserError, short
 from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
@@ -132,7 +132,7 @@ class Student:
                 f"the data set has {', '.join(images.classes)}"
             )
         if split != "all" and split not in images.splits:
-            raise UserError(f"split {split!r}: give train, val, test or all")
+            raise UserError(f"split {short(split)}: give train, val, test or all")
         indices = np.arange(len(images.images)) if split == "all" else images.splits[split]
         logits = logits_of(
             self.bundle.model,
@@ -155,7 +155,7 @@ class Student:
             RuntimeError: ONNX Runtime and PyTorch give different logits.
         """
         if format not in FORMATS:
-            raise UserError(f"format {format!r}: give {', '.join(FORMATS)}")
+            raise UserError(f"format {short(format)}: give {', '.join(FORMATS)}")
         architecture = self.bundle.architecture
         return export_onnx(
             self.bundle.model,

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import UserError, one_line
+from core.errors import UserError, one_line, short
 from core.files import staged_files, write_bytes, write_json, write_text
 from nas.architecture import Architecture
 from training.bundle_files import (
@@ -91,7 +91,7 @@ def save_bundle(
     path = Path(path)
     for name in classes:
         if not name.strip() or "\n" in name or "\r" in name:
-            raise UserError(f"class name {name!r} is not one line of text; rename the class folder")
+            raise UserError(f"class name {short(name)} is not one line of text; rename the class folder")
     read_normalization(config)
     weights = {key: value.detach().to("cpu").contiguous() for key, value in model.state_dict().items()}
     misfit = _misfit(weights, _untrained(architecture, len(classes)).state_dict())
@@ -181,7 +181,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise UserError(f"{path}: holds {len(classes)} classes; expected one per line, at least two")
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
-        raise UserError(f"{path}: class {twice[0]!r} is there twice; give each class its own name")
+        raise UserError(f"{path}: class {short(twice[0])} is there twice; give each class its own name")
     return classes
 
 
@@ -219,7 +219,7 @@ def read_normalization(config: Mapping[str, Any]) -> Normalization:
     expected = "'normalization' must be {mean: [3 numbers], std: [3 numbers above 0]}"
     content = config.get("normalization")
     if not isinstance(content, Mapping) or set(content) != {"mean", "std"}:
-        raise ValueError(f"{expected}, got {content!r}")
+        raise ValueError(f"{expected}, got {short(content)}")
     sides = []
     for name in ("mean", "std"):
         values = content[name]
@@ -228,7 +228,7 @@ def read_normalization(config: Mapping[str, Any]) -> Normalization:
             or len(values) != 3
             or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values)
         ):
-            raise ValueError(f"{expected}, got {name}: {values!r}")
+            raise ValueError(f"{expected}, got {name}: {short(values)}")
         sides.append((float(values[0]), float(values[1]), float(values[2])))
     if min(sides[1]) <= 0:
         raise ValueError(f"{expected}, got std: {sides[1]}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.config_io import read_yaml
+from core.config_io import read_settings
 from core.errors import UserError
 from distill.student_metrics import NetworkRecord, SeedsRecord, StudentMetrics, read_student_metrics
 from minnow.format import interval_text, metric_text
@@ -37,7 +37,7 @@ def student_section(folder: Path) -> dict[str, Any]:
             f"{folder / LABELS_FILE} names {len(classes)} classes, but metrics.json beside it has the "
             f"scores of {len(metrics.test.per_class_f1)}; restore both from one training"
         )
-    read_yaml(folder / CONFIG_FILE, "config file")
+    read_settings(folder / CONFIG_FILE)
     teacher, learning = metrics.teacher, learning_figure(metrics)
     supervision = "without a teacher" if teacher is None else f"with the teacher {teacher.name}"
     return {
