@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
-    ValidationError,
     model_validator,
 )
 
-from core.errors import UserError, one_line
+from core.reading import read_json, read_record
 from training.bundle_files import METRICS_FILE
 
-_LONGEST = 40  # characters of a wrong value in a message
+_REMEDY = "restore it from a copy or train the student again"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Record(BaseModel):
@@ -41,7 +40,7 @@ class ScoreRecord(_Record):
     accuracy: Share
     balanced_accuracy: Share
     per_class_f1: list[Share]
-    confusion: list[list[NonNegativeInt]]
+    confusion: list[list[Count]]
 
     @model_validator(mode="after")
     def _same_classes(self) -> ScoreRecord:
@@ -61,8 +60,8 @@ class NetworkRecord(HeldOutRecord):
     """Scores and costs of one network; of an ensemble, those of all its members together."""
 
     val_f1: Share
-    params: NonNegativeInt
-    macs: NonNegativeInt
+    params: Count
+    macs: Count
     latency_ms: LatencyRecord
     seconds: NonNegativeFloat
 
@@ -76,7 +75,7 @@ class TeacherRecord(NetworkRecord):
 class EpochRecord(_Record):
     """One epoch of the training."""
 
-    epoch: int
+    epoch: Count
     loss: float
     val_f1: Share
 
@@ -84,14 +83,14 @@ class EpochRecord(_Record):
 class RollbackRecord(_Record):
     """A divergence, after which an epoch was repeated."""
 
-    epoch: int
+    epoch: Count
     error: str
 
 
 class SeedRecord(_Record):
     """Scores of one of several students that differ in their seeds."""
 
-    seed: int
+    seed: Count
     val_f1: Share
     test_f1: Share
 
@@ -104,20 +103,30 @@ class SeedsRecord(_Record):
     students: list[SeedRecord]
 
 
+class BalanceRecord(_Record):
+    """Treatment of classes of unequal size."""
+
+    mode: str | None = None
+    tau: NonNegativeFloat | None = None
+
+
 class StudentMetrics(_Record):
     """The content of ``metrics.json``, as far as it is read back."""
 
     test: HeldOutRecord
     val: ScoreRecord
     teacher: TeacherRecord | None
-    params: NonNegativeInt
-    macs: NonNegativeInt
+    params: Count
+    macs: Count
     latency_ms: LatencyRecord
     seconds: NonNegativeFloat
-    epoch: int
+    epoch: Count
     history: list[EpochRecord]
     rollbacks: list[RollbackRecord]
-    seed: int
+    stopped_early: bool = False
+    balance: BalanceRecord = BalanceRecord()
+    inherited: str | None = None
+    seed: Count
     identity: str | None = None
     test_pixels: str
     versions: dict[str, str | None]
@@ -149,18 +158,15 @@ def read_student_metrics(folder: Path) -> StudentMetrics:
     Raises:
         UserError: missing or damaged; names the file and the entry.
     """
-    path = folder / METRICS_FILE
-    try:
-        return StudentMetrics.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {one_line(error)}; train the student again") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        entry = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        if entry and first["type"] != "missing":
-            message += f", got {str(first['input'])[:_LONGEST]!r}"
-        raise UserError(
-            f"{path} is damaged: {f'{entry}: ' if entry else ''}{' '.join(message.split())}; "
-            "restore it from a copy or train the student again"
-        ) from None
+    return read_record(StudentMetrics, folder / METRICS_FILE, "", remedy=_REMEDY)
+
+
+def read_whole_metrics(folder: Path) -> dict[str, Any]:
+    """Return all entries of ``metrics.json`` of the student in ``folder``, those of the model checked.
+
+    Raises:
+        UserError: missing or damaged; names the file and the entry.
+    """
+    read_student_metrics(folder)
+    content: dict[str, Any] = read_json(folder / METRICS_FILE, "", remedy=_REMEDY)
+    return content

@@ -18,8 +18,10 @@ from nas.architecture import Architecture, classifier
 from nas.layers import Conv
 from nas.networks import build
 from training.bundle import BUNDLE_FILES, find_bundle, load_bundle, save_bundle
+from training.bundle_files import CHECKSUMS_FILE
 
 ROOT = Path(__file__).parents[2]
+WRITTEN = {*BUNDLE_FILES, CHECKSUMS_FILE}
 CLASSES = ("cat", "naïve dog", "7")
 CONFIG = {"seed": 3, "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}}
 
@@ -88,7 +90,7 @@ def test_second_save_replaces_the_first_and_keeps_other_files(tmp_path: Path) ->
     bundle = load_bundle(tmp_path)
     assert bundle.metrics == {"seed": 1}
     assert torch.equal(bundle.model.state_dict()["head.2.weight"], model.state_dict()["head.2.weight"])
-    assert {file.name for file in tmp_path.iterdir()} == {*BUNDLE_FILES, "checkpoint.bin"}
+    assert {file.name for file in tmp_path.iterdir()} == {*WRITTEN, "checkpoint.bin"}
 
 
 def test_other_files_of_the_same_training_come_with_the_weights(
@@ -106,7 +108,7 @@ def test_other_files_of_the_same_training_come_with_the_weights(
 
     monkeypatch.setattr(os, "replace", watched)
     save_bundle(tmp_path, build(tiny(), 3), tiny(), CLASSES, **arguments)
-    assert set(moved) == {*BUNDLE_FILES, "table.csv"} and moved[-1] == "model.safetensors"
+    assert set(moved) == {*WRITTEN, "table.csv"} and moved[-1] == "model.safetensors"
     assert (tmp_path / "table.csv").read_bytes() == b"a,b\n"
 
 
@@ -160,7 +162,7 @@ def test_save_killed_at_any_step_never_leaves_a_mixture(tmp_path: Path) -> None:
         "first": after_kill(tmp_path / "first", first),
         "second": after_kill(tmp_path / "second", second),
     }
-    assert first >= 2 * len(BUNDLE_FILES), "every file is written, then moved into place"
+    assert first >= 2 * len(WRITTEN), "every file is written, then moved into place"
     assert outcomes == {"first": {"refused", 1}, "second": {0, "refused", 1}}
 
 
@@ -180,7 +182,7 @@ def after_kill(root: Path, steps: int) -> set[object]:
             outcomes.add(seed)
         save(path, seed=2)
         assert load_bundle(path).metrics == {"seed": 2}
-        assert {file.name for file in path.iterdir()} == set(BUNDLE_FILES)
+        assert {file.name for file in path.iterdir()} == WRITTEN
     return outcomes
 
 
@@ -194,7 +196,7 @@ def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         save(tmp_path, seed=1)
     monkeypatch.undo()
     assert load_bundle(tmp_path).metrics == {"seed": 0}
-    assert {file.name for file in tmp_path.iterdir()} == set(BUNDLE_FILES)
+    assert {file.name for file in tmp_path.iterdir()} == WRITTEN
 
 
 def test_missing_directory(tmp_path: Path) -> None:
