@@ -7,7 +7,6 @@ names the file and the place in it.
 from __future__ import annotations
 
 import json
-import logging
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +22,6 @@ M = TypeVar("M", bound=BaseModel)
 HAND_WRITTEN, RECORD, DATA_SET = 1_000_000, 100_000_000, 1_000_000_000
 MAX_DEPTH = 100  # of JSON
 _PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # which the caller of this process opened
-
-log = logging.getLogger("minnow")
 
 
 def read_bytes(path: Path, what: str, *, limit: int = RECORD, remedy: str = "") -> bytes:
@@ -142,17 +139,6 @@ def read_records(kind: type[M], path: Path, what: str, *, remedy: str = "") -> l
             reason = ": ".join(filter(None, (f"is damaged: line {number}", *first_fault(error))))
             raise _failure(path, what, reason, remedy) from None
     return records
-
-
-def read_cached(kind: type[M], path: Path) -> M | None:
-    """Return the record in a file of the cache; ``None`` if it is missing or damaged."""
-    if not path.exists():
-        return None
-    try:
-        return read_record(kind, path, "cache file")
-    except UserError as error:
-        log.debug("%s; it is made again", error)
-        return None
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:

@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    model_validator,
-)
+from pydantic import NonNegativeFloat, model_validator
 
 from core.reading import read_json, read_record
 from training.bundle_files import METRICS_FILE
+from training.score_record import Count, ScoreRecord, Share, StoredRecord
 
 _REMEDY = "restore it from a copy or train the student again"
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class LatencyRecord(_Record):
+class LatencyRecord(StoredRecord):
     """Milliseconds per image: median and interquartile range; ``None`` where nothing was measured."""
 
     median: NonNegativeFloat | None = None
     iqr: NonNegativeFloat | None = None
-
-
-class ScoreRecord(_Record):
-    """Scores on the images of one split, each in 0..1, and the confusion matrix (true, predicted)."""
-
-    f1: Share
-    accuracy: Share
-    balanced_accuracy: Share
-    per_class_f1: list[Share]
-    confusion: list[list[Count]]
-
-    @model_validator(mode="after")
-    def _same_classes(self) -> ScoreRecord:
-        classes = len(self.per_class_f1)
-        if [len(row) for row in self.confusion] != [classes] * classes:
-            raise ValueError(f"expected a confusion matrix of {classes} x {classes} classes")
-        return self
 
 
 class HeldOutRecord(ScoreRecord):
@@ -72,7 +43,7 @@ class TeacherRecord(NetworkRecord):
     name: str
 
 
-class EpochRecord(_Record):
+class EpochRecord(StoredRecord):
     """One epoch of the training."""
 
     epoch: Count
@@ -80,14 +51,14 @@ class EpochRecord(_Record):
     val_f1: Share
 
 
-class RollbackRecord(_Record):
+class RollbackRecord(StoredRecord):
     """A divergence, after which an epoch was repeated."""
 
     epoch: Count
     error: str
 
 
-class SeedRecord(_Record):
+class SeedRecord(StoredRecord):
     """Scores of one of several students that differ in their seeds."""
 
     seed: Count
@@ -95,7 +66,7 @@ class SeedRecord(_Record):
     test_f1: Share
 
 
-class SeedsRecord(_Record):
+class SeedsRecord(StoredRecord):
     """Scores of all students, from which the best on validation was kept."""
 
     test_f1_mean: Share
@@ -103,14 +74,14 @@ class SeedsRecord(_Record):
     students: list[SeedRecord]
 
 
-class BalanceRecord(_Record):
+class BalanceRecord(StoredRecord):
     """Treatment of classes of unequal size."""
 
     mode: str | None = None
     tau: NonNegativeFloat | None = None
 
 
-class StudentMetrics(_Record):
+class StudentMetrics(StoredRecord):
     """The content of ``metrics.json``, as far as it is read back."""
 
     test: HeldOutRecord
