@@ -123,21 +123,25 @@ def read_record(kind: type[M], path: Path, what: str, *, limit: int = RECORD, re
         raise _failure(path, what, reason, remedy) from None
 
 
-def read_records(kind: type[M], path: Path, what: str, *, remedy: str = "") -> list[M]:
-    """Return the records in a file of one JSON object per line; none if there is no file.
+def read_lines(path: Path, what: str = "", *, remedy: str = "") -> list[dict[str, Any]]:
+    """Return the objects in a file of one JSON object per line; none if there is no file.
 
     Raises:
-        UserError: see :func:`read_record`; names the line.
+        UserError: see :func:`read_bytes`; names the line.
     """
     if not path.exists():
         return []
     records = []
     for number, line in enumerate(read_bytes(path, what, remedy=remedy).splitlines(), start=1):
         try:
-            records.append(kind.model_validate_json(line))
-        except ValidationError as error:
-            reason = ": ".join(filter(None, (f"is damaged: line {number}", *first_fault(error))))
+            record = _json(line)
+        except ValueError as error:
+            reason = f"is damaged: line {number} is no JSON: {error}"
             raise _failure(path, what, reason, remedy) from None
+        if not isinstance(record, dict):
+            reason = f"is damaged: line {number} is {short(record)}, expected an object"
+            raise _failure(path, what, reason, remedy)
+        records.append(record)
     return records
 
 

@@ -129,13 +129,11 @@ class Objectives:
         )
 
     def problem(self, metrics: Mapping[str, float]) -> str | None:
-        """Return why ``metrics`` cannot be compared (a goal is missing or not finite), or None."""
+        """Return why ``metrics`` cannot be compared (no goal, or one is not finite), or None."""
         for name in self.names:
             if name not in metrics:
                 return f"the evaluator returned no {name}"
-            if not math.isfinite(metrics[name]):
-                return f"{name} is {metrics[name]}"
-        return None
+        return not_finite(metrics)
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """Return the sum of the limits' relative violations; 0 if all measured limits are met."""
@@ -235,6 +233,13 @@ class Objectives:
         span = np.ptp(losses, axis=0)
         scaled = (losses - losses.min(axis=0)) / np.where(span > 0, span, 1.0)
         return front[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
+
+
+def not_finite(metrics: Mapping[str, float]) -> str | None:
+    """Return which metric is NaN or infinite, or None."""
+    return next(
+        (f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)), None
+    )
 
 
 def _parse_goal(text: str) -> Objective:

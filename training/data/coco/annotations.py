@@ -5,7 +5,6 @@ Format: https://cocodataset.org/#format-data (object detection).
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, short
+from core.reading import DATA_SET, read_json
 from training.data.coco.boxes import Box, Size
 
 Id = int | str
@@ -73,14 +73,7 @@ def read_coco(path: Path) -> Coco:
         UserError: not JSON; an entry lacks a key or holds what it must not; an id that is not known or
             names two things; a photo outside the image folder. Names the entry.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"annotation file {path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"annotation file {path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"annotation file {path} is not JSON: {error}") from None
+    content = read_json(path, "annotation file", limit=DATA_SET)
     try:
         return parse_coco(content)
     except UserError as error:
@@ -125,7 +118,7 @@ class _Entry:
             raise UserError(f"{key!r} must be a list")
         for index, element in enumerate(content[key]):
             if not isinstance(element, dict):
-                raise UserError(f"{key}[{index}] is {_short(element)}: expected an object")
+                raise UserError(f"{key}[{index}] is {short(element)}: expected an object")
         return [cls(f"{key}[{index}]", element) for index, element in enumerate(content[key])]
 
     def value(self, key: str) -> Any:
@@ -134,7 +127,7 @@ class _Entry:
         return self.content[key]
 
     def wrong(self, key: str, wanted: str) -> UserError:
-        return UserError(f"{self.place}: {key} is {_short(self.content[key])}: {wanted}")
+        return UserError(f"{self.place}: {key} is {short(self.content[key])}: {wanted}")
 
     @property
     def id(self) -> Id:
@@ -201,8 +194,3 @@ def _is_number(value: object) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number of hundreds of digits
         return False
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -18,7 +18,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError, one_line, short
+from core.errors import UserError, short
+from core.reading import parse_yaml, read_yaml
 
 _ALL = "*"
 
@@ -62,18 +63,14 @@ def load_map(name: str) -> CategoryMap:
     Raises:
         UserError: neither; or not a map.
     """
-    import yaml
-
     shipped = {entry.name.removesuffix(".yaml"): entry for entry in _shipped()}
-    try:
-        text = shipped[name].read_text("utf-8") if name in shipped else Path(name).read_text("utf-8")
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise UserError(
-            f"no map {short(name)}: there is no such file, and those that ship are {', '.join(shipped)}"
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"map {name} cannot be read: {one_line(error)}") from None
+    if name in shipped:
+        content = parse_yaml(shipped[name].read_text("utf-8"), f"map {name}")
+    elif Path(name).exists():
+        content = read_yaml(Path(name), "map")
+    else:
+        known = ", ".join(shipped)
+        raise UserError(f"no map {short(name)}: there is no such file, and those that ship are {known}")
     try:
         return parse_map(content)
     except UserError as error:
