@@ -5,6 +5,7 @@ Format: https://cocodataset.org/#format-data (object detection).
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from core.errors import UserError, short
+from core.errors import UserError
 from core.reading import DATA_SET, read_json
 from training.data.coco.boxes import Box, Size
 
@@ -118,7 +119,7 @@ class _Entry:
             raise UserError(f"{key!r} must be a list")
         for index, element in enumerate(content[key]):
             if not isinstance(element, dict):
-                raise UserError(f"{key}[{index}] is {short(element)}: expected an object")
+                raise UserError(f"{key}[{index}] is {_short(element)}: expected an object")
         return [cls(f"{key}[{index}]", element) for index, element in enumerate(content[key])]
 
     def value(self, key: str) -> Any:
@@ -127,7 +128,7 @@ class _Entry:
         return self.content[key]
 
     def wrong(self, key: str, wanted: str) -> UserError:
-        return UserError(f"{self.place}: {key} is {short(self.content[key])}: {wanted}")
+        return UserError(f"{self.place}: {key} is {_short(self.content[key])}: {wanted}")
 
     @property
     def id(self) -> Id:
@@ -194,3 +195,8 @@ def _is_number(value: object) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number of hundreds of digits
         return False
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
