@@ -83,7 +83,7 @@ def test_missing_and_broken_photos_are_said(photos, minnow):
 WRONG = [
     ("data crop", "--coco"),
     (CROP.replace("boxes.json", "no.json"), "no.json", "does not exist"),
-    (CROP.replace("boxes.json", "map.yaml"), "map.yaml", "is not JSON"),
+    (CROP.replace("boxes.json", "map.yaml"), "map.yaml", "not valid JSON"),
     (CROP.replace("photos", "no"), "no is no folder"),
     (CROP.replace("crops", "photos"), "photos", "not empty"),
     (CROP.replace("crops", "map.yaml"), "map.yaml", "is a file"),
