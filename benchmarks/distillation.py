@@ -33,7 +33,8 @@ from scipy.stats import ttest_rel
 
 from core.config import DataConfig, StudentConfig, TeacherConfig, TrainConfig
 from core.config_io import merged
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import read_lines
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
 from minnow.teacher import make_teacher

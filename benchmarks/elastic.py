@@ -29,7 +29,8 @@ from distillation import results, table
 from torch import nn
 
 from core.config import INHERITED_RATE, StudentConfig, TrainConfig
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import read_lines
 from deploy.latency_measurement import measure_in_turns
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
 from distill.student_training import train_student

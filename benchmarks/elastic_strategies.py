@@ -22,7 +22,8 @@ import torch
 import nas.strategies
 from core.config import SearchConfig
 from core.config_io import read_config
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import read_lines
 from distill.supernet import find_supernet
 from minnow.search_setup import make_space
 from nas.bench.simulation import MemoryStudy

@@ -23,7 +23,8 @@ import torch
 from scipy.stats import kendalltau
 
 from core.config import DataConfig, LossConfig, StudentConfig, TeacherConfig, TrainConfig
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import read_lines
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
 from minnow.ranking import tau

@@ -20,7 +20,8 @@ import torch
 from distillation import spread
 
 from core.config import AugmentConfig, DataConfig, TeacherConfig
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import read_lines
 from teachers.finetune import finetune_teacher
 from training.data.images import data_options, open_images
 

@@ -31,7 +31,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from core.config import AugmentConfig, DataConfig, TeacherConfig, TrainConfig
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import read_lines
 from nas.architecture import Architecture
 from nas.networks.build import build
 from teachers.finetune import Teacher, finetune_teacher

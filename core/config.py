@@ -23,8 +23,8 @@ def _seconds(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value.strip())
-    hours, minutes, rest = (int(number or 0) for number in match.groups()) if match else (0, 0, 0)
-    if (total := hours * 3600.0 + minutes * 60.0 + rest) <= 0:
+    hours, minutes, rest = (float(number or 0) for number in match.groups()) if match else (0, 0, 0)
+    if (total := hours * 3600 + minutes * 60 + rest) <= 0:
         raise ValueError("write it as 90s, 10m or 1h30m")
     return total
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from core.config import StudentConfig
-from core.errors import UserError, one_line
+from core.errors import UserError, short
+from core.reading import first_fault, mapping, read_yaml
 from core.setting import Setting, section, settings_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -61,7 +62,7 @@ def dotted(kind: type[BaseModel], keywords: Mapping[str, Any]) -> dict[str, Any]
         elif _is_known(settings, keyword):
             changes[keyword] = value
         else:
-            raise UserError(f"unknown setting {keyword!r}{_near(keyword, [*by_keyword, *settings])}")
+            raise UserError(f"unknown setting {short(keyword)}{_near(keyword, [*by_keyword, *settings])}")
     return {
         name: value
         for name, value in changes.items()
@@ -80,30 +81,17 @@ def read_config(kind: type[M], path: Path, what: str = "config file") -> M:
     Raises:
         UserError: missing, not YAML, an unknown key (lists the valid ones) or a value out of range.
     """
-    return parse_config(kind, read_yaml(path, what), str(path))
+    return parse_config(kind, read_settings(path, what), str(path))
 
 
-def read_yaml(path: Path, what: str) -> Mapping[str, Any]:
+def read_settings(path: Path, what: str = "config file") -> Mapping[str, Any]:
     """Return the mapping in a YAML file; an empty file is an empty mapping.
-
-    Args:
-        path: of the file.
-        what: name of the kind of file, for messages.
 
     Raises:
         UserError: missing, unreadable, not YAML, or no mapping.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{what} {path} does not exist") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{what} {path} cannot be read: {one_line(error)}") from None
-    if content is not None and not isinstance(content, Mapping):
-        raise UserError(f"{path}: expected a mapping of settings")
-    return content or {}
+    content = read_yaml(path, what)
+    return {} if content is None else mapping(content, str(path), "a mapping of settings")
 
 
 def parse_config(kind: type[M], content: object, where: str) -> M:
@@ -117,8 +105,7 @@ def parse_config(kind: type[M], content: object, where: str) -> M:
     Raises:
         UserError: names the key, and the valid ones where it is unknown.
     """
-    if not isinstance(content, Mapping):
-        raise UserError(f"{where}: expected a mapping of settings")
+    mapping(content, where, "a mapping of settings")
     try:
         return kind.model_validate(content)
     except ValidationError as error:
@@ -194,7 +181,7 @@ def _unknown(kind: type[BaseModel], path: str) -> str:
     """Return the message about an unknown dotted name: the names beside it, and the nearest of all."""
     beside = section(kind, path.rpartition(".")[0]) or kind
     known = f"known here: {', '.join(beside.model_fields)}"
-    return f"unknown setting {path!r}; {known}{_near(path, known_settings(kind))}"
+    return f"unknown setting {short(path)}; {known}{_near(path, known_settings(kind))}"
 
 
 def _near(name: str, names: Iterable[str]) -> str:
@@ -218,11 +205,10 @@ def _check_required(
 
 def _explain(kind: type[BaseModel], error: ValidationError) -> tuple[str, str]:
     """Return the dotted name of the first wrong setting, and what is wrong."""
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
-    reason = first["msg"].removeprefix("Value error, ")
+    first = error.errors(include_url=False)[0]
+    name, reason = first_fault(error)
     if first["type"] == "extra_forbidden":
-        return "", _unknown(kind, path)
-    if first["type"] == "value_error" and not isinstance(first["input"], str | int | float):
-        return path, reason  # of settings together: their values say nothing more
-    return path, f"{reason[0].lower()}{reason[1:]}, got {first['input']!r}"
+        return "", _unknown(kind, ".".join(map(str, first["loc"])))
+    if first["type"] == "value_error" and isinstance(first["input"], str | int | float):
+        reason += f", got {short(first['input'])}"  # settings together say nothing more by their values
+    return name, reason

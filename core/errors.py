@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,11 @@ _ADVICE = {
     errno.EISDIR: "this is a directory; choose another name",
 }
 
+_LONGEST_MESSAGE, _LONGEST_VALUE = 300, 100  # characters
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 60, 60, 40
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 12
+
 
 class UserError(Exception):
     """An error in what the user gave.
@@ -32,9 +38,25 @@ class UserError(Exception):
     """
 
 
-def one_line(error: BaseException) -> str:
-    """Return another library's error message on one line, or the error's type if it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException | str) -> str:
+    """Return another library's error message on one short line, or the error's type if it has none."""
+    return _cut(" ".join(str(error).split()), _LONGEST_MESSAGE) or type(error).__name__
+
+
+def short(value: object) -> str:
+    """Return the ``repr`` of a value of unknown origin, shortened and on one line.
+
+    It costs little however large the value is, or however often it contains a part of itself.
+    """
+    try:
+        text = _REPR.repr(value)
+    except (ValueError, RecursionError):  # a whole number of more digits than Python writes
+        text = f"a value of the type {type(value).__name__}"
+    return _cut(" ".join(text.split()), _LONGEST_VALUE)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def disk_advice(error: OSError, path: Path) -> str | None:

@@ -195,13 +195,6 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json_text(content))
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a file that :func:`write_lines` wrote; none if there is no file."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Replace ``path`` by records, each one line of JSON, see :func:`atomic_file`."""
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))

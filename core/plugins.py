@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, short
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Registry:
             target = name
         else:
             close = difflib.get_close_matches(name, self.names(), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            hint = f"; did you mean {short(close[0])}?" if close else ";"
             raise UserError(
-                f"unknown {self.kind} {name!r}{hint} known: {', '.join(self._listed())}; "
+                f"unknown {self.kind} {short(name)}{hint} known: {', '.join(self._listed())}; "
                 f"or give package.module:Class or ./file.py:Class"
             )
         return self._check(name, _resolve(self.kind, target))
@@ -111,7 +111,8 @@ class Registry:
         for option in options:
             if names is not None and option not in names:
                 raise UserError(
-                    f"{self.kind} {name!r} has no option {option!r}; it has: {', '.join(names) or 'none'}"
+                    f"{self.kind} {short(name)} has no option {short(option)}; it has: "
+                    f"{', '.join(names) or 'none'}"
                 )
         return plugin
 
@@ -131,7 +132,7 @@ class Registry:
         try:
             signature(plugin).bind(*arguments, **keywords, **options)
         except TypeError as error:
-            raise UserError(f"{self.kind} {name!r} cannot be made: {error}") from None
+            raise UserError(f"{self.kind} {short(name)} cannot be made: {error}") from None
         return plugin(*arguments, **keywords, **options)
 
     def describe(self) -> list[Plugin]:
@@ -161,9 +162,9 @@ class Registry:
 
     def _check(self, name: str, found: object) -> type[Any]:
         if not isinstance(found, type) or not issubclass(found, self.base):
-            raise UserError(f"{self.kind} {name!r} is not a subclass of {self.base.__name__}")
+            raise UserError(f"{self.kind} {short(name)} is not a subclass of {self.base.__name__}")
         if missing := sorted(getattr(found, "__abstractmethods__", ())):
-            raise UserError(f"{self.kind} {name!r} cannot be made: it lacks {', '.join(missing)}")
+            raise UserError(f"{self.kind} {short(name)} cannot be made: it lacks {', '.join(missing)}")
         return found
 
 
@@ -178,17 +179,17 @@ def _resolve(kind: str, target: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise UserError(f"{kind} {target!r}: {place} has no {attribute!r}") from None
+        raise UserError(f"{kind} {short(target)}: {place} has no {short(attribute)}") from None
 
 
 def _load_module(kind: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(f"{kind} plugin: cannot import {name!r}: {error}") from None
+        raise UserError(f"{kind} plugin: cannot import {short(name)}: {error}") from None
     except Exception as error:  # whatever someone else's module raises
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{kind} plugin: cannot import {name!r}: {reason}") from error
+        raise UserError(f"{kind} plugin: cannot import {short(name)}: {reason}") from error
 
 
 def _load_file(kind: str, path: Path) -> ModuleType:

@@ -13,14 +13,16 @@ import platform
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 from scipy.optimize import nnls
 
 from core.cache import cache_dir
-from core.files import json_text, write_text
+from core.cached_records import read_cached, write_cached
 from deploy.latency_measurement import Latency, measure_module, runtime_name
 from nas.architecture import Architecture
 from nas.cost import cost
@@ -31,6 +33,30 @@ from nas.shapes import Shape, output_shape
 MIN_MEASURED = 16  # networks before anything is predicted
 _MAX_MEASURED = 256  # latest networks that a prediction rests on
 _MIN_MARGIN = 1.05  # times the limit; timings vary by as much
+_MAX_MS = 1e6  # of a latency that can be true
+
+
+class _Timing(BaseModel):
+    """The stored form of a :class:`Latency`."""
+
+    median: Annotated[float, Field(gt=0, lt=_MAX_MS)]
+    iqr: Annotated[float, Field(ge=0, lt=_MAX_MS)]
+    n: Annotated[int, Field(ge=1)]
+    runtime: str
+
+    @property
+    def latency(self) -> Latency:
+        return Latency(self.median, self.iqr, self.n, self.runtime)
+
+
+class _Record(BaseModel):
+    """A cached latency, with what it is of."""
+
+    architecture: str
+    num_classes: int
+    runtime: str
+    machine: str
+    latency_ms: _Timing
 
 
 def measure_architecture(
@@ -60,8 +86,9 @@ def measure_architecture(
     }
     digest = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:16]
     path = directory / f"{architecture.key}-{digest}.json"
-    if (cached := _read_latency(path)) is not None:
-        return cached
+    stored = read_cached(_Record, path)
+    if stored is not None and stored.model_dump(include=set(subject)) == subject:
+        return stored.latency_ms.latency
     with torch.random.fork_rng(devices=[]):  # must not shift the weights training draws
         model = build(architecture, num_classes)
     latency = measure_module(
@@ -70,7 +97,7 @@ def measure_architecture(
         input_channels=architecture.input_channels,
         threads=threads,
     )
-    write_text(path, json_text({**subject, "latency_ms": latency.to_dict()}))
+    write_cached(path, {**subject, "latency_ms": latency.to_dict()})
     return latency
 
 
@@ -85,20 +112,6 @@ def machine_name() -> str:
                 model = line.partition(":")[2].strip()
                 break
     return f"{model} x{os.cpu_count()}, {platform.system()} {platform.machine()}"
-
-
-def _read_latency(path: Path) -> Latency | None:
-    """Return the cached result; ``None`` if it is missing or damaged, so that it is measured again."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))["latency_ms"]
-        return Latency(
-            median_ms=float(content["median"]),
-            iqr_ms=float(content["iqr"]),
-            n=int(content["n"]),
-            runtime=str(content["runtime"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 class LatencyProbe:

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from core.errors import UserError
+from core.errors import UserError, short
 from training.bundle import Bundle
 from training.bundle_files import CONFIG_FILE
 from training.data.decode import BrokenImageError, file_content, open_image
 from training.data.fitting import FITS, Fit, square
+from training.finite import check_logits
 from training.preprocess import prepare
 
 ImageLike = str | Path | Image.Image | np.ndarray
@@ -76,13 +77,18 @@ class Classifier:
             One prediction per image, in order; a list of one for a single image.
 
         Raises:
-            UserError: a file is missing or no image, or an array has another dtype or shape; names it.
+            UserError: a file is missing or no image, or an array has another dtype or shape; names it. Or
+                the network returns no finite numbers.
         """
         rows = torch.from_numpy(self.logits(images)).double().softmax(dim=1).tolist()
         return [self._prediction(row) for row in rows]
 
     def logits(self, images: ImageLike | Iterable[ImageLike]) -> np.ndarray:
-        """Return the logits ``(N, C)`` float32 of images, as :meth:`predict` takes them."""
+        """Return the logits ``(N, C)`` float32 of images, as :meth:`predict` takes them.
+
+        Raises:
+            UserError: see :meth:`predict`.
+        """
         stream = _iterate(images)
         batches = iter(lambda: [*islice(stream, BATCH_SIZE)], [])
         logits = [self._forward(batch) for batch in batches]
@@ -93,7 +99,9 @@ class Classifier:
         pixels = torch.from_numpy(stored).permute(0, 3, 1, 2)
         with torch.inference_mode():
             inputs = prepare(pixels, self.resolution, self.bundle.normalization)
-            return cast(np.ndarray, self.bundle.model(inputs).float().numpy())
+            logits = cast(np.ndarray, self.bundle.model(inputs).float().numpy())
+        check_logits(logits, self.bundle.path)
+        return logits
 
     def _prediction(self, probabilities: list[float]) -> Prediction:
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
@@ -156,6 +164,6 @@ def _stored_format(bundle: Bundle) -> tuple[int, Fit]:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1 or fit not in FITS:
         raise UserError(
             f"{bundle.path / CONFIG_FILE}: 'data' must give the format of stored images: "
-            f"size (pixels) and fit ({', '.join(FITS)}), got size {size!r} and fit {fit!r}"
+            f"size (pixels) and fit ({', '.join(FITS)}), got size {short(size)} and fit {short(fit)}"
         )
     return size, cast(Fit, fit)

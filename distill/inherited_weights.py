@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from core.config import AugmentConfig, Importance
-from core.errors import UserError
+from core.errors import UserError, one_line
 from core.files import write_bytes
+from core.reading import read_bytes
 from nas.architecture import Architecture
 from nas.networks import Network, build
 from nas.networks.channel_importance import by_magnitude, by_taylor
@@ -145,13 +146,36 @@ def saved_channel_orders(
 
     Rounding decides between channels of equal importance, and depends on the number of threads.
     """
-    from safetensors.torch import load, save
+    from safetensors.torch import save
 
     if begun and path.exists():
-        return load(path.read_bytes())
+        return _read_orders(path)
     orders = channel_orders(teacher, data, importance)
     write_bytes(path, save(dict(orders)))
     return orders
+
+
+def _read_orders(path: Path) -> Orders:
+    """Read the order of each group of channels.
+
+    Raises:
+        UserError: it is damaged: one of them is no permutation.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    remedy = "delete the training's directory to start it again"
+    try:
+        orders = load(read_bytes(path, "", remedy=remedy))
+        if any(order.tolist() != list(range(len(order))) for order in map(_sorted, orders.values())):
+            raise ValueError("an order of channels is no permutation")
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged ({one_line(error)}); {remedy}") from None
+    return orders
+
+
+def _sorted(order: torch.Tensor) -> torch.Tensor:
+    return order.sort().values
 
 
 def cpu_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:

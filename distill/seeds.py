@@ -15,8 +15,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.files import flush_directory, write_json
-from distill.student_metrics import read_student_metrics
-from training.bundle import read_metrics
+from distill.student_metrics import read_student_metrics, read_whole_metrics
 from training.bundle_files import METRICS_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 SEEDS_FOLDER = "seeds"
@@ -80,8 +79,8 @@ def keep_best_seed(run: Path) -> dict[str, Any]:
         Its ``metrics.json``. ``seeds`` in it has ``test_f1_mean`` and ``test_f1_sd`` (over the seeds,
         n - 1) and ``students``: ``seed``, ``val_f1`` and ``test_f1`` of each.
     """
-    kept, paths = run / STUDENT_FOLDER, finished_students(run)  # which checks every metrics.json
-    metrics = {seed: read_metrics(path) for seed, path in paths.items()}
+    kept, paths = run / STUDENT_FOLDER, finished_students(run)
+    metrics = {seed: read_whole_metrics(path) for seed, path in paths.items()}
     best = max(metrics, key=lambda seed: metrics[seed]["val"]["f1"])
     for seed, path in paths.items():
         if seed != best and metrics[seed].pop(_SEEDS_ENTRY, None) is not None:

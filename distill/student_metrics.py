@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import NonNegativeFloat, model_validator
 
-from core.errors import UserError, one_line
+from core.reading import read_json, read_record
 from training.bundle_files import METRICS_FILE
+from training.score_record import Count, ScoreRecord, Share, StoredRecord
 
-_LONGEST = 40  # characters of a wrong value in a message
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+_REMEDY = "restore it from a copy or train the student again"
 
 
-class LatencyRecord(_Record):
+class LatencyRecord(StoredRecord):
     """Milliseconds per image: median and interquartile range; ``None`` where nothing was measured."""
 
     median: NonNegativeFloat | None = None
     iqr: NonNegativeFloat | None = None
-
-
-class ScoreRecord(_Record):
-    """Scores on the images of one split, each in 0..1, and the confusion matrix (true, predicted)."""
-
-    f1: Share
-    accuracy: Share
-    balanced_accuracy: Share
-    per_class_f1: list[Share]
-    confusion: list[list[NonNegativeInt]]
-
-    @model_validator(mode="after")
-    def _same_classes(self) -> ScoreRecord:
-        classes = len(self.per_class_f1)
-        if [len(row) for row in self.confusion] != [classes] * classes:
-            raise ValueError(f"expected a confusion matrix of {classes} x {classes} classes")
-        return self
 
 
 class HeldOutRecord(ScoreRecord):
@@ -61,8 +31,8 @@ class NetworkRecord(HeldOutRecord):
     """Scores and costs of one network; of an ensemble, those of all its members together."""
 
     val_f1: Share
-    params: NonNegativeInt
-    macs: NonNegativeInt
+    params: Count
+    macs: Count
     latency_ms: LatencyRecord
     seconds: NonNegativeFloat
 
@@ -73,30 +43,30 @@ class TeacherRecord(NetworkRecord):
     name: str
 
 
-class EpochRecord(_Record):
+class EpochRecord(StoredRecord):
     """One epoch of the training."""
 
-    epoch: int
+    epoch: Count
     loss: float
     val_f1: Share
 
 
-class RollbackRecord(_Record):
+class RollbackRecord(StoredRecord):
     """A divergence, after which an epoch was repeated."""
 
-    epoch: int
+    epoch: Count
     error: str
 
 
-class SeedRecord(_Record):
+class SeedRecord(StoredRecord):
     """Scores of one of several students that differ in their seeds."""
 
-    seed: int
+    seed: Count
     val_f1: Share
     test_f1: Share
 
 
-class SeedsRecord(_Record):
+class SeedsRecord(StoredRecord):
     """Scores of all students, from which the best on validation was kept."""
 
     test_f1_mean: Share
@@ -104,20 +74,30 @@ class SeedsRecord(_Record):
     students: list[SeedRecord]
 
 
-class StudentMetrics(_Record):
+class BalanceRecord(StoredRecord):
+    """Treatment of classes of unequal size."""
+
+    mode: str | None = None
+    tau: NonNegativeFloat | None = None
+
+
+class StudentMetrics(StoredRecord):
     """The content of ``metrics.json``, as far as it is read back."""
 
     test: HeldOutRecord
     val: ScoreRecord
     teacher: TeacherRecord | None
-    params: NonNegativeInt
-    macs: NonNegativeInt
+    params: Count
+    macs: Count
     latency_ms: LatencyRecord
     seconds: NonNegativeFloat
-    epoch: int
+    epoch: Count
     history: list[EpochRecord]
     rollbacks: list[RollbackRecord]
-    seed: int
+    stopped_early: bool = False
+    balance: BalanceRecord = BalanceRecord()
+    inherited: str | None = None
+    seed: Count
     identity: str | None = None
     test_pixels: str
     versions: dict[str, str | None]
@@ -149,18 +129,15 @@ def read_student_metrics(folder: Path) -> StudentMetrics:
     Raises:
         UserError: missing or damaged; names the file and the entry.
     """
-    path = folder / METRICS_FILE
-    try:
-        return StudentMetrics.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {one_line(error)}; train the student again") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        entry = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        if entry and first["type"] != "missing":
-            message += f", got {str(first['input'])[:_LONGEST]!r}"
-        raise UserError(
-            f"{path} is damaged: {f'{entry}: ' if entry else ''}{' '.join(message.split())}; "
-            "restore it from a copy or train the student again"
-        ) from None
+    return read_record(StudentMetrics, folder / METRICS_FILE, "", remedy=_REMEDY)
+
+
+def read_whole_metrics(folder: Path) -> dict[str, Any]:
+    """Return all entries of ``metrics.json`` of the student in ``folder``, those of the model checked.
+
+    Raises:
+        UserError: missing or damaged; names the file and the entry.
+    """
+    read_student_metrics(folder)
+    content: dict[str, Any] = read_json(folder / METRICS_FILE, "", remedy=_REMEDY)
+    return content

@@ -8,10 +8,11 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, PositiveFloat
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from core.config import AugmentConfig, Importance, LossConfig, TrainConfig
 from core.errors import UserError, disk_errors
 from core.files import json_text, write_bytes, write_text
+from core.reading import read_bytes, read_record
 from distill.inherited_weights import (
     ORDERS_FILE,
     InheritedWeights,
@@ -38,13 +40,26 @@ from training.data.images import ImageSet
 from training.device import pick_device
 from training.fit import Progress, fit
 from training.preprocess import Normalization
+from training.score_record import StoredRecord
 from training.step import DivergedError, Loss, SummedLoss, halve_once
 
 SUPERNET_FOLDER = "supernet"
 _WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"
 _CHECKPOINT = "checkpoint.pt"  # during the training, beside the channel orders
+_LARGEST = 10_000_000_000  # bytes of the weights
 _ORDER = "order."  # prefix of the orders among the tensors
 _RANDOM_SUBNETS = 2  # per step, beside the largest and the smallest
+
+
+class _Record(StoredRecord):
+    """``record.json`` beside the weights."""
+
+    identity: str
+    sha256: str  # of the weights
+    classes: Annotated[int, Field(ge=1)]
+    test_files: str | None
+    mean: tuple[float, float, float]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 def train_supernet(
@@ -140,20 +155,13 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     """
     from safetensors.torch import load
 
-    try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        content = (folder / _WEIGHTS).read_bytes()
-        if hashlib.sha256(content).hexdigest() != record["sha256"]:
-            raise ValueError("its checksum is wrong")
-        tensors = load(content)
-        normalization = Normalization(tuple(record["mean"]), tuple(record["std"]))
-        saved_identity, classes = record["identity"], int(record["classes"])
-        test_digest = record["test_files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"supernet {folder} is damaged ({error}); delete the folder to train it again"
-        ) from None
-    if identity not in (None, saved_identity):
+    remedy = "delete the supernet's folder to train it again"
+    record = read_record(_Record, folder / _RECORD, "", remedy=remedy)
+    content = read_bytes(folder / _WEIGHTS, "", limit=_LARGEST, remedy=remedy)
+    if hashlib.sha256(content).hexdigest() != record.sha256:
+        raise UserError(f"{folder / _WEIGHTS} is damaged: its checksum is wrong; {remedy}")
+    tensors = load(content)
+    if identity not in (None, record.identity):
         raise UserError(
             f"supernet {folder} was trained with another teacher, data set, space or recipe; "
             "choose another output directory, or the settings it was trained with"
@@ -161,7 +169,8 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     orders = {name.removeprefix(_ORDER): t for name, t in tensors.items() if name.startswith(_ORDER)}
     weights = {name: t for name, t in tensors.items() if not name.startswith(_ORDER)}
     base = Architecture.from_yaml(folder / _BASE)
-    return InheritedWeights(base, weights, orders, normalization, classes, test_digest)
+    normalization = Normalization(record.mean, record.std)
+    return InheritedWeights(base, weights, orders, normalization, record.classes, record.test_files)
 
 
 def has_supernet(run: Path) -> bool:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import NonNegativeFloat, PositiveFloat, ValidationError
 from scipy.stats import kendalltau
 
 import nas.spaces
 from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from core.config_io import read_config
 from core.errors import UserError
-from core.files import read_lines, write_lines
+from core.files import write_lines
+from core.reading import first_fault, read_lines
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
 from distill.student_training import train_student
 from distill.supernet import find_supernet
@@ -35,11 +37,30 @@ from teachers.ensemble import PreparedTeacher
 from training.budget import resolve_student
 from training.bundle_files import CONFIG_FILE
 from training.data.images import ImageSet
+from training.score_record import Count, Share, StoredRecord
 
 FILE = "ranking.jsonl"
 _JUDGED = ("f1", "params", "macs", "latency_ms", "seconds")  # what does not depend on the training
 _CANDIDATES = 8  # drawn per network that is taken, so that these are spread over the sizes
 _RESAMPLES = 5_000
+_REMEDY = "delete that line to evaluate its network again"
+
+
+class _Row(StoredRecord):
+    """One training of one network."""
+
+    network: str
+    whole: str
+    epochs: Count
+    seed: Count
+    f1: Share
+    params: NonNegativeFloat
+    macs: NonNegativeFloat
+    latency_ms: PositiveFloat
+    seconds: NonNegativeFloat
+    trained_seconds: PositiveFloat
+    val_f1: Share
+    test_f1: Share
 
 
 @dataclass(frozen=True)
@@ -95,7 +116,7 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
         raise UserError(f"{job.run} holds no finished supernet; resume its search first")
     judge, digest = InheritEvaluator(data, config, whole, teacher.outputs), whole.digest
     path = job.run / FILE
-    rows = [row for row in read_lines(path) if row.keys() >= {*_JUDGED, "seed", "whole"}]
+    rows = read_rows(path)
     proposals = _spread(space, job, data.num_classes)
     for proposal in proposals:
         of = {"network": proposal.architecture.key, "whole": digest}
@@ -113,6 +134,25 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     keys = {proposal.architecture.key for proposal in proposals}
     rows = [row for row in rows if row["network"] in keys and row["whole"] == digest]
     rows = [row for row in rows if row["epochs"] == job.epochs and row["seed"] <= job.trainings]
+    return rows
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the trainings in a file that :func:`rank` wrote, without those of earlier versions.
+
+    Raises:
+        UserError: it is damaged; names the line and the entry.
+    """
+    rows = []
+    for number, row in enumerate(read_lines(path, remedy=_REMEDY), start=1):
+        if not row.keys() >= {*_JUDGED, "seed", "whole"}:
+            continue
+        try:
+            _Row.model_validate(row)
+        except ValidationError as error:
+            reason = ": ".join((f"line {number}", *first_fault(error)))
+            raise UserError(f"{path} is damaged: {reason}; {_REMEDY}") from None
+        rows.append(row)
     return rows
 
 

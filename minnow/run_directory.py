@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import SearchConfig, StudentConfig
-from core.config_io import parse_config, read_config, read_yaml
+from core.config_io import parse_config, read_config, read_settings
 from core.errors import UserError
 from core.files import write_text
 from nas.architecture import Architecture
@@ -20,6 +20,7 @@ from nas.selection import BEST, StudyResults
 from nas.study import StudyRecord, open_study
 from nas.trial import Trial
 from training.bundle_files import ARCHITECTURE_FILE, CONFIG_FILE, STUDENT_FOLDER, WEIGHTS_FILE
+from training.checksums import check_unchanged
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -202,6 +203,7 @@ def choose(given: str | Path, which: str = BEST) -> ChosenNetwork:
     for folder in (path, path / STUDENT_FOLDER):
         if (folder / ARCHITECTURE_FILE).exists():
             model = read_model(folder / ARCHITECTURE_FILE)
+            check_unchanged(folder / ARCHITECTURE_FILE)
             network = Architecture.from_model_file(model)
             return ChosenNetwork(network, str(path), None, None, classes=model.classes)
     raise UserError(f"{given} holds no {ARCHITECTURE_FILE}: not a finished search and not a model")
@@ -211,8 +213,10 @@ def student_config(path: Path) -> StudentConfig:
     """Return the settings in a trained student's ``config.yaml``, without its normalisation.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing, damaged or changed.
     """
-    content = dict(read_yaml(path / CONFIG_FILE, "config file"))
+    content = dict(read_settings(path / CONFIG_FILE))
     content.pop("normalization", None)
-    return parse_config(StudentConfig, content, str(path / CONFIG_FILE))
+    config = parse_config(StudentConfig, content, str(path / CONFIG_FILE))
+    check_unchanged(path / CONFIG_FILE)
+    return config

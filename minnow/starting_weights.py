@@ -147,7 +147,7 @@ def inheritance_hint(
         metrics: content of ``metrics.json``.
     """
     spec = None if config.teacher is None else config.teacher.spec
-    if teacher is None or spec is None or config.from_scratch or metrics["inherited"] is not None:
+    if teacher is None or spec is None or config.from_scratch or metrics.get("inherited") is not None:
         return None
     if metrics["test"]["f1_interval"][1] >= metrics["teacher"]["f1_interval"][0]:
         return None

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from core.config import StudentConfig
-from core.errors import UserError
+from core.errors import UserError, short
 from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
+from distill.student_metrics import read_whole_metrics
 from minnow.data_file import images_of
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.run_directory import student_config
-from training.bundle import Bundle, load_bundle, read_metrics
+from training.bundle import Bundle, load_bundle
 from training.evaluate import logits_of, score_logits
+from training.finite import check_logits
 from training.metrics import Metrics
 
 FORMATS = ("onnx",)
@@ -78,8 +80,12 @@ class Student:
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """The content of ``metrics.json``: scores of student and teacher, latency, history."""
-        return read_metrics(self.path)
+        """The content of ``metrics.json``: scores of student and teacher, latency, history.
+
+        Raises:
+            UserError: missing or damaged; names the file and the entry.
+        """
+        return read_whole_metrics(self.path)
 
     @cached_property
     def config(self) -> StudentConfig:
@@ -122,7 +128,7 @@ class Student:
             listener: receives progress.
 
         Raises:
-            UserError: no such data set or split, or other classes.
+            UserError: no such data set or split, other classes, or a network that returns no numbers.
         """
         spec = self.config.data.spec if data is None else images_of(str(data))
         images = open_data(self.config.data.model_copy(update={"spec": spec}), listener or Listener())
@@ -132,7 +138,7 @@ class Student:
                 f"the data set has {', '.join(images.classes)}"
             )
         if split != "all" and split not in images.splits:
-            raise UserError(f"split {split!r}: give train, val, test or all")
+            raise UserError(f"split {short(split)}: give train, val, test or all")
         indices = np.arange(len(images.images)) if split == "all" else images.splits[split]
         logits = logits_of(
             self.bundle.model,
@@ -141,6 +147,7 @@ class Student:
             resolution=self.bundle.architecture.resolution,
             normalization=self.bundle.normalization,
         )
+        check_logits(logits, self.path)
         return Evaluation(images.name, split, score_logits(logits, images, indices), self.classes)
 
     def export(self, format: str = "onnx", out: str | Path | None = None) -> Exported:
@@ -155,7 +162,7 @@ class Student:
             RuntimeError: ONNX Runtime and PyTorch give different logits.
         """
         if format not in FORMATS:
-            raise UserError(f"format {format!r}: give {', '.join(FORMATS)}")
+            raise UserError(f"format {short(format)}: give {', '.join(FORMATS)}")
         architecture = self.bundle.architecture
         return export_onnx(
             self.bundle.model,

@@ -11,6 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from distill.student_metrics import StudentMetrics, read_student_metrics
 from minnow.comparison import StudentComparison
 from minnow.console import next_step, output, say
 from minnow.format import interval_text, metric_text, title_of
@@ -81,7 +82,7 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
     for name, metrics in rows:
         if metrics is None:
             continue
-        latency = metrics["latency_ms"]
+        median, spread = (metrics["latency_ms"].get(name) for name in ("median", "iqr"))
         table.add_row(
             name,
             metric_text("f1", metrics["f1"]),
@@ -89,7 +90,7 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
             metric_text("accuracy", metrics["accuracy"]),
             metric_text("params", metrics["params"]),
             metric_text("macs", metrics["macs"]),
-            f"{latency['median']:.2f} ({latency['iqr']:.2f}) ms",
+            "-" if median is None or spread is None else f"{median:.2f} ({spread:.2f}) ms",
             metric_text("train_seconds", metrics["seconds"]),
         )
     return table
@@ -100,15 +101,15 @@ def student_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {**metrics, **metrics["test"]}
 
 
-def seeds_text(metrics: Mapping[str, Any]) -> str:
-    """Return the scores of the seeds that a student was chosen from, by its ``metrics.json``."""
-    seeds = metrics["seeds"]
-    scores = ", ".join(
-        f"seed {one['seed']} {one['test_f1']:.3f} ({one['val_f1']:.3f})" for one in seeds["students"]
-    )
+def seeds_text(metrics: StudentMetrics) -> str:
+    """Return the scores of the seeds that a student was chosen from; empty for a single one."""
+    seeds = metrics.seeds
+    if seeds is None:
+        return ""
+    scores = ", ".join(f"seed {one.seed} {one.test_f1:.3f} ({one.val_f1:.3f})" for one in seeds.students)
     return (
-        f"test F1 {seeds['test_f1_mean']:.3f} ± {seeds['test_f1_sd']:.3f} "
-        f"(mean ± sd of {len(seeds['students'])} seeds); kept: seed {metrics['seed']}, "
+        f"test F1 {seeds.test_f1_mean:.3f} ± {seeds.test_f1_sd:.3f} "
+        f"(mean ± sd of {len(seeds.students)} seeds); kept: seed {metrics.seed}, "
         f"the best on validation\ntest (validation) F1 of each: {scores}"
     )
 
@@ -184,27 +185,28 @@ def show_front(run: Run) -> None:
         output().print(front_table(run.trials, run.best, run.objectives))
 
 
-def show_student(run: Path, metrics: Mapping[str, Any]) -> None:
-    """Print a student beside its teacher, and the command to type next.
+def show_student(run: Path) -> None:
+    """Print the student of a run beside its teacher, and the command to type next.
 
-    Args:
-        run: run directory.
-        metrics: content of ``metrics.json``.
+    Raises:
+        UserError: a file of the student is missing or damaged.
     """
-    config = student_config(run / STUDENT_FOLDER)
+    folder = run / STUDENT_FOLDER
+    config, metrics = student_config(folder), read_student_metrics(folder)
     losses = " + ".join(filter(None, (config.loss.name, config.loss.feature_loss)))
-    distilled = metrics["teacher"] is not None
-    ending = f", distilled with {losses}" if distilled else ""
+    teacher = metrics.teacher
+    ending = "" if teacher is None else f", distilled with {losses}"
     rows = [
-        ("teacher", metrics["teacher"]),
-        (f"student, {'distilled' if distilled else 'alone'}", student_row(metrics)),
+        ("teacher", None if teacher is None else teacher.model_dump()),
+        (f"student, {'alone' if teacher is None else 'distilled'}", metrics.network.model_dump()),
     ]
     output().print(comparison_table(f"{escape(config.data.spec)}: test split{ending}", rows))
-    if "seeds" in metrics:
-        output().print(seeds_text(metrics), highlight=False, markup=False, soft_wrap=True)
-    tau, epochs = metrics["balance"]["tau"], len(metrics["history"])
-    remark = f", {metrics['balance']['mode']} with tau {tau:g}" if tau else ""
-    if metrics["stopped_early"]:
+    if text := seeds_text(metrics):
+        output().print(text, highlight=False, markup=False, soft_wrap=True)
+    balance = metrics.balance
+    remark = f", {balance.mode} with tau {balance.tau:g}" if balance.tau else ""
+    if metrics.stopped_early:
+        epochs = len(metrics.history)
         remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
-    say(f"student in {run / STUDENT_FOLDER} (epoch {metrics['epoch']} of {config.train.epochs}{remark})")
+    say(f"student in {folder} (epoch {metrics.epoch} of {config.train.epochs}{remark})")
     next_step(["export", run])

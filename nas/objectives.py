@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.errors import UserError
+from core.errors import UserError, short
 from nas import pareto
 from nas.trial import Trial, longest, mean, merged
 
@@ -129,13 +129,11 @@ class Objectives:
         )
 
     def problem(self, metrics: Mapping[str, float]) -> str | None:
-        """Return why ``metrics`` cannot be compared (a goal is missing or not finite), or None."""
+        """Return why ``metrics`` cannot be compared (no goal, or one is not finite), or None."""
         for name in self.names:
             if name not in metrics:
                 return f"the evaluator returned no {name}"
-            if not math.isfinite(metrics[name]):
-                return f"{name} is {metrics[name]}"
-        return None
+        return not_finite(metrics)
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """Return the sum of the limits' relative violations; 0 if all measured limits are met."""
@@ -237,12 +235,19 @@ class Objectives:
         return front[int(np.argmin(np.linalg.norm(scaled, axis=1)))]
 
 
+def not_finite(metrics: Mapping[str, float]) -> str | None:
+    """Return which metric is NaN or infinite, or None."""
+    return next(
+        (f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)), None
+    )
+
+
 def _parse_goal(text: str) -> Objective:
     metric, _, direction = text.strip().partition(":")
     if metric not in METRICS:
-        raise UserError(f"objective {text!r}: unknown metric; known: {', '.join(METRICS)}")
+        raise UserError(f"objective {short(text)}: unknown metric; known: {', '.join(METRICS)}")
     if direction not in ("", "max", "min"):
-        raise UserError(f"objective {text!r}: the direction is 'max' or 'min', as in 'f1:max'")
+        raise UserError(f"objective {short(text)}: the direction is 'max' or 'min', as in 'f1:max'")
     return Objective(metric, METRICS[metric] if not direction else direction == "max")
 
 
@@ -268,21 +273,26 @@ def parse_limit(
     """
     match = _LIMIT.fullmatch(text)
     if match is None:
-        raise UserError(f"{source} {text!r} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
+        raise UserError(f"{source} {short(text)} is malformed; write it as 'params<=300k' or 'f1>=0.8'")
     metric, operator, number, suffix = match.groups()
     if metric not in known:
-        raise UserError(f"{source} {text!r}: unknown metric {metric!r}; known: {', '.join(known)}")
+        raise UserError(
+            f"{source} {short(text)}: unknown metric {short(metric)}; known: {', '.join(known)}"
+        )
     try:
         value = float(number) * _SUFFIX[suffix.lower()]
     except ValueError:
-        raise UserError(f"{source} {text!r}: {number!r} is not a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{source} {short(text)}: {short(number)} is not a number")
     if typed and suffix and metric not in (takers := _SHARES if suffix == "%" else COSTS):
         raise UserError(
-            f"{source} {text!r}: {suffix!r} is for {', '.join(takers)}; write {metric} as a plain number"
+            f"{source} {short(text)}: {short(suffix)} is for {', '.join(takers)}; "
+            f"write {metric} as a plain number"
         )
     if typed and metric in _SHARES and value > 1:
         raise UserError(
-            f"{source} {text!r}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
+            f"{source} {short(text)}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
             f"{metric}{operator}60%"
         )
     return Limit(metric, operator == "<=", value)

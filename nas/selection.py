@@ -10,7 +10,7 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, short
 from nas.objectives import Limit, Objective, Objectives, parse_limit
 from nas.trial import Trial, trainings
 
@@ -79,10 +79,10 @@ class StudyResults(ABC):
         if not (text.isascii() and text.isdecimal()):
             return pick(self.trials, self.objectives, text, self.name)
         for trial in self.trials:
-            if trial.number == int(text):
+            if str(trial.number) == (text.lstrip("0") or "0"):
                 return trial
         last = max((trial.number for trial in self.trials), default=0)
-        raise UserError(f"pick {text}: {self.name} has the trials 0 to {last}")
+        raise UserError(f"pick {short(text)}: {self.name} has the trials 0 to {last}")
 
 
 def pick(trials: Sequence[Trial], objectives: Objectives, text: str, where: str = "the study") -> Trial:
@@ -107,21 +107,21 @@ def pick(trials: Sequence[Trial], objectives: Objectives, text: str, where: str 
     rule = rule.strip()
     if rule not in RULES:
         raise UserError(
-            f"pick {text!r}: give a trial number, or {', '.join(RULES)}, alone or with conditions, as "
-            f"in 'smallest:f1>=0.6'"
+            f"pick {short(text)}: give a trial number, or {', '.join(RULES)}, alone or with conditions, "
+            "as in 'smallest:f1>=0.6'"
         )
     within = objectives.compared(trials)
     if not within:
         raise UserError(f"no trial of {where} meets the limits; resume the search with more trials")
     measured = list(dict.fromkeys(name for trial in within for name in trial.metrics or {}))
     limits = tuple(
-        parse_limit(condition, source=f"pick {text!r}:", known=measured)
+        parse_limit(condition, source=f"pick {short(text)}:", known=measured)
         for condition in (conditions.split(",") if colon else [])
     )
     meeting = [trial for trial in within if _meets(trial, limits)]
     if not meeting:
         raise UserError(
-            f"pick {text!r}: no trial of {where} meets {', '.join(map(str, limits))}; "
+            f"pick {short(text)}: no trial of {where} meets {', '.join(map(str, limits))}; "
             f"{_nearest(within, limits)}"
         )
     metric = RULES[rule]
@@ -130,7 +130,7 @@ def pick(trials: Sequence[Trial], objectives: Objectives, text: str, where: str 
         objectives = replace(objectives, goals=(Objective(metric, False), *ties))
     chosen = objectives.knee(meeting) if rule == "knee" else objectives.best(meeting)
     if chosen is None:  # among networks within every limit one is always best
-        raise RuntimeError(f"pick {text!r} selected nothing from {len(meeting)} trials")
+        raise RuntimeError(f"pick {short(text)} selected nothing from {len(meeting)} trials")
     return chosen
 
 

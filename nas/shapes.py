@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from core.errors import short
 from nas.layers import (
     ACTIVATIONS,
     AvgPool,
@@ -91,7 +92,7 @@ def _check_activation(name: str | None) -> None:
         ValueError: unknown; lists the known ones.
     """
     if name is not None and name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}; known: {', '.join(ACTIVATIONS)}, null")
+        raise ValueError(f"unknown activation {short(name)}; known: {', '.join(ACTIVATIONS)}, null")
 
 
 def _check_inverted(layer: InvertedResidual, shape: Shape) -> None:

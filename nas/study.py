@@ -14,12 +14,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from core.errors import UserError, one_line
+from core.reading import mapping
 from nas.architecture import Architecture
 from nas.identity import first_difference
-from nas.objectives import Objectives
+from nas.objectives import Objectives, not_finite
 from nas.spaces.base import SearchSpace
 from nas.trial import Proposal, Trial
 
@@ -201,8 +202,9 @@ def read_study(storage: BaseStorage, name: str) -> StudyRecord:
             unfinished.append(proposal)
         elif stored.state != states.COMPLETE:
             trials.append(proposal.fail(str(stored.user_attrs.get("error", "unknown"))))
-        elif isinstance(metrics := stored.user_attrs.get("metrics"), dict):
-            trials.append(proposal.complete(metrics))
+        elif _are_numbers(metrics := stored.user_attrs.get("metrics")):
+            problem = not_finite(metrics)
+            trials.append(proposal.complete(metrics) if problem is None else proposal.fail(problem))
         else:
             raise UserError(
                 f"trial {proposal.number} of study {name!r} has lost its metrics; restore the study from "
@@ -213,9 +215,22 @@ def read_study(storage: BaseStorage, name: str) -> StudyRecord:
         trials=sorted(trials, key=lambda trial: trial.number),
         unfinished=sorted(unfinished, key=lambda proposal: proposal.number),
         options=options,
-        identity=attributes.get(_IDENTITY, {}),
-        facts=attributes.get(_FACTS, {}),
+        identity=_mapping(attributes, _IDENTITY, name),
+        facts=_mapping(attributes, _FACTS, name),
     )
+
+
+def _are_numbers(metrics: Any) -> TypeGuard[dict[str, float]]:
+    """Return whether stored metrics are numbers by name, NaN and infinity included."""
+    return isinstance(metrics, dict) and all(
+        isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+        for value in metrics.values()
+    )
+
+
+def _mapping(attributes: Mapping[str, Any], name: str, study: str) -> Mapping[str, Any]:
+    content = attributes.get(name, {})
+    return mapping(content, f"study {study!r} is damaged: {name}", "a mapping")
 
 
 def _stored(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:

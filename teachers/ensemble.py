@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.errors import UserError
+from core.errors import UserError, short
 from teachers.finetune import Teacher
 from teachers.output_cache import StoredOutputs
 from training.batches import Look, Outputs
@@ -85,7 +85,7 @@ def parse_spec(spec: str) -> list[tuple[str, float]]:
         except ValueError:
             weight = math.nan
         if not name or not (math.isfinite(weight) and weight > 0):
-            raise UserError(f"teacher {spec!r}: write several as a,b or a*0.7,b*0.3")
+            raise UserError(f"teacher {short(spec)}: write several as a,b or a*0.7,b*0.3")
         members.append((name, weight))
     total = sum(weight for _, weight in members)
     return [(name, weight / total) for name, weight in members]

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import nn
 
 from core.cache import cache_dir
+from core.cached_records import damaged, read_cached, write_cached
 from core.config import AugmentConfig, TeacherConfig, TrainConfig
-from core.errors import UserError, disk_errors
-from core.files import json_text, write_bytes, write_text
+from core.errors import UserError, disk_errors, one_line
+from core.files import write_bytes
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.timm_models import replace_head
@@ -27,10 +29,20 @@ from training.evaluate import evaluate
 from training.fit import Fitted, Progress, cross_entropy, fit
 from training.metrics import Metrics
 from training.preprocess import Normalization
+from training.score_record import ScoreRecord, StoredRecord
 from training.step import DivergedError, halve_once
 
 _VERSION = 2  # of the fine-tuning; raise it when its result changes
-_CHECKPOINT = "checkpoint.pt"
+_WEIGHTS, _RECORD, _CHECKPOINT = "model.safetensors", "teacher.json", "checkpoint.pt"
+
+
+class _Record(StoredRecord):
+    """A cached fine-tuning, beside its weights."""
+
+    sha256: str  # of the weights
+    val: ScoreRecord
+    seconds: NonNegativeFloat
+    rollbacks: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -230,8 +242,8 @@ def _save(folder: Path, fitted: Fitted) -> None:
         "seconds": fitted.seconds,
         "rollbacks": fitted.rollbacks,
     }
-    write_bytes(folder / "model.safetensors", weights)
-    write_text(folder / "teacher.json", json_text(record))
+    write_bytes(folder / _WEIGHTS, weights)
+    write_cached(folder / _RECORD, record)
 
 
 def _remove_checkpoint(folder: Path) -> None:
@@ -246,17 +258,20 @@ def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float, list[dict[str
     """Fill ``model`` from the cache; return ``None`` where the cached teacher is missing or damaged."""
     from safetensors.torch import load
 
+    path = folder / _WEIGHTS
+    record = read_cached(_Record, folder / _RECORD)
+    if record is None or not path.is_file():
+        return None
     try:
-        record = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-        weights = (folder / "model.safetensors").read_bytes()
-        if record["sha256"] != _sha256(weights):  # checked first: half-loaded weights would be trained on
-            return None
-        val, seconds = Metrics.from_dict(record["val"]), float(record["seconds"])
-        rollbacks = list(record["rollbacks"])
-    except (OSError, ValueError, KeyError, TypeError):
+        weights = path.read_bytes()
+    except OSError as error:
+        damaged(path, one_line(error))
+        return None
+    if record.sha256 != _sha256(weights):  # checked first: half-loaded weights would be trained on
+        damaged(path, "its checksum is wrong")
         return None
     model.load_state_dict(load(weights))
-    return val, seconds, rollbacks
+    return Metrics.from_dict(record.val.model_dump()), record.seconds, record.rollbacks
 
 
 def _sha256(content: bytes) -> str:

@@ -86,11 +86,13 @@ def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
         load_strictly,
         pretrained_from_timm,
     )
+    from training.finite import check_finite
 
     if not is_timm_name(name):
         near = ", ".join(close_matches(name)) or "none; see timm.list_models()"
         raise UserError(f"{name!r} in '{name}:{path}' is no timm network; close names: {near}")
     state = read_state(path)
+    check_finite(state, path)
     model = timm.create_model(name, pretrained=False)
     head = state.get(head_weight_key(model) or "")
     if head is not None and head.ndim > 0:
@@ -108,6 +110,7 @@ def load_run(path: Path) -> PretrainedNetwork:
     from training.bundle import load_bundle
 
     bundle = load_bundle(path)
+    test_digest = bundle.metrics.get("test_files")
     return PretrainedNetwork(
         name=path.resolve().name,
         model=bundle.model.eval(),
@@ -116,7 +119,7 @@ def load_run(path: Path) -> PretrainedNetwork:
         digest=weights_digest(bundle.architecture.key, bundle.model),
         classes=bundle.classes,
         source=f"trained network in {path}",
-        test_digest=bundle.metrics.get("test_files"),
+        test_digest=test_digest if isinstance(test_digest, str) else None,
     )
 
 

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from core.errors import UserError, one_line
+from core.errors import UserError, one_line, short
 from teachers.base import PretrainedNetwork, TeacherSource
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TimmHubSource(TeacherSource):
                 f"networks of a similar name that have: {near}"
             )
         if tag and tag not in tags:
-            raise UserError(f"teacher '{spec}': {base} has no tag {tag!r}; known: {', '.join(tags)}")
+            raise UserError(f"teacher '{spec}': {base} has no tag {short(tag)}; known: {', '.join(tags)}")
         config = cast("PretrainedCfg", get_pretrained_cfg(spec)).to_dict()
         host = constants.ENDPOINT if config.get("hf_hub_id") else config.get("url", "")
         if not is_cached(config):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.errors import UserError
+from core.errors import UserError, short
 from teachers.base import PretrainedNetwork, weights_digest
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], *, where: str |
         UserError: a key is missing, unexpected or of another shape; names ``where`` and the first one.
     """
     expected = model.state_dict()
-    faults = [f"{key!r} is missing" for key in expected if key not in state]
-    faults += [f"{key!r} is unexpected" for key in state if key not in expected]
+    faults = [f"{short(key)} is missing" for key in expected if key not in state]
+    faults += [f"{short(key)} is unexpected" for key in state if key not in expected]
     faults += [
-        f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+        f"{short(key)} has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
         for key, tensor in expected.items()
         if key in state and state[key].shape != tensor.shape
     ]

@@ -1,8 +1,8 @@
-"""Bundle: a trained model on disk, as five files in one directory, and any others.
+"""Bundle: a trained model on disk, as six files in one directory, and any others.
 
 ``model.safetensors`` (weights), ``architecture.yaml`` (the model file), ``labels.txt`` (one class
 per line, in the order of the logits), ``config.yaml`` (how it was made; ``normalization:
-{mean, std}`` is read back) and ``metrics.json``.
+{mean, std}`` is read back), ``metrics.json``, and ``checksums.sha256`` of all but the metrics.
 
 A directory is a bundle while it holds the weights: saving flushes all files elsewhere, removes the old
 weights, moves the other files in, and the weights last (:func:`core.files.staged_files`). So a killed
@@ -11,8 +11,8 @@ save leaves the old bundle, the new one, or a directory that :func:`load_bundle`
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import UserError, one_line
+from core.errors import UserError, one_line, short
 from core.files import staged_files, write_bytes, write_json, write_text
+from core.reading import mapping, read_bytes, read_json, read_text, read_yaml
 from nas.architecture import Architecture
 from training.bundle_files import (
     ARCHITECTURE_FILE,
+    CHECKSUMS_FILE,
     CONFIG_FILE,
     LABELS_FILE,
     METRICS_FILE,
     STUDENT_FOLDER,
     WEIGHTS_FILE,
 )
+from training.checksums import check_unchanged, checksums
+from training.finite import check_finite
 from training.preprocess import Normalization
 
 BUNDLE_FILES = (ARCHITECTURE_FILE, LABELS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE)
+_REMEDY = "train the model again"
+_LABELS_LIMIT, _WEIGHTS_LIMIT = 10_000_000, 10_000_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def save_bundle(
     path = Path(path)
     for name in classes:
         if not name.strip() or "\n" in name or "\r" in name:
-            raise UserError(f"class name {name!r} is not one line of text; rename the class folder")
+            raise UserError(f"class name {short(name)} is not one line of text; rename the class folder")
     read_normalization(config)
     weights = {key: value.detach().to("cpu").contiguous() for key, value in model.state_dict().items()}
     misfit = _misfit(weights, _untrained(architecture, len(classes)).state_dict())
@@ -107,6 +113,8 @@ def save_bundle(
         for name, content in (others or {}).items():
             write_bytes(folder / name, content)
         write_bytes(folder / WEIGHTS_FILE, save(weights))
+        names = sorted({*BUNDLE_FILES, *(others or {})} - {METRICS_FILE})
+        write_text(folder / CHECKSUMS_FILE, checksums(folder, names))
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -118,30 +126,29 @@ def load_bundle(path: str | Path) -> Bundle:
     Raises:
         UserError: one line that names the file that is missing, corrupt or does not fit the others.
     """
-    import yaml
-
     path = find_bundle(path)
     architecture = Architecture.from_yaml(path / ARCHITECTURE_FILE)
     classes = read_labels(path / LABELS_FILE)
-    config = read_mapping(path / CONFIG_FILE, yaml.safe_load, yaml.YAMLError, "YAML")
-    metrics = read_metrics(path)
+    config = read_yaml(path / CONFIG_FILE, "", remedy=_REMEDY)
+    config = dict(mapping(config, str(path / CONFIG_FILE), "a mapping of settings"))
+    metrics = read_json(path / METRICS_FILE, "", remedy=_REMEDY)
+    metrics = dict(mapping(metrics, str(path / METRICS_FILE), "a mapping of scores"))
     try:
         normalization = read_normalization(config)
     except ValueError as error:
         raise UserError(f"{path / CONFIG_FILE}: {error}") from None
     model = _untrained(architecture, len(classes))
     _load_weights(model, path / WEIGHTS_FILE, len(classes))
+    for name in (
+        ARCHITECTURE_FILE,
+        LABELS_FILE,
+        CONFIG_FILE,
+        WEIGHTS_FILE,
+    ):  # last: other messages say more
+        check_unchanged(path / name)
+    check_finite(model.state_dict(), path / WEIGHTS_FILE)
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(path, architecture, classes, normalization, model, config, metrics)
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of ``metrics.json`` of the bundle in ``path``.
-
-    Raises:
-        UserError: missing or damaged; names the file.
-    """
-    return read_mapping(path / METRICS_FILE, json.loads, json.JSONDecodeError, "JSON")
 
 
 def find_bundle(path: str | Path) -> Path:
@@ -176,38 +183,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: unreadable, fewer than two, or one twice; names the file.
     """
-    classes = tuple(line for line in _read(path).split("\n") if line.strip())
+    text = read_text(path, "", limit=_LABELS_LIMIT)
+    classes = tuple(line for line in text.split("\n") if line.strip())
     if len(classes) < 2:
         raise UserError(f"{path}: holds {len(classes)} classes; expected one per line, at least two")
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
-        raise UserError(f"{path}: class {twice[0]!r} is there twice; give each class its own name")
+        raise UserError(f"{path}: class {short(twice[0])} is there twice; give each class its own name")
     return classes
-
-
-def read_mapping(
-    path: Path, parse: Callable[[str], Any], malformed: type[Exception], kind: str
-) -> dict[str, Any]:
-    """Read the dictionary in a YAML or JSON file.
-
-    Args:
-        path: the file.
-        parse: makes data of its text.
-        malformed: what ``parse`` raises for text it cannot take.
-        kind: the format's name, for the message.
-
-    Raises:
-        UserError: unreadable, malformed, or not a mapping; names the file.
-    """
-    text = _read(path)
-    try:
-        content = parse(text)
-    except (malformed, ValueError, RecursionError) as error:  # such as an impossible date, or depth
-        reason = one_line(error)
-        raise UserError(f"{path}: not valid {kind} ({reason}); train the model again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping, found {type(content).__name__}")
-    return content
 
 
 def read_normalization(config: Mapping[str, Any]) -> Normalization:
@@ -216,10 +199,10 @@ def read_normalization(config: Mapping[str, Any]) -> Normalization:
     Raises:
         ValueError: missing or malformed; says what was expected.
     """
-    expected = "'normalization' must be {mean: [3 numbers], std: [3 numbers above 0]}"
+    expected = "'normalization' must be {mean: [3 finite numbers], std: [3 above 0]}"
     content = config.get("normalization")
     if not isinstance(content, Mapping) or set(content) != {"mean", "std"}:
-        raise ValueError(f"{expected}, got {content!r}")
+        raise ValueError(f"{expected}, got {short(content)}")
     sides = []
     for name in ("mean", "std"):
         values = content[name]
@@ -227,19 +210,13 @@ def read_normalization(config: Mapping[str, Any]) -> Normalization:
             not isinstance(values, list | tuple)
             or len(values) != 3
             or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values)
+            or not all(map(math.isfinite, values))
         ):
-            raise ValueError(f"{expected}, got {name}: {values!r}")
+            raise ValueError(f"{expected}, got {name}: {short(values)}")
         sides.append((float(values[0]), float(values[1]), float(values[2])))
     if min(sides[1]) <= 0:
         raise ValueError(f"{expected}, got std: {sides[1]}")
     return Normalization(mean=sides[0], std=sides[1])
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def _untrained(architecture: Architecture, num_classes: int) -> nn.Module:
@@ -251,11 +228,12 @@ def _untrained(architecture: Architecture, num_classes: int) -> nn.Module:
 
 def _load_weights(model: nn.Module, path: Path, num_classes: int) -> None:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
+    content = read_bytes(path, "", limit=_WEIGHTS_LIMIT)
     try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
+        weights = load(content)
+    except SafetensorError as error:
         reason = one_line(error)
         raise UserError(f"{path}: corrupt or cut short ({reason}); train the model again") from None
     expected = model.state_dict()

@@ -5,4 +5,5 @@ ARCHITECTURE_FILE = "architecture.yaml"
 LABELS_FILE = "labels.txt"
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
+CHECKSUMS_FILE = "checksums.sha256"
 STUDENT_FOLDER = "student"  # of a run directory

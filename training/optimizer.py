@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from core.config import TrainConfig
-from core.errors import UserError, one_line
+from core.errors import UserError, one_line, short
 
 #: From the optimizer, the recipe and the steps per epoch to a scheduler that is updated every step.
 Schedule = Callable[[Optimizer, TrainConfig, int], Scheduler]
@@ -33,17 +33,17 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:
     if name not in names:
         close = difflib.get_close_matches(name.lower(), names, n=3)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(names)}"
-        raise UserError(f"train.optimizer: timm has no optimizer {name!r}; {hint}")
+        raise UserError(f"train.optimizer: timm has no optimizer {short(name)}; {hint}")
     try:
         optimizer: Optimizer = create_optimizer_v2(
             model, opt=name, lr=recipe.peak_rate, weight_decay=recipe.weight_decay
         )
     except (AssertionError, ImportError, RuntimeError) as error:  # timm asserts what a name needs
         reason = one_line(error)[:120]
-        raise UserError(f"train.optimizer: {name!r} cannot be used here: {reason}") from error
+        raise UserError(f"train.optimizer: {short(name)} cannot be used here: {reason}") from error
     if getattr(optimizer, "is_second_order", False):
         raise UserError(
-            f"train.optimizer: {name!r} needs second derivatives and draws random numbers that no "
+            f"train.optimizer: {short(name)} needs second derivatives and draws random numbers that no "
             f"checkpoint holds; choose another"
         )
     return optimizer

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from core.errors import UserError
+from core.errors import UserError, one_line
 from core.files import csv_bytes
+from core.reading import DATA_SET, read_bytes
+from training.checksums import check_unchanged
 from training.data.images import ImageSet
 
 PREDICTIONS = "predictions.csv"
@@ -56,17 +59,14 @@ def read_predictions(path: Path) -> Predictions:
     """Read the table that :func:`predictions_csv` wrote.
 
     Raises:
-        UserError: missing or damaged; names the file.
+        UserError: missing, damaged or changed; names the file.
     """
+    remedy = "it is written when a student is trained; train it again"
+    content = read_bytes(path, "", limit=DATA_SET, remedy=remedy)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing: it is written when a student is trained; train it again"
-        ) from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {error}; train it again") from None
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {one_line(error)}; train it again") from None
     header = rows.pop(0) if rows else []
     classes = tuple(name.removeprefix("p_") for name in header[len(_COLUMNS) :])
     number = {name: index for index, name in enumerate(classes)}
@@ -75,6 +75,7 @@ def read_predictions(path: Path) -> Predictions:
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header) or row[1] not in number or row[2] not in number:
             raise UserError(f"{path} is damaged: line {line} does not fit its header")
+    check_unchanged(path)
     rows.sort(key=lambda row: row[:2])
     return Predictions(
         classes=classes,

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.errors import UserError, short
 from core.plugins import Registry
 from training.signals import Kind
 
@@ -124,5 +124,5 @@ def checked_option(loss: str, name: str, value: float, *, positive: bool) -> flo
     good = isinstance(value, int | float) and math.isfinite(value)
     if not good or value < 0 or (positive and value == 0):
         bound = "above 0" if positive else "0 or above"
-        raise UserError(f"loss '{loss}': {name} must be a finite number {bound}, got {value!r}")
+        raise UserError(f"loss '{loss}': {name} must be a finite number {bound}, got {short(value)}")
     return float(value)

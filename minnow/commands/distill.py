@@ -72,5 +72,5 @@ def train_chosen(changes: dict[str, Any], where: dict[str, Any], *, resume: bool
 
         again = [argument for argument in sys.argv[1:] if argument != "--resume"]
         with interruptible(*again, "--resume"):
-            metrics = run_student(chosen, settings, run, resume=resume, seeds=seeds, listener=listener)
-        show_student(run, metrics)
+            run_student(chosen, settings, run, resume=resume, seeds=seeds, listener=listener)
+        show_student(run)

@@ -45,6 +45,6 @@ def fit(
 
         settings, run = fit_settings(changes, file=config, out=out, resume=resume, listener=listener)
         with interruptible("fit", "--resume", "--out", run):
-            student = run_fit(settings, run, resume=resume, listener=listener)
+            run_fit(settings, run, resume=resume, listener=listener)
         show_front(Run(run))
-        show_student(run, student.metrics)
+        show_student(run)

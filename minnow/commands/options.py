@@ -12,7 +12,8 @@ from typer import Argument, Option
 
 from core.config import SearchConfig, StudentConfig
 from core.config_io import known_settings
-from core.errors import UserError
+from core.errors import UserError, short
+from core.reading import parse_yaml
 from core.setting import Setting
 
 DATA, SEARCH, GOALS = "Data", "Search", "Objectives and limits"
@@ -130,8 +131,8 @@ def named_values(item: Setting | str, pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not all(part.isidentifier() for part in name.split(".")):
-            raise UserError(f"--{option} {pair!r}: write it as name=value")
-        values[name] = _read(value, f"--{option} {pair!r}")
+            raise UserError(f"--{option} {short(pair)}: write it as name=value")
+        values[name] = parse_yaml(value, f"--{option} {short(pair)}")
     return values
 
 
@@ -185,15 +186,6 @@ def _assigned(pairs: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
     for pair in pairs:
         for name, value in named_values("set", [pair]).items():
             if name in given or name in changes:
-                raise UserError(f"--set {pair!r}: {name} is given twice; leave one of them out")
+                raise UserError(f"--set {short(pair)}: {name} is given twice; leave one of them out")
             changes[name] = value
     return changes
-
-
-def _read(text: str, where: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"{where}: the value cannot be read as YAML") from None

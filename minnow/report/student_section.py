@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from core.config_io import read_yaml
+from core.config_io import read_settings
 from core.errors import UserError
+from core.reading import read_text
 from distill.student_metrics import NetworkRecord, SeedsRecord, StudentMetrics, read_student_metrics
 from minnow.format import interval_text, metric_text
 from minnow.report.plots import learning_figure
@@ -17,6 +18,7 @@ from minnow.report.rendering import Cell, Head, Row, Table, plot
 from minnow.report.search_section import versions_text
 from training.bundle import read_labels
 from training.bundle_files import CONFIG_FILE, LABELS_FILE
+from training.checksums import check_unchanged
 
 _MATRIX = 60  # largest number of classes whose confusion matrix is shown
 _CONFUSIONS = 10  # number of the most frequent ones to list
@@ -37,7 +39,9 @@ def student_section(folder: Path) -> dict[str, Any]:
             f"{folder / LABELS_FILE} names {len(classes)} classes, but metrics.json beside it has the "
             f"scores of {len(metrics.test.per_class_f1)}; restore both from one training"
         )
-    read_yaml(folder / CONFIG_FILE, "config file")
+    read_settings(folder / CONFIG_FILE)
+    for name in (LABELS_FILE, CONFIG_FILE):
+        check_unchanged(folder / name)
     teacher, learning = metrics.teacher, learning_figure(metrics)
     supervision = "without a teacher" if teacher is None else f"with the teacher {teacher.name}"
     return {
@@ -53,7 +57,7 @@ def student_section(folder: Path) -> dict[str, Any]:
         "confusions": _most_frequent(np.array(metrics.test.confusion), classes),
         "matrix": _matrix(np.array(metrics.test.confusion), classes) if len(classes) <= _MATRIX else None,
         "versions": versions_text(metrics.versions),
-        "config": (folder / CONFIG_FILE).read_text(encoding="utf-8"),
+        "config": read_text(folder / CONFIG_FILE, "config file"),
     }
 
 

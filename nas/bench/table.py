@@ -12,21 +12,31 @@ canonical one, the only one that a strategy proposes. In NAS-Bench-Macro nothing
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.errors import UserError, one_line
+from core.errors import UserError
+from core.reading import first_fault, mapping, read_json
 from nas.spaces.base import SearchSpace
 from nas.trial import Proposal
 
 _SPREAD = 0.3  # standard deviation of the logarithm of a training's duration, MACs given
+
+
+class _Record(BaseModel):
+    """One network in the file."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    test_acc: Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=1)]
+    params: Annotated[int, Field(ge=0, lt=2**63)]
+    flops: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True)
@@ -74,15 +84,8 @@ class Table:
         Raises:
             UserError: missing, malformed, or without some network of the space.
         """
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"table {path} does not exist; give the JSON file of a benchmark") from None
-        except (OSError, ValueError) as error:
-            reason = one_line(error)
-            raise UserError(f"table {path} cannot be read as JSON: {reason}") from None
-        if not isinstance(content, dict):
-            raise UserError(f"table {path} is malformed: expected an object of codes")
+        content = read_json(path, "table", remedy="give the JSON file of a benchmark")
+        mapping(content, f"table {path} is malformed", "an object of codes")
         rows = {}
         for point in space.points():
             code = "".join(map(str, point))
@@ -135,14 +138,11 @@ class TableEvaluator:
 
 def _row(path: Path, code: str, content: Any) -> TableRow:
     try:
-        accuracies = tuple(float(percent) / 100 for percent in content["test_acc"])
-        row = TableRow(accuracies, int(content["params"]), int(content["flops"]))
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        record = _Record.model_validate(content)
+    except ValidationError as error:
+        reason = ": ".join(filter(None, first_fault(error)))
         raise UserError(
             f"table {path} is malformed at {code!r} ({reason}); "
             f"a network needs test_acc (percent, one per training), params and flops"
         ) from None
-    if not accuracies or not all(math.isfinite(value) and 0 <= value <= 1 for value in accuracies):
-        raise UserError(f"table {path} is malformed at {code!r}: test_acc must hold percentages")
-    return row
+    return TableRow(tuple(percent / 100 for percent in record.test_acc), record.params, record.flops)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import short
 from nas.layers import (
     ACTIVATIONS,
     AvgPool,
@@ -49,14 +50,14 @@ class RowArguments:
         """Return an argument that must be a positive, finite number."""
         value = self.get(index, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a positive number, got {value!r}")
+            raise ValueError(f"{name} must be a positive number, got {short(value)}")
         return float(value)
 
     def flag(self, index: int, name: str, default: Any = None) -> bool:
         """Return an argument that must be 0 or 1."""
         value = self.get(index, default)
         if not isinstance(value, bool | int | float) or value not in (0, 1):
-            raise ValueError(f"{name} must be 0 or 1, got {value!r}")
+            raise ValueError(f"{name} must be 0 or 1, got {short(value)}")
         return bool(value)
 
     def activation(self, index: int, default: str | None) -> str | None:
@@ -65,14 +66,14 @@ class RowArguments:
         name = _ALIASES.get(name, name) if isinstance(name, str) else name
         if name is not None and name not in ACTIVATIONS:
             known = ", ".join((*ACTIVATIONS, *_ALIASES))
-            raise ValueError(f"unknown activation {name!r}; known: {known}, null")
+            raise ValueError(f"unknown activation {short(name)}; known: {known}, null")
         return name
 
     def padding(self, index: int) -> int | None:
         """Return a padding; ``None``: kernel // 2."""
         value = self.get(index, None)
         if value is not None and (type(value) is not int or value < 0):
-            raise ValueError(f"padding must be a whole number of at least 0 or null, got {value!r}")
+            raise ValueError(f"padding must be a whole number of at least 0 or null, got {short(value)}")
         return value
 
     def scaled(self, index: int) -> int:
@@ -157,7 +158,7 @@ def _inverted(row: RowArguments) -> list[Layer]:
     gate = row.get(8, None)
     if gate not in (("Sigmoid", "Hardsigmoid") if squeezed else (None,)):
         raise ValueError(
-            f"gate must be Sigmoid or Hardsigmoid, or null where squeezed is 0, got {gate!r}"
+            f"gate must be Sigmoid or Hardsigmoid, or null where squeezed is 0, got {short(gate)}"
         )
     block = InvertedResidual(
         row.whole(0, "out"), hidden, row.whole(2, "kernel"), row.whole(3, "stride"),
@@ -186,7 +187,7 @@ def _avg_pool(row: RowArguments) -> list[Layer]:
 
 def _global_pool(row: RowArguments) -> list[Layer]:
     if row.whole(0, "output size", 1) != 1:
-        raise ValueError(f"pools to 1x1, got output size {row.args[0]!r}")
+        raise ValueError(f"pools to 1x1, got output size {short(row.args[0])}")
     return [GlobalAvgPool()]
 
 
@@ -241,5 +242,5 @@ def whole(value: Any, name: str, least: int = 1) -> int:
         ValueError: it is not, or is less than ``least``.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {short(value)}")
     return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.errors import short
 from nas.layers import (
     Conv,
     ConvClassifier,
@@ -20,6 +21,8 @@ from nas.layers import (
     MBConv,
 )
 from nas.model_file.row_readers import READERS, RowArguments, whole
+
+_MAX_REPEAT = 1_000
 
 
 def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[Layer]:
@@ -38,12 +41,14 @@ def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[
         raise ValueError("expected [repeat, module, [args]]")
     repeat, module, args = row
     if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-        raise ValueError(f"repeat must be a whole number of at least 1, got {repeat!r}")
+        raise ValueError(f"repeat must be a whole number of at least 1, got {short(repeat)}")
     if not isinstance(module, str) or module not in READERS:
-        raise ValueError(f"unknown module {module!r}; known: {', '.join(sorted(READERS))}")
+        raise ValueError(f"unknown module {short(module)}; known: {', '.join(sorted(READERS))}")
     read, least, most, usage = READERS[module]
     if not least <= len(args) <= most:
         raise ValueError(f"{module} takes {usage}, got {len(args)} arguments")
+    if max(repeat, repeat * depth) > _MAX_REPEAT:
+        raise ValueError(f"a row may repeat at most {_MAX_REPEAT} times, got {short(repeat)}")
     if repeat > 1:
         repeat = max(round(repeat * depth), 1)
     return read(RowArguments(args, repeat, channels, width))
@@ -67,7 +72,9 @@ def classifier_from_row(row: Any) -> tuple[Layer, int | None]:
     if width is not None:
         whole(width, "classes")
     if name == "Linear" and row[2][1:2] not in ([], [None]):
-        raise ValueError(f"the classifier gives logits: its activation must be null, got {row[2][1]!r}")
+        raise ValueError(
+            f"the classifier gives logits: its activation must be null, got {short(row[2][1])}"
+        )
     layer = layer_from_row([1, name, [1, *row[2][1:]]], 1, 1.0, 1.0)[-1]
     if isinstance(layer, Dense):
         return Linear(), width

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError, one_line
+from core.errors import UserError, short
+from core.reading import mapping, read_yaml
 from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Bottleneck, Layer, make_divisible
 from nas.model_file.rows import classifier_from_row, layer_from_row, row_of_layer
 from nas.shapes import Shape, output_shape
@@ -83,10 +84,10 @@ def parse_model(
     depth, width = _number(path, content, "depth_multiple"), _number(path, content, "width_multiple")
     channels = content.get("input_channel", 3)
     if type(channels) is not int or channels < 1:
-        raise UserError(f"{path}: 'input_channel' must be a positive number, got {channels!r}")
+        raise UserError(f"{path}: 'input_channel' must be a positive number, got {short(channels)}")
     base = content.get("base")
     if base is not None and not isinstance(base, str):
-        raise UserError(f"{path}: 'base' must be the name of a pretrained network, got {base!r}")
+        raise UserError(f"{path}: 'base' must be the name of a pretrained network, got {short(base)}")
     rows = content.get("backbone")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: 'backbone' must be a list of [repeat, module, args] rows")
@@ -103,8 +104,8 @@ def parse_model(
                 row_layers = layer_from_row(row, shape[0], depth, width)
             for layer in row_layers:
                 shape = output_shape(layer, shape)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}, backbone row {index + 1} {row}: {error}") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise UserError(f"{path}, backbone row {index + 1} {short(row)}: {error}") from None
         layers.extend(row_layers)
     return ModelFile(path, side, channels, tuple(layers), base, classes, own is not None)
 
@@ -183,21 +184,9 @@ def _is_pool(row: Any) -> bool:
     return isinstance(row, list) and len(row) > 1 and isinstance(row[1], str) and row[1] in _POOLS
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"model file {path} does not exist; give the path of a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"model file {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        reason = one_line(error)
-        raise UserError(f"model file {path} is not valid YAML: {reason}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"model file {path}: expected a mapping with 'backbone', see docs")
-    return content
+def _read(path: Path) -> Mapping[str, Any]:
+    content = read_yaml(path, "model file", remedy="give the path of a model's YAML file")
+    return mapping(content, f"model file {path}", "a mapping with 'backbone', see docs")
 
 
 def _side(path: Path, value: Any) -> int:
@@ -205,15 +194,15 @@ def _side(path: Path, value: Any) -> int:
     sides = value if isinstance(value, list) and value else [value]
     if any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
         raise UserError(
-            f"{path}: 'resolution' must be the side of the input image in pixels, got {value!r}"
+            f"{path}: 'resolution' must be the side of the input image in pixels, got {short(value)}"
         )
     if len(set(sides)) > 1:
-        raise UserError(f"{path}: input images are square here, got a resolution of {value!r}")
+        raise UserError(f"{path}: input images are square here, got a resolution of {short(value)}")
     return int(sides[0])
 
 
 def _number(path: Path, content: Mapping[str, Any], name: str) -> float:
     value = content.get(name, 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UserError(f"{path}: '{name}' must be a positive number, got {value!r}")
+        raise UserError(f"{path}: '{name}' must be a positive number, got {short(value)}")
     return float(value)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import deploy.architecture_latency
+from core.cached_records import write_cached
 from deploy.architecture_latency import measure_architecture
 from deploy.latency_measurement import (
     MAX_RUNS,
@@ -100,6 +101,7 @@ def test_second_measurement_comes_from_the_file(tiny: Architecture, tmp_path: Pa
     content = json.loads(file.read_text())
     assert content["architecture"] == tiny.key
     content["latency_ms"]["median"] = 123.0
+    del content["checksum"]
     file.write_text(json.dumps(content))
     assert measure_architecture(tiny, 3, cache=tmp_path).median_ms == 123.0
 
@@ -164,3 +166,34 @@ def test_another_process_finds_what_this_one_measured(tiny: Architecture, tmp_pa
     )
     assert there.stdout.strip() == str(here)
     assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("median", [-5.0, 0.0, float("nan"), float("inf"), 1e12])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_cached_latency_that_cannot_be_true_is_measured_again(
+    tiny: Architecture, tmp_path: Path, median: float, sealed: bool
+) -> None:
+    measure_architecture(tiny, 3, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = json.loads(file.read_text())
+    content["latency_ms"]["median"] = median
+    del content["checksum"]
+    if sealed:
+        write_cached(file, content)
+    else:
+        file.write_text(json.dumps(content))
+    again = measure_architecture(tiny, 3, cache=tmp_path)
+    assert 0 < again.median_ms < 1e6
+    assert json.loads(file.read_text())["latency_ms"] == again.to_dict()
+
+
+def test_a_latency_of_another_network_under_this_name_is_measured_again(
+    tiny: Architecture, tmp_path: Path
+) -> None:
+    measure_architecture(tiny, 3, cache=tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = json.loads(file.read_text())
+    content["latency_ms"]["median"], content["num_classes"] = 123.0, 4
+    del content["checksum"]
+    write_cached(file, content)
+    assert measure_architecture(tiny, 3, cache=tmp_path).median_ms != 123.0

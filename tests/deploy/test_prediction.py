@@ -50,6 +50,7 @@ def assert_same_as_evaluation(folder: Path, bundle_dir: Path, cache: Path, size:
     config = yaml.safe_load((bundle_dir / "config.yaml").read_text())
     config["data"] = {"size": size, "fit": fit}
     (bundle_dir / "config.yaml").write_text(yaml.safe_dump(config))
+    (bundle_dir / "checksums.sha256").unlink(missing_ok=True)
     classifier = deploy.load(bundle_dir)
     pixels = torch.from_numpy(np.array(stored.images)).permute(0, 3, 1, 2)
     with torch.inference_mode():
@@ -159,6 +160,7 @@ def test_what_is_no_image_is_refused(bundle_dir: Path, image: object, message: s
 
 def test_bundle_that_does_not_say_how_images_are_stored(bundle_dir: Path) -> None:
     config = yaml.safe_load((bundle_dir / "config.yaml").read_text())
+    (bundle_dir / "checksums.sha256").unlink(missing_ok=True)
     for data in (None, {"size": 40}, {"size": 40, "fit": "stretch"}, {"size": 0, "fit": "crop"}):
         (bundle_dir / "config.yaml").write_text(yaml.safe_dump({**config, "data": data}))
         with pytest.raises(UserError, match=r"config\.yaml.*size"):

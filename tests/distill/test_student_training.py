@@ -23,6 +23,7 @@ from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of
 from training.bootstrap import f1_interval
 from training.bundle import BUNDLE_FILES, load_bundle
+from training.bundle_files import CHECKSUMS_FILE
 from training.predictions import PREDICTIONS, read_predictions
 from training.signals import Kind
 
@@ -58,7 +59,8 @@ def equal(one: Path, other: Path) -> bool:
 
 def test_alone_it_leaves_a_whole_bundle(some_digits, tiny, tmp_path, plain_logits, check_scores):
     returned = train(some_digits, tiny, tmp_path / "out")
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {*BUNDLE_FILES, PREDICTIONS}
+    written = {*BUNDLE_FILES, CHECKSUMS_FILE, PREDICTIONS}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == written
     bundle = load_bundle(tmp_path / "out")
     assert bundle.metrics == json.loads(json.dumps(returned))
     assert bundle.classes == some_digits.classes and bundle.architecture == tiny

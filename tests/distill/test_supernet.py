@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import timm
 import torch
 from torch.nn import functional as F
@@ -15,7 +16,7 @@ from torchvision.transforms.functional import resize
 import distill.supernet
 from core.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
 from core.errors import UserError
-from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.inherited_weights import InheritedWeights, inherit_from_teacher, saved_channel_orders
 from distill.student_loss import StudentLoss
 from distill.student_training import train_student
 from distill.supernet import Sandwich, find_supernet, load_supernet, train_supernet
@@ -231,3 +232,18 @@ def test_one_teacher_at_a_time(prepared, some_digits):
 def test_built_without_inheriting(space):
     network = build(space.decode(space.smallest), 10).eval()
     assert network(torch.zeros(1, 3, 24, 24)).shape == (1, 10)
+
+
+def test_damaged_orders_of_channels_are_one_line(tmp_path):
+    path = tmp_path / "orders.safetensors"
+    for content in (
+        b"half",
+        safetensors.torch.save({"group": torch.tensor([0, 2, 2])}),
+        safetensors.torch.save({"group": torch.tensor([0, 1, 3])}),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"orders\.safetensors is damaged"):
+            saved_channel_orders(None, None, "taylor", path, begun=True)
+    whole = torch.tensor([2, 0, 1])
+    path.write_bytes(safetensors.torch.save({"group": whole}))
+    assert torch.equal(saved_channel_orders(None, None, "taylor", path, begun=True)["group"], whole)

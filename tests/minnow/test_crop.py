@@ -111,7 +111,7 @@ def test_what_cannot_be_used_is_counted_and_named(photos, minnow):
 WRONG = [
     ("data crop", "--coco"),
     (CROP.replace("boxes.json", "no.json"), "no.json", "does not exist"),
-    (CROP.replace("boxes.json", "map.yaml"), "map.yaml", "is not JSON"),
+    (CROP.replace("boxes.json", "map.yaml"), "map.yaml", "not valid JSON"),
     (CROP.replace("photos", "no"), "no is no folder"),
     (CROP.replace("crops", "photos"), "photos", "not empty"),
     (CROP.replace("crops", "map.yaml"), "map.yaml", "is a file"),

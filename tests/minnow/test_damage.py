@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
+import minnow as minnow_api
+from core.errors import UserError
+from minnow.ranking import read_rows
 
 
 @pytest.fixture
@@ -195,3 +201,94 @@ def test_damaged_predictions_are_named(alone, minnow, damage):
 def test_labels_of_another_student_are_refused(alone, minnow):
     (alone / "student/labels.txt").write_text("a\nb\n")
     assert "labels.txt names 2 classes" in minnow("report alone").complaint
+
+
+@pytest.mark.parametrize("damage", [_cut, _garble, _other_shape, *RETYPED], ids=lambda d: d.__name__)
+def test_damaged_metrics_are_named_by_the_api(alone, damage):
+    student = minnow_api.load(alone)
+    damage(alone / "student/metrics.json")
+    with pytest.raises(UserError, match=r"student/metrics\.json"):
+        _ = student.metrics
+
+
+@pytest.mark.parametrize("name", ["f1", "accuracy", "balanced_accuracy"])
+def test_a_score_that_the_confusion_does_not_give_is_named(alone, minnow, name):
+    path = alone / "student/metrics.json"
+    value = json.loads(path.read_text())["test"][name]
+    _change("test", name, to=round(1 - value, 3))(path)
+    complaint = minnow("report alone").complaint
+    assert "metrics.json is damaged: test" in complaint and f"{name} does not follow" in complaint
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "labels.txt", "architecture.yaml", "config.yaml"])
+def test_one_flipped_bit_of_a_student_is_named(alone, minnow, name):
+    path = alone / "student" / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    assert name in minnow("evaluate alone").complaint
+    if name in ("labels.txt", "config.yaml"):
+        assert name in minnow("report alone").complaint
+
+
+def test_weights_that_are_no_numbers_predict_nothing(alone, minnow):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    path = alone / "student/model.safetensors"
+    (alone / "student/checksums.sha256").unlink()
+    weights = load_file(path)
+    name = next(name for name, value in weights.items() if value.is_floating_point())
+    Image.new("RGB", (32, 32)).save("x.png")
+    for value, words in (
+        (torch.nan, "NaN or infinite numbers"),
+        (3e38, "returns NaN or infinite numbers"),
+    ):
+        save_file({**weights, name: torch.full_like(weights[name], value)}, path)
+        for command in ("predict alone x.png", "evaluate alone"):
+            assert words in minnow(command).complaint
+
+
+@pytest.mark.parametrize("command", ["search --trials 1 --set", "search --trials 1 --strategy-option"])
+@pytest.mark.parametrize(
+    "text", ["!!int abc", "!!bool x", "1" * 5000, "[" * 3000, "&a [*a]", ".inf", "a: b: c", "*x"]
+)
+def test_hostile_values_of_options_are_one_line(here, minnow, command, text):
+    complaint = minnow(
+        *command.split(), f"train.epochs={text}" if "--set" in command else f"x={text}"
+    ).complaint
+    assert "cannot be read as YAML" in complaint and len(complaint) < 600
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &a [x,x,x,x,x,x,x,x,x,x]", "trials: 2020-13-45", "trials: '" + "x" * 9000 + "'"]
+)
+def test_hostile_settings_are_one_short_line(here, minnow, text):
+    lines = [text]
+    for before, name in itertools.pairwise("abcdefghi" if text.startswith("a:") else ""):
+        lines.append(f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]")
+    Path("bomb.yaml").write_text("\n".join(lines))
+    for command in ("search --config bomb.yaml", "model show bomb.yaml", "search --data bomb.yaml"):
+        complaint = minnow(command).complaint
+        assert "bomb.yaml" in complaint and len(complaint) < 2000
+
+
+def test_damaged_rankings_are_named(tmp_path):
+    row = {
+        "network": "a", "whole": "b", "epochs": 1, "seed": 1, "f1": 0.5, "params": 7, "macs": 9,
+        "latency_ms": 1.5, "seconds": 0.1, "trained_seconds": 2.0, "val_f1": 0.5, "test_f1": 0.5,
+    }  # fmt: skip
+    path, whole = tmp_path / "ranking.jsonl", json.dumps(row)
+    old = json.dumps({name: row[name] for name in ("network", "f1")})
+    path.write_text(f"{old}\n{whole}\n")
+    assert read_rows(path) == [row]
+    for change in (
+        {"f1": "x"},
+        {"f1": 2},
+        {"latency_ms": -5.0},
+        {"seed": None},
+        {"test_f1": float("nan")},
+    ):
+        path.write_text(f"{whole}\n{json.dumps({**row, **change})}\n")
+        with pytest.raises(UserError, match=f"ranking.jsonl is damaged: line 2: {next(iter(change))}"):
+            read_rows(path)

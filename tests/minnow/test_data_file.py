@@ -127,7 +127,7 @@ def test_single_keys_leave_the_rest(line: str, expected: dict[str, object]) -> N
         ("VAL_RATIO: 1.0", ["VAL_RATIO", "less than 1"]),
         ("VAL_RATIO: some", ["VAL_RATIO: input should be a number, got 'some'"]),
         ("INIT_LR: 0", ["INIT_LR", "greater than 0"]),
-        ("INIT_LR: .nan", ["INIT_LR"]),
+        ("INIT_LR: .nan", ["line 2, column 10", "'.nan' is no finite number"]),
         ("INIT_LR: true", ["INIT_LR", "True"]),
         ("FP16: 1", ["FP16"]),
         ("AUG_TRAIN: autoaugment", ["AUG_TRAIN", "randaugment_train", "'autoaugment'"]),

@@ -134,6 +134,7 @@ def test_compare_takes_one_seed_or_a_run_with_itself(many, minnow, here):
 )
 def test_other_test_images_are_refused(copied, finished, minnow, old, new, words):
     path = copied / "student/predictions.csv"
+    (copied / "student/checksums.sha256").unlink()
     text = path.read_text()
     text = text[: text.rstrip().rindex("\n") + 1] if old is None else text.replace(old, new)
     if new is not None and "nine" in new:
@@ -150,10 +151,11 @@ def test_the_same_names_with_other_pixels_are_refused(copied, finished, minnow):
     command = ("compare", str(finished / "runs/alone"), "many/student")
     assert "other content" in minnow(*command).complaint
     config = copied / "student/config.yaml"
+    (copied / "student/checksums.sha256").unlink()
     config.write_text(config.read_text().replace("size: 32", "size: 64"))
     assert minnow(*command).code == 0
 
 
 def test_missing_predictions_say_what_to_do(copied, minnow):
     (copied / "student/predictions.csv").unlink()
-    assert "predictions.csv is missing" in minnow("compare many many/student").complaint
+    assert "predictions.csv does not exist" in minnow("compare many many/student").complaint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -174,6 +175,27 @@ def test_a_trial_that_lost_its_metrics_is_said(tmp_path: Path) -> None:
     journal = tmp_path / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(line for line in lines if b'"metrics"' not in line))
+    with pytest.raises(UserError, match="trial 0 of study 'study' has lost its metrics"):
+        store_in(tmp_path).trials()
+
+
+@pytest.mark.parametrize(
+    ("stored", "error"), [(b"NaN", "f1 is nan"), (b"Infinity", "f1 is inf"), (b"-Infinity", "f1 is -inf")]
+)
+def test_a_trial_with_metrics_that_are_none_has_failed(tmp_path: Path, stored: bytes, error: str) -> None:
+    run(tmp_path, 1)
+    journal = tmp_path / "study.journal"
+    content = re.sub(rb'("f1":)[-0-9.e]+', rb"\g<1>" + stored, journal.read_bytes())
+    journal.write_bytes(content)
+    (trial,) = store_in(tmp_path).trials()
+    assert (trial.metrics, trial.error) == (None, error)
+
+
+@pytest.mark.parametrize("stored", [b'"x"', b"null", b"[1]", b"1" + b"0" * 400])
+def test_a_trial_whose_metrics_are_no_numbers_is_said(tmp_path: Path, stored: bytes) -> None:
+    run(tmp_path, 1)
+    journal = tmp_path / "study.journal"
+    journal.write_bytes(re.sub(rb'("f1":)[-0-9.e]+', rb"\g<1>" + stored, journal.read_bytes()))
     with pytest.raises(UserError, match="trial 0 of study 'study' has lost its metrics"):
         store_in(tmp_path).trials()
 

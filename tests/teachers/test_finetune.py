@@ -160,6 +160,7 @@ def _replace_by_other_network(path: Path) -> None:
         ("teacher.json", _cut),
         ("teacher.json", Path.unlink),
         ("teacher.json", lambda path: path.write_text("[]")),
+        ("teacher.json", lambda path: path.write_text(path.read_text().replace('"f1": 0', '"f1": 1', 1))),
         ("teacher.json", lambda path: path.write_text('{"val": {}, "seconds": 1}')),
     ],
 )

@@ -172,3 +172,15 @@ def test_they_are_cheap_to_pickle(teacher, some_digits):
     again = pickle.loads(content)
     assert isinstance(again, StoredOutputs)
     assert np.array_equal(again.rows(0, "logits"), outputs.rows(0, "logits"))
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.999])
+def test_a_flipped_bit_is_computed_again(teacher, some_digits, place):
+    outputs = cache_outputs(teacher, some_digits, AUGMENTATION, 1)
+    whole, path = outputs.rows(0, "logits").copy(), outputs.path(0, "logits")
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << 6
+    path.write_bytes(content)
+    assert not outputs.has(0)
+    cache_outputs(teacher, some_digits, AUGMENTATION, 1)
+    assert outputs.has(0) and np.array_equal(outputs.rows(0, "logits"), whole)

@@ -17,9 +17,11 @@ from core.errors import UserError
 from nas.architecture import Architecture, classifier
 from nas.layers import Conv
 from nas.networks import build
-from training.bundle import BUNDLE_FILES, find_bundle, load_bundle, save_bundle
+from training.bundle import BUNDLE_FILES, find_bundle, load_bundle, read_normalization, save_bundle
+from training.bundle_files import CHECKSUMS_FILE
 
 ROOT = Path(__file__).parents[2]
+WRITTEN = {*BUNDLE_FILES, CHECKSUMS_FILE}
 CLASSES = ("cat", "naïve dog", "7")
 CONFIG = {"seed": 3, "normalization": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}}
 
@@ -88,7 +90,7 @@ def test_second_save_replaces_the_first_and_keeps_other_files(tmp_path: Path) ->
     bundle = load_bundle(tmp_path)
     assert bundle.metrics == {"seed": 1}
     assert torch.equal(bundle.model.state_dict()["head.2.weight"], model.state_dict()["head.2.weight"])
-    assert {file.name for file in tmp_path.iterdir()} == {*BUNDLE_FILES, "checkpoint.bin"}
+    assert {file.name for file in tmp_path.iterdir()} == {*WRITTEN, "checkpoint.bin"}
 
 
 def test_other_files_of_the_same_training_come_with_the_weights(
@@ -106,7 +108,7 @@ def test_other_files_of_the_same_training_come_with_the_weights(
 
     monkeypatch.setattr(os, "replace", watched)
     save_bundle(tmp_path, build(tiny(), 3), tiny(), CLASSES, **arguments)
-    assert set(moved) == {*BUNDLE_FILES, "table.csv"} and moved[-1] == "model.safetensors"
+    assert set(moved) == {*WRITTEN, "table.csv"} and moved[-1] == "model.safetensors"
     assert (tmp_path / "table.csv").read_bytes() == b"a,b\n"
 
 
@@ -160,7 +162,7 @@ def test_save_killed_at_any_step_never_leaves_a_mixture(tmp_path: Path) -> None:
         "first": after_kill(tmp_path / "first", first),
         "second": after_kill(tmp_path / "second", second),
     }
-    assert first >= 2 * len(BUNDLE_FILES), "every file is written, then moved into place"
+    assert first >= 2 * len(WRITTEN), "every file is written, then moved into place"
     assert outcomes == {"first": {"refused", 1}, "second": {0, "refused", 1}}
 
 
@@ -180,7 +182,7 @@ def after_kill(root: Path, steps: int) -> set[object]:
             outcomes.add(seed)
         save(path, seed=2)
         assert load_bundle(path).metrics == {"seed": 2}
-        assert {file.name for file in path.iterdir()} == set(BUNDLE_FILES)
+        assert {file.name for file in path.iterdir()} == WRITTEN
     return outcomes
 
 
@@ -194,7 +196,7 @@ def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         save(tmp_path, seed=1)
     monkeypatch.undo()
     assert load_bundle(tmp_path).metrics == {"seed": 0}
-    assert {file.name for file in tmp_path.iterdir()} == set(BUNDLE_FILES)
+    assert {file.name for file in tmp_path.iterdir()} == WRITTEN
 
 
 def test_missing_directory(tmp_path: Path) -> None:
@@ -294,3 +296,89 @@ def test_bundle_can_be_moved(tmp_path: Path) -> None:
     shutil.move(tmp_path / "a", tmp_path / "b")
     assert load_bundle(tmp_path / "b").metrics == {"seed": 0}
     assert json.loads((tmp_path / "b" / "metrics.json").read_text()) == {"seed": 0}
+
+
+def flip(path: Path, position: int, bit: int = 0) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1 << bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "labels.txt", "architecture.yaml", "config.yaml"])
+def test_no_flipped_bit_passes(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "whole")
+    size = (tmp_path / "whole" / name).stat().st_size
+    for position in {0, size // 3, size // 2, size - 2}:
+        path = tmp_path / str(position)
+        shutil.copytree(tmp_path / "whole", path)
+        flip(path / name, position)
+        message = refusal(path)
+        assert str(path / name) in message or name in message
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"), [("labels.txt", "cat", "bat"), ("config.yaml", "0.5", "0.7")]
+)
+def test_a_plausible_change_says_what_to_restore(tmp_path: Path, name: str, old: str, new: str) -> None:
+    save(tmp_path)
+    path = tmp_path / name
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    message = refusal(tmp_path)
+    assert message.startswith(f"{path} is damaged: it is not the file that was written")
+    assert "restore it from a copy or train the student again" in message
+    sums = tmp_path / CHECKSUMS_FILE
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if name not in line))
+    load_bundle(tmp_path)  # changed on purpose
+
+
+def test_a_bundle_without_checksums_is_read(tmp_path: Path) -> None:
+    save(tmp_path)
+    (tmp_path / CHECKSUMS_FILE).unlink()
+    assert load_bundle(tmp_path).classes == CLASSES
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")
+def test_checksums_are_those_of_another_program(tmp_path: Path) -> None:
+    save(tmp_path)
+    command = ["sha256sum", "--check", "--strict", CHECKSUMS_FILE]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.count(": OK") == 4
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    model = build(tiny(), 3)
+    with torch.no_grad():
+        model.get_parameter("head.2.weight")[0, 0] = value
+    save_bundle(tmp_path, model, tiny(), CLASSES, config=CONFIG, metrics={})
+    message = refusal(tmp_path)
+    assert "model.safetensors is damaged: 'head.2.weight' holds NaN or infinite numbers" in message
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "1.0e+400", "-.inf"])
+@pytest.mark.parametrize("name", ["mean", "std"])
+def test_a_normalization_that_is_none_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    save(tmp_path)
+    content = {"mean": "[0, 0, 0]", "std": "[1, 1, 1]", name: f"[1, {value}, 1]"}
+    (tmp_path / "config.yaml").write_text(
+        f"normalization: {{mean: {content['mean']}, std: {content['std']}}}"
+    )
+    assert "config.yaml" in refusal(tmp_path)
+    with pytest.raises(ValueError, match="finite"):
+        read_normalization(
+            {
+                "normalization": {
+                    "mean": [0, 0, 0],
+                    "std": [1, 1, 1],
+                    name: [1, float(value.replace(".nan", "nan").replace(".inf", "inf")), 1],
+                }
+            }
+        )
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read anything")
+def test_weights_that_may_not_be_read_are_not_called_corrupt(tmp_path: Path) -> None:
+    save(tmp_path)
+    (tmp_path / "model.safetensors").chmod(0)
+    message = refusal(tmp_path)
+    assert "cannot be read: Permission denied" in message and "corrupt" not in message

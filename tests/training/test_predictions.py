@@ -54,7 +54,7 @@ def test_the_order_of_lines_means_nothing(some_digits, logits, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "missing"),
+        (None, "does not exist"),
         (b"", "expected the columns"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"name,colour\na,b\n", "expected the columns file, true, predicted"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from core.files import write_text
+from pydantic import BaseModel, Field
+
+from core.cached_records import read_cached, write_cached
 from core.runtime import ordered_map
 from training.data.decode import open_file
 
@@ -19,6 +20,13 @@ _UNREADABLE = "unreadable: "
 # A file changed twice within the clock's granularity shows one time stamp; like git, a stamp this
 # fresh is not believed.
 _FRESH_NS = 2_000_000_000
+
+
+class _Index(BaseModel):
+    """Remembered stamps and digests; names may hold bytes that are no text, which ``str`` refuses."""
+
+    version: Literal[1]
+    files: dict[Any, tuple[Annotated[list[int], Field(min_length=3, max_length=3)], str]]
 
 
 def digest_bytes(content: bytes) -> str:
@@ -48,9 +56,9 @@ def digest_files(root: Path, names: Sequence[str], cache: Path) -> tuple[str, ..
     index_path = _index_path(root, cache)
     known = _read_index(index_path)
     now = time.time_ns()
-    stamps = [_stamp(root / name) for name in names]
+    stamps = [file_stamp(root / name) for name in names]
     digests = [
-        known[name][1] if stamp is not None and known.get(name, [None])[0] == stamp else ""
+        known[name][1] if stamp is not None and name in known and known[name][0] == stamp else ""
         for name, stamp in zip(names, stamps, strict=True)
     ]
     unknown = [position for position, digest in enumerate(digests) if not digest]
@@ -61,12 +69,12 @@ def digest_files(root: Path, names: Sequence[str], cache: Path) -> tuple[str, ..
     for position, digest in zip(unknown, read, strict=True):
         digests[position] = digest
     entries = {
-        name: [stamp, digest]
+        name: (stamp, digest)
         for name, stamp, digest in zip(names, stamps, digests, strict=True)
-        if stamp is not None and is_digest(digest) and max(stamp[1:]) < now - _FRESH_NS
+        if stamp is not None and is_digest(digest) and is_settled(stamp, now)
     }
     if entries != known:
-        write_text(index_path, json.dumps({"version": _VERSION, "files": entries}))
+        write_cached(index_path, {"version": _VERSION, "files": entries})
     return tuple(digests)
 
 
@@ -79,12 +87,18 @@ def _index_path(root: Path, cache: Path) -> Path:
     return cache / "index" / f"{digest_bytes(os.fsencode(root.resolve()))}.json"
 
 
-def _stamp(path: Path) -> list[int] | None:
+def file_stamp(path: Path) -> list[int] | None:
+    """Return size and time stamps of a file, which change with its content; ``None`` if there is none."""
     try:
         status = os.stat(path)
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def is_settled(stamp: Sequence[int], now: int) -> bool:
+    """Return whether a change after a stamp would have changed it; ``now`` in nanoseconds."""
+    return max(stamp[1:]) < now - _FRESH_NS
 
 
 def _digest(path: Path) -> str:
@@ -95,16 +109,7 @@ def _digest(path: Path) -> str:
         return f"{_UNREADABLE}{error.strerror or error}"
 
 
-def _read_index(path: Path) -> dict[str, Any]:
+def _read_index(path: Path) -> Mapping[str, tuple[list[int], str]]:
     """Return the remembered entries; none if the index is missing or damaged."""
-    try:
-        index = json.loads(path.read_bytes())
-        if index["version"] != _VERSION:
-            return {}
-        return {
-            name: entry
-            for name, entry in index["files"].items()
-            if len(entry[0]) == 3 and isinstance(entry[1], str)
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return {}
+    index = read_cached(_Index, path)
+    return {} if index is None else index.files

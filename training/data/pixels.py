@@ -11,21 +11,62 @@ import hashlib
 import json
 import shutil
 import statistics
+import time
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from core.cached_records import damaged, file_crc32, read_cached, write_cached
+from core.config import MAX_SIDE
 from core.errors import UserError, disk_errors
-from core.files import atomic_file, write_text
+from core.files import atomic_file
 from core.runtime import ordered_map
 from training.data.decode import USUAL_PIXELS, BrokenImageError, max_pixels, quiet_pillow
+from training.data.fingerprint import file_stamp, is_settled
 from training.data.fitting import Fit, square
 from training.data.listing import Listing, Source
 
-_VERSION = 1  # of the stored format and of everything that decides a pixel
+_VERSION = 1  # of the stored format and of everything that decides a pixel; also in _Description
 MAX_BROKEN = 0.05
+
+
+def _name(value: Any) -> str:
+    """Return a text; a file's name may hold bytes that are no text, which pydantic's ``str`` refuses."""
+    if not isinstance(value, str):
+        raise ValueError("expected a name")
+    return value
+
+
+_Name = Annotated[Any, AfterValidator(_name)]
+
+
+class _Description(BaseModel):
+    """``KEY.json``."""
+
+    version: Literal[1]
+    size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    count: Annotated[int, Field(ge=1)]
+    classes: list[_Name]
+    files: list[_Name]
+    labels: list[Annotated[int, Field(ge=0)]]
+    parts: list[str]
+    broken: list[tuple[_Name, _Name]]
+    crc32: int  # of the pixels
+    checked: list[int] | None = None  # size and time stamps of the pixels when they were last compared
+
+    @model_validator(mode="after")
+    def _fits(self) -> _Description:
+        if any(len(column) != self.count for column in (self.files, self.labels, self.parts)):
+            raise ValueError("its columns differ in length")
+        if max(self.labels) >= len(self.classes):
+            raise ValueError("a label has no class")
+        return self
 
 
 @dataclass(frozen=True)
@@ -98,6 +139,7 @@ def _build(
     kept: list[int] = []
     broken: list[tuple[str, str]] = []
     require_space(path.parent, total * size * size * 3)
+    crc = 0
     with quiet_pillow(), atomic_file(path) as write:
         decoded = ordered_map(decode, total, threads=None if source.parallel else 1)
         for index, image in enumerate(decoded):
@@ -106,7 +148,9 @@ def _build(
                 _check_broken(spec, broken, total)
             else:
                 kept.append(index)
-                write(image.tobytes())
+                content = image.tobytes()
+                crc = zlib.crc32(content, crc)
+                write(content)
             if progress is not None:
                 progress(index + 1, total)
     description = {
@@ -118,8 +162,9 @@ def _build(
         "labels": [listing.labels[index] for index in kept],
         "parts": [listing.parts[index] for index in kept],
         "broken": broken,
+        "crc32": crc,
     }
-    write_text(path.with_suffix(".json"), json.dumps(description))
+    write_cached(path.with_suffix(".json"), description)
 
 
 def require_space(directory: Path, size: int) -> None:
@@ -150,35 +195,38 @@ def _check_broken(spec: str, broken: Sequence[tuple[str, str]], total: int) -> N
 
 
 def _read(path: Path, content: str) -> Pixels | None:
-    """Read the stored entry; None if it is missing, incomplete or damaged."""
-    try:
-        about = json.loads(path.with_suffix(".json").read_bytes())
-        count, size = int(about["count"]), int(about["size"])
-        columns = about["files"], about["labels"], about["parts"]
-        if about["version"] != _VERSION or any(len(column) != count for column in columns):
-            return None
-        if count < 1 or path.stat().st_size != count * size * size * 3:
-            return None
-        labels = np.asarray(about["labels"], dtype=np.int64)
-        if labels.min() < 0 or labels.max() >= len(about["classes"]):
-            return None
-        images = np.memmap(path, dtype=np.uint8, mode="r", shape=(count, size, size, 3))
-        broken = tuple((str(name), str(reason)) for name, reason in about["broken"])
-    except FileNotFoundError:
+    """Read the stored entry; None if it is missing, incomplete or damaged.
+
+    All pixels are compared with their checksum, unless the file's time stamps say that this was done.
+    """
+    about = read_cached(_Description, path.with_suffix(".json"))
+    stamp = file_stamp(path)
+    if about is None or stamp is None:
         return None
-    except (ValueError, KeyError, TypeError):
+    if stamp[0] != about.count * about.size**2 * 3:
+        damaged(path, "its size is wrong")
         return None
-    except OSError:
+    if stamp != about.checked:
         with disk_errors(path.parent):
-            raise
+            crc = file_crc32(path)
+        if crc != about.crc32:
+            damaged(path, "its checksum is wrong")
+            return None
+        if is_settled(stamp, time.time_ns()):
+            with suppress(UserError):  # a cache that cannot be written is checked every time
+                write_cached(path.with_suffix(".json"), {**about.model_dump(), "checked": stamp})
+    with disk_errors(path.parent):
+        shape = (about.count, about.size, about.size, 3)
+        images = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+    labels = np.asarray(about.labels, dtype=np.int64)
     labels.flags.writeable = False
     return Pixels(
         content=content,
-        classes=tuple(about["classes"]),
-        size=size,
+        classes=tuple(about.classes),
+        size=about.size,
         images=images,
         labels=labels,
-        parts=tuple(about["parts"]),
-        files=tuple(about["files"]),
-        broken=broken,
+        parts=tuple(about.parts),
+        files=tuple(about.files),
+        broken=tuple(about.broken),
     )

@@ -43,9 +43,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
         (lambda content: {"x": 1}, "has no network '0000'"),
         (lambda content: {**content, "0000": {"test_acc": [50]}}, "malformed at '0000'.*params"),
         (lambda content: {**content, "0000": 3}, "malformed at '0000'"),
-        (lambda content: {**content, "0000": {**content["0000"], "test_acc": []}}, "test_acc must hold"),
-        (lambda content: {**content, "0000": {**content["0000"], "test_acc": [101]}}, "percentages"),
-        (lambda content: {**content, "0000": {**content["0000"], "test_acc": ["x"]}}, "ValueError"),
+        (
+            lambda content: {**content, "0000": {**content["0000"], "test_acc": []}},
+            "malformed at '0000'.*at least 1 item",
+        ),
+        (
+            lambda content: {**content, "0000": {**content["0000"], "test_acc": [101]}},
+            "less than or equal to 100, got 101",
+        ),
+        (lambda content: {**content, "0000": {**content["0000"], "test_acc": ["x"]}}, "valid number"),
     ],
 )
 def test_a_malformed_file(file: Path, change, message: str) -> None:
@@ -56,7 +62,7 @@ def test_a_malformed_file(file: Path, change, message: str) -> None:
 
 def test_no_json(file: Path) -> None:
     file.write_text("{")
-    with pytest.raises(UserError, match="cannot be read as JSON"):
+    with pytest.raises(UserError, match="cannot be read: not valid JSON"):
         Table.read(file, Toy())
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from core.cache import cache_dir
+from core.cached_records import file_crc32
 from core.errors import UserError
 from training.data.images import DataOptions, open_images
 from training.data.pixels import require_space
@@ -66,6 +67,7 @@ def test_index_remembers_digests(
     assert len(record["files"]) == 10
     # The remembered digest is what is used: with a false one, the content key changes.
     record["files"]["a/000.png"][1] = "0" * 32
+    del record["checksum"]
     index.write_text(json.dumps(record))
     with pytest.raises(UserError, match=r"a/000\.png changed while it was being read"):
         open_images(str(root))
@@ -183,3 +185,87 @@ def test_cache_dir(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert cache_dir() == Path("/home/somebody/.cache/minnow")
+
+
+def _flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_flipped_bit_of_the_pixels_is_made_good(
+    tmp_path: Path,
+    write_images: WriteImages,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fresh: bool,
+) -> None:
+    if not fresh:
+        monkeypatch.setattr(
+            "training.data.fingerprint._FRESH_NS", 0
+        )  # as if nothing was written just now
+    root = write_images(tmp_path, {"a": 5, "b": 5})
+    expected = np.array(open_images(str(root)).images)
+    open_images(str(root))
+    _, pixels = _entries(own_cache)
+    for position in (0, expected.size // 2, expected.size - 1):
+        _flip(pixels, position)
+        assert np.array_equal(open_images(str(root)).images, expected)
+
+
+def test_flipped_bits_of_the_description_are_made_good(
+    tmp_path: Path, write_images: WriteImages, own_cache: Path
+) -> None:
+    root = write_images(tmp_path, {"a": 5, "b": 5})
+    expected = open_images(str(root))
+    description, _ = _entries(own_cache)
+    whole = description.read_bytes()
+    for old, new in (
+        (b'"labels": [0', b'"labels": [1'),  # another class
+        (b'"a/000.png"', b'"a/100.png"'),
+        (b'"classes": ["a"', b'"classes": ["c"'),
+    ):
+        assert old in whole
+        description.write_bytes(whole.replace(old, new, 1))
+        again = open_images(str(root))
+        assert (again.classes, again.files) == (expected.classes, expected.files)
+        assert np.array_equal(again.labels, expected.labels)
+
+
+def test_pixels_are_compared_once_and_not_on_every_start(
+    tmp_path: Path, write_images: WriteImages, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.data.fingerprint._FRESH_NS", 0)
+    compared: list[Path] = []
+
+    def counted(path: Path) -> int:
+        compared.append(path)
+        return file_crc32(path)
+
+    monkeypatch.setattr("training.data.pixels.file_crc32", counted)
+    root = write_images(tmp_path, {"a": 5, "b": 5})
+    open_images(str(root))
+    assert len(compared) == 1
+    for _ in range(3):
+        open_images(str(root))
+    assert len(compared) == 1
+    _, pixels = _entries(own_cache)
+    os.utime(pixels)  # copied to another machine, for instance
+    open_images(str(root))
+    assert len(compared) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_read(
+    tmp_path: Path, write_images: WriteImages, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_images(tmp_path, {"a": 5, "b": 5})
+    expected = np.array(open_images(str(root)).images)
+
+    def read_only(path: Path, content: object) -> None:
+        raise UserError("the disk is read-only")
+
+    monkeypatch.setattr("training.data.fingerprint._FRESH_NS", 0)
+    monkeypatch.setattr("training.data.pixels.write_cached", read_only)
+    monkeypatch.setattr("training.data.fingerprint.write_cached", lambda path, content: None)
+    assert np.array_equal(open_images(str(root)).images, expected)

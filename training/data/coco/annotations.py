@@ -7,13 +7,13 @@ Format: https://cocodataset.org/#format-data (object detection).
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError
+from core.reading import DATA_SET, read_json
 from training.data.coco.boxes import Box, Size
 from training.data.coco.entries import Entry, Id, UnusableError, by_id
 
@@ -79,14 +79,7 @@ def read_coco(path: Path) -> Coco:
         UserError: not JSON; no lists of images, categories and annotations; there are annotations, and
             none of them can be used.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"annotation file {path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"annotation file {path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"annotation file {path} is not JSON: {error}") from None
+    content = read_json(path, "annotation file", limit=DATA_SET)
     try:
         return parse_coco(content)
     except UserError as error:

@@ -18,7 +18,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError, one_line
+from core.errors import UserError, short
+from core.reading import parse_yaml, read_yaml
 
 _ALL = "*"
 
@@ -46,7 +47,9 @@ class CategoryMap:
         for name in self.classes:
             if name not in categories:
                 close = difflib.get_close_matches(name, categories, n=1)
-                lines.append(f"no category {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+                lines.append(
+                    f"no category {short(name)}" + (f"; did you mean {short(close[0])}?" if close else "")
+                )
         return lines
 
 
@@ -60,18 +63,14 @@ def load_map(name: str) -> CategoryMap:
     Raises:
         UserError: neither; or not a map.
     """
-    import yaml
-
     shipped = {entry.name.removesuffix(".yaml"): entry for entry in _shipped()}
-    try:
-        text = shipped[name].read_text("utf-8") if name in shipped else Path(name).read_text("utf-8")
-        content = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise UserError(
-            f"no map {name!r}: there is no such file, and those that ship are {', '.join(shipped)}"
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"map {name} cannot be read: {one_line(error)}") from None
+    if name in shipped:
+        content = parse_yaml(shipped[name].read_text("utf-8"), f"map {name}")
+    elif Path(name).exists():
+        content = read_yaml(Path(name), "map")
+    else:
+        known = ", ".join(shipped)
+        raise UserError(f"no map {short(name)}: there is no such file, and those that ship are {known}")
     try:
         return parse_map(content)
     except UserError as error:
@@ -85,7 +84,9 @@ def parse_map(content: object) -> CategoryMap:
     classes: dict[str, str | None] = {}
     for category, target in _pairs(content):
         if classes.get(category, target) != target:
-            raise UserError(f"category {category!r} is in {classes[category]!r} and in {target!r}")
+            raise UserError(
+                f"category {short(category)} is in {short(classes[category])} and in {short(target)}"
+            )
         classes[category] = target
     others = classes.pop(_ALL, None)
     if _ALL in classes.values():
@@ -102,22 +103,26 @@ def check_folders(labels: Iterable[str]) -> None:
     for label in sorted(labels):
         fits = label.isprintable() and not label.startswith(".") and len(label.encode()) <= 200
         if not fits or not label.strip() or any(character in label for character in '/\\:*?"<>|'):
-            raise UserError(f"no folder can be called {label!r}: give that class another name in the map")
+            raise UserError(
+                f"no folder can be called {short(label)}: give that class another name in the map"
+            )
 
 
 def _pairs(content: Mapping[Any, Any]) -> Iterator[tuple[str, str | None]]:
     """Yield (category, class) of every line, whichever way it is written."""
     for key, value in content.items():
         if not isinstance(key, str):
-            raise UserError(f"{key!r} is not a text: put it into quotes")
+            raise UserError(f"{short(key)} is not a text: put it into quotes")
         if isinstance(value, list):
             if not all(isinstance(name, str) for name in value):
-                raise UserError(f"{key}: expected category names, got {value!r}: put them into quotes")
+                raise UserError(
+                    f"{key}: expected category names, got {short(value)}: put them into quotes"
+                )
             yield from ((name, key) for name in value)
         elif value is None or isinstance(value, str):
             yield key, value
         else:
-            raise UserError(f"{key}: expected a class or a list of categories, got {value!r}")
+            raise UserError(f"{key}: expected a class or a list of categories, got {short(value)}")
 
 
 def _shipped() -> list[Any]:
