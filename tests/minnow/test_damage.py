@@ -94,7 +94,7 @@ def test_a_damaged_student_is_refused(alone, minnow, name, damage):
 
 
 def one_line(command: Any) -> str:
-    code, _, notices = command.end()
+    code, _, notices, *_ = command.end()
     lines = notices.splitlines()
     assert code == 2, notices
     assert [line for line in lines if line.startswith("minnow: error: ")] == lines[-1:]

@@ -65,7 +65,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(finished, here, start):
     command = f"train --model {finished}/runs/found --epochs 50 --out new"
     child = start(command)
     child.wait_for("epoch 1 of")
-    code, _, rest = child.signal(signal.SIGINT)
+    code, _, rest, *_ = child.signal(signal.SIGINT)
     assert code == 130
     assert "Traceback" not in rest
     said = rest.splitlines()[-1].strip()
@@ -75,7 +75,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(finished, here, start):
 def test_ctrl_c_in_a_search_keeps_what_is_finished(here, start):
     child = start("search --space toy --trials 12 --epochs 2 --out stopped")
     child.wait_for("trial 0 ")
-    code, _, rest = child.signal(signal.SIGINT)
+    code, _, rest, *_ = child.signal(signal.SIGINT)
     assert code == 130
     assert "search --resume --out stopped" in rest
     page = (here / "stopped/report.html").read_text()
@@ -94,7 +94,7 @@ def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, start, mon
     teacher = f"--teacher test_resnet:{weights} --teacher-resolution 32 --teacher-epochs"
     child = start(f"{command} {teacher} 500")
     child.wait_for("fine-tuning")
-    code, _, rest = child.signal(signal.SIGINT)
+    code, _, rest, *_ = child.signal(signal.SIGINT)
     assert code == 130
     assert "search --resume --out new" in rest
     assert minnow(f"search --resume --out new {teacher.split()[-1]} 1").code == 0
@@ -109,7 +109,7 @@ def test_ctrl_c_with_workers_leaves_no_traceback(here, start, moment, later):
     child = start("search --space toy --trials 12 --epochs 2 --workers 2 --out new")
     child.wait_for(moment)
     time.sleep(later)
-    code, _, rest = child.signal(signal.SIGINT)
+    code, _, rest, *_ = child.signal(signal.SIGINT)
     assert code == 130
     assert "Traceback" not in rest
     assert "search --resume --out new" in rest
