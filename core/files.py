@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import json
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -198,17 +196,3 @@ def write_json(path: Path, content: Any) -> None:
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Replace ``path`` by records, each one line of JSON, see :func:`atomic_file`."""
     write_text(path, "".join(json.dumps(record) + "\n" for record in records))
-
-
-def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as comma-separated text, the header being the first row."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
-    """Return a table as a file that any spreadsheet opens, in UTF-8."""
-    content = csv_text(rows)
-    # Excel takes UTF-8 for the local code page unless the mark is there; plain ASCII goes without.
-    return content.encode("utf-8" if content.isascii() else "utf-8-sig", errors="replace")

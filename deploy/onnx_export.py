@@ -11,14 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from core.errors import UserError, one_line
 from core.files import write_bytes
 from distill.student_bundle import package_versions
-from training.onnx_graph import gaps, open_session, traced
+from training.onnx_graph import OPSET, OPSETS, gaps, open_session, traced
 from training.preprocess import IMAGENET, Normalization
 
 OUTPUT = "logits"
@@ -33,12 +35,14 @@ class Exported:
         size_bytes: its size.
         max_abs_difference: largest difference between ONNX Runtime's and PyTorch's logits.
         checked_images: number of images that were compared.
+        opset: version of ONNX's operators.
     """
 
     path: Path
     size_bytes: int
     max_abs_difference: float
     checked_images: int
+    opset: int
 
 
 class _NormalizedNetwork(nn.Module):
@@ -68,6 +72,7 @@ def export_onnx(
     input_channels: int = 3,
     metadata: Mapping[str, str] | None = None,
     images: np.ndarray | None = None,
+    opset: int | None = None,
 ) -> Exported:
     """Write ``model`` as an ONNX file, after a comparison of its logits with PyTorch's.
 
@@ -81,9 +86,11 @@ def export_onnx(
         input_channels: channels of the input.
         metadata: more ``key: text`` pairs for the file, e.g. a licence.
         images: real images to compare beside random ones, float32 ``(n, C, r, r)`` in 0..1.
+        opset: version of ONNX's operators, for a runtime that knows no newer one; ``None``: ``OPSET``.
 
     Raises:
-        UserError: the disk is full or not writable.
+        UserError: the disk is full or not writable; the exporter or ONNX Runtime has no such opset, or
+            not for an operation of the network.
         ValueError: ``input_channels`` or ``classes`` do not fit the model and its normalisation.
         RuntimeError: ONNX Runtime and PyTorch disagree by more than ``TOLERANCE``.
     """
@@ -91,9 +98,10 @@ def export_onnx(
 
     path = Path(path)
     network = _normalized(model, normalization, input_channels)
-    content = _serialise(network, resolution, input_channels)
-
-    proto = onnx.load_model_from_string(content)
+    opset = OPSET if opset is None else opset
+    if opset not in OPSETS:
+        raise UserError(f"ONNX opset {opset} is not available; give {OPSETS[0]} to {OPSETS[-1]}")
+    proto = _checked_graph(network, resolution, input_channels, opset)
     width = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     if width != len(classes):
         raise ValueError(f"the model gives {width} logits, but {len(classes)} classes are given")
@@ -105,7 +113,6 @@ def export_onnx(
         **(metadata or {}),
     }
     onnx.helper.set_model_props(proto, properties)
-    onnx.checker.check_model(proto, full_check=True)
     content = proto.SerializeToString()
 
     samples = np.random.default_rng(0).random(
@@ -113,9 +120,9 @@ def export_onnx(
     )
     if images is not None:
         samples = np.concatenate([samples, images.astype(np.float32)])
-    difference = _verify(content, network, samples)
+    difference = _verify(content, network, samples, opset)
     write_bytes(path, content)
-    return Exported(path, len(content), difference, len(samples))
+    return Exported(path, len(content), difference, len(samples), opset)
 
 
 def onnx_bytes(
@@ -126,7 +133,8 @@ def onnx_bytes(
     normalization: Normalization = IMAGENET,
 ) -> bytes:
     """Return the graph of :func:`export_onnx`, without metadata and checks, for measurements."""
-    return _serialise(_normalized(model, normalization, input_channels), resolution, input_channels)
+    network = _normalized(model, normalization, input_channels)
+    return _serialise(network, resolution, input_channels, OPSET)
 
 
 def _normalized(
@@ -140,14 +148,50 @@ def _normalized(
     return _NormalizedNetwork(copied, normalization).eval().requires_grad_(False)
 
 
-def _serialise(network: _NormalizedNetwork, resolution: int, input_channels: int) -> bytes:
-    return traced(network, torch.zeros(1, input_channels, resolution, resolution), [OUTPUT])
+def _serialise(network: _NormalizedNetwork, resolution: int, input_channels: int, opset: int) -> bytes:
+    example = torch.zeros(1, input_channels, resolution, resolution)
+    return traced(network, example, [OUTPUT], opset=opset)
 
 
-def _verify(content: bytes, network: _NormalizedNetwork, samples: np.ndarray) -> float:
-    """Return the largest difference between the logits of ONNX Runtime and PyTorch."""
+def _checked_graph(network: _NormalizedNetwork, resolution: int, input_channels: int, opset: int) -> Any:
+    """Return the graph as a message of ONNX, checked by its own rules.
+
+    Raises:
+        UserError: it cannot be written with this opset; says why.
+    """
+    import onnx
+
+    try:
+        content = _serialise(network, resolution, input_channels, opset)
+        graph = onnx.load_model_from_string(content)
+        onnx.checker.check_model(graph, full_check=True)
+    except (
+        torch.onnx.OnnxExporterError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        reason = one_line(error).partition(" Please feel free")[0].rstrip(".")
+        raise UserError(f"the network cannot be written with ONNX opset {opset}: {reason}") from None
+    return graph
+
+
+def _verify(content: bytes, network: _NormalizedNetwork, samples: np.ndarray, opset: int) -> float:
+    """Return the largest difference between the logits of ONNX Runtime and PyTorch.
+
+    Raises:
+        UserError: ONNX Runtime cannot compute with this opset; says why.
+        RuntimeError: they disagree.
+    """
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
+
+    try:
+        session = open_session(content)
+    except (Fail, InvalidGraph, NotImplemented) as error:
+        raise UserError(
+            f"ONNX Runtime cannot compute the network with ONNX opset {opset}: {one_line(error)}"
+        ) from None
     worst = 0.0
-    for gap in gaps(open_session(content), network, samples, [OUTPUT]):
+    for gap in gaps(session, network, samples, [OUTPUT]):
         if not gap.small:
             raise RuntimeError(
                 f"ONNX Runtime's logits differ from PyTorch's by up to {gap.difference:.2g} "

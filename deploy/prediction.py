@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.csv_table import change_notice, csv_bytes, csv_text, path_cell, text_cell
 from core.errors import UserError
-from core.files import csv_bytes, csv_text, write_bytes
+from core.files import write_bytes
 from deploy.architecture_latency import machine_name
 from deploy.classifier import Classifier, Prediction
 from training.data.decode import EXTENSIONS, quiet_pillow, special_kind
@@ -116,7 +117,7 @@ def write_csv(results: Iterable[FilePrediction], path: str | Path) -> None:
         by_class = result.prediction.probabilities if result.prediction else {}
         probability = "" if result.probability is None else f"{result.probability:.6f}"
         columns = [f"{by_class[name]:.6f}" if by_class else "" for name in classes]
-        table.append([result.file, result.label, probability, result.error or "", *columns])
+        table.append([path_cell(result.file), result.label, probability, result.error or "", *columns])
     write_bytes(path, csv_bytes(table))
 
 
@@ -138,15 +139,34 @@ def write_submission(results: Iterable[FilePrediction], path: str | Path, root: 
     Raises:
         UserError: the disk is full or not writable.
     """
-    results, path, root = list(results), Path(path), Path(root)
-    folder = root if root.is_dir() else root.parent
+    results, path = list(results), Path(path)
     majority = Counter(result.label for result in results if result.prediction).most_common(1)[0][0]
     lines = [
-        (Path(result.file).relative_to(folder).as_posix(), result.label or majority) for result in results
+        (path_cell(name), result.label or majority)
+        for result, name in zip(results, _names_below(results, root), strict=True)
     ]
-    text = csv_text([("file", "class"), *lines])
-    write_bytes(path, text.encode("utf-8", errors="surrogateescape"))
+    write_bytes(path, csv_text([("file", "class"), *lines]).encode())
     return majority if any(result.error for result in results) else None
+
+
+def renamed_in_csv(results: Iterable[FilePrediction], root: str | Path | None) -> str | None:
+    """Return one line about the names that a table has otherwise than the disk, or ``None``.
+
+    Args:
+        results: for the files.
+        root: as for :func:`write_submission`; ``None``: the table is of :func:`write_csv`.
+    """
+    results = list(results)
+    files = [result.file for result in results] if root is None else _names_below(results, root)
+    labels = {result.label: text_cell(result.label) for result in results}
+    return change_notice({file: path_cell(file) for file in files} | labels)
+
+
+def _names_below(results: Sequence[FilePrediction], root: str | Path) -> list[str]:
+    """Return the paths of the files below ``root``, with ``/``."""
+    root = Path(root)
+    folder = root if root.is_dir() else root.parent
+    return [Path(result.file).relative_to(folder).as_posix() for result in results]
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _choose(
 
 def _layer(architecture: Architecture, index: int, num_classes: int) -> dict[str, Any]:
     layer, shape = architecture.layers[index], architecture.shapes[index]
-    module, args = row_of_layer(layer)
+    module, args = row_of_layer(layer, shape[0])
     after = output_shape(layer, shape)
     width = after[0]
     if any(isinstance(before, CLASSIFIERS) for before in architecture.layers[: index + 1]):

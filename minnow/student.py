@@ -150,15 +150,19 @@ class Student:
         check_logits(logits, self.path)
         return Evaluation(images.name, split, score_logits(logits, images, indices), self.classes)
 
-    def export(self, format: str = "onnx", out: str | Path | None = None) -> Exported:
+    def export(
+        self, format: str = "onnx", out: str | Path | None = None, *, opset: int | None = None
+    ) -> Exported:
         """Write the network, with its normalisation, as a file for another runtime.
 
         Args:
             format: ``onnx``.
             out: the file; ``None``: ``model.onnx`` beside the weights.
+            opset: version of ONNX's operators, 7 to 23; ``None``: 18.
 
         Raises:
-            UserError: unknown format; the disk is full or closed to this user.
+            UserError: unknown format; no such opset, or not for this network; the disk is full or
+                closed to this user.
             RuntimeError: ONNX Runtime and PyTorch give different logits.
         """
         if format not in FORMATS:
@@ -171,6 +175,7 @@ class Student:
             normalization=self.bundle.normalization,
             classes=self.classes,
             input_channels=architecture.input_channels,
+            opset=opset,
         )
 
     def latency(self) -> Latency:

@@ -41,6 +41,7 @@ from training.budget import resolve_student
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
+from training.predictions import PREDICTIONS, renamed_in_csv
 from training.processes import Processes, current
 
 
@@ -182,13 +183,16 @@ def _train(training: _Training, folder: Path, name: str) -> dict[str, Any]:
 
 
 def _comment(training: _Training, metrics: dict[str, Any]) -> None:
-    """Warn of a weak teacher, and hint at inherited weights."""
+    """Warn of a weak teacher and of names that the table changes; hint at inherited weights."""
     config, teacher, listener = training.config, training.teacher, training.listener
     if teacher is not None:
         images = len(training.data.splits["val"])
         weak = weaker_teacher(teacher.val.f1, metrics["val"]["f1"], images, "the student")
         if weak is not None:
             listener.warn(weak)
+    renamed = renamed_in_csv(training.data, training.data.splits["test"])
+    if renamed is not None:
+        listener.warn(f"in {PREDICTIONS}, {renamed}")
     if (hint := inheritance_hint(config, teacher, metrics)) is not None:
         listener.note(hint)
 

@@ -18,6 +18,7 @@ from nas.layers import (
     Conv,
     ConvClassifier,
     Dense,
+    Dropout,
     Fire,
     Flatten,
     GlobalAvgPool,
@@ -105,7 +106,7 @@ def layer_cost(layer: Layer, shape: Shape, num_classes: int) -> Cost:
             return _biased(channels, num_classes, 1, 1)
         case ConvClassifier():
             return _conv(channels, num_classes, layer.kernel, 1, after, layer.activation)
-        case GlobalAvgPool() | Flatten() | MaxPool() | AvgPool():
+        case GlobalAvgPool() | Flatten() | MaxPool() | AvgPool() | Dropout():
             return NOTHING
 
 

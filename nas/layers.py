@@ -82,6 +82,26 @@ class InvertedResidualv3:
         """Return the channels inside the squeeze-excite gate."""
         return make_divisible(self.hidden(channels) // 4, 8)
 
+    def gated_before(self, channels: int) -> InvertedResidualv3:
+        """Return the block with its gate before the activation, as the model file means the module.
+
+        It is another one only where a gate and an expansion are there.
+
+        Args:
+            channels: that come in.
+        """
+        if not self.squeeze_excite or self.hidden(channels) == channels:
+            return self
+        return InvertedResidualv3GateFirst(**vars(self))
+
+
+@dataclass(frozen=True)
+class InvertedResidualv3GateFirst(InvertedResidualv3):
+    """MobileNetV3 block whose gate comes between the depthwise batch norm and its activation.
+
+    Source: d-li14/mobilenetv3.pytorch, which the competitions' scripts follow.
+    """
+
 
 @dataclass(frozen=True)
 class MBConv:
@@ -174,6 +194,16 @@ class AvgPool:
 
 
 @dataclass(frozen=True)
+class Dropout:
+    """Zeros for a random share of the features in training; nothing afterwards."""
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", float(self.share))
+
+
+@dataclass(frozen=True)
 class GlobalAvgPool:
     """Mean over height and width."""
 
@@ -217,6 +247,7 @@ Layer = (
     | InvertedResidual
     | MaxPool
     | AvgPool
+    | Dropout
     | GlobalAvgPool
     | Flatten
     | Dense
@@ -226,7 +257,7 @@ Layer = (
 #: Layers that give one channel per class.
 CLASSIFIERS = (Linear, ConvClassifier)
 #: Layers that may follow the classifier.
-AFTER_CLASSIFIER = (GlobalAvgPool, AvgPool, MaxPool, Flatten)
+AFTER_CLASSIFIER = (GlobalAvgPool, AvgPool, MaxPool, Flatten, Dropout)
 
 
 @lru_cache(1 << 12)

@@ -12,6 +12,7 @@ from nas.layers import (
     Conv,
     ConvClassifier,
     Dense,
+    Dropout,
     Fire,
     Flatten,
     GlobalAvgPool,
@@ -69,6 +70,8 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
             return _pooled(layer, shape, layer.dilation * (layer.kernel - 1) + 1)
         case AvgPool():
             return _pooled(layer, shape, layer.kernel)
+        case Dropout():
+            return shape
         case GlobalAvgPool():
             return channels, 1, 1
         case Flatten():

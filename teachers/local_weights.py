@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import warnings
+from argparse import Namespace
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from safetensors import SafetensorError
 
@@ -17,7 +20,12 @@ from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".pth", ".pt", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".safetensors", ".tar", ".ckpt", ".bin")  # usual ones; any file will do
+_WRAPPERS = (  # keys of a checkpoint, the averaged weights first
+    "state_dict_ema", "model_ema", "ema_state_dict",
+    "state_dict", "model_state_dict", "model", "net", "network",
+)  # fmt: skip
+_MODULE_PREFIXES = ("model.", "net.", "network.", "backbone.", "encoder.", "student.")
 
 # Errors of torch's restricted unpickler and of the safetensors reader on bytes that are no weights.
 _WEIGHTS_ERRORS = (
@@ -38,19 +46,22 @@ _WEIGHTS_ERRORS = (
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """Read a state dictionary, without executing anything in the file.
 
-    The dictionary is the whole file, or lies under a usual key of training scripts (``state_dict_ema``,
-    ``model_ema``, ``state_dict``, ``model``; an averaged one wins).
+    The content decides on the format, not the ending. The dictionary is the whole file, or lies under a
+    usual key of training scripts (``state_dict``, ``model`` ...; an averaged one wins). What parallel
+    training and compilation put before the names is taken off.
 
     Raises:
         UserError: the file is missing, damaged, or holds anything else than named tensors.
     """
     import torch
-    from timm.models import load_state_dict
+    from timm.models import clean_state_dict
 
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such weights file; check the path")
+    path = Path(path)
+    if not os.path.isfile(path):
+        what = "is a directory, no weights file" if os.path.isdir(path) else "no such weights file"
+        raise UserError(f"{path}: {what}; check the path")
     try:
-        state = load_state_dict(str(path), weights_only=True)
+        state: dict[str, Tensor] = clean_state_dict(_unwrapped(_stored(path)))
     except _WEIGHTS_ERRORS as error:
         raise UserError(
             f"{path} cannot be read as weights ({type(error).__name__}): it is damaged or not a "
@@ -65,10 +76,64 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
+def _stored(path: Path) -> Any:
+    """Return the content of a file of safetensors, or of torch with tensors and plain data alone."""
+    import torch
+    from safetensors.torch import load_file
+
+    with path.open("rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"  # the header follows its length; torch begins otherwise
+        file.seek(0)
+        if not is_safetensors:
+            with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a rare version of pickle, which loads or fails anyway
+                return torch.load(file, map_location="cpu", weights_only=True)
+    return load_file(path)
+
+
+def _unwrapped(content: Any) -> dict[str, Any]:
+    """Return the state dictionary inside a checkpoint.
+
+    Raises:
+        TypeError: there is none.
+    """
+    if not isinstance(content, dict):
+        raise TypeError(f"holds a {type(content).__name__}")
+    for key in _WRAPPERS:
+        if isinstance(content.get(key), dict):
+            return _unwrapped(content[key])
+    return content
+
+
+def inside_module(state: Mapping[str, Tensor], keys: Collection[str]) -> dict[str, Tensor]:
+    """Return the state of a network that is a part of the saved module, as in Lightning's checkpoints.
+
+    Other parts, such as the weights of a loss, are left out. A state without such a part stays.
+
+    Args:
+        state: of the saved module.
+        keys: of the network's own state.
+    """
+    from timm.models import clean_state_dict
+
+    for prefix in _MODULE_PREFIXES:
+        inside = clean_state_dict(
+            {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+        )
+        if not any(key.startswith(prefix) for key in keys) and not inside.keys().isdisjoint(keys):
+            return inside
+    return dict(state)
+
+
 def split_spec(spec: str) -> tuple[str, Path] | None:
-    """Split ``TIMM_NAME:FILE``; return ``None`` if FILE has no weights suffix."""
-    name, colon, path = spec.partition(":")
-    return (name, Path(path).expanduser()) if colon and path.endswith(SUFFIXES) else None
+    """Split ``TIMM_NAME:FILE``; return ``None`` if it is neither a file nor meant as one."""
+    from teachers.timm_models import is_timm_name
+
+    name, colon, rest = spec.partition(":")
+    path = Path(os.path.expanduser(rest))
+    if not colon or not rest:
+        return None
+    return (name, path) if os.path.isfile(path) or rest.endswith(SUFFIXES) or is_timm_name(name) else None
 
 
 def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
@@ -91,9 +156,9 @@ def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
     if not is_timm_name(name):
         near = ", ".join(close_matches(name)) or "none; see timm.list_models()"
         raise UserError(f"{name!r} in '{name}:{path}' is no timm network; close names: {near}")
-    state = read_state(path)
-    check_finite(state, path)
     model = timm.create_model(name, pretrained=False)
+    state = inside_module(read_state(path), model.state_dict().keys())
+    check_finite(state, path)
     head = state.get(head_weight_key(model) or "")
     if head is not None and head.ndim > 0:
         model = timm.create_model(name, pretrained=False, num_classes=head.shape[0])
@@ -124,7 +189,7 @@ def load_run(path: Path) -> PretrainedNetwork:
 
 
 class PathSource(TeacherSource):
-    """A run directory or bundle that Minnow made, or TIMM_NAME:FILE (.pth, .pt, .safetensors)."""
+    """A run directory or bundle that Minnow made, or TIMM_NAME:FILE (weights of torch or safetensors)."""
 
     name: ClassVar[str] = "path"
 
@@ -136,13 +201,13 @@ class PathSource(TeacherSource):
         """
         if (parts := split_spec(spec)) is not None:
             return load_weights_file(*parts)
-        path = Path(spec).expanduser()
-        if spec.endswith(SUFFIXES) or (_written_as_path(spec) and path.is_file()):
+        path = Path(os.path.expanduser(spec))
+        if spec.endswith(SUFFIXES) or (_written_as_path(spec) and os.path.isfile(path)):
             raise UserError(
                 f"teacher '{spec}': a weights file needs the timm network it belongs to; "
                 f"write TIMM_NAME:{spec}, for example resnet18:{spec}"
             )
-        if path.is_dir() and (_written_as_path(spec) or _holds_network(path)):
+        if os.path.isdir(path) and (_written_as_path(spec) or _holds_network(path)):
             return load_run(path)
         if spec.startswith(("~", ".", os.sep)):
             raise UserError(f"teacher '{spec}': no such directory; check the path")

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import torch
 from torch import nn
 
 OPSET = 18
+OPSETS = range(7, 24)  # that the exporter writes and ONNX Runtime computes, torch 2.14
 INPUT = "images"
 TOLERANCE = 1e-3  # largest difference to PyTorch's output, as a share of the largest value
 
 
-def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> bytes:
+def traced(
+    model: nn.Module, example: torch.Tensor, outputs: Sequence[str], *, opset: int = OPSET
+) -> bytes:
     """Trace and serialise, with batch norm folded into the convolutions.
 
     ``dynamo=False`` is a measured choice: the tracing exporter takes 0.2 s for a MobileNetV3-small,
@@ -32,12 +36,13 @@ def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> b
         model: in eval mode, on the CPU; takes one tensor and returns one per name of ``outputs``.
         example: ``(N, C, r, r)`` float32; the graph takes any N.
         outputs: their names, in order; the input is called ``INPUT``.
+        opset: version of ONNX's operators, one of ``OPSETS``.
 
     Raises:
-        RuntimeError: the network has an operation that ONNX lacks.
+        torch.onnx.OnnxExporterError: the network has an operation that this version of ONNX lacks.
     """
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _no_graph_dump():
         warnings.simplefilter("ignore")  # it announces its deprecation at every call
         torch.onnx.export(
             model,
@@ -46,10 +51,22 @@ def traced(model: nn.Module, example: torch.Tensor, outputs: Sequence[str]) -> b
             input_names=[INPUT],
             output_names=list(outputs),
             dynamic_axes={name: {0: "N"} for name in (INPUT, *outputs)},
-            opset_version=OPSET,
+            opset_version=opset,
             dynamo=False,
         )
     return buffer.getvalue()
+
+
+@contextmanager
+def _no_graph_dump() -> Iterator[None]:
+    """Keep the exporter from printing a whole graph that it cannot convert; its own switch is broken."""
+    name = "_jit_onnx_log"
+    original = getattr(torch._C, name, None)
+    setattr(torch._C, name, lambda *_: None)
+    try:
+        yield
+    finally:
+        setattr(torch._C, name, original)
 
 
 def onnx_runtime() -> Any:
@@ -71,7 +88,7 @@ def open_session(model: str | Path | bytes, *, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # an error is raised as well
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

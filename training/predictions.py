@@ -2,7 +2,7 @@
 
 ``predictions.csv``: ``file`` (its name in the data set), ``true`` and ``predicted`` (class names), and
 ``p_CLASS`` for every class in the order of the logits, softmax probabilities with six significant
-digits.
+digits. Cells are those of :mod:`core.csv_table`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.csv_table import change_notice, csv_bytes, path_cell, plain_path, text_cell
 from core.errors import UserError, one_line
-from core.files import csv_bytes
 from core.reading import DATA_SET, read_bytes
 from training.checksums import check_unchanged
 from training.data.images import ImageSet
@@ -51,8 +51,17 @@ def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> 
     rows: list[list[object]] = [[*_COLUMNS, *(f"p_{name}" for name in data.classes)]]
     for index, guess, each in zip(indices, predicted, probabilities, strict=True):
         true = data.classes[data.labels[index]]
-        rows.append([data.files[index], true, data.classes[guess], *(f"{p:.6g}" for p in each)])
+        rows.append(
+            [path_cell(data.files[index]), true, data.classes[guess], *(f"{p:.6g}" for p in each)]
+        )
     return csv_bytes(rows)
+
+
+def renamed_in_csv(data: ImageSet, indices: np.ndarray) -> str | None:
+    """Return one line about the names that :func:`predictions_csv` writes otherwise, or ``None``."""
+    files = [data.files[index] for index in indices]
+    classes = {name: text_cell(name) for name in data.classes}
+    return change_notice({file: path_cell(file) for file in files} | classes)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -70,16 +79,17 @@ def read_predictions(path: Path) -> Predictions:
     header = rows.pop(0) if rows else []
     classes = tuple(name.removeprefix("p_") for name in header[len(_COLUMNS) :])
     number = {name: index for index, name in enumerate(classes)}
+    number |= {text_cell(name): index for name, index in number.items()}
     if header[: len(_COLUMNS)] != _COLUMNS or not rows:
         raise UserError(f"{path} is damaged: expected the columns {', '.join(_COLUMNS)} and images")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header) or row[1] not in number or row[2] not in number:
             raise UserError(f"{path} is damaged: line {line} does not fit its header")
     check_unchanged(path)
-    rows.sort(key=lambda row: row[:2])
+    rows.sort(key=lambda row: (plain_path(row[0]), number[row[1]]))
     return Predictions(
         classes=classes,
-        files=tuple(row[0] for row in rows),
+        files=tuple(plain_path(row[0]) for row in rows),
         labels=np.array([number[row[1]] for row in rows]),
         predicted=np.array([number[row[2]] for row in rows]),
     )

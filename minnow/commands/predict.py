@@ -39,7 +39,13 @@ def predict(
     The time covers everything from file to class: reading, decoding, resizing, network (PyTorch).
     """
     from deploy.classifier import Classifier
-    from deploy.prediction import Timing, predict_files, write_csv, write_submission
+    from deploy.prediction import (
+        Timing,
+        predict_files,
+        renamed_in_csv,
+        write_csv,
+        write_submission,
+    )
     from training.bundle import load_bundle
 
     places = [path.resolve() for path in (out, submission, timing) if path is not None]
@@ -71,6 +77,9 @@ def predict(
             files = f"{measured.unreadable} of {total} files"
             warn(f"unreadable, and in the submission of the most frequent class, {guessed}: {files}")
         say(f"{total} rows in {submission}")
+    for table, root in ((out, None), (submission, images)):
+        if table is not None and (notice := renamed_in_csv(rows, root)) is not None:
+            warn(f"in {table}, {notice}")
     if timing is not None:
         write_json(timing, measured.to_dict())
     say(

@@ -14,6 +14,7 @@ from nas.layers import (
     Bottleneck,
     Conv,
     Dense,
+    Dropout,
     Fire,
     Flatten,
     GlobalAvgPool,
@@ -27,6 +28,7 @@ from nas.layers import (
 from nas.timm_layers import EPS, ConvBn, InvertedResidual
 
 _ALIASES = {"HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "SiLU"}  # of activations
+_GATE_ORDERS = ("before", "after")  # the activation; the scripts have the first where a block expands
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class RowArguments:
     repeat: int
     channels: int  # that come in
     width: float
+    earlier: bool = False  # the file is of the first writer, see the schema
 
     def get(self, index: int, default: Any) -> Any:
         """Return an argument, or ``default`` where the row has none."""
@@ -70,11 +73,22 @@ class RowArguments:
         return name
 
     def padding(self, index: int) -> int | None:
-        """Return a padding; ``None``: kernel // 2."""
+        """Return a padding; ``None``: kernel // 2.
+
+        The scripts compute ``padding or kernel // 2``. So 0 is kernel // 2 as well, and [0] is none.
+        """
         value = self.get(index, None)
-        if value is not None and (type(value) is not int or value < 0):
-            raise ValueError(f"padding must be a whole number of at least 0 or null, got {short(value)}")
-        return value
+        sides = value if isinstance(value, list) and len(value) in (1, 2) else [value]
+        if value is None or (value == 0 and type(value) is int and not self.earlier):
+            return None
+        if any(type(side) is not int or side < 0 for side in sides):
+            raise ValueError(
+                f"padding must be a whole number, one in brackets ([0]: none), or null, "
+                f"got {short(value)}"
+            )
+        if len(set(sides)) > 1:
+            raise ValueError(f"padding must be that of every side, got {short(value)}")
+        return int(sides[0])
 
     def scaled(self, index: int) -> int:
         """Return channels times the width multiple, rounded to 8."""
@@ -121,8 +135,17 @@ def _inverted_v2(row: RowArguments) -> list[Layer]:
 def _inverted_v3(row: RowArguments) -> list[Layer]:
     kernel, expand, out = row.whole(0, "kernel"), row.positive(1, "expand"), row.scaled(2)
     squeeze, hard = row.flag(3, "SE"), row.flag(4, "HS")
-    strides = row.strides(5, last=False)
-    return [InvertedResidualv3(kernel, expand, out, squeeze, hard, stride) for stride in strides]
+    order = row.get(6, _GATE_ORDERS[1] if row.earlier else _GATE_ORDERS[0])
+    if order not in _GATE_ORDERS:
+        raise ValueError(f"gate must be {' or '.join(_GATE_ORDERS)} (the activation), got {order!r}")
+    blocks = [
+        InvertedResidualv3(kernel, expand, out, squeeze, hard, stride)
+        for stride in row.strides(5, last=False)
+    ]
+    if order == _GATE_ORDERS[1]:
+        return [*blocks]
+    incoming = [row.channels] + [out] * (row.repeat - 1)
+    return [block.gated_before(channels) for block, channels in zip(blocks, incoming, strict=True)]
 
 
 def _mbconv(row: RowArguments) -> list[Layer]:
@@ -185,6 +208,14 @@ def _avg_pool(row: RowArguments) -> list[Layer]:
     return [AvgPool(kernel, stride, padding, ceil_mode, counted)] * row.repeat
 
 
+def _dropout(row: RowArguments) -> list[Layer]:
+    share = row.get(0, 0.5)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError(f"p must be a number from 0 to 1, got {short(share)}")
+    row.flag(1, "inplace", False)
+    return [Dropout(share)] * row.repeat
+
+
 def _global_pool(row: RowArguments) -> list[Layer]:
     if row.whole(0, "output size", 1) != 1:
         raise ValueError(f"pools to 1x1, got output size {short(row.args[0])}")
@@ -209,7 +240,9 @@ READERS: dict[str, tuple[_Reader, int, int, str]] = {
     "InvertedResidualv2": (
         _inverted_v2, 3, 5, "[out, expand, stride, kernel=3, activation='ReLU6']"
     ),
-    "InvertedResidualv3": (_inverted_v3, 6, 6, "[kernel, expand, out, SE, HS, stride]"),
+    "InvertedResidualv3": (
+        _inverted_v3, 6, 7, "[kernel, expand, out, SE, HS, stride, gate='before']"
+    ),
     "MBConv": (_mbconv, 4, 4, "[expand, out, stride, kernel]"),
     "Bottleneck": (
         _bottleneck, 1, 5, "[out, shortcut=true, groups=1, expansion=0.5, activation='ReLU']"
@@ -229,6 +262,7 @@ READERS: dict[str, tuple[_Reader, int, int, str]] = {
         _avg_pool, 1, 5,
         "[kernel, stride=kernel, padding=0, ceil_mode=false, count_include_pad=true]",
     ),
+    "Dropout": (_dropout, 0, 2, "[p=0.5, inplace=false]"),
     "GlobalAvgPool": (_global_pool, 0, 1, "[output size=1]"),
     "Flatten": (_flatten, 0, 0, "[]"),
     "Linear": (_linear, 0, 2, "[out, activation=null]"),

@@ -25,7 +25,9 @@ from nas.model_file.row_readers import READERS, RowArguments, whole
 _MAX_REPEAT = 1_000
 
 
-def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[Layer]:
+def layer_from_row(
+    row: Any, channels: int, depth: float, width: float, *, earlier: bool = False
+) -> list[Layer]:
     """Return the layers of one ``[repeat, module, args]`` row.
 
     Args:
@@ -33,6 +35,7 @@ def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[
         channels: channels that come into the row.
         depth: ``depth_multiple``; repeats become ``max(round(repeat * depth), 1)`` where repeat > 1.
         width: ``width_multiple`` for channel arguments.
+        earlier: read the row as the first writer meant it, see :mod:`nas.model_file.schema`.
 
     Raises:
         ValueError: unknown module, wrong arguments; says what was expected.
@@ -51,14 +54,15 @@ def layer_from_row(row: Any, channels: int, depth: float, width: float) -> list[
         raise ValueError(f"a row may repeat at most {_MAX_REPEAT} times, got {short(repeat)}")
     if repeat > 1:
         repeat = max(round(repeat * depth), 1)
-    return read(RowArguments(args, repeat, channels, width))
+    return read(RowArguments(args, repeat, channels, width, earlier))
 
 
-def classifier_from_row(row: Any) -> tuple[Layer, int | None]:
+def classifier_from_row(row: Any, *, earlier: bool = False) -> tuple[Layer, int | None]:
     """Return the classifier that the last row with weights describes, and its stated width.
 
     Args:
         row: as read from the file; its width may be ``null``.
+        earlier: as for :func:`layer_from_row`.
 
     Raises:
         ValueError: not a ``Linear``, ``Conv`` or ``FixedConv``, or its logits would not be plain numbers.
@@ -75,7 +79,7 @@ def classifier_from_row(row: Any) -> tuple[Layer, int | None]:
         raise ValueError(
             f"the classifier gives logits: its activation must be null, got {short(row[2][1])}"
         )
-    layer = layer_from_row([1, name, [1, *row[2][1:]]], 1, 1.0, 1.0)[-1]
+    layer = layer_from_row([1, name, [1, *row[2][1:]]], 1, 1.0, 1.0, earlier=earlier)[-1]
     if isinstance(layer, Dense):
         return Linear(), width
     if not isinstance(layer, Conv) or layer.groups != 1:
@@ -83,38 +87,50 @@ def classifier_from_row(row: Any) -> tuple[Layer, int | None]:
     return ConvClassifier(layer.kernel, layer.stride, layer.pad, layer.activation), width
 
 
-def row_of_layer(layer: Layer) -> tuple[str, list[Any]]:
+def row_of_layer(layer: Layer, channels: int) -> tuple[str, list[Any]]:
     """Return the module name and arguments that :func:`layer_from_row` reads back to ``layer``.
 
     A classifier is written with ``null`` for its width.
+
+    Args:
+        layer: to write.
+        channels: that come in.
     """
+    args: list[Any]
     match layer:
         case Conv():
-            padding = None if layer.pad == layer.kernel // 2 else layer.pad
+            padding = _padding(layer.pad, layer.kernel)
             return "FixedConv", [
                 layer.out, layer.kernel, layer.stride, padding, layer.groups, layer.activation
             ]  # fmt: skip
         case InvertedResidualv2():
-            args: list[Any] = [layer.out, layer.expand, layer.stride]
+            args = [layer.out, layer.expand, layer.stride]
             if (layer.kernel, layer.activation) != (3, "ReLU6"):
                 args += [layer.kernel, layer.activation]
             return "InvertedResidualv2", args
         case InvertedResidualv3():
             flags = [int(layer.squeeze_excite), int(layer.hard_swish)]
-            return "InvertedResidualv3", [
-                layer.kernel, layer.expand, layer.out, *flags, layer.stride
-            ]  # fmt: skip
+            args = [layer.kernel, layer.expand, layer.out, *flags, layer.stride]
+            if layer.gated_before(channels) != layer:
+                args.append("after")
+            return "InvertedResidualv3", args
         case MBConv():
-            return "MBConv", [layer.expand, layer.out, layer.stride, layer.kernel]
+            whole_expand = int(layer.expand) if layer.expand.is_integer() else layer.expand
+            return "MBConv", [whole_expand, layer.out, layer.stride, layer.kernel]  # the scripts need it
         case Dense():
             return "Linear", [layer.out, layer.activation]
         case Linear():
             return "Linear", [None]
         case ConvClassifier():
-            args = [None, layer.kernel, layer.stride, layer.padding, 1, layer.activation]
-            return "FixedConv", args
+            padding = _padding(layer.padding, layer.kernel)
+            return "FixedConv", [None, layer.kernel, layer.stride, padding, 1, layer.activation]
         case MaxPool():
             args = [layer.kernel, layer.stride, layer.padding, layer.dilation, False, layer.ceil_mode]
             return "MaxPool", args
         case _:
             return type(layer).__name__, list(vars(layer).values())
+
+
+def _padding(pad: int, kernel: int) -> int | list[int] | None:
+    """Return a padding as every reader understands it: 0 is kernel // 2 to the scripts, [0] is none."""
+    return None if pad == kernel // 2 else pad or [0]

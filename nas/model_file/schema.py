@@ -1,4 +1,10 @@
-"""The schema of the model file, shared with the model-compression competitions."""
+"""The schema of the model file, shared with the model-compression competitions.
+
+A row means what it means to their scripts. The first writer of Minnow meant two rows otherwise: a padding
+of 0 was none, and the gate of ``InvertedResidualv3`` came after the activation. Its files are known by
+their content, which is that of no file written by hand, and are read as they were meant; the writer of
+today adds ``schema``.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +22,8 @@ from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Bottleneck, Layer, make_di
 from nas.model_file.rows import classifier_from_row, layer_from_row, row_of_layer
 from nas.shapes import Shape, output_shape
 
+_SCHEMA = 2  # of the writer
+_EARLIER_KEYS = {"resolution", "input_channel", "depth_multiple", "width_multiple", "backbone"}
 _POOLS = {kind.__name__ for kind in AFTER_CLASSIFIER}
 
 
@@ -91,6 +99,7 @@ def parse_model(
     rows = content.get("backbone")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: 'backbone' must be a list of [repeat, module, args] rows")
+    earlier = _of_first_writer(content)
     last = max((index for index, row in enumerate(rows) if not _is_pool(row)), default=-1)
     layers: list[Layer] = []
     classes: int | None = None
@@ -98,10 +107,10 @@ def parse_model(
     for index, row in enumerate(rows):
         try:
             if index == last:
-                classifier, classes = classifier_from_row(row)
+                classifier, classes = classifier_from_row(row, earlier=earlier)
                 row_layers = [classifier]
             else:
-                row_layers = layer_from_row(row, shape[0], depth, width)
+                row_layers = layer_from_row(row, shape[0], depth, width, earlier=earlier)
             for layer in row_layers:
                 shape = output_shape(layer, shape)
         except (ValueError, TypeError, OverflowError) as error:
@@ -138,7 +147,7 @@ def model_content(
         if _only_repeated(layers, shapes, index):
             repeat += 1
             continue
-        module, args = row_of_layer(layer)
+        module, args = row_of_layer(layer, shapes[index][0])
         if isinstance(layer, CLASSIFIERS):
             args[0] = num_classes
         elif layer_from_row([1, module, args], shapes[index][0], 1.0, 1.0) != [layer]:
@@ -149,6 +158,7 @@ def model_content(
         rows.append([repeat, module, args])
         repeat = 1
     return {
+        "schema": _SCHEMA,
         "resolution": resolution,
         "input_channel": input_channels,
         "depth_multiple": 1.0,
@@ -178,6 +188,30 @@ def _only_repeated(layers: Sequence[Layer], shapes: Sequence[Shape], index: int)
     following = layers[index + 1]  # there is one: a classifier comes last
     alike = isinstance(following, Bottleneck) and following == replace(layer, out=following.out)
     return alike and layer.out == shapes[index][0]
+
+
+def _of_first_writer(content: Mapping[str, Any]) -> bool:
+    """Tell a file that the first writer wrote."""
+    if content.keys() - {"base"} != _EARLIER_KEYS:
+        return False
+    multiples = [content["depth_multiple"], content["width_multiple"]]
+    return multiples == [1.0, 1.0] and all(map(_is_row_of_first_writer, content["backbone"]))
+
+
+def _is_row_of_first_writer(row: Any) -> bool:
+    """Tell if the first writer may have written a row: complete FixedConv, expansions with a point."""
+    if not isinstance(row, list) or len(row) != 3 or not isinstance(row[2], list):
+        return False
+    _, module, args = row
+    match module:
+        case "Conv" | "DWConv" | "Dropout":
+            return False
+        case "FixedConv":
+            return len(args) == 6
+        case "InvertedResidualv2" | "InvertedResidualv3":
+            return isinstance(args[1] if len(args) > 1 else None, float)
+        case _:
+            return True
 
 
 def _is_pool(row: Any) -> bool:

@@ -122,6 +122,7 @@ class InvertedResidualBlock(nn.Module):
         stride: of the depthwise convolution.
         activation: after expansion and depthwise convolution; ``None``: linear.
         gate: of the hidden channels.
+        gate_first: whether the gate comes before the activation of the depthwise convolution.
         pads: zero padding before and after height and width; ``None``: kernel // 2 on every side.
         residual: whether the input is added; ``None``: where stride and channels allow.
         eps: of the batch norms.
@@ -137,6 +138,7 @@ class InvertedResidualBlock(nn.Module):
         *,
         activation: str | None,
         gate: nn.Module | None = None,
+        gate_first: bool = False,
         pads: tuple[int, int] | None = None,
         residual: bool | None = None,
         eps: float = EPS,
@@ -154,12 +156,14 @@ class InvertedResidualBlock(nn.Module):
                 stride,
                 padding=pads,
                 groups=width,
-                activation=activation,
+                activation=None if gate_first else activation,
                 eps=eps,
             )
         )
         if gate is not None:
             parts.append(gate)
+        if gate_first:
+            parts.append(activation_of(activation))
         parts.append(ConvBnAct(width, out, 1, activation=None, eps=eps))
         self.body = nn.Sequential(*parts)
         fits = stride == 1 and channels == out

@@ -13,11 +13,13 @@ from nas.layers import (
     Conv,
     ConvClassifier,
     Dense,
+    Dropout,
     Fire,
     Flatten,
     GlobalAvgPool,
     InvertedResidualv2,
     InvertedResidualv3,
+    InvertedResidualv3GateFirst,
     Layer,
     Linear,
     MaxPool,
@@ -150,6 +152,7 @@ def _module(layer: Layer, shape: Shape, num_classes: int) -> nn.Module:
                 layer.stride,
                 activation="Hardswish" if layer.hard_swish else "ReLU",
                 gate=Gate(hidden, layer.squeezed(channels)) if layer.squeeze_excite else None,
+                gate_first=isinstance(layer, InvertedResidualv3GateFirst),
             )
         case MBConv():
             hidden = layer.hidden(channels)
@@ -225,6 +228,8 @@ def _plain(layer: Layer, channels: int, num_classes: int) -> nn.Module:
                 ceil_mode=layer.ceil_mode,
                 count_include_pad=layer.count_padding,
             )
+        case Dropout():
+            return nn.Dropout(layer.share)
         case GlobalAvgPool():
             return nn.AdaptiveAvgPool2d(1)
         case Flatten():

@@ -15,8 +15,10 @@ import pytest
 import torch
 from torch import nn
 
+from core.errors import UserError
 from deploy.onnx_export import export_onnx
-from nas.architecture import Architecture
+from nas.architecture import Architecture, classifier
+from nas.layers import AvgPool, Conv, Layer, MaxPool
 from training.preprocess import IMAGENET, Normalization, prepare
 
 CLASSES = ("glass", "métal", "paper")
@@ -135,3 +137,52 @@ def test_other_resolutions_and_statistics(
         classes=CLASSES,
     )
     assert session(done.path).get_inputs()[0].shape[2:] == [resolution, resolution]
+
+
+@pytest.mark.parametrize("opset", [7, 9, 11, 13, 17, 18, 23])
+def test_opsets(network: nn.Module, tmp_path: Path, opset: int) -> None:
+    done = export(network, tmp_path / "model.onnx", opset=opset)
+    model = onnx.load(done.path)
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", opset)]
+    assert done.opset == opset
+    assert done.max_abs_difference < 1e-3 and done.checked_images == 3
+    (image,) = session(done.path).get_inputs()
+    assert (image.name, image.shape) == ("images", ["N", 3, 32, 32])
+
+
+def test_the_opset_that_nobody_chose_is_18(network: nn.Module, tmp_path: Path) -> None:
+    assert export(network, tmp_path / "model.onnx").opset == 18
+
+
+@pytest.mark.parametrize("opset", [-1, 0, 6, 24, 10**9])
+def test_opsets_that_are_not_there(network: nn.Module, tmp_path: Path, opset: int) -> None:
+    with pytest.raises(UserError, match=rf"ONNX opset {opset} is not available; give 7 to 23"):
+        export(network, tmp_path / "model.onnx", opset=opset)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("layer", "opset", "words"),
+    [
+        (Conv(8, 3, activation="CELU"), 11, r"cannot be written .*opset 11: .*'aten::celu'.*version 12"),
+        (Conv(8, 3, activation="GELU"), 7, "cannot be written .*opset 7: "),
+        (Conv(8, 3, activation="Hardshrink"), 8, "cannot be written .*opset 8: .*Where"),
+        (MaxPool(3, 2, 1, 2), 9, "cannot be written .*opset 9: .*max_pool2d, dilation$"),
+        (AvgPool(3, 2, 1, True, False), 7, "ONNX Runtime cannot compute .*opset 7: "),
+    ],
+)
+def test_what_an_opset_lacks_is_named(
+    lively: MakeNetwork,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    layer: Layer,
+    opset: int,
+    words: str,
+) -> None:
+    network = lively(classifier(32, (Conv(8, 3, 2), layer)), 3)
+    with pytest.raises(UserError, match=words) as error:
+        export(network, tmp_path / "model.onnx", opset=opset)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+    assert export(network, tmp_path / "model.onnx").opset == 18

@@ -27,6 +27,7 @@ from deploy.prediction import (
     find_images,
     left_out,
     predict_files,
+    renamed_in_csv,
     write_csv,
     write_submission,
 )
@@ -237,6 +238,38 @@ def test_a_submission_has_a_row_for_every_file(bundle_dir: Path, photos: Path, t
     expected["métal/cut, short.jpg"] = guessed
     assert dict(lines) == expected
     assert all(len(line) == 2 for line in lines)
+
+
+def test_odd_names_are_harmless_readable_and_the_same_in_both_tables(
+    bundle_dir: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Formulas, and a name in Latin-1; what cannot be read is named in the column of errors too."""
+    pandas = pytest.importorskip("pandas")
+    shutil.rmtree(photos / "glass")
+    image = files_in(photos)[0].read_bytes()
+    odd = ["=1+1.png", "+a.png", "-b.png", "@c.png", "\tx.png", "=cmd|' calc'!A0.png"]
+    for name in [*map(os.fsencode, odd), b"caf\xe9.png"]:
+        Path(os.fsdecode(os.path.join(os.fsencode(photos), name))).write_bytes(image)
+    (photos / "=broken.png").write_bytes(b"no image")
+    (bundle_dir / "labels.txt").write_text("=glass\nmétal\n-paper\n", encoding="utf-8")
+    monkeypatch.chdir(photos)
+    rows = list(predict_files(deploy.load(bundle_dir), "."))
+    write_csv(rows, tmp_path / "out.csv")
+    write_submission(rows, tmp_path / "submission.csv", ".")
+    out, submission = (
+        pandas.read_csv(tmp_path / name, keep_default_na=False) for name in ("out.csv", "submission.csv")
+    )
+    assert list(out["file"]) == list(submission["file"])
+    assert {f"./{name}" for name in (*odd, "=broken.png")} | {"caf\\xe9.png"} <= set(out["file"])
+    readable = out["error"] == ""
+    assert list(out["label"][readable]) == list(submission["class"][readable])
+    assert set(out["label"]) <= {"'=glass", "métal", "'-paper", ""}
+    for name in ("out.csv", "submission.csv"):
+        with (tmp_path / name).open(encoding="utf-8-sig", newline="") as file:
+            assert not [cell for row in csv.reader(file) for cell in row if cell[:1] in set("=+-@\t\r")]
+    notice = renamed_in_csv(rows, ".")
+    assert notice is not None and "+a.png as ./+a.png" in notice
+    assert notice == renamed_in_csv(rows, None)
 
 
 def test_a_submission_of_one_file(bundle_dir: Path, photos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 from PIL import Image
 
@@ -32,6 +33,27 @@ def test_a_submission_and_its_timing(there, minnow, tmp_path):
     assert timing["total_seconds"] > 4 * 0.5 * timing["median_ms"] / 1000 > 0
     (line,) = [line for line in said.notices if line.startswith("per image")]
     assert f"{timing['median_ms']:.2f} ms median" in line and "decoding" in line
+
+
+def test_names_that_are_written_otherwise_are_said(there, minnow, tmp_path):
+    (tmp_path / "test").mkdir()
+    for name in (b"=1+1.png", b"caf\xe9.png", b"plain.png"):
+        Image.new("L", (20, 30)).save(tmp_path / "test" / os.fsdecode(name))
+    tables = f"--out {tmp_path}/all.csv --submission {tmp_path}/s.csv"
+    said = minnow(f"predict runs/alone {tmp_path}/test {tables}")
+    assert said.code == 0
+    (of_out,) = [line for line in said.notices if f"in {tmp_path}/all.csv, names" in line]
+    assert of_out.endswith("caf\ufffd.png as " + f"{tmp_path}/test/caf\\xe9.png")
+    (of_both,) = [line for line in said.notices if f"in {tmp_path}/s.csv, names" in line]
+    assert of_both.endswith("=1+1.png as ./=1+1.png, caf\ufffd.png as caf\\xe9.png")
+    full = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8", newline="")))
+    rows = list(csv.DictReader((tmp_path / "s.csv").open(encoding="utf-8", newline="")))
+    assert [row["file"] for row in rows] == ["./=1+1.png", "caf\\xe9.png", "plain.png"]
+    assert [row["file"] for row in full] == [
+        f"{tmp_path}/test/{name}" for name in ("=1+1.png", "caf\\xe9.png", "plain.png")
+    ]
+    said = minnow(f"predict runs/alone {tmp_path}/test/plain.png {tables}")
+    assert not [line for line in said.notices if "otherwise" in line]
 
 
 def test_latency_of_a_search_whose_student_was_interrupted(there, minnow, tmp_path):

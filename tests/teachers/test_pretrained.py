@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,14 +56,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
-@pytest.mark.parametrize("num_classes", [2, 7, 1000])
-def test_weights_file(here: Path, suffix: str, num_classes: int) -> None:
+@pytest.mark.parametrize("save", [torch.save, save_file])
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors", ".pth.tar", ".ckpt", ".bin", "", ".x"])
+@pytest.mark.parametrize("num_classes", [2, 1000])
+def test_weights_file(here: Path, suffix: str, num_classes: int, save: Callable[..., None]) -> None:
+    """Any ending: the content says what the file is."""
     model = small_model(num_classes)
     path = here / f"weights{suffix}"
-    save_file(model.state_dict(), path) if suffix == ".safetensors" else torch.save(
-        model.state_dict(), path
-    )
+    save(model.state_dict(), path)
     pretrained = find_pretrained(f"{SMALL}:{path}")
     x = torch.randn(2, 3, pretrained.resolution, pretrained.resolution)
     with torch.inference_mode():
@@ -78,6 +81,25 @@ def test_weights_file_of_a_training_script(here: Path) -> None:
     model = small_model()
     torch.save({"epoch": 3, "state_dict": model.state_dict()}, "last.pth")
     assert find_pretrained(f"{SMALL}:last.pth").digest == weights_digest(SMALL, model)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "state_dict_ema", "net"])
+@pytest.mark.parametrize("prefix", ["", "model.", "module.", "module.model.", "model._orig_mod.", "net."])
+def test_checkpoints_of_frameworks(here: Path, key: str, prefix: str) -> None:
+    """Lightning has the network in a module, with a loss beside it; parallel training in another."""
+    model = small_model()
+    state = {prefix + name: value for name, value in model.state_dict().items()}
+    if prefix in ("model.", "net."):
+        state["criterion.weight"] = torch.ones(7)
+    others = {"epoch": 3, "args": Namespace(lr=0.1), "optimizer": {"state": {}}, "hyper_parameters": {}}
+    torch.save({**others, key: state}, "last.ckpt")
+    assert find_pretrained(f"{SMALL}:last.ckpt").digest == weights_digest(SMALL, model)
+
+
+def test_the_averaged_weights_win(here: Path) -> None:
+    model, other = small_model(), small_model(3)
+    torch.save({"state_dict": other.state_dict(), "state_dict_ema": model.state_dict()}, "both.tar")
+    assert find_pretrained(f"{SMALL}:both.tar").digest == weights_digest(SMALL, model)
 
 
 def test_weights_file_of_another_network(here: Path) -> None:
@@ -122,7 +144,10 @@ def test_truncated_weights(here: Path, suffix: str, keep: int) -> None:
     one_line(error)
 
 
-@pytest.mark.parametrize("content", [b"no weights at all\n", b"\x80\x04]\x94.", b"PK\x03\x04"])
+@pytest.mark.parametrize(
+    "content",
+    [b"no weights at all\n", b"\x80\x04]\x94.", b"PK\x03\x04", b"12345678{", b"\xff" * 8 + b"{}"],
+)
 def test_files_that_are_no_weights(here: Path, content: bytes) -> None:
     Path("weights.pth").write_bytes(content)
     with pytest.raises(UserError, match=r"weights\.pth cannot be read") as error:
@@ -130,14 +155,23 @@ def test_files_that_are_no_weights(here: Path, content: bytes) -> None:
     one_line(error)
 
 
-def test_code_in_a_weights_file_does_not_run(here: Path) -> None:
-    class Payload:
-        def __reduce__(self):
-            return (Path.touch, (Path("ran"),))
+class Payload:
+    """Creates the file ``ran`` when it is unpickled."""
 
-    torch.save({"fc.weight": Payload()}, "weights.pth")
-    with pytest.raises(UserError, match=r"weights\.pth cannot be read"):
-        find_pretrained(f"{SMALL}:weights.pth")
+    def __reduce__(self):
+        return (Path.touch, (Path("ran"),))
+
+
+def test_code_in_a_weights_file_does_not_run(here: Path) -> None:
+
+    for name in ("weights.pth", "weights.ckpt", "weights"):
+        for content in ({"fc.weight": Payload()}, Payload()):
+            torch.save(content, name)
+            with pytest.raises(UserError, match=rf"{name} cannot be read"):
+                find_pretrained(f"{SMALL}:{name}")
+            Path(name).write_bytes(pickle.dumps(content))
+            with pytest.raises(UserError, match=rf"{name} cannot be read"):
+                find_pretrained(f"{SMALL}:{name}")
     assert not Path("ran").exists()
 
 
@@ -145,6 +179,15 @@ def test_code_in_a_weights_file_does_not_run(here: Path) -> None:
     ("spec", "words"),
     [
         ("resnet18:absent.pth", "absent.pth: no such weights file"),
+        ("resnet18:absent.pth.tar", "absent.pth.tar: no such weights file"),
+        ("resnet18:absent", "absent: no such weights file"),
+        ("resnet18:.", "is a directory, no weights file"),
+        ("resnet18:~nobody-here/x", "no such weights file"),
+        ("resnet18:" + "x" * 300, "no such weights file"),
+        ("resnot18:plain", "'resnot18' .* close names: resnet18"),
+        ("resnet18:plain", "plain cannot be read as weights"),
+        ("nonsense:absent", "no TIMM_NAME:FILE"),
+        ("absent.ckpt", "write TIMM_NAME:absent.ckpt"),
         ("resnot18:absent.pth", "'resnot18' .* close names: resnet18"),
         ("absent.pth", "write TIMM_NAME:absent.pth"),
         ("./absent", "no such directory"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from scipy.special import softmax
 
 from core.errors import UserError
-from training.predictions import pixels_digest, predictions_csv, read_predictions
+from training.predictions import pixels_digest, predictions_csv, read_predictions, renamed_in_csv
 
 
 @pytest.fixture
@@ -38,6 +39,37 @@ def test_a_plain_csv_reader_finds_names_and_probabilities(some_digits, logits, t
     assert found.classes == names and found.predicted.tolist() == [
         names.index(row["predicted"]) for row in sorted(rows, key=lambda row: row["file"])
     ]
+
+
+def test_names_like_formulas_are_harmless_and_come_back(some_digits, logits, tmp_path):
+    names = ("=1+1", "'=1+1", "-cat", "-1", "@dog", *some_digits.classes[5:])
+    images = some_digits.splits["test"]
+    files = list(some_digits.files)
+    files[images[0]], files[images[1]] = "=cmd|' /C calc'!A0.png", os.fsdecode(b"caf\xe9.png")
+    data = replace(some_digits, classes=names, files=tuple(files))
+    path = tmp_path / "p.csv"
+    path.write_bytes(predictions_csv(logits, data, images))
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    cells = {cell for row in rows for cell in row}
+    assert [cell for cell in cells if cell[:1] in set("=+-@\t\r") and cell != "-1"] == []
+    assert rows[1][0] == "./=cmd|' /C calc'!A0.png" and rows[2][0] == "caf\\xe9.png"
+    found = read_predictions(path)
+    assert found.classes == names
+    assert found.files == tuple(sorted(files[i].replace("\udce9", "\\xe9") for i in images))
+    order = np.argsort([files[i].replace("\udce9", "\\xe9") for i in images])
+    assert np.array_equal(found.labels, data.labels[images][order])
+    assert np.array_equal(found.predicted, logits.argmax(axis=1)[order])
+    notice = renamed_in_csv(data, images)
+    assert notice is not None and "=cmd|' /C calc'!A0.png as ./=cmd" in notice and "and 3 more" in notice
+    assert renamed_in_csv(some_digits, images) is None
+
+
+def test_tables_of_earlier_versions_are_read(tmp_path):
+    """They have the names as they are."""
+    (tmp_path / "p.csv").write_bytes(b"file,true,predicted,p_=a,p_b\n=1.png,=a,b,0.5,0.5\n")
+    found = read_predictions(tmp_path / "p.csv")
+    assert (found.classes, found.files, found.labels[0]) == (("=a", "b"), ("=1.png",), 0)
 
 
 def test_the_order_of_lines_means_nothing(some_digits, logits, tmp_path):

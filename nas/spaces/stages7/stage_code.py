@@ -106,7 +106,8 @@ def layer_of(block: Block) -> Layer:
     if block.kind == V2:
         return InvertedResidualv2(block.out, block.expand, block.stride)
     gate, hard = bool(block.squeeze_excite), activation == "Hardswish"
-    return InvertedResidualv3(kernel, block.expand, block.out, gate, hard, block.stride)
+    layer = InvertedResidualv3(kernel, block.expand, block.out, gate, hard, block.stride)
+    return layer.gated_before(block.incoming)
 
 
 def repeats_of(option: int, depth: int) -> int:

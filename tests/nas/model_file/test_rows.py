@@ -19,10 +19,12 @@ from nas.layers import (
     Bottleneck,
     Conv,
     Dense,
+    Dropout,
     Fire,
     GlobalAvgPool,
     InvertedResidualv2,
     InvertedResidualv3,
+    InvertedResidualv3GateFirst,
     Layer,
     MaxPool,
     MBConv,
@@ -72,7 +74,12 @@ ROWS: list[tuple[list[Any], float, float, list[Layer]]] = [
     ([1, "Conv", [16, 3]], 1, 1, [Conv(16, 3, 1, 1, 1, "ReLU")]),
     ([3, "Conv", [20, 5, 2]], 1, 1, [Conv(24, 5, 1), Conv(24, 5, 1), Conv(24, 5, 2)]),
     ([1, "Conv", [64, 1, 1, None, 1, None]], 1, 0.5, [Conv(32, 1, activation=None)]),
-    ([1, "Conv", [16, 3, 2, 0, 8, "HardSwish"]], 1, 1, [Conv(16, 3, 2, 0, 8, "Hardswish")]),
+    ([1, "Conv", [16, 3, 2, 0, 8, "HardSwish"]], 1, 1, [Conv(16, 3, 2, 1, 8, "Hardswish")]),
+    ([1, "Conv", [16, 3, 2, [0]]], 1, 1, [Conv(16, 3, 2, 0)]),
+    ([1, "FixedConv", [12, 5, 1, [1, 1]]], 1, 1, [Conv(12, 5, 1, 1)]),
+    ([2, "DWConv", [16, 5, 2, 0]], 1, 1, [Conv(16, 5, 1, 2, 16), Conv(16, 5, 2, 2, 16)]),
+    ([1, "Dropout", [0.2]], 1, 0.5, [Dropout(0.2)]),
+    ([1, "Dropout", []], 1, 1, [Dropout(0.5)]),
     ([1, "Conv", [16, 3, 1, None, 1, "Swish"]], 1, 1, [Conv(16, 3, activation="SiLU")]),
     ([1, "Conv", [16, 3, 1, None, 1, "HardSigmoid"]], 1, 1, [Conv(16, 3, activation="Hardsigmoid")]),
     # channels stay
@@ -90,13 +97,29 @@ ROWS: list[tuple[list[Any], float, float, list[Layer]]] = [
         [2, "InvertedResidualv3", [5, 2.5, 40, 1, 0, 2]],
         1,
         0.5,
-        [InvertedResidualv3(5, 2.5, 24, True, False, 2), InvertedResidualv3(5, 2.5, 24, True, False, 1)],
+        [
+            InvertedResidualv3GateFirst(5, 2.5, 24, True, False, 2),
+            InvertedResidualv3GateFirst(5, 2.5, 24, True, False, 1),
+        ],
     ),
     (
         [1, "InvertedResidualv3", [3, 4, 24, False, True, 1]],
         1,
         1,
         [InvertedResidualv3(3, 4, 24, False, True, 1)],
+    ),
+    # without an expansion the scripts have the gate behind the activation
+    (
+        [2, "InvertedResidualv3", [3, 1, 24, 1, 1, 2]],
+        1,
+        1,
+        [InvertedResidualv3(3, 1, 24, True, True, 2), InvertedResidualv3(3, 1, 24, True, True, 1)],
+    ),
+    (
+        [1, "InvertedResidualv3", [3, 4, 24, 1, 1, 2, "after"]],
+        1,
+        1,
+        [InvertedResidualv3(3, 4, 24, True, True, 2)],
     ),
     # repeats scale where there is more than one, by Python's rounding, and never vanish
     ([1, "Conv", [16, 3]], 3.0, 1, [Conv(16, 3)]),
@@ -144,6 +167,10 @@ def test_rows(row: list[Any], depth: float, width: float, layers: list[Layer]) -
         InvertedResidualv2(16, 2.5, 1, 5, None),
         InvertedResidualv2(16, 1, 2),
         InvertedResidualv3(7, 1.5, 16, True, True, 2),
+        InvertedResidualv3(7, 1, 16, True, True, 2),
+        InvertedResidualv3GateFirst(7, 1.5, 16, True, True, 2),
+        Conv(16, 5, 1, 1),
+        Dropout(0.1),
         MBConv(4, 24, 2, 5),
         Bottleneck(24, False, 2, 0.5, None),
         Fire(3, 5, 7),
@@ -153,7 +180,7 @@ def test_rows(row: list[Any], depth: float, width: float, layers: list[Layer]) -
     ],
 )
 def test_a_row_written_is_read_back(layer: Layer) -> None:
-    module, args = row_of_layer(layer)
+    module, args = row_of_layer(layer, 16)
     assert layer_from_row([1, module, args], 16, 1.0, 1.0) == [layer]
 
 
@@ -273,12 +300,15 @@ MALFORMED = [
     ("[1, Conv, [x, 3]]", "out must be a whole number of at least 1, got 'x'"),
     ("[1, Conv, [16, 0]]", "kernel must be a whole number of at least 1, got 0"),
     ("[1, Conv, [16, 3, 0]]", "stride must be"),
-    ("[1, Conv, [16, 3, 1, -1]]", "padding must be a whole number of at least 0 or null, got -1"),
+    (
+        "[1, Conv, [16, 3, 1, -1]]",
+        "padding must be a whole number, one in brackets ([0]: none), or null, got -1",
+    ),
     ("[1, Conv, [16, 3, 1, 0.5]]", "padding must be"),
     ("[1, Conv, [16, 3, 1, null, 5]]", "cannot be cut into 5 groups"),
     ("[1, Conv, [16, 3, 1, null, 1, Bogus]]", "unknown activation 'Bogus'; known: CELU, ELU"),
     ("[1, Conv, [16, 3, 1, null, 1, [ReLU]]]", "unknown activation ['ReLU']"),
-    ("[1, Conv, [16, 33, 1, 0]]", "too small for kernel 33"),
+    ("[1, Conv, [16, 33, 1, [0]]]", "too small for kernel 33"),
     ("[1, InvertedResidualv2, [16, 6]]", "InvertedResidualv2 takes [out, expand, stride"),
     ("[1, InvertedResidualv2, [16, 0, 1]]", "expand must be a positive number, got 0"),
     ("[1000000000000, Conv, [8, 3]]", "a row may repeat at most 1000 times, got 1000000000000"),
@@ -287,7 +317,7 @@ MALFORMED = [
     ("[1, InvertedResidualv3, [4, 2, 8, 0, 0, 1]]", "kernel must be odd, got 4"),
     (
         "[1, InvertedResidualv3, [3, 4, 24, 0, 0]]",
-        "InvertedResidualv3 takes [kernel, expand, out, SE, HS, stride]",
+        "InvertedResidualv3 takes [kernel, expand, out, SE, HS, stride, gate=",
     ),
     ("[1, InvertedResidualv3, [3, 4, 24, 'no', 0, 1]]", "SE must be 0 or 1, got 'no'"),
     ("[1, InvertedResidualv3, [3, 4, 24, 0, RE, 1]]", "HS must be 0 or 1, got 'RE'"),

@@ -82,7 +82,7 @@ LENET = [
 ]
 #: The classifier before the pooling, as SqueezeNet has it, or after it.
 SQUEEZENET = [
-    [1, "Conv", [64, 3, 2, 0]],
+    [1, "Conv", [64, 3, 2, [0]]],
     [1, "MaxPool", [3, 2, 0, 1, False, True]],
     [2, "Fire", [16, 64, 64]],
     [1, "MaxPool", [3, 2, 0, 1, False, True]],

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from core.csv_table import change_notice, csv_bytes, path_cell, text_cell
 from core.errors import UserError
-from core.files import check_free, csv_bytes, staged_folder
+from core.files import check_free, staged_folder
 from core.runtime import ordered_map
 from training.data.coco.annotations import Coco, Photo
 from training.data.coco.categories import CategoryMap, check_folders
@@ -131,7 +132,9 @@ def make_crops(
         skipped[RARE] = len(crops) - len(kept)
         if not kept:
             raise UserError(f"every class has too few boxes to be split: {', '.join(rare)}")
-        _arrange(work, kept)
+        renamed = _arrange(work, kept)
+    if renamed is not None and warn is not None:
+        warn(f"in {INDEX}, {renamed}")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for crop, part in kept:
         counts[crop.wanted.label][part] += 1
@@ -240,9 +243,14 @@ def _rare(crops: Sequence[_Crop], parts: Sequence[str], shares: Mapping[str, flo
     )
 
 
-def _arrange(work: Path, crops: Sequence[tuple[_Crop, str]]) -> None:
-    """Move the crops to their folders, remove those without one, and list them."""
+def _arrange(work: Path, crops: Sequence[tuple[_Crop, str]]) -> str | None:
+    """Move the crops to their folders, remove those without one, and list them.
+
+    Returns:
+        One line about the names that the list has otherwise, or ``None``.
+    """
     rows = []
+    cells: dict[str, str] = {}
     for crop, part in crops:
         folder = work / part / crop.wanted.label
         folder.mkdir(parents=True, exist_ok=True)
@@ -250,6 +258,9 @@ def _arrange(work: Path, crops: Sequence[tuple[_Crop, str]]) -> None:
         one = crop.wanted.annotation
         file = (folder / crop.name).relative_to(work).as_posix()
         box = (f"{number:g}" for number in (one.box.x, one.box.y, one.box.width, one.box.height))
-        rows.append((file, crop.photo.file, one.id, one.category, *box))
+        cells |= {name: path_cell(name) for name in (file, crop.photo.file)}
+        cells[one.category] = text_cell(one.category)
+        rows.append((cells[file], cells[crop.photo.file], one.id, one.category, *box))
     shutil.rmtree(work / _ALL)
     (work / INDEX).write_bytes(csv_bytes([_COLUMNS, *sorted(rows)]))
+    return change_notice(cells)
