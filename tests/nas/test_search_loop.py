@@ -16,7 +16,8 @@ from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
 from nas.strategies import Strategy
-from nas.study import Store, open_storage
+from nas.storage import open_storage
+from nas.study import Store
 from nas.trial import Proposal, Trial
 
 GOALS = Objectives.parse(["f1"])

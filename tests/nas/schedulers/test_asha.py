@@ -20,7 +20,8 @@ from nas.schedulers.asha import SuccessiveHalving, rungs
 from nas.schedulers.confirmation import Confirmation
 from nas.search import EvaluationError, run_study
 from nas.strategies.random import RandomSearch
-from nas.study import Store, open_storage
+from nas.storage import open_storage
+from nas.study import Store
 from nas.trial import Proposal, Trial
 
 NAMES = nas.strategies.REGISTRY.names()
