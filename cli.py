@@ -29,7 +29,7 @@ from minnow.commands import (
     settings,
     train,
 )
-from minnow.commands.options import as_typed
+from minnow.typed import as_typed
 
 app = typer.Typer(
     name="minnow",
@@ -86,7 +86,7 @@ def _guarded(run: Callable[[], Any]) -> int:
     try:
         return run() or 0
     except SettingError as error:
-        _complain(f"{as_typed(error.setting)}: {error.reason}")
+        _complain(as_typed(error))
     except UserError as error:
         _complain(str(error))
     except OSError as error:

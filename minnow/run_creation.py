@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
+from core.output_path import check_folder
 from training.bundle_files import CONFIG_FILE
 
 ROOT = Path("runs")
@@ -31,13 +32,12 @@ def check_new(path: Path, what: str = CONFIG_FILE) -> None:
     """Refuse to write into a run that exists.
 
     Raises:
-        UserError: ``path`` holds ``what`` already, is no directory, or is ``runs/latest``.
+        UserError: ``path`` holds ``what`` already, is no directory of its own, or is ``runs/latest``.
     """
     if Path(os.path.abspath(path)) == Path(os.path.abspath(LATEST)):
         raise UserError(f"{path} always points at the last search; choose another --out")
     check_out(path)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; choose another --out")
+    check_folder(path)
     if (path / what).exists():
         raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
 

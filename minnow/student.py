@@ -12,6 +12,7 @@ import numpy as np
 
 from core.config import StudentConfig
 from core.errors import UserError
+from core.output_path import check_file
 from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
@@ -151,11 +152,13 @@ class Student:
             out: the file; ``None``: ``model.onnx`` beside the weights.
 
         Raises:
-            UserError: unknown format; the disk is full or closed to this user.
+            UserError: unknown format; ``out`` is no file; the disk is full or closed to this user.
             RuntimeError: ONNX Runtime and PyTorch give different logits.
         """
         if format not in FORMATS:
             raise UserError(f"format {format!r}: give {', '.join(FORMATS)}")
+        if out is not None:
+            check_file(Path(out))
         architecture = self.bundle.architecture
         return export_onnx(
             self.bundle.model,

@@ -1,8 +1,8 @@
 """Optuna storages: a journal file or a database, opened to write or to read, and their locks.
 
-Two searches must not write one study. On one machine, and on several that share the disk of a SQLite file,
-a file lock prevents it (:func:`locked_study`). Elsewhere the later one wins: :class:`nas.study.Store`
-leaves its mark in the study, and the earlier one stops at its next trial.
+Two searches must not write one study. On one machine, and on several that share the disk of a SQLite
+file, a file lock prevents it (:func:`locked_study`). Elsewhere the later one wins:
+:class:`nas.study.Store` leaves its mark in the study, and the earlier one stops at its next trial.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from core.cache import cache_dir
-from core.errors import UserError, disk_advice, one_line
+from core.errors import UserError, disk_advice, disk_errors, one_line
+from core.locks import locked_file
 from nas.storage_url import masked, sqlite_file, without_password, without_secrets_of
 
 if TYPE_CHECKING:
@@ -193,18 +192,11 @@ def _held(file: Path | None, seconds: float, busy: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    lock = FileLock(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        raise UserError(busy) from None
-    except OSError as error:
-        raise UserError(disk_advice(error, file) or f"{file} cannot be locked: {error}") from error
-    try:
+    with ExitStack() as held:
+        with disk_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked_file(file, busy, seconds))
         yield
-    finally:
-        lock.release()
 
 
 def _open_journal(journal: Path) -> BaseStorage:

@@ -213,8 +213,8 @@ class Store:
         """
         if self._storage.get_study_user_attrs(self._study_id).get(_WRITER) != self._mark:
             raise UserError(
-                f"another search has taken over study {self._name!r} in {self._place}, so this one stops; "
-                "resume it when the other has ended"
+                f"another search has taken over study {self._name!r} in {self._place}, so this one "
+                "stops; resume it when the other has ended"
             )
 
 

@@ -15,8 +15,8 @@ from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
-from nas.strategies import Strategy
 from nas.storage import open_storage
+from nas.strategies import Strategy
 from nas.study import Store
 from nas.trial import Proposal, Trial
 

@@ -68,7 +68,10 @@ def test_a_study_is_held_whatever_the_run_directory_and_released_by_a_kill(
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="in use by another process") as error, locked_study(url, "study"):
+        with (
+            pytest.raises(UserError, match="in use by another process") as error,
+            locked_study(url, "study"),
+        ):
             raise AssertionError
         assert "secret" not in str(error.value)
         with locked_study(url, "another study"):
@@ -132,7 +135,10 @@ def test_no_message_about_a_storage_holds_its_password(
 
 def test_errors_of_a_storage_name_its_place(tmp_path: Path) -> None:
     journal = tmp_path / "study.journal"
-    with pytest.raises(UserError, match=f"cannot write {journal}: the disk is full"), Place(journal).errors():
+    with (
+        pytest.raises(UserError, match=f"cannot write {journal}: the disk is full"),
+        Place(journal).errors(),
+    ):
         raise OSError(28, "No space left on device")
     place = Place(journal, "postgresql://me:secret@db/x")
     said = "storage 'postgresql://me:[*]{3}@db/x' cannot be used"

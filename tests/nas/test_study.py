@@ -322,7 +322,9 @@ def test_of_two_writers_of_a_study_the_earlier_stops(tmp_path: Path, kind: str) 
 
 
 def test_a_study_that_holds_a_number_twice_is_refused(tmp_path: Path) -> None:
-    store_in(tmp_path).begin(nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask(), {})
+    store_in(tmp_path).begin(
+        nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask(), {}
+    )
     journal = tmp_path / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines, lines[-1]]))

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError
-from core.files import check_free, csv_bytes, staged_folder
+from core.files import csv_bytes, staged_folder
+from core.output_path import check_free
 from core.runtime import ordered_map
 from training.data.coco.annotations import Coco, Photo
 from training.data.coco.categories import CategoryMap, check_folders
