@@ -97,6 +97,14 @@ def _guarded(run: Callable[[], Any]) -> int:
             raise
         _complain(advice)
     except Exception as error:
+        from core.errors import one_line, out_of_memory
+
+        if out_of_memory(error):
+            _complain(
+                f"not enough memory ({one_line(error)[:200]}); lower --batch-size or --image-size, or "
+                "use fewer --workers"
+            )
+            return 2
         # A usage error. Newer versions of typer bundle click, so that its class has no fixed home.
         if not hasattr(error, "format_message"):
             raise

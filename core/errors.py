@@ -10,6 +10,17 @@ from pathlib import Path
 from core.cache import in_cache
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_MEMORY = (  # in the words of torch, oneDNN, CUDA, cuBLAS, cuDNN and ONNX Runtime
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "storage size calculation overflowed",
+    "could not create a memory object",
+    "status_alloc_failed",
+    "failed to allocate memory",
+    "bad allocation",
+    "bad_alloc",
+)
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "the disk quota is used up; free some space and try again",
@@ -35,6 +46,16 @@ class UserError(Exception):
 def one_line(error: BaseException) -> str:
     """Return another library's error message on one line, or the error's type if it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell if an error of any library says that the memory, or that of the GPU, does not suffice."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if not isinstance(error, RuntimeError) and type(error).__module__.split(".")[0] != "onnxruntime":
+        return False
+    text = str(error).lower()
+    return any(words in text for words in _NO_MEMORY)
 
 
 def disk_advice(error: OSError, path: Path) -> str | None:
