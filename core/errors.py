@@ -10,6 +10,7 @@ from pathlib import Path
 from core.cache import in_cache
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OTHERS = {errno.ENOENT, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENXIO, errno.ENODEV}
 _NO_MEMORY = (  # in the words of torch, oneDNN, CUDA, cuBLAS, cuDNN and ONNX Runtime
     "can't allocate memory",
     "cannot allocate memory",
@@ -76,6 +77,19 @@ def disk_advice(error: OSError, path: Path) -> str | None:
         f"the cache in {path} cannot be used ({error.strerror}): set MINNOW_CACHE to a directory that "
         "can be written"
     )
+
+
+def system_advice(error: OSError) -> str | None:
+    """Return one line about an error of the system, in reading or writing; ``None``: a bug, perhaps.
+
+    What writes says so itself, by :func:`disk_errors`.
+    """
+    if error.errno not in _ADVICE and error.errno not in _OTHERS:
+        return None
+    path = error.filename2 or error.filename
+    if error.errno in _FULL:
+        return f"{path}: {_ADVICE[error.errno]}" if path else _ADVICE[error.errno]
+    return ": ".join(str(part) for part in (path, error.strerror) if part)
 
 
 @contextmanager

@@ -66,16 +66,18 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     Raises:
         UserError: a setting is wrong, or the study in ``run`` has other settings.
     """
-    run_creation.check_latest()
-    if not resume:
-        run_creation.check_new(run)
-    parts = prepare_search(config, listener)
+    with run_creation.unclaimed_on_error(run):
+        run_creation.check_latest()
+        if not resume:
+            run_creation.check_new(run)
+        parts = prepare_search(config, listener)
     before = run_creation.make_run(run)
     name = config.study or run.resolve().name  # its name when it began, also if it was renamed since
-    with locked(run), locked_study(config.storage, name):
+    with locked(run), contextlib.ExitStack() as held:
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
+            held.enter_context(locked_study(config.storage, name))
             parts, store, known, teacher = _open_study(parts, name, run, resume, listener)
-        run_creation.mark_latest(run)
+        run_creation.mark_latest(run, listener.warn)
         note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
             if not resume:  # an error before the first trial ends leaves nothing behind

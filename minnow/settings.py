@@ -50,23 +50,22 @@ def search_settings(
     over = SearchConfig() if file is None else read_config(SearchConfig, file)
     files = [] if file is None else [(file, over)]
     if resume:
-        run = out or run_creation.latest()
         if out is None:
-            listener.note(f"no run directory given: resuming {run}")
-        base = _of_run(run)
+            out = run_creation.latest()
+            listener.note(f"no run directory given: resuming {out}")
+        base = _of_run(out)
         config = _resumed(base, over, given)
-        files = [*files, (run / CONFIG_FILE, base)]
+        files = [*files, (out / CONFIG_FILE, base)]
     else:
         base = over.model_copy(update={"study": None})  # another study than the file's
         if "spec" not in base.data.model_fields_set and "data.spec" not in given:
             listener.note("no data given: using the embedded digits (scikit-learn, 1,797 images)")
         config = merged(SearchConfig, _without_tau(base, given), given)
-        run = out or _new_run(config)
     own = {name: value for name, value in given.items() if name not in from_file}
     check_code(config, own, files)
     storage = storage_to_write(config.storage, own.get("storage"), files)
     _check_used(unused_in_search(config), own, given_names(over), file, listener)
-    return config.model_copy(update={"storage": storage}), run
+    return config.model_copy(update={"storage": storage}), out or _new_run(config)
 
 
 def student_settings(

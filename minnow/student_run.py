@@ -87,19 +87,20 @@ def run_student(
     """
     wanted = range(config.seed, config.seed + seeds)
     processes = current()
-    own = not resume and run != chosen.run
-    run = processes.on_main(lambda: _checked_place(run, wanted, resume, own))
-    config = _checked(chosen.architecture, config, listener)
-    data = processes.main_first(lambda: open_data(config.data, listener))
-    if chosen.classes not in (None, data.num_classes):
-        listener.note(
-            f"the model file's last layer is for {chosen.classes} classes; "
-            f"here it gets the {data.num_classes} of the data"
-        )
-    images = len(data.splits["train"])
-    config = resolve_student(config, images, inherits=inherits(chosen, config))
-    folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
     with contextlib.ExitStack() as held:
+        held.enter_context(run_creation.unclaimed_on_error(run))
+        own = not resume and run != chosen.run
+        run = processes.on_main(lambda: _checked_place(run, wanted, resume, own))
+        config = _checked(chosen.architecture, config, listener)
+        data = processes.main_first(lambda: open_data(config.data, listener))
+        if chosen.classes not in (None, data.num_classes):
+            listener.note(
+                f"the model file's last layer is for {chosen.classes} classes; "
+                f"here it gets the {data.num_classes} of the data"
+            )
+        images = len(data.splits["train"])
+        config = resolve_student(config, images, inherits=inherits(chosen, config))
+        folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():

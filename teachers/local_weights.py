@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from safetensors import SafetensorError
 
+from core.cache import expanded
 from core.errors import UserError
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
@@ -68,7 +69,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 def split_spec(spec: str) -> tuple[str, Path] | None:
     """Split ``TIMM_NAME:FILE``; return ``None`` if FILE has no weights suffix."""
     name, colon, path = spec.partition(":")
-    return (name, Path(path).expanduser()) if colon and path.endswith(SUFFIXES) else None
+    return (name, expanded(path)) if colon and path.endswith(SUFFIXES) else None
 
 
 def load_weights_file(name: str, path: Path) -> PretrainedNetwork:
@@ -133,7 +134,7 @@ class PathSource(TeacherSource):
         """
         if (parts := split_spec(spec)) is not None:
             return load_weights_file(*parts)
-        path = Path(spec).expanduser()
+        path = expanded(spec)
         if spec.endswith(SUFFIXES) or (_written_as_path(spec) and path.is_file()):
             raise UserError(
                 f"teacher '{spec}': a weights file needs the timm network it belongs to; "
