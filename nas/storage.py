@@ -54,8 +54,11 @@ class Place:
         return text[:_LONGEST_REASON]
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
+    def errors(self, *, reading: bool = False) -> Iterator[None]:
         """Turn errors of the disk and of the database into a ``UserError`` that names this place.
+
+        Args:
+            reading: whether nothing is written.
 
         Raises:
             UserError: the disk is full, the database is gone or refuses a change.
@@ -63,6 +66,10 @@ class Place:
         try:
             yield
         except OSError as error:
+            if reading:
+                raise UserError(
+                    f"{self} cannot be read: {error.strerror or self.reason(error)}"
+                ) from error
             advice = disk_advice(error, self.journal) if self.url is None else None
             raise UserError(advice or f"{self} cannot be used: {self.reason(error)}") from error
         except Exception as error:
@@ -106,7 +113,7 @@ def open_to_read(journal: Path, url: str | None) -> BaseStorage:
     if url is None:
         if not journal.exists():
             raise UserError(f"{journal} does not exist; resume the search, or restore it from a copy")
-        with place.errors():
+        with place.errors(reading=True):
             return _open_journal(journal)
     file = sqlite_file(url)
     if file is None:

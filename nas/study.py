@@ -297,7 +297,7 @@ def open_study(journal: Path, url: str | None, name: str) -> StudyRecord:
             of that name.
     """
     storage = open_to_read(journal, url)
-    with Place(journal, url).errors():
+    with Place(journal, url).errors(reading=True):
         names = study_names(storage)
         return read_study(storage, names[0] if url is None and len(names) == 1 else name)
 
