@@ -1,102 +1,72 @@
-"""Minnow's command line: it registers the commands and turns errors into one line."""
+"""Minnow's command line: it turns errors into one line.
+
+The commands are imported once :func:`main` has begun, so that Ctrl-C ends the imports, too, in silence.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import typer
-
-from core.config_io import SettingError
-from core.errors import UserError
-from minnow.commands import (
-    bench,
-    compare,
-    data,
-    demo,
-    distill,
-    evaluate,
-    export,
-    fit,
-    latency,
-    model,
-    plugins,
-    predict,
-    report,
-    search,
-    settings,
-    train,
-)
-from minnow.commands.options import as_typed
-
-app = typer.Typer(
-    name="minnow",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help=(
-        "Find a small, fast image classifier for your images, and recover by distillation the accuracy "
-        "lost to shrinking.\n\n"
-        "Start with [bold]fit --data DIR --limit 'latency_ms<=1'[/bold] (DIR has one folder of images "
-        "per class), or step by step: [bold]search --data DIR[/bold], then [bold]distill --teacher "
-        "tf_efficientnet_lite0[/bold], then [bold]export[/bold]."
-    ),
-)
-
-
-@app.callback()
-def check_launch(context: typer.Context) -> None:
-    """Refuse several processes where all of them would do the same."""
-    command = context.invoked_subcommand
-    if command is not None and command not in ("distill", "train"):
-        from core.runtime import check_alone
-
-        check_alone(command)
-
-
-for command in (
-    fit.fit,
-    search.search,
-    distill.distill,
-    train.train,
-    evaluate.evaluate,
-    compare.compare,
-    report.report,
-    predict.predict,
-    export.export,
-    latency.latency,
-    settings.settings,
-    plugins.plugins,
-    demo.demo,
-):
-    app.command()(command)
-for name, group in (("data", data.app), ("model", model.app), ("bench", bench.app)):
-    app.add_typer(group, name=name)
+_INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error that the user can mend ends in one line and exit code 2."""
+    with _ended_by_interrupt():
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal may lack a letter of a name.
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="backslashreplace")
+        from minnow.commands.app import app
     sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))
 
 
+@contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end this process at once, while there is nothing to clean up."""
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or before is not signal.default_int_handler:  # ignored, or a caller's
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _guarded(run: Callable[[], Any]) -> int:
+    from core.config_io import SettingError
+    from core.errors import UserError, one_line, out_of_memory, system_advice
+    from minnow.typed import as_typed
+
     try:
         return run() or 0
     except SettingError as error:
-        _complain(f"{as_typed(error.setting)}: {error.reason}")
+        _complain(as_typed(error))
     except UserError as error:
         _complain(str(error))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except OSError as error:
-        from core.errors import disk_advice
-
-        path = Path(error.filename2 or error.filename or "to the disk")
-        if (advice := disk_advice(error, path)) is None:
+        if (advice := system_advice(error)) is None:
             raise
         _complain(advice)
     except Exception as error:
+        if out_of_memory(error):
+            _complain(
+                f"not enough memory ({one_line(error)[:200]}); lower --batch-size or --image-size, or "
+                "use fewer --workers"
+            )
+            return 2
         # A usage error. Newer versions of typer bundle click, so that its class has no fixed home.
         if not hasattr(error, "format_message"):
             raise

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from core.setting import setting
 
 MAX_SEED = 2**32 - 1  # numpy's older generators take no more
-MIN_SIDE, MAX_SIDE = 8, 4096  # of stored images, pixels
+MIN_SIDE, MAX_SIDE = 8, 4096  # of stored images and of the input of networks, pixels
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
@@ -254,7 +254,7 @@ class SpaceConfig(_Model):
 
     name: Annotated[str, setting("Search space; 'plugins' lists them.", option="space")] = "mobilenet"
     resolutions: Annotated[
-        tuple[int, ...] | None,
+        tuple[Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)], ...] | None,
         BeforeValidator(_sides),
         setting(
             "Input sides to choose from, pixels, as in 64,96,128.",

@@ -18,16 +18,18 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class SettingError(UserError):
-    """A setting that the caller gave is unknown, out of range, or has no effect.
+    """A setting is unknown, out of range, without effect, or not to be taken from a file.
 
     Args:
         setting: dotted name.
         reason: what is wrong with it, and what to do.
+        allowed_by: value that the caller may give to have it all the same.
     """
 
-    def __init__(self, setting: str, reason: str) -> None:
-        super().__init__(f"{setting}: {reason}")
-        self.setting, self.reason = setting, reason
+    def __init__(self, setting: str, reason: str, allowed_by: str | None = None) -> None:
+        remedy = f"; to allow it, give {setting} {allowed_by!r} in this call"
+        super().__init__(f"{setting}: {reason}{'' if allowed_by is None else remedy}")
+        self.setting, self.reason, self.allowed_by = setting, reason, allowed_by
 
 
 def known_settings(kind: type[BaseModel]) -> dict[str, Setting]:

@@ -11,6 +11,18 @@ from pathlib import Path
 from core.cache import in_cache
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OTHERS = {errno.ENOENT, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENXIO, errno.ENODEV}
+_NO_MEMORY = (  # in the words of torch, oneDNN, CUDA, cuBLAS, cuDNN and ONNX Runtime
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "storage size calculation overflowed",
+    "could not create a memory object",
+    "status_alloc_failed",
+    "failed to allocate memory",
+    "bad allocation",
+    "bad_alloc",
+)
 _ADVICE = {
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "the disk quota is used up; free some space and try again",
@@ -59,6 +71,16 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Tell if an error of any library says that the memory, or that of the GPU, does not suffice."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if not isinstance(error, RuntimeError) and type(error).__module__.split(".")[0] != "onnxruntime":
+        return False
+    text = str(error).lower()
+    return any(words in text for words in _NO_MEMORY)
+
+
 def disk_advice(error: OSError, path: Path) -> str | None:
     """Return what is wrong with the disk at ``path`` and what to do; ``None``: not the user's to correct.
 
@@ -77,6 +99,19 @@ def disk_advice(error: OSError, path: Path) -> str | None:
         f"the cache in {path} cannot be used ({error.strerror}): set MINNOW_CACHE to a directory that "
         "can be written"
     )
+
+
+def system_advice(error: OSError) -> str | None:
+    """Return one line about an error of the system, in reading or writing; ``None``: a bug, perhaps.
+
+    What writes says so itself, by :func:`disk_errors`.
+    """
+    if error.errno not in _ADVICE and error.errno not in _OTHERS:
+        return None
+    path = error.filename2 or error.filename
+    if error.errno in _FULL:
+        return f"{path}: {_ADVICE[error.errno]}" if path else _ADVICE[error.errno]
+    return ": ".join(str(part) for part in (path, error.strerror) if part)
 
 
 @contextmanager

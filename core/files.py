@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from filelock import FileLock
 
 from core.errors import UserError, disk_errors
 from core.locks import try_lock
+from core.output_path import check_file, check_free, is_replaceable, write_all, write_through
 
 _TOKEN_SIZE = 8  # characters between the name and ".partial", those of tempfile.mkdtemp
 
@@ -27,21 +29,29 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
 
     A crash leaves the old file or the new one. Once the block has ended, the new one survives a power
     cut. Several processes may write the same path at once; the last one wins. What a killed one left is
-    removed by the next one in that directory.
+    removed by the next one in that directory. A link stays, and its target is replaced; a file keeps its
+    mode. A character device or a pipe, such as ``/dev/stdout``, is written through when the block ends.
 
     Raises:
-        UserError: the disk is full or read-only, or the directory cannot be written.
+        UserError: ``path`` is a directory or another thing than a file; the disk is full or read-only, or
+            the directory cannot be written.
     """
-    with _staging(path) as work:
-        file = work / path.name
+    old = check_file(path)
+    if old is not None and not is_replaceable(path, old):
+        content: list[bytes] = []
+        yield content.append
+        with disk_errors(path):
+            write_through(path, content)
+        return
+    target = Path(os.path.realpath(path))
+    with _staging(target) as work:
+        file = work / target.name
         with disk_errors(path):
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0))
 
         def write(content: bytes) -> None:
             with disk_errors(path):
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[os.write(handle, rest) :]
+                write_all(handle, content)
 
         try:
             yield write
@@ -50,9 +60,9 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
         finally:
             os.close(handle)
         with disk_errors(path):
-            os.chmod(file, 0o644)
-            os.replace(file, path)
-            flush_directory(path.parent)
+            os.chmod(file, 0o644 if old is None else stat.S_IMODE(old.st_mode))
+            os.replace(file, target)
+            flush_directory(target.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -66,18 +76,6 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
-def check_free(out: Path) -> None:
-    """Refuse to write where something is already.
-
-    Raises:
-        UserError: ``out`` is a file, or a folder that is not empty.
-    """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; choose another place")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; choose another place, or remove it first")
-
-
 @contextmanager
 def staged_folder(out: Path, warn: Callable[[str], None] | None = None) -> Iterator[Path]:
     """Yield a folder to fill beside ``out``; it becomes ``out`` when the block ends well.
@@ -89,18 +87,20 @@ def staged_folder(out: Path, warn: Callable[[str], None] | None = None) -> Itera
     Raises:
         UserError: another process is filling it; ``out`` is not free; the disk is full or read-only.
     """
-    out = out.resolve()
     check_free(out)
+    out = out.resolve()
     with disk_errors(out):
         before = _staging_folders(out.parent, out.name)
-        with _staging(out) as work:
-            if _staging_folders(out.parent, out.name) != [work]:
-                raise UserError(f"{out} is in use by another process; wait or choose another place")
-            if before and warn is not None:
-                warn(f"an earlier run was interrupted; its unfinished files beside {out} are removed")
-            folder = work / out.name
+    with _staging(out) as work:
+        if _staging_folders(out.parent, out.name) != [work]:
+            raise UserError(f"{out} is in use by another process; wait or choose another place")
+        if before and warn is not None:
+            warn(f"an earlier run was interrupted; its unfinished files beside {out} are removed")
+        folder = work / out.name
+        with disk_errors(out):
             folder.mkdir()
-            yield folder
+        yield folder
+        with disk_errors(out):
             check_free(out)
             os.replace(folder, out)
             flush_directory(out.parent)
@@ -117,17 +117,19 @@ def staged_files(folder: Path, *, last: str) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or read-only.
     """
-    with disk_errors(folder), _staging(folder / last) as work:
+    with _staging(folder / last) as work:
         filled = work / "files"
-        filled.mkdir()
+        with disk_errors(folder):
+            filled.mkdir()
         yield filled
-        (folder / last).unlink(missing_ok=True)
-        flush_directory(folder)
-        for name in sorted(os.listdir(filled), key=lambda name: (name == last, name)):
-            if name == last:
-                flush_directory(folder)  # nothing may reach the disk later than this file
-            os.replace(filled / name, folder / name)
-        flush_directory(folder)
+        with disk_errors(folder):
+            (folder / last).unlink(missing_ok=True)
+            flush_directory(folder)
+            for name in sorted(os.listdir(filled), key=lambda name: (name == last, name)):
+                if name == last:
+                    flush_directory(folder)  # nothing may reach the disk later than this file
+                os.replace(filled / name, folder / name)
+            flush_directory(folder)
 
 
 def flush_directory(path: Path) -> None:

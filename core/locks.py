@@ -1,9 +1,10 @@
-"""Locks on directories, which the kernel releases when the process that holds them dies."""
+"""Locks on directories and files, which the kernel releases when the process that holds them dies."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,23 +13,12 @@ from filelock import FileLock, Timeout
 from core.errors import UserError
 
 LOCK = ".lock"  # the file in the directory
+_PAUSE = 0.05  # seconds between two tries
 
 
 def try_lock(directory: Path) -> FileLock | None:
     """Lock a directory; ``None`` if another process holds it, or if it has been renamed or removed."""
-    path = directory / LOCK
-    try:
-        # While this file is open, no other one can have its number: the comparison is exact.
-        with path.open("ab") as file:
-            lock = FileLock(path)
-            lock.acquire(timeout=0)
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    return lock
-            lock.release()
-    except (Timeout, FileNotFoundError):
-        pass
-    return None
+    return _try_file(directory / LOCK)
 
 
 @contextlib.contextmanager
@@ -47,3 +37,44 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def locked_file(path: Path, busy: str, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a file that is there only while a process holds it, or was killed with it.
+
+    Args:
+        path: of the file; its directory exists.
+        busy: message where another process holds it.
+        seconds: to wait for it.
+
+    Raises:
+        UserError: another process holds it longer than that.
+        OSError: the directory cannot be written.
+    """
+    deadline = time.monotonic() + seconds
+    while (lock := _try_file(path)) is None:
+        if time.monotonic() >= deadline:
+            raise UserError(busy)
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no open file
+            path.unlink()
+        lock.release()
+
+
+def _try_file(path: Path) -> FileLock | None:
+    try:
+        # While this file is open, no other one can have its number: the comparison is exact.
+        with path.open("ab") as file:
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return lock
+            lock.release()
+    except (Timeout, FileNotFoundError):
+        pass
+    return None

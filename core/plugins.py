@@ -56,6 +56,12 @@ class Registry:
         """Return the built-in names, then those of installed packages."""
         return [*self.builtins, *(point.name for point in self._entry_points())]
 
+    def names_code(self, name: str) -> bool:
+        """Tell if a name is that of a file or module, which :meth:`load` would import and so run."""
+        if ":" not in name or name in self.names():
+            return False
+        return name.partition(":")[0] not in self.families
+
     def load(self, name: str) -> type[Any]:
         """Return the class called ``name``.
 

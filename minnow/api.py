@@ -94,7 +94,7 @@ def distill(
     """
     if teacher is not None:
         settings["teacher"] = teacher
-    where = {"student": _text(student), "pick": pick, "out": _path(out), "file": _path(config)}
+    where = {**_source(student), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
         return _train("distill", settings, where, resume, seeds, receiver)
 
@@ -112,7 +112,7 @@ def train(
     **settings: Any,
 ) -> Student:
     """Train a network without a teacher; the arguments are those of :func:`distill`."""
-    where = {"student": _text(model), "pick": pick, "out": _path(out), "file": _path(config)}
+    where = {**_source(model), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
         return _train("train", settings, where, resume, seeds, receiver)
 
@@ -194,10 +194,11 @@ def _data(given: PathLike | Mapping[str, Any]) -> str | Mapping[str, Any]:
     return given if isinstance(given, Mapping) else str(given)
 
 
-def _text(given: Run | PathLike | None) -> str | None:
-    if given is None:
-        return None
-    return str(given.path if isinstance(given, Run) else given)
+def _source(given: Run | PathLike | None) -> dict[str, Any]:
+    """Return the arguments that say where the network comes from."""
+    if isinstance(given, Run):
+        return {"student": str(given.path), "storage": given.storage}
+    return {"student": None if given is None else str(given)}
 
 
 def _path(given: PathLike | None) -> Path | None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.table import Table as Grid
 
 from core.files import write_text
+from core.output_path import check_file
 from minnow.console import output, say
 from minnow.progress import ConsoleListener
 from minnow.ranking import FILE, Ranking, agreement, better_half, tau
@@ -46,6 +47,9 @@ def compare_strategies(
     Raises:
         UserError: a name, an option, a limit or the table is wrong.
     """
+    for path in (json_file, html_file):
+        if path is not None:
+            check_file(path)
     names = list(dict.fromkeys(strategies))
     check_options(names, options)
     results: dict[str, list[Trajectory]] = {}

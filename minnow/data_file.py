@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from core.cache import expanded
 from core.config import MAX_SIDE, MIN_SIDE
 from core.config_io import read_config
 from core.errors import UserError
@@ -139,7 +140,7 @@ def with_data_file(
     spec = changes.get("data.spec")
     if spec is None or not is_data_file(spec):
         return dict(changes), ()
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     given = {name: value for name, value in changes.items() if name != "data.spec"}
     taken: dict[str, Any] = {}
     words, overridden = [], []
@@ -166,13 +167,13 @@ def images_of(spec: str) -> str:
     """Return the place of the images that ``data.spec`` names, directly or by a data YAML."""
     if not is_data_file(spec):
         return spec
-    path = Path(spec).expanduser()
+    path = expanded(spec)
     return str(read_data_file(path)["DATA_PATH"]["data.spec"])
 
 
 def _place(text: str, folder: Path) -> str:
     """Return the path beside the file if it exists, else from the working directory."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     beside = folder / path
     return str(beside) if beside.exists() else text
 

@@ -51,12 +51,18 @@ def run_fit(config: SearchConfig, path: Path, *, resume: bool = False, listener:
     Raises:
         UserError: a setting is wrong, or no network meets the limits.
     """
-    if not resume or len(Run(path).trials) < config.trials:
+    if not resume or len(Run(path, config.storage).trials) < config.trials:
         run_search(config, path, resume=resume, listener=listener)
     folder = path / STUDENT_FOLDER
     if not (folder / WEIGHTS_FILE).exists():
         chosen, settings, path = student_settings(
-            {}, student=str(path), pick=BEST, out=path, prefix="distill", listener=listener
+            {},
+            student=str(path),
+            pick=BEST,
+            out=path,
+            prefix="distill",
+            storage=config.storage,
+            listener=listener,
         )
         started = (folder / CHECKPOINT).exists()
         run_student(chosen, settings, path, resume=started, listener=listener)

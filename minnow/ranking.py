@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from pydantic import NonNegativeFloat, PositiveFloat, ValidationError
 from scipy.stats import kendalltau
 
 import nas.spaces
-from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
-from core.config_io import read_config
+from core.config import INHERITED_RATE, SearchConfig, StrategyConfig, StudentConfig, TrainConfig
+from core.config_io import SettingError, merged, read_config
 from core.errors import UserError
 from core.files import write_lines
 from core.reading import first_fault, read_lines
@@ -25,6 +25,7 @@ from distill.supernet import find_supernet
 from minnow.data_set import open_data
 from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
+from minnow.permission import check_code
 from minnow.search_setup import make_space, resolve_evaluator
 from minnow.teacher import make_teacher
 from nas.cost import cost
@@ -74,6 +75,7 @@ class Ranking:
         trainings: trainings of each network, with seeds from 1 on; their mean is the truth.
         limits: limits of the networks; those of the search do not apply.
         seed: of the drawing.
+        code: dotted settings of the search that the caller names, too, see :mod:`minnow.permission`.
     """
 
     run: Path
@@ -82,15 +84,17 @@ class Ranking:
     trainings: int = 1
     limits: tuple[str, ...] = ()
     seed: int = 0
+    code: Mapping[str, Any] = field(default_factory=dict)
 
 
 def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     """Evaluate and train the networks that have no line in ``RUN/ranking.jsonl`` yet; return all rows.
 
     Raises:
-        UserError: the run is no search in the space elastic, or has no supernet.
+        UserError: the run is no search in the space elastic, or has no supernet; its settings name code
+            that the caller does not.
     """
-    config = read_config(SearchConfig, job.run / CONFIG_FILE)
+    config = _settings(job)
     kind = nas.spaces.load(config.space.name)
     config = resolve_evaluator(config, kind)
     if config.teacher is None or config.evaluator == "train":
@@ -154,6 +158,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path} is damaged: {reason}; {_REMEDY}") from None
         rows.append(row)
     return rows
+
+
+def _settings(job: Ranking) -> SearchConfig:
+    """Return the settings of the search.
+
+    Raises:
+        SettingError: the caller names other code, or the settings name code and the caller does not.
+    """
+    config = read_config(SearchConfig, job.run / CONFIG_FILE)
+    for name, value in job.code.items():
+        if merged(SearchConfig, config, {name: value}) != config:
+            raise SettingError(name, f"{job.run} was searched with another one; leave this setting out")
+    used = config.model_copy(update={"strategy": StrategyConfig()})  # no strategy runs here
+    check_code(used, job.code, [(job.run / CONFIG_FILE, used)])
+    return config
 
 
 def _judge(judge: InheritEvaluator, proposal: Proposal) -> dict[str, float]:

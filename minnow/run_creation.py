@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -10,34 +11,76 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import UserError
+from core.errors import UserError, disk_errors
+from core.output_path import check_folder
+from core.runtime import is_main
 from training.bundle_files import CONFIG_FILE
 
 ROOT = Path("runs")
 LATEST = ROOT / "latest"
+_CLAIM = ".claimed"  # file in a directory that a run has chosen and not begun to fill
 
 
 def new_run(name: str) -> Path:
-    """``runs/NAME``, or ``runs/NAME-2`` and so on where that exists; not made yet."""
+    """Choose and make a directory ``runs/NAME``, or ``runs/NAME-2`` and so on where that exists.
+
+    Runs that begin at the same time get different ones. Of processes that train together the main one
+    alone makes it. See :func:`unclaimed_on_error`.
+
+    Raises:
+        UserError: it cannot be made.
+    """
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
     number, path = 1, ROOT / name
-    while path.exists():
+    while not _claimed(path):
         number += 1
         path = ROOT / f"{name}-{number}"
     return path
+
+
+def _claimed(path: Path) -> bool:
+    """Make a directory; tell if there was none before."""
+    if not is_main():
+        return not path.exists()
+    with disk_errors(path):
+        ROOT.mkdir(exist_ok=True)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return False
+        (path / _CLAIM).touch()
+    atexit.register(_unclaim, path.absolute())  # Ctrl-C may come before the work begins
+    return True
+
+
+@contextmanager
+def unclaimed_on_error(run: Path) -> Iterator[None]:
+    """Remove the directory that :func:`new_run` made if the run ends before it begins to fill it."""
+    try:
+        yield
+    except BaseException:
+        _unclaim(run)
+        raise
+
+
+def _unclaim(run: Path) -> None:
+    """Remove a directory that was chosen and not begun to be filled."""
+    with suppress(OSError):
+        (run / _CLAIM).unlink()
+        run.rmdir()
+        run.parent.rmdir()
 
 
 def check_new(path: Path, what: str = CONFIG_FILE) -> None:
     """Refuse to write into a run that exists.
 
     Raises:
-        UserError: ``path`` holds ``what`` already, is no directory, or is ``runs/latest``.
+        UserError: ``path`` holds ``what`` already, is no directory of its own, or is ``runs/latest``.
     """
     if Path(os.path.abspath(path)) == Path(os.path.abspath(LATEST)):
         raise UserError(f"{path} always points at the last search; choose another --out")
     check_out(path)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; choose another --out")
+    check_folder(path)
     if (path / what).exists():
         raise UserError(f"{path} holds a run already; add --resume to go on, or choose another --out")
 
@@ -81,9 +124,14 @@ class Before:
 
 
 def make_run(run: Path) -> Before:
-    """Make a run directory; returns what there was before."""
+    """Make a run directory, or a folder in one; returns what there was before."""
     missing = tuple(path for path in (run, *run.parents) if not path.exists())
-    run.mkdir(parents=True, exist_ok=True)
+    for claimed in (run, run.parent):
+        if (claimed / _CLAIM).exists():
+            (claimed / _CLAIM).unlink()
+            missing = (run, claimed, ROOT)
+    with disk_errors(run):
+        run.mkdir(parents=True, exist_ok=True)
     latest = os.readlink(LATEST) if LATEST.is_symlink() else None
     return Before(missing, frozenset(run.iterdir()), latest)
 
@@ -97,6 +145,8 @@ def undone_on_error(
 ) -> Iterator[None]:
     """Work on a run that holds nothing yet: where a setting turns out wrong, nothing is left of it.
 
+    The same if the system refuses what the run needs.
+
     Args:
         run: locked by this process.
         before: what :func:`make_run` returned.
@@ -105,7 +155,7 @@ def undone_on_error(
     """
     try:
         yield
-    except UserError:
+    except (UserError, OSError):
         if if_nothing():
             elsewhere()
             _take_back(run, before)
@@ -124,13 +174,24 @@ def _take_back(run: Path, before: Before) -> None:
             path.rmdir()
 
 
-def mark_latest(run: Path) -> None:
-    """Let ``runs/latest`` point at ``run``."""
-    ROOT.mkdir(exist_ok=True)
-    link = LATEST.with_name(f".latest-{os.getpid()}")
-    link.unlink(missing_ok=True)
-    link.symlink_to(os.path.relpath(run.resolve(), ROOT.resolve()))
-    os.replace(link, LATEST)
+def mark_latest(run: Path, warn: Callable[[str], None]) -> None:
+    """Let ``runs/latest`` point at ``run``.
+
+    Args:
+        run: the run directory.
+        warn: called with one line where no link can be made here.
+    """
+    try:
+        ROOT.mkdir(exist_ok=True)
+        link = LATEST.with_name(f".latest-{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(run.resolve(), ROOT.resolve()))
+        os.replace(link, LATEST)
+    except OSError as error:
+        warn(
+            f"{LATEST} cannot be made here ({error.strerror}), so later commands need the run directory: "
+            f"{run}"
+        )
 
 
 def latest() -> Path:

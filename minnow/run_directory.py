@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from core.config import SearchConfig, StudentConfig
 from core.config_io import parse_config, read_config, read_settings
 from core.errors import UserError
 from core.files import write_text
+from core.reading import read_json
+from minnow.permission import storage_to_read
 from nas.architecture import Architecture
 from nas.model_file import read_model
 from nas.objectives import Objectives
@@ -37,13 +39,16 @@ class Run(StudyResults):
 
     Args:
         path: the run directory.
+        storage: URL of the study, where the run keeps it in another database than a SQLite file;
+            ``None``: the one in ``$MINNOW_STORAGE``.
 
     Raises:
         UserError: it holds no search, or its settings are damaged.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, storage: str | None = None) -> None:
         self.path = Path(path)
+        self.storage = storage
         if not (self.path / CONFIG_FILE).exists():
             raise UserError(f"{path} is not the directory of a search: it holds no {CONFIG_FILE}")
         self.config = read_config(SearchConfig, self.path / CONFIG_FILE)
@@ -62,12 +67,17 @@ class Run(StudyResults):
         """The content of the study; read once. It is empty before the search has created the study.
 
         Raises:
-            UserError: the study is missing or damaged.
+            UserError: the study is missing, damaged or cut short, or in a storage that nobody named.
         """
-        if self.config.storage is None and not (self.path / JOURNAL).exists():
+        url = self.config.storage
+        if url is not None:
+            url = storage_to_read(url, self.storage, self.path / CONFIG_FILE)
+        elif not (self.path / JOURNAL).exists():
             return StudyRecord([], [], {}, {}, {})
-        name = self.config.study or self.path.resolve().name
-        return open_study(self.path / JOURNAL, self.config.storage, name)
+        reported = reported_trials(self.path)  # before the study, which another process may be writing
+        study = open_study(self.path / JOURNAL, url, self.config.study or self.path.resolve().name)
+        check_complete(self.path, reported, study)
+        return study
 
     @property
     def trials(self) -> list[Trial]:
@@ -127,6 +137,35 @@ class Run(StudyResults):
         write_text(self.path / SUMMARY, json.dumps(content, indent=1) + "\n")
 
 
+def reported_trials(run: Path) -> frozenset[int]:
+    """Return the numbers of the trials in ``summary.json``; none if it is missing or damaged."""
+    try:
+        content = read_json(run / SUMMARY, "summary")
+        return frozenset(int(trial["number"]) for trial in content["trials"])
+    except (UserError, LookupError, TypeError, ValueError):
+        return frozenset()
+
+
+def check_complete(run: Path, reported: Collection[int], study: StudyRecord) -> None:
+    """Refuse a study that lacks trials of the run's summary.
+
+    Args:
+        run: the run directory.
+        reported: numbers of the trials in its summary, read before the study.
+        study: what its storage holds.
+
+    Raises:
+        UserError: names both numbers, and what to do.
+    """
+    lost = set(reported) - {trial.number for trial in study.trials}
+    if lost:
+        raise UserError(
+            f"{run / SUMMARY} lists {len(reported)} trials, but the study holds {len(study.trials)} "
+            f"(trial {min(lost)} is lost): restore the study from a copy, or delete {SUMMARY} to go on "
+            "with what is left"
+        )
+
+
 def holds_search(path: Path) -> bool:
     """Tell if a directory holds the settings of a search."""
     return (path / CONFIG_FILE).is_file() and not (path / WEIGHTS_FILE).exists()
@@ -144,6 +183,7 @@ class ChosenNetwork:
         file: the model file that it comes from, outside of a run.
         classes: width of the classifier, if it is known.
         sized: whether the resolution is decided; a model file may leave it to the images.
+        storage: URL of the study of that search, see :class:`Run`.
     """
 
     architecture: Architecture
@@ -153,6 +193,7 @@ class ChosenNetwork:
     file: Path | None = None
     classes: int | None = None
     sized: bool = True
+    storage: str | None = None
 
     def at(self, side: int | None) -> ChosenNetwork:
         """Return the network at ``side`` pixels, where its file leaves the resolution open.
@@ -170,12 +211,13 @@ class ChosenNetwork:
         return replace(self, architecture=Architecture.from_yaml(self.file, resolution=side), sized=True)
 
 
-def choose(given: str | Path, which: str = BEST) -> ChosenNetwork:
+def choose(given: str | Path, which: str = BEST, storage: str | None = None) -> ChosenNetwork:
     """Return the network that ``given`` and ``which`` name.
 
     Args:
         given: a model YAML, the directory of a search, or that of a trained student.
         which: trial of a search, see :meth:`nas.selection.StudyResults.pick`.
+        storage: URL of the study of a search, see :class:`Run`.
 
     Raises:
         UserError: nothing is there, no such trial, or a network for other images than RGB.
@@ -196,10 +238,10 @@ def choose(given: str | Path, which: str = BEST) -> ChosenNetwork:
     if not path.is_dir():
         raise UserError(f"{given} does not exist; give a run directory or a model YAML")
     if searched:
-        run = Run(path)
+        run = Run(path, storage)
         trial = run.pick(which)
         name, classes = f"trial {trial.number} of {path}", len(run.classes) or None
-        return ChosenNetwork(trial.architecture, name, path, run.config, classes=classes)
+        return ChosenNetwork(trial.architecture, name, path, run.config, classes=classes, storage=storage)
     for folder in (path, path / STUDENT_FOLDER):
         if (folder / ARCHITECTURE_FILE).exists():
             model = read_model(folder / ARCHITECTURE_FILE)

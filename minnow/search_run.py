@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config import SearchConfig
 from core.config_io import to_yaml
@@ -29,7 +29,7 @@ from minnow.evaluators import (
 )
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
-from minnow.run_directory import JOURNAL, SUMMARY, Run
+from minnow.run_directory import JOURNAL, Run, check_complete, reported_trials
 from minnow.search_notes import note_plan, warn_of_results
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights
@@ -39,12 +39,17 @@ from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
 from nas.search import Executor, run_study
 from nas.spaces.base import SearchSpace
-from nas.study import Store, open_storage, study_names
+from nas.storage import Place, locked_study, open_storage, study_names
+from nas.storage_url import without_password
+from nas.study import Store, read_study
 from nas.trial import Proposal, Trial
 from teachers.ensemble import PreparedTeacher
 from training.budget import supernet_recipe
 from training.bundle_files import CONFIG_FILE
 from training.data.images import ImageSet
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 _ENDINGS = {"timeout": "the time is over", "exhausted": "the space has no further network"}
 
@@ -61,15 +66,18 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     Raises:
         UserError: a setting is wrong, or the study in ``run`` has other settings.
     """
-    run_creation.check_latest()
-    if not resume:
-        run_creation.check_new(run)
-    parts = prepare_search(config, listener)
+    with run_creation.unclaimed_on_error(run):
+        run_creation.check_latest()
+        if not resume:
+            run_creation.check_new(run)
+        parts = prepare_search(config, listener)
     before = run_creation.make_run(run)
-    with locked(run):
+    name = config.study or run.resolve().name  # its name when it began, also if it was renamed since
+    with locked(run), contextlib.ExitStack() as held:
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
-            parts, store, known, teacher = _open_study(parts, run, resume, listener)
-        run_creation.mark_latest(run)
+            held.enter_context(locked_study(config.storage, name))
+            parts, store, known, teacher = _open_study(parts, name, run, resume, listener)
+        run_creation.mark_latest(run, listener.warn)
         note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
             if not resume:  # an error before the first trial ends leaves nothing behind
@@ -78,7 +86,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
                 )
             weights = search_weights(parts.config, parts.space, parts.data, teacher, run, listener)
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
-    result = Run(run)
+    result = Run(run, config.storage)
     if reason != "trials":
         listener.note(f"stopped after {len(result.trials)} trials: {_ENDINGS[reason]}")
     warn_of_results(parts, result.trials, teacher, listener)
@@ -86,7 +94,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
 
 
 def _open_study(
-    parts: SearchParts, run: Path, resume: bool, listener: Listener
+    parts: SearchParts, name: str, run: Path, resume: bool, listener: Listener
 ) -> tuple[SearchParts, Store, list[Trial], PreparedTeacher | None]:
     """Open the study and prepare the teacher, which is a part of the study's identity.
 
@@ -94,11 +102,12 @@ def _open_study(
         UserError: there is another study, none to resume, or one with other settings.
     """
     config, data = parts.config, parts.data
-    storage = open_storage(run / JOURNAL, config.storage)
-    name = _study_name(config, study_names(storage), run, resume=resume)
-    config = config.model_copy(update={"study": name})
+    place = Place(run / JOURNAL, config.storage)
+    storage = open_storage(place.journal, place.url)
+    with place.errors():
+        _check_study(config, storage, name, run, resume=resume)
     if not resume:  # from here on there is something to resume
-        write_text(run / CONFIG_FILE, to_yaml(config))
+        _write_settings(config, run)
     teacher = None
     if config.teacher is not None:
         views = min(config.train.view_count, config.train.epochs or 0)
@@ -111,32 +120,56 @@ def _open_study(
     identity = _identity(config, parts.space, data, teacher)
     images = {part: len(indices) for part, indices in data.splits.items()}
     facts = {"classes": data.classes, "images": images, "versions": package_versions()}
-    store = Store(storage, name, parts.space, parts.objectives, identity, facts=facts, new=not resume)
+    store = Store(
+        storage,
+        name,
+        parts.space,
+        parts.objectives,
+        identity,
+        facts=facts,
+        new=not resume,
+        place=place,
+    )
     known = store.trials()
     _check_measured(known, parts.objectives, run)
-    if resume:  # only once the study has accepted them
-        write_text(run / CONFIG_FILE, to_yaml(config))
+    config = config.model_copy(update={"study": name})  # there is a study of that name from here on
+    _write_settings(config, run)
     return replace(parts, config=config), store, known, teacher
 
 
-def _study_name(config: SearchConfig, existing: list[str], run: Path, *, resume: bool) -> str:
-    """Return the name of the study: the run's name when it began, also if the run was renamed since.
+def _write_settings(config: SearchConfig, run: Path) -> None:
+    """Write ``config.yaml``, without the password of the storage."""
+    if config.storage is not None:
+        config = config.model_copy(update={"storage": without_password(config.storage)})
+    write_text(run / CONFIG_FILE, to_yaml(config))
+
+
+def _check_study(
+    config: SearchConfig, storage: BaseStorage, name: str, run: Path, *, resume: bool
+) -> None:
+    """Check that a new search finds no study of its name, and a resumed one all that it had.
 
     Raises:
-        UserError: a new search finds a study of that name, or a resumed one does not find its trials.
+        UserError: says what is there or lost, and what to do.
     """
-    name = config.study or run.resolve().name
-    if name in existing and not resume:
+    there = name in study_names(storage)
+    if not resume:
+        if there:
+            raise UserError(
+                f"the storage holds a study {name!r} already; choose another run directory, whose name "
+                "is the study's"
+            )
+        return
+    begun = config.study is not None
+    study = read_study(storage, name) if there else None
+    if begun and (study is None or not study.identity):
         raise UserError(
-            f"the storage holds a study {name!r} already; choose another run directory, whose name is "
-            "the study's"
+            f"{run} has begun, but its storage ({Place(run / JOURNAL, config.storage)}) holds no study "
+            f"{name!r}: it was moved, emptied or deleted; restore it, or start in another run directory "
+            "(a relative storage URL counts from where the search began)"
         )
-    if name not in existing and resume and (run / SUMMARY).exists():
-        raise UserError(
-            f"{run} has results, but the storage holds no study {name!r}: it was moved or deleted; "
-            "restore it (a relative storage URL counts from where the search began)"
-        )
-    return name
+    if study is not None:
+        check_complete(run, reported_trials(run), study)
 
 
 def _identity(
@@ -206,7 +239,7 @@ def _run_trials(
         evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
         factory = InheritEvaluatorFactory(config, weights, outputs)
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave_results, run, listener)
+        stack.callback(_leave_results, run, config.storage, listener)
         executor: Executor = SerialExecutor(evaluator)
         if config.workers > 1:
             executor = stack.enter_context(ProcessExecutor(factory, config.workers))
@@ -225,12 +258,12 @@ def _full_training(proposal: Proposal) -> int:
     return 1
 
 
-def _leave_results(path: Path, listener: Listener) -> None:
+def _leave_results(path: Path, storage: str | None, listener: Listener) -> None:
     """Export the trials and write the report, also after an interruption."""
-    run = Run(path)
+    run = Run(path, storage)
     if run.trials:
         run.export()
-        leave_report(path, listener)
+        leave_report(path, listener, storage)
 
 
 def _for_workers(checkpoints: Checkpoints | None) -> Checkpoints | None:

@@ -12,6 +12,7 @@ from core.errors import UserError
 from minnow import run_creation
 from minnow.data_file import with_data_file
 from minnow.listener import Listener
+from minnow.permission import check_code, storage_to_write
 from minnow.run_directory import ChosenNetwork, choose
 from minnow.unused_settings import Unused, unused_in_search, unused_in_student
 from nas.objectives import parse_limit
@@ -37,7 +38,8 @@ def search_settings(
         listener: receives what was taken by default, and warnings.
 
     Raises:
-        UserError: unreadable file, wrong value, a setting without effect, nothing to resume.
+        UserError: unreadable file, wrong value, a setting without effect, nothing to resume; a file
+            names code, or a storage, that the caller does not.
     """
     given = dotted(SearchConfig, changes)
     for limit in given.get("limits") or ():
@@ -46,20 +48,24 @@ def search_settings(
     if from_file:
         given["shared"] = tuple(name for name in from_file if name.startswith("train."))
     over = SearchConfig() if file is None else read_config(SearchConfig, file)
+    files = [] if file is None else [(file, over)]
     if resume:
-        run = out or run_creation.latest()
         if out is None:
-            listener.note(f"no run directory given: resuming {run}")
-        config = _resumed(run, over, given)
+            out = run_creation.latest()
+            listener.note(f"no run directory given: resuming {out}")
+        base = _of_run(out)
+        config = _resumed(base, over, given)
+        files = [*files, (out / CONFIG_FILE, base)]
     else:
         base = over.model_copy(update={"study": None})  # another study than the file's
         if "spec" not in base.data.model_fields_set and "data.spec" not in given:
             listener.note("no data given: using the embedded digits (scikit-learn, 1,797 images)")
         config = merged(SearchConfig, _without_tau(base, given), given)
-        run = out or _new_run(config)
-    names = {*given} - {*from_file}
-    _check_used(unused_in_search(config), names, given_names(over), file, listener)
-    return config, run
+    own = {name: value for name, value in given.items() if name not in from_file}
+    check_code(config, own, files)
+    storage = storage_to_write(config.storage, own.get("storage"), files)
+    _check_used(unused_in_search(config), own, given_names(over), file, listener)
+    return config.model_copy(update={"storage": storage}), out or _new_run(config)
 
 
 def student_settings(
@@ -70,6 +76,7 @@ def student_settings(
     file: Path | None = None,
     out: Path | None = None,
     prefix: str,
+    storage: str | None = None,
     listener: Listener,
 ) -> tuple[ChosenNetwork, StudentConfig, Path]:
     """Return the network, the settings and the run directory of a final training.
@@ -84,6 +91,7 @@ def student_settings(
         file: YAML of settings below ``changes``.
         out: run directory; ``None``: the search's for ``distill``, else a new one.
         prefix: ``distill`` or ``train``; the start of the name of a new run directory.
+        storage: URL of the study of the search, where the caller names it.
         listener: receives what was taken by default, and warnings.
 
     Raises:
@@ -95,7 +103,7 @@ def student_settings(
     if student is None:
         student = str(run_creation.latest())
         listener.note(f"no student given: using the last search, {student}")
-    chosen = choose(student, pick)
+    chosen = choose(student, pick, storage)
     over = StudentConfig() if file is None else read_config(StudentConfig, file)
     base = StudentConfig()
     if chosen.search is not None:
@@ -112,8 +120,9 @@ def student_settings(
         listener.note(f"no data given: using {origin} data, {base.data.spec}")
     given, from_file = with_data_file(given, listener)
     config = merged(StudentConfig, _without_tau(base, given), given)
-    names = {*given} - {*from_file}
-    _check_used(unused_in_student(config), names, given_names(over), file, listener)
+    own = {name: value for name, value in given.items() if name not in from_file}
+    check_code(config, own, [] if file is None else [(file, over)])
+    _check_used(unused_in_student(config), own, given_names(over), file, listener)
     chosen = chosen.at(config.data.size)
     listener.note(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:
@@ -128,15 +137,23 @@ def data_settings(changes: Mapping[str, Any], listener: Listener) -> DataConfig:
     return merged(SearchConfig, SearchConfig(), given).data
 
 
-def _resumed(run: Path, over: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
-    """Return the settings of a run with those of a file and of the caller over them.
+def _of_run(run: Path) -> SearchConfig:
+    """Return the settings of the search in a run directory.
 
     Raises:
-        UserError: there is no run, or a value is wrong.
+        UserError: there is none, or they are damaged.
     """
     if not (run / CONFIG_FILE).exists():
         raise UserError(f"{run} holds no run to resume; start one there without resume")
-    base = read_config(SearchConfig, run / CONFIG_FILE)
+    return read_config(SearchConfig, run / CONFIG_FILE)
+
+
+def _resumed(base: SearchConfig, over: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
+    """Return the settings of a run with those of a file and of the caller over them.
+
+    Raises:
+        UserError: a value is wrong.
+    """
     if base.confirm == confirmations(base.model_copy(update={"confirm": None})):
         base = base.model_copy(update={"confirm": None})  # decided again, for the new number of trials
     config = overlaid(base, over).model_copy(update={"study": base.study})

@@ -12,6 +12,7 @@ import numpy as np
 
 from core.config import StudentConfig
 from core.errors import UserError, short
+from core.output_path import check_file
 from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
@@ -161,12 +162,14 @@ class Student:
             opset: version of ONNX's operators, 7 to 23; ``None``: 18.
 
         Raises:
-            UserError: unknown format; no such opset, or not for this network; the disk is full or
-                closed to this user.
+            UserError: unknown format; no such opset, or not for this network; ``out`` is no file; the
+                disk is full or closed to this user.
             RuntimeError: ONNX Runtime and PyTorch give different logits.
         """
         if format not in FORMATS:
             raise UserError(f"format {short(format)}: give {', '.join(FORMATS)}")
+        if out is not None:
+            check_file(Path(out))
         architecture = self.bundle.architecture
         return export_onnx(
             self.bundle.model,

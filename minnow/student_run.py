@@ -14,6 +14,7 @@ from torch import nn
 from core.config import BalanceConfig, StudentConfig
 from core.errors import UserError
 from core.locks import locked
+from core.output_path import check_folder
 from deploy.latency_measurement import measure_in_turns
 from distill.inherited_weights import InheritedWeights
 from distill.seeds import (
@@ -87,18 +88,20 @@ def run_student(
     """
     wanted = range(config.seed, config.seed + seeds)
     processes = current()
-    run = processes.on_main(lambda: _checked_place(run, wanted, resume))
-    config = _checked(chosen.architecture, config, listener)
-    data = processes.main_first(lambda: open_data(config.data, listener))
-    if chosen.classes not in (None, data.num_classes):
-        listener.note(
-            f"the model file's last layer is for {chosen.classes} classes; "
-            f"here it gets the {data.num_classes} of the data"
-        )
-    images = len(data.splits["train"])
-    config = resolve_student(config, images, inherits=inherits(chosen, config))
-    folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
     with contextlib.ExitStack() as held:
+        held.enter_context(run_creation.unclaimed_on_error(run))
+        own = not resume and run != chosen.run
+        run = processes.on_main(lambda: _checked_place(run, wanted, resume, own))
+        config = _checked(chosen.architecture, config, listener)
+        data = processes.main_first(lambda: open_data(config.data, listener))
+        if chosen.classes not in (None, data.num_classes):
+            listener.note(
+                f"the model file's last layer is for {chosen.classes} classes; "
+                f"here it gets the {data.num_classes} of the data"
+            )
+        images = len(data.splits["train"])
+        config = resolve_student(config, images, inherits=inherits(chosen, config))
+        folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
@@ -114,7 +117,7 @@ def run_student(
         else:
             _train_seeds(training, run, wanted)
             metrics = processes.on_main(lambda: keep_best_seed(run))
-        processes.on_main(lambda: leave_report(run, listener))
+        processes.on_main(lambda: leave_report(run, listener, chosen.storage))
     _comment(training, metrics)
     return metrics
 
@@ -204,13 +207,21 @@ def _claimed(folder: Path, held: contextlib.ExitStack) -> run_creation.Before:
     return before
 
 
-def _checked_place(run: Path, wanted: Sequence[int], resume: bool) -> Path:
+def _checked_place(run: Path, wanted: Sequence[int], resume: bool, own: bool) -> Path:
     """Return the run directory if it can take these students.
+
+    Args:
+        run: the directory.
+        wanted: seeds.
+        resume: whether a training there is resumed.
+        own: whether the directory is for these students alone.
 
     Raises:
         UserError: it holds a student, or an interrupted training that these settings do not resume.
     """
     run_creation.check_out(run)
+    if own:
+        check_folder(run)
     student = run / STUDENT_FOLDER
     if (student / WEIGHTS_FILE).exists():
         (student / CHECKPOINT).unlink(missing_ok=True)  # left by a kill right after the save

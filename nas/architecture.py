@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from core.config import MAX_SIDE
 from core.errors import UserError
 from core.files import write_text
 from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Flatten, GlobalAvgPool, Layer, Linear
@@ -27,7 +28,7 @@ class Architecture:
     """A classifier network.
 
     Attributes:
-        resolution: side of the square input image, pixels.
+        resolution: side of the square input image, 1 to 4,096 pixels.
         input_channels: 3 for RGB.
         layers: from input to logits; one of them is the classifier, whose width is the number of classes.
         base: name of the pretrained network this one inherits from, if any.
@@ -47,6 +48,8 @@ class Architecture:
                 f"resolution and input_channels must be positive, "
                 f"got {self.resolution} and {self.input_channels}"
             )
+        if self.resolution > MAX_SIDE:
+            raise ValueError(f"resolution must be at most {MAX_SIDE} pixels, got {self.resolution}")
         classifiers = [i for i, layer in enumerate(self.layers) if isinstance(layer, CLASSIFIERS)]
         if len(classifiers) != 1:
             raise ValueError(f"exactly one layer must be the classifier, found {len(classifiers)}")

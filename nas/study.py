@@ -8,8 +8,7 @@ Each trial holds its architecture, so that a study is read without its search sp
 from __future__ import annotations
 
 import json
-import os
-import re
+import secrets
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,16 +21,17 @@ from nas.architecture import Architecture
 from nas.identity import first_difference
 from nas.objectives import Objectives, not_finite
 from nas.spaces.base import SearchSpace
+from nas.storage import Place, open_to_read, study_names
 from nas.trial import Proposal, Trial
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-    from optuna.storages.journal import JournalFileSymlinkLock
     from optuna.trial import FrozenTrial
 
 _IDENTITY = "minnow:identity"
 _FACTS = "minnow:facts"
-_STALE_AFTER = 3  # seconds, after which the lock of a killed process is broken; holders need milliseconds
+_WRITER = "minnow:writer"
+_SOMEWHERE = Place(Path("the storage"))
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,21 @@ class StudyRecord:
 
 
 class Store:
-    """The writer of one study.
+    """The writer of one study; an earlier one that still lives, elsewhere, stops at its next trial.
 
     Args:
-        storage: an Optuna storage, see :func:`open_storage`.
+        storage: an Optuna storage, see :func:`nas.storage.open_storage`.
         name: of the study.
         space: names the options of a proposal.
         objectives: become the study's directions.
         identity: what trials of one study must share (space, data, recipe ...), as plain data.
         facts: plain data about the study as a whole, for readers.
         new: whether the study must not exist yet.
+        place: of the storage, for messages.
 
     Raises:
         UserError: the stored study has another identity, which names what differs; two searches wrote
-            it at the same time; it should be new and exists.
+            it at the same time; it should be new and exists; the storage cannot be used.
     """
 
     def __init__(
@@ -80,11 +81,17 @@ class Store:
         *,
         facts: Mapping[str, Any] | None = None,
         new: bool = False,
+        place: Place = _SOMEWHERE,
     ) -> None:
+        self._space, self._objectives = space, objectives
+        self._storage, self._name, self._place = storage, name, place
+        with place.errors():
+            self._open(identity, facts or {}, new)
+
+    def _open(self, identity: Mapping[str, Any], facts: Mapping[str, Any], new: bool) -> None:
         import optuna
 
-        self._space, self._objectives = space, objectives
-        self._storage, self._name = storage, name
+        storage, name = self._storage, self._name
         known = not new and name in study_names(storage)
         self._new = not known
         if known:
@@ -94,7 +101,9 @@ class Store:
                 storage=storage,
                 study_name=name,
                 load_if_exists=not self._new,
-                directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
+                directions=[
+                    "maximize" if goal.maximize else "minimize" for goal in self._objectives.goals
+                ],
             )
         except optuna.exceptions.DuplicatedStudyError:
             raise UserError(
@@ -104,16 +113,18 @@ class Store:
         if not known:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(objectives.names))
-            study.set_user_attr(_FACTS, json.loads(json.dumps(facts or {})))
+                study.set_metric_names(list(self._objectives.names))
+            study.set_user_attr(_FACTS, json.loads(json.dumps(facts)))
             study.set_user_attr(_IDENTITY, json.loads(json.dumps(identity)))
         self._distributions: dict[str, optuna.distributions.BaseDistribution] = {
             decision.name: optuna.distributions.CategoricalDistribution(
                 [_plain(option) for option in decision.options]
             )
-            for decision in space.decisions
+            for decision in self._space.decisions
         }
         self._study_id = storage.get_study_id_from_name(name)
+        self._mark = secrets.token_hex(8)
+        storage.set_study_user_attr(self._study_id, _WRITER, self._mark)  # before the trials are read
         self._ids: dict[int, int] = {}  # trial number -> the storage's id
         for stored in _stored(storage, self._study_id):
             number = stored.user_attrs["number"]
@@ -127,56 +138,85 @@ class Store:
             )
 
     def begin(self, proposal: Proposal, costs: Mapping[str, float]) -> None:
-        """Record that a proposal is being evaluated; one that is resumed is recorded already."""
+        """Record that a proposal is being evaluated; one that is resumed is recorded already.
+
+        Raises:
+            UserError: another search has taken over the study; the storage cannot be used.
+        """
         import optuna
 
-        if proposal.number in self._ids:
-            return
-        attributes = {
-            "number": proposal.number,
-            "choices": list(proposal.choices),
-            "key": proposal.architecture.key,
-            "model": proposal.architecture.to_content(),
-            "seed": proposal.seed,
-            "epochs": proposal.epochs,
-            "parent": proposal.parent,
-            **costs,
-        }
-        options = self._space.options(proposal.choices)
-        template = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING,
-            params={name: _plain(option) for name, option in options.items()},
-            distributions=self._distributions,
-            user_attrs=attributes,
-        )
-        self._ids[proposal.number] = self._storage.create_new_trial(self._study_id, template)
+        with self._place.errors():
+            self._check_writer()
+            if proposal.number in self._ids:
+                return
+            attributes = {
+                "number": proposal.number,
+                "choices": list(proposal.choices),
+                "key": proposal.architecture.key,
+                "model": proposal.architecture.to_content(),
+                "seed": proposal.seed,
+                "epochs": proposal.epochs,
+                "parent": proposal.parent,
+                **costs,
+            }
+            options = self._space.options(proposal.choices)
+            template = optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params={name: _plain(option) for name, option in options.items()},
+                distributions=self._distributions,
+                user_attrs=attributes,
+            )
+            self._ids[proposal.number] = self._storage.create_new_trial(self._study_id, template)
 
     def finish(self, trial: Trial) -> None:
-        """Record the outcome of a proposal that began."""
+        """Record the outcome of a proposal that began.
+
+        Raises:
+            UserError: another search has taken over the study; the storage cannot be used.
+        """
         import optuna
 
         trial_id = self._ids[trial.number]
         states = optuna.trial.TrialState
-        if trial.metrics is None:
-            self._storage.set_trial_user_attr(trial_id, "error", trial.error or "unknown")
-            self._storage.set_trial_state_values(trial_id, states.FAIL)
-            return
-        self._storage.set_trial_user_attr(trial_id, "metrics", dict(trial.metrics))
-        values = self._objectives.values(trial.metrics)
-        self._storage.set_trial_state_values(trial_id, states.COMPLETE, values)
+        with self._place.errors():
+            self._check_writer()
+            if trial.metrics is None:
+                self._storage.set_trial_user_attr(trial_id, "error", trial.error or "unknown")
+                self._storage.set_trial_state_values(trial_id, states.FAIL)
+                return
+            self._storage.set_trial_user_attr(trial_id, "metrics", dict(trial.metrics))
+            values = self._objectives.values(trial.metrics)
+            self._storage.set_trial_state_values(trial_id, states.COMPLETE, values)
 
     def trials(self) -> list[Trial]:
         """Return the finished trials, by number."""
-        return read_study(self._storage, self._name).trials
+        return self._read().trials
 
     def unfinished(self) -> list[Proposal]:
         """Return the proposals that began and never ended, by number."""
-        return read_study(self._storage, self._name).unfinished
+        return self._read().unfinished
 
     def discard(self) -> None:
         """Delete the study if it was created here; for one without a trial."""
         if self._new:
-            self._storage.delete_study(self._study_id)
+            with self._place.errors():
+                self._storage.delete_study(self._study_id)
+
+    def _read(self) -> StudyRecord:
+        with self._place.errors():
+            return read_study(self._storage, self._name)
+
+    def _check_writer(self) -> None:
+        """Refuse to write where another search began to write after this one.
+
+        Raises:
+            UserError: there is another one.
+        """
+        if self._storage.get_study_user_attrs(self._study_id).get(_WRITER) != self._mark:
+            raise UserError(
+                f"another search has taken over study {self._name!r} in {self._place}, so this one "
+                "stops; resume it when the other has ended"
+            )
 
 
 def read_study(storage: BaseStorage, name: str) -> StudyRecord:
@@ -261,32 +301,8 @@ def _proposal(stored: FrozenTrial, study: str, architectures: dict[str, Architec
         ) from None
 
 
-def open_storage(journal: Path, url: str | None) -> BaseStorage:
-    """Open the journal file, or the database at ``url``.
-
-    A journal whose last line was cut off by a kill is repaired. Call it while holding the run directory
-    (:func:`core.locks.locked`).
-
-    Raises:
-        UserError: the database cannot be opened, or the journal is damaged.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if url is not None:
-        try:
-            return optuna.storages.get_storage(url)
-        except Exception as error:  # whatever the database driver raises
-            reason = one_line(error)[:200]
-            shown = re.sub(r":[^:/@]*@", ":***@", url)  # without its password
-            raise UserError(f"storage {shown!r} cannot be opened: {reason}") from error
-    if journal.exists():
-        _repair(journal)
-    return _open_journal(journal)
-
-
 def open_study(journal: Path, url: str | None, name: str) -> StudyRecord:
-    """Read a study that another process may be writing.
+    """Read a study that another process may be writing; nothing is changed or created.
 
     A journal that holds a single study is read whatever its name, since the run directory may have been
     renamed.
@@ -295,69 +311,10 @@ def open_study(journal: Path, url: str | None, name: str) -> StudyRecord:
         UserError: the journal is missing or damaged, the database cannot be opened, or it holds no study
             of that name.
     """
-    import optuna
-
-    if url is not None:
-        return read_study(open_storage(journal, url), name)
-    if not journal.exists():
-        raise UserError(f"{journal} does not exist; resume the search, or restore it from a copy")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = _open_journal(journal)
-    names = study_names(storage)
-    return read_study(storage, names[0] if len(names) == 1 else name)
-
-
-def _open_journal(journal: Path) -> BaseStorage:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(journal), _lock(journal)))
-    except (ValueError, LookupError, TypeError) as error:  # Optuna's own words for a strange line
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise UserError(
-            f"{journal} is damaged ({reason}); restore it from a copy or start in another run directory"
-        ) from None
-
-
-def study_names(storage: BaseStorage) -> list[str]:
-    """Return the names of the studies that the storage holds."""
-    return [study.study_name for study in storage.get_all_studies()]
-
-
-def _lock(journal: Path) -> JournalFileSymlinkLock:
-    """Return Optuna's own lock, which its dashboard takes, too."""
-    from optuna.storages.journal import JournalFileSymlinkLock
-
-    # An absolute path: a link to a relative one may point nowhere, and then it never becomes stale.
-    return JournalFileSymlinkLock(str(journal.resolve()), grace_period=_STALE_AFTER)
-
-
-def _repair(journal: Path) -> None:
-    """Cut off a last line that a kill or a power cut left unfinished."""
-    lock = _lock(journal)
-    lock.acquire()
-    try:
-        with journal.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            last = content.rfind(b"\n", 0, max(whole - 1, 0)) + 1
-            if not _is_json(content[last:whole]):
-                whole = last
-            if whole != len(content):
-                file.truncate(whole)
-                file.flush()
-                os.fsync(file.fileno())
-    finally:
-        lock.release()
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:  # a decoding error is one, too
-        return False
-    return True
+    storage = open_to_read(journal, url)
+    with Place(journal, url).errors(reading=True):
+        names = study_names(storage)
+        return read_study(storage, names[0] if url is None and len(names) == 1 else name)
 
 
 def _check_identity(storage: BaseStorage, name: str, identity: Mapping[str, Any]) -> bool:

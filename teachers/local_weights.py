@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from safetensors import SafetensorError
 
+from core.cache import expanded
 from core.errors import UserError
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
@@ -130,7 +131,7 @@ def split_spec(spec: str) -> tuple[str, Path] | None:
     from teachers.timm_models import is_timm_name
 
     name, colon, rest = spec.partition(":")
-    path = Path(os.path.expanduser(rest))
+    path = expanded(rest)
     if not colon or not rest:
         return None
     return (name, path) if os.path.isfile(path) or rest.endswith(SUFFIXES) or is_timm_name(name) else None
@@ -201,7 +202,7 @@ class PathSource(TeacherSource):
         """
         if (parts := split_spec(spec)) is not None:
             return load_weights_file(*parts)
-        path = Path(os.path.expanduser(spec))
+        path = expanded(spec)
         if spec.endswith(SUFFIXES) or (_written_as_path(spec) and os.path.isfile(path)):
             raise UserError(
                 f"teacher '{spec}': a weights file needs the timm network it belongs to; "

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from minnow.commands.options import named_values
+from core.config import SearchConfig
+from core.config_io import dotted
+from minnow.commands.options import SEARCH, named_values, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="Measure what a search is worth.")
+
+_CODE = ("space.name", "loss.name", "loss.options", "loss.features")  # that a ranking may run
 
 
 @app.command("strategies")
@@ -84,7 +88,19 @@ def bench_strategies(
 
 
 @app.command("ranking")
+@with_settings(
+    SearchConfig,
+    {
+        SEARCH: (
+            *("run", "networks", "epochs", "trainings", "limit", "seed"),
+            *_CODE,
+        )
+    },
+    keep=lambda name: name in _CODE,
+    defaults=dict.fromkeys(_CODE, "the search's"),
+)
 def bench_ranking(
+    changes: dict[str, Any],
     run: Annotated[Path, Argument(help="Run directory of a search in the space elastic.")],
     networks: Annotated[int, Option(help="Number of networks, spread over the sizes.", min=3)] = 20,
     epochs: Annotated[int, Option(help="Epochs of training each network, with the teacher.", min=1)] = 10,
@@ -103,7 +119,8 @@ def bench_ranking(
 ) -> None:
     """Compare the search's ranking of networks with that after training each of them.
 
-    It takes long, and resumes where it was interrupted.
+    It takes long, and resumes where it was interrupted. Space and losses are those of the search; they
+    need be given only where they are code of your own, in a file or module.
 
     Example: bench ranking runs/photos --networks 20 --limit 'macs<=40M'
     """
@@ -112,7 +129,8 @@ def bench_ranking(
     from minnow.progress import ConsoleListener
     from minnow.ranking import Ranking, rank
 
-    job = Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed)
+    code = dotted(SearchConfig, changes)
+    job = Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed, code)
     with ConsoleListener() as listener, interruptible("bench", "ranking", run):
         rows = rank(job, listener)
     show_ranking(rows, job)

@@ -6,7 +6,13 @@ from typing import Any
 
 from core.config import FIT_DEFAULTS, SearchConfig
 from minnow.commands import options
-from minnow.commands.options import Assignments, ConfigFile, Resume, SearchOut, with_settings
+from minnow.commands.options import (
+    Assignments,
+    ConfigFile,
+    Resume,
+    SearchOut,
+    with_settings,
+)
 
 
 @with_settings(
@@ -36,6 +42,7 @@ def fit(
     from core.runtime import share_cores
     from minnow.console import interruptible
     from minnow.progress import ConsoleListener
+    from minnow.typed import resuming
 
     with ConsoleListener() as listener:
         share_cores(listener.note)
@@ -44,7 +51,7 @@ def fit(
         from minnow.tables import show_front, show_student
 
         settings, run = fit_settings(changes, file=config, out=out, resume=resume, listener=listener)
-        with interruptible("fit", "--resume", "--out", run):
+        with interruptible(*resuming("fit", settings, run)):
             run_fit(settings, run, resume=resume, listener=listener)
-        show_front(Run(run))
+        show_front(Run(run, settings.storage))
         show_student(run)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from core.config import MAX_SIDE, MIN_SIDE
 from minnow.commands.options import Json, Pick
 
 app = typer.Typer(no_args_is_help=True, help="Look at a network, or write it as a model file.")
@@ -22,7 +23,9 @@ Classes = Annotated[
     int | None,
     Option(help="Width of the classifier. (default: the run's, or what the file says)", min=1),
 ]
-ImageSize = Annotated[int | None, Option(help="Input side, for a file that says none, pixels.", min=8)]
+ImageSize = Annotated[
+    int | None, Option(help="Input side, for a file that says none, pixels.", min=MIN_SIDE, max=MAX_SIDE)
+]
 
 
 @app.command("show")

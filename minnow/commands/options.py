@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from typer import Argument, Option
 
-from core.config import SearchConfig, StudentConfig
+from core.config import SearchConfig
 from core.config_io import known_settings
 from core.errors import UserError, short
 from core.reading import parse_yaml
@@ -134,15 +134,6 @@ def named_values(item: Setting | str, pairs: Iterable[str]) -> dict[str, Any]:
             raise UserError(f"--{option} {short(pair)}: write it as name=value")
         values[name] = parse_yaml(value, f"--{option} {short(pair)}")
     return values
-
-
-def as_typed(name: str) -> str:
-    """Return a setting as a user of the command line knows it: ``--batch-size (train.batch_size)``."""
-    for kind in (SearchConfig, StudentConfig):
-        for setting, item in known_settings(kind).items():
-            if item.option is not None and f"{name}.".startswith(f"{setting}."):
-                return f"--{item.option} ({name})"
-    return name
 
 
 def _parameter(item: Setting, panel: str | None, default: str) -> inspect.Parameter:

@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 from core.errors import UserError
 from core.files import write_json
+from core.output_path import check_file
 from minnow.commands.options import StudentRun
 from minnow.console import output, say, warn
 
@@ -48,7 +49,10 @@ def predict(
     )
     from training.bundle import load_bundle
 
-    places = [path.resolve() for path in (out, submission, timing) if path is not None]
+    outputs = [path for path in (out, submission, timing) if path is not None]
+    for path in outputs:
+        check_file(path)
+    places = [path.resolve() for path in outputs]
     if len(set(places)) < len(places):
         raise UserError("--out, --submission and --timing need a file each")
     classifier = Classifier(load_bundle(run))

@@ -63,6 +63,7 @@ def search(
     from core.runtime import share_cores
     from minnow.console import interruptible
     from minnow.progress import ConsoleListener
+    from minnow.typed import resuming
 
     with ConsoleListener() as listener:
         share_cores(listener.note)
@@ -72,6 +73,6 @@ def search(
         from minnow.search_run import run_search
         from minnow.tables import show_search
 
-        with interruptible("search", "--resume", "--out", run):
+        with interruptible(*resuming("search", settings, run)):
             result = run_search(settings, run, resume=resume, listener=listener)
         show_search(result)

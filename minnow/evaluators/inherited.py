@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.config import SearchConfig
 from distill.inherited_weights import InheritedWeights
-from minnow.evaluators.train import TrainEvaluator, measured
+from minnow.evaluators.train import TrainEvaluator, measured, memory_shortage
 from nas.trial import Proposal
 from training.batches import Outputs
 from training.data.images import ImageSet, data_options, open_images
@@ -43,7 +43,7 @@ class InheritEvaluator:
         training.
 
         Raises:
-            EvaluationError: a training diverged.
+            EvaluationError: a training diverged, or the memory does not suffice.
         """
         if self.config.train.epochs:
             trainer = TrainEvaluator(
@@ -55,12 +55,13 @@ class InheritEvaluator:
             )
             return trainer(proposal)
         started = time.perf_counter()
-        network, val = self.inheritance.evaluate_subnet(
-            proposal.architecture, self.data, self.config.augment
-        )
-        took = {"train_seconds": time.perf_counter() - started}
-        sees = self.inheritance.normalization
-        return {**measured(proposal, self.data, self.config, network, val, sees), **took}
+        with memory_shortage(proposal):
+            network, val = self.inheritance.evaluate_subnet(
+                proposal.architecture, self.data, self.config.augment
+            )
+            took = {"train_seconds": time.perf_counter() - started}
+            sees = self.inheritance.normalization
+            return {**measured(proposal, self.data, self.config, network, val, sees), **took}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+import gc
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 from torch import nn
 
 from core.config import SearchConfig
-from core.errors import UserError
+from core.errors import UserError, one_line, out_of_memory
 from core.files import write_bytes
 from deploy.architecture_latency import measure_architecture
 from deploy.competition_score import competition_score, total_seconds
@@ -31,6 +33,8 @@ from training.optimizer import flat_schedule, schedule_by_recipe
 from training.preprocess import Normalization
 from training.state import load_checkpoint
 from training.step import DivergedError
+
+_REASON = 200  # characters of another library's words
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,13 @@ class TrainEvaluator:
         and images_per_second; and total_seconds and score where an objective or limit names one of them.
 
         Raises:
-            EvaluationError: the loss, the gradient or the outputs became infinite or NaN.
+            EvaluationError: the loss, the gradient or the outputs became infinite or NaN, or the memory
+                does not suffice.
         """
-        fitted = self.trained(proposal)
-        sees = input_normalization(self.inheritance)
-        metrics = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
+        with memory_shortage(proposal):
+            fitted = self.trained(proposal)
+            sees = input_normalization(self.inheritance)
+            metrics = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
         return {
             **metrics,
             "train_seconds": fitted.seconds,
@@ -161,6 +167,28 @@ def measured(
         seconds = total_seconds(model, data, images, resolution=side, normalization=normalization)
         metrics |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
     return metrics
+
+
+@contextlib.contextmanager
+def memory_shortage(proposal: Proposal) -> Iterator[None]:
+    """Fail a proposal whose network does not fit in the memory of this machine or its GPU.
+
+    Raises:
+        EvaluationError: it does not; what it took is free again.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise EvaluationError(
+            f"not enough memory for this network at {proposal.architecture.resolution} px "
+            f"({one_line(error)[:_REASON]}); lower train.batch_size or space.resolutions"
+        ) from None
 
 
 def identity_of(proposal: Proposal) -> str:

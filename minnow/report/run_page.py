@@ -9,6 +9,7 @@ from core.files import write_text
 from minnow.console import command
 from minnow.listener import Listener
 from minnow.run_directory import Run
+from minnow.typed import resuming
 from nas.architecture import Architecture
 from training.bundle_files import ARCHITECTURE_FILE, CONFIG_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
@@ -30,10 +31,16 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     return path
 
 
-def leave_report(run: Path, listener: Listener) -> None:
-    """Write the page after work whose results are stored; any defect is only a warning."""
+def leave_report(run: Path, listener: Listener, storage: str | None = None) -> None:
+    """Write the page after work whose results are stored; any defect is only a warning.
+
+    Args:
+        run: as of :func:`write_report`.
+        listener: receives the warning.
+        storage: URL of the study, see :class:`minnow.run_directory.Run`.
+    """
     try:
-        write_text(run / REPORT, run_page(run))
+        write_text(run / REPORT, run_page(run, storage))
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         listener.warn(
@@ -42,8 +49,12 @@ def leave_report(run: Path, listener: Listener) -> None:
         )
 
 
-def run_page(path: Path) -> str:
+def run_page(path: Path, storage: str | None = None) -> str:
     """Return the page as HTML.
+
+    Args:
+        path: directory of a search, of a trained student, or of both.
+        storage: URL of the study, see :class:`minnow.run_directory.Run`.
 
     Raises:
         UserError: there is nothing to report, or a file in the directory is damaged.
@@ -56,7 +67,7 @@ def run_page(path: Path) -> str:
         raise UserError(f"{path} is no directory; give that of a search or of a trained student")
     folders = (path, path / STUDENT_FOLDER)
     student = next((folder for folder in folders if (folder / WEIGHTS_FILE).is_file()), None)
-    run = Run(path) if student != path and (path / CONFIG_FILE).exists() else None
+    run = Run(path, storage) if student != path and (path / CONFIG_FILE).exists() else None
     if run is None and student is None:
         raise UserError(f"{path} holds neither a search nor a trained student; nothing to report")
     facts = [] if student is None else student_facts(student)
@@ -118,6 +129,6 @@ def _next_steps(path: Path, run: Run | None, student: Path | None) -> str:
                 ("train it alone", ["train", "--model", path]),
             ]
         more = max(config.trials, len(run.trials)) + 10
-        steps.append(("continue the search", ["search", "--resume", "--out", path, "--trials", more]))
+        steps.append(("continue the search", [*resuming("search", config, path), "--trials", more]))
     steps.append(("write this page again", ["report", path]))
     return "\n".join(f"# {purpose}\n{command(*arguments)}" for purpose, arguments in steps)

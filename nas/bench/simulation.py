@@ -20,11 +20,12 @@ import numpy as np
 import nas.spaces
 import nas.strategies
 from core.errors import UserError
+from core.followers import follow_parent
 from core.runtime import cpu_count
 from nas.architecture import Architecture
 from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.table import Table, TableEvaluator
-from nas.executors.local import follow_parent, interrupts_held_back, threads_limited
+from nas.executors.local import interrupts_held_back, threads_limited
 from nas.objectives import Objectives
 from nas.schedulers.confirmation import Confirmation
 from nas.search import AskTell, EvaluationError, Evaluator, run_study

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,8 +14,10 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 
 from core.errors import UserError
+from core.followers import follow
 from core.runtime import cpu_count
 from nas.search import EvaluationError, Evaluator
 from nas.trial import Proposal, Trial
@@ -103,7 +104,8 @@ class ProcessExecutor:
                     worker.connection.send(proposal)
                 except OSError:  # died while idle
                     worker = self._replace(index)
-                    worker.connection.send(proposal)
+                    with contextlib.suppress(OSError):  # this one, too: collect() finds out
+                        worker.connection.send(proposal)
                 worker.proposal = proposal
                 return
         raise RuntimeError("every worker is busy")
@@ -170,9 +172,8 @@ class ProcessExecutor:
         context = multiprocessing.get_context("spawn")
         try:
             connection, child_end = context.Pipe()
-            process = context.Process(
-                target=_work, args=(self._factory, child_end), daemon=True, name="minnow-trial"
-            )
+            factory = ForkingPickler.dumps(self._factory)
+            process = context.Process(target=follow, args=(child_end,), daemon=True, name="minnow-trial")
             with threads_limited(self._threads), interrupts_held_back():
                 process.start()
         except OSError as error:  # too many processes or open files, no memory
@@ -181,25 +182,27 @@ class ProcessExecutor:
                 f"not all of {self.slots} workers run, use fewer"
             ) from error
         child_end.close()
+        with contextlib.suppress(OSError):  # it died: collect() finds out
+            connection.send(_work)
+            connection.send_bytes(factory)
         return _Worker(process, connection)
 
 
-def _work(factory: Callable[[], Evaluator], connection: Connection) -> None:
+def _work(connection: Connection) -> None:
     """Evaluate proposals until the other end closes; Ctrl-C is the parent's to handle."""
-    follow_parent()
+    factory = connection.recv_bytes()
     evaluator: Evaluator | None = None
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            proposal = connection.recv()
-            outcome: object
-            try:
-                if evaluator is None:
-                    evaluator = factory()
-                    connection.send(_READY)
-                outcome = dict(evaluator(proposal))
-            except Exception as error:  # handed to the parent, which raises it
-                outcome = _portable(error)
-            connection.send(outcome)
+    while True:
+        proposal = connection.recv()
+        outcome: object
+        try:
+            if evaluator is None:
+                evaluator = ForkingPickler.loads(factory)()
+                connection.send(_READY)
+            outcome = dict(evaluator(proposal))
+        except Exception as error:  # handed to the parent, which raises it
+            outcome = _portable(error)
+        connection.send(outcome)
 
 
 def _portable(error: Exception) -> Exception:
@@ -213,19 +216,6 @@ def _portable(error: Exception) -> Exception:
     except Exception:  # an exception class may do anything when it is copied
         return RuntimeError(f"{type(error).__name__} in a worker process:\n{where}")
     return error
-
-
-def follow_parent() -> None:
-    """End this process when its parent ends, in any way, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def wait_for_its_end() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait_for_its_end, daemon=True).start()
 
 
 @contextlib.contextmanager

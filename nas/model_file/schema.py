@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.config import MAX_SIDE
 from core.errors import UserError, short
 from core.reading import mapping, read_yaml
 from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Bottleneck, Layer, make_divisible
@@ -88,7 +89,7 @@ def parse_model(
         UserError: malformed; names path, row and what was expected.
     """
     own = content.get("resolution", content.get("INPUT_SIZE"))
-    side = resolution or _side(path, default_resolution if own is None else own)
+    side = _side(path, resolution or (default_resolution if own is None else own))
     depth, width = _number(path, content, "depth_multiple"), _number(path, content, "width_multiple")
     channels = content.get("input_channel", 3)
     if type(channels) is not int or channels < 1:
@@ -232,6 +233,8 @@ def _side(path: Path, value: Any) -> int:
         )
     if len(set(sides)) > 1:
         raise UserError(f"{path}: input images are square here, got a resolution of {short(value)}")
+    if sides[0] > MAX_SIDE:
+        raise UserError(f"{path}: 'resolution' must be at most {MAX_SIDE} pixels, got {short(value)}")
     return int(sides[0])
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from core.config import MAX_SIDE, MIN_SIDE
 from core.errors import UserError
 from nas.architecture import Architecture
 
@@ -39,7 +40,10 @@ class SearchSpace(ABC):
     :meth:`canonical` where different points give the same network. Sampling and neighbourhoods follow.
 
     Args:
-        resolutions: input resolutions to choose from, pixels.
+        resolutions: input resolutions to choose from, 8 to 4,096 pixels.
+
+    Raises:
+        UserError: a resolution is out of this range.
     """
 
     default_resolutions: ClassVar[tuple[int, ...]] = (96, 128, 160)
@@ -50,8 +54,12 @@ class SearchSpace(ABC):
 
     def __init__(self, resolutions: Sequence[int] | None = None) -> None:
         chosen = tuple(sorted(set(resolutions or self.default_resolutions)))
-        if chosen[0] < 8:
-            raise UserError(f"resolution {chosen[0]} is too small: a network needs at least 8 pixels")
+        if chosen[0] < MIN_SIDE:
+            raise UserError(
+                f"resolution {chosen[0]} is too small: a network needs at least {MIN_SIDE} pixels"
+            )
+        if chosen[-1] > MAX_SIDE:
+            raise UserError(f"resolution {chosen[-1]} is too large: choose at most {MAX_SIDE} pixels")
         self.resolutions = chosen
         self.decisions = self.make_decisions()
 

@@ -18,13 +18,13 @@ from filelock import FileLock
 from core.errors import UserError
 from core.files import (
     atomic_file,
-    check_free,
     staged_files,
     staged_folder,
     write_bytes,
     write_text,
 )
 from core.locks import LOCK, try_lock
+from core.output_path import check_free
 
 ROOT = Path(__file__).parents[2]
 

@@ -39,6 +39,10 @@ for line in sys.stdin:
         if order["file_size"]:
             sys.dont_write_bytecode = True
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
+        if order["memory"]:
+            with open("/proc/self/statm") as pages:
+                most = int(pages.read().split()[0]) * resource.getpagesize() + order["memory"]
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
         sys.argv = ["cli.py", *order["arguments"]]
         sys.exit(cli.main(order["arguments"]))
     print(child, flush=True)
@@ -126,9 +130,12 @@ def start_in(
     """Start a command in a folder: ``start_in(folder, "search", "--trials", "3")``; one at a time.
 
     ``file_size``: bytes that no file of its may exceed; to the command, a disk that is full.
+    ``memory``: bytes that it may take beyond those of its imports.
     """
 
-    def start(folder: Path, *arguments: str, file_size: int = 0, **environment: str) -> Running:
+    def start(
+        folder: Path, *arguments: str, file_size: int = 0, memory: int = 0, **environment: str
+    ) -> Running:
         streams = tmp_path_factory.mktemp("streams")
         (streams / "stdout").touch()
         os.mkfifo(streams / "stderr")
@@ -139,6 +146,7 @@ def start_in(
             "stdout": str(streams / "stdout"),
             "stderr": str(streams / "stderr"),
             "file_size": file_size,
+            "memory": memory,
         }
         return Running(server, order)
 

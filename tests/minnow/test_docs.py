@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import typer
 
-import cli
 import nas.strategies
 from core.config import SearchConfig, StudentConfig
 from core.config_io import dotted
+from minnow.commands.app import app
 from nas.strategies.testing import STRATEGY_CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def command_lines() -> list[Any]:
 @pytest.mark.parametrize("line", command_lines())
 def test_a_command_line_is_taken(line: str) -> None:
     """Its command, options and values are known; nothing is run."""
-    command: Any = typer.main.get_command(cli.app)
+    command: Any = typer.main.get_command(app)
     context, words = None, shlex.split(line, comments=True)
     while hasattr(command, "resolve_command"):
         context = command.make_context(command.name or "cli.py", [], resilient_parsing=True)
@@ -72,7 +72,7 @@ def test_every_option_that_a_page_names_exists() -> None:
 
     named = {name for text in TEXTS.values() for name in COMMAND_OPTIONS.findall(text)}
     assert len(named) > 20
-    assert named - options(typer.main.get_command(cli.app)) <= {"--only"}  # of a benchmark
+    assert named - options(typer.main.get_command(app)) <= {"--only"}  # of a benchmark
 
 
 def test_strategies_of_optuna_are_there() -> None:

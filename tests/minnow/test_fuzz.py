@@ -32,16 +32,16 @@ import typer
 import yaml
 from PIL import Image
 
-import cli
 from core.config import SearchConfig, StudentConfig
 from core.config_io import known_settings
+from minnow.commands.app import app
 from nas.spaces.toy import Toy
 
 pytestmark = pytest.mark.slow
 
 SECONDS = float(os.environ.get("MINNOW_FUZZ_SECONDS", 180))
 FIRST = int(os.environ.get("MINNOW_FUZZ_FIRST", 0))
-CPU_SECONDS, WALL_SECONDS, PEAK_BYTES = 60, 240, 3 << 30
+CPU_SECONDS, WALL_SECONDS, PEAK_BYTES = 60, 150, 3 << 30
 LONGEST_LINE = 2_000  # characters of an error
 
 #: A valid, quick line of each command; options and files are varied from there.
@@ -150,7 +150,7 @@ def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(inner, f"{name} {part}".strip())
 
 
-COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
+COMMANDS = dict(leaves(typer.main.get_command(app)))
 SETTINGS = sorted({*known_settings(SearchConfig), *known_settings(StudentConfig)})
 
 

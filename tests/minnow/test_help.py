@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import typer
 
-import cli
 from core.config import FIT_DEFAULTS, SearchConfig, StudentConfig
 from core.config_io import known_settings
 from minnow.commands import settings
+from minnow.commands.app import app
 from training.budget import HALVED_TRIAL, INHERITED, STUDENT, SUPERNET, TEACHER, TRIAL
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def leaves(group, prefix=""):
             yield prefix + name, command
 
 
-COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
+COMMANDS = dict(leaves(typer.main.get_command(app)))
 OPTIONS = [
     pytest.param(name, option, id=f"{name} {option.name}")
     for name, command in COMMANDS.items()

@@ -12,7 +12,8 @@ import yaml
 from minnow.run_directory import Run
 from nas.architecture import Architecture
 from nas.spaces.toy import Toy
-from nas.study import Store, open_storage
+from nas.storage import open_storage
+from nas.study import Store
 
 
 def metrics_of(run) -> dict[int, dict]:

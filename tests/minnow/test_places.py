@@ -49,7 +49,8 @@ def test_the_study_of_a_file_of_settings_is_another_one(here, minnow):
     for name in ("second", "third"):
         assert minnow(f"{again} {name}").code == 0
         assert f"study: {name}\n" in (here / name / "config.yaml").read_text()
-    assert minnow("search --resume --out first --config third/config.yaml --trials 2").code == 0
+    resumed = f"search --resume --out first --config third/config.yaml {storage} --trials 2"
+    assert minnow(resumed).code == 0
     assert "study: first\n" in (here / "first/config.yaml").read_text()
 
 

@@ -250,6 +250,9 @@ def test_a_password_in_the_storage_stays_out(found, monkeypatch):
     (found / "config.yaml").write_text(
         config.replace("storage: null", "storage: postgresql://me:pass-phrase@db/x")
     )
+    with pytest.raises(UserError, match=r"postgresql://me:[*]{3}@db/x, .* set MINNOW_STORAGE"):
+        run_page(found)
+    monkeypatch.setenv("MINNOW_STORAGE", "postgresql://me:pass-phrase@db/x")
     with pytest.raises(UserError, match="postgresql://me:") as error:
         run_page(found)  # there is no such database
     assert "pass-phrase" not in str(error.value)

@@ -126,7 +126,7 @@ def test_a_study_in_a_database(here, minnow):
     command = "search --space toy --epochs 1 --out new --storage sqlite:///study.db --trials"
     assert minnow(f"{command} 2").code == 0
     before = summary(here / "new")["trials"]
-    assert minnow("search --resume --out new --trials 3").code == 0
+    assert minnow(f"{command} 3 --resume").code == 0
     after = summary(here / "new")["trials"]
     assert after[:2] == before and len(after) == 3
     with sqlite3.connect(here / "study.db") as database:

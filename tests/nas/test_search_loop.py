@@ -15,8 +15,9 @@ from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
+from nas.storage import open_storage
 from nas.strategies import Strategy
-from nas.study import Store, open_storage
+from nas.study import Store
 from nas.trial import Proposal, Trial
 
 GOALS = Objectives.parse(["f1"])

@@ -23,7 +23,8 @@ from nas.cost import cost
 from nas.executors import SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
-from nas.study import Store, open_storage
+from nas.storage import open_storage
+from nas.study import Store
 from nas.trial import Proposal
 
 ROOT = Path(__file__).parents[2]
@@ -324,11 +325,31 @@ def test_what_is_stored_is_plain_json(tmp_path: Path) -> None:
         json.loads(line)
 
 
-def test_a_study_that_two_searches_wrote_at_once_is_refused(tmp_path: Path) -> None:
-    one, other = store_in(tmp_path), store_in(tmp_path)
-    proposal = nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask()
-    for store in (one, other):
-        store.begin(proposal, {})
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_of_two_writers_of_a_study_the_earlier_stops(tmp_path: Path, kind: str) -> None:
+    """As on two machines, where no lock is seen: no number is written twice, and the study goes on."""
+    url = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else None
+    earlier = store_in(tmp_path, url)
+    asking = nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10)
+    first = asking.ask()
+    earlier.begin(first, {})
+    later = store_in(tmp_path, url)
+    with pytest.raises(UserError, match="another search has taken over study 'study'"):
+        earlier.finish(first.fail("never stored"))
+    with pytest.raises(UserError, match="another search has taken over study 'study'"):
+        earlier.begin(asking.ask(), {})
+    assert later.unfinished() == [first]
+    later.finish(first.fail("out of luck"))
+    assert [trial.error for trial in store_in(tmp_path, url).trials()] == ["out of luck"]
+
+
+def test_a_study_that_holds_a_number_twice_is_refused(tmp_path: Path) -> None:
+    store_in(tmp_path).begin(
+        nas.strategies.load("random")(SPACE, GOALS, seed=5, num_classes=10).ask(), {}
+    )
+    journal = tmp_path / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines, lines[-1]]))
     with pytest.raises(UserError, match="holds trial 0 twice"):
         store_in(tmp_path)
 

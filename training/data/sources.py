@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from core.cache import expanded
 from core.errors import UserError
 from training.data.folders import FolderSource
 from training.data.listing import NO_REMARKS, Listing, Source
@@ -69,7 +70,7 @@ def find_source(spec: str) -> Source:
         return DigitsSource()
     if spec.startswith(TORCHVISION_PREFIX):
         return TorchvisionSource(spec.removeprefix(TORCHVISION_PREFIX))
-    root = Path(spec).expanduser()
+    root = expanded(spec)
     choices = "a data set is a folder of class folders, 'digits' or 'torchvision:NAME'"
     if not spec or not root.exists():
         raise UserError(f"no data set {spec!r}: there is no such folder ({choices})")

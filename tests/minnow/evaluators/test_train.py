@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from core.config import BalanceConfig, DataConfig, ScoreConfig, SearchConfig, TrainConfig
 from deploy.competition_score import competition_score
 from minnow.evaluators import TrainEvaluator, TrainEvaluatorFactory
-from minnow.evaluators import measure as measured
+from minnow.evaluators import train as measured
 from nas.cost import cost
 from nas.objectives import METRICS, TIMED
 from nas.search import EvaluationError
@@ -110,6 +111,46 @@ def test_scores_are_of_validation_and_test_is_not_read(some_digits, proposal):
     other = replace(some_digits, images=images, labels=labels)
     evaluated = [TrainEvaluator(data, CONFIG)(proposal) for data in (some_digits, other)]
     assert scores(evaluated[0]) == scores(evaluated[1])
+
+
+def too_large() -> None:
+    torch.zeros(10**14)
+
+
+def too_many() -> None:
+    torch.zeros(2**40, 2**40)
+
+
+def too_large_for_numpy() -> None:
+    np.zeros(10**15)
+
+
+def too_large_for_the_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+@pytest.mark.parametrize("allocate", [too_large, too_many, too_large_for_numpy, too_large_for_the_gpu])
+def test_a_network_that_does_not_fit_in_memory_fails_its_trial(
+    some_digits, proposal, monkeypatch, allocate
+):
+    taken: list[weakref.ref[torch.Tensor]] = []
+
+    def trained(*_: object) -> None:
+        activations = torch.zeros(1)
+        taken.append(weakref.ref(activations))
+        allocate()
+
+    monkeypatch.setattr(TrainEvaluator, "trained", trained)
+    with pytest.raises(EvaluationError, match="not enough memory for this network at") as error:
+        TrainEvaluator(some_digits, CONFIG)(proposal)
+    assert "\n" not in str(error.value)
+    assert taken[0]() is None  # what it took is free again, though the error is still there
+
+
+def test_a_bug_is_no_lack_of_memory(some_digits, proposal, monkeypatch):
+    monkeypatch.setattr(TrainEvaluator, "trained", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        TrainEvaluator(some_digits, CONFIG)(proposal)
 
 
 def test_a_training_that_diverges_fails_its_trial(some_digits, proposal):

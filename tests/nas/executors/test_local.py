@@ -21,7 +21,8 @@ from core.errors import UserError
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
-from nas.study import Store, open_storage
+from nas.storage import open_storage
+from nas.study import Store
 from nas.trial import Proposal, Trial
 
 ROOT = Path(__file__).parents[3]

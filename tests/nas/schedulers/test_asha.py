@@ -19,8 +19,9 @@ from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving, rungs
 from nas.schedulers.confirmation import Confirmation
 from nas.search import EvaluationError, run_study
+from nas.storage import open_storage
 from nas.strategies.random import RandomSearch
-from nas.study import Store, open_storage
+from nas.study import Store
 from nas.trial import Proposal, Trial
 
 NAMES = nas.strategies.REGISTRY.names()

@@ -13,7 +13,8 @@ import numpy as np
 
 from core.csv_table import change_notice, csv_bytes, path_cell, text_cell
 from core.errors import UserError
-from core.files import check_free, staged_folder
+from core.files import staged_folder
+from core.output_path import check_free
 from core.runtime import ordered_map
 from training.data.coco.annotations import Coco, Photo
 from training.data.coco.categories import CategoryMap, check_folders

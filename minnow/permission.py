@@ -1,0 +1,126 @@
+"""What a file from elsewhere may not decide alone: code that runs, and databases that are opened.
+
+A run directory and a file of settings may come from anyone. Code by file or module runs only where the
+call itself names it, and a database is written only where the call or ``$MINNOW_STORAGE`` names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from core.config import SearchConfig, StudentConfig
+from core.config_io import SettingError
+from core.errors import UserError
+from nas.storage_url import has_password, masked, same_storage, sqlite_file, without_password
+
+#: Environment variable with the URL of a storage, which keeps its password out of commands and files.
+VARIABLE = "MINNOW_STORAGE"
+
+#: Settings that name a plugin, and the registry that loads it, which may need torch.
+_PLUGINS = {
+    "strategy.name": "nas.strategies:REGISTRY",
+    "space.name": "nas.spaces:REGISTRY",
+    "loss.name": "distill.losses.base:LOGIT_LOSSES",
+    "loss.options.of": "distill.losses.base:LOGIT_LOSSES",
+    "loss.features": "distill.losses.base:FEATURE_LOSSES",
+}
+
+Config = SearchConfig | StudentConfig
+
+
+def check_code(config: Config, given: Mapping[str, Any], files: Sequence[tuple[Path, Config]]) -> None:
+    """Refuse code by file or module that a file names and the caller does not.
+
+    Args:
+        config: the settings, as resolved.
+        given: dotted settings that the caller gave.
+        files: with their settings, those first that win.
+
+    Raises:
+        SettingError: names the file and the code, and what to give to run it.
+    """
+    for name, value in code_settings(config):
+        if not _is_given(given, name):
+            file = _origin(files, name, value)
+            raise SettingError(name, f"{file} names code that would be run, {value!r}", value)
+
+
+def code_settings(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the dotted names and values of the settings that name code by file or module."""
+    for name, registry in _PLUGINS.items():
+        value = _value(config, name)
+        if not isinstance(value, str) or ":" not in value:
+            continue
+        module, _, attribute = registry.partition(":")
+        if getattr(import_module(module), attribute).names_code(value):
+            yield name, value
+
+
+def storage_to_write(
+    named: str | None, given: str | None, files: Sequence[tuple[Path, Config]]
+) -> str | None:
+    """Return the URL of the storage of a search, with its password if that is known.
+
+    Args:
+        named: by the settings, as resolved.
+        given: by the caller.
+        files: as of :func:`check_code`.
+
+    Raises:
+        SettingError: neither the caller nor the environment names it.
+    """
+    if named is None:
+        return None
+    sources = [url for url in (given, os.environ.get(VARIABLE)) if url and same_storage(url, named)]
+    if not sources:
+        file = _origin(files, "storage", named)
+        raise SettingError(
+            "storage",
+            f"{file} names {masked(named)}, which a search would write to, and neither this call nor "
+            f"{VARIABLE} names it",
+            without_password(named),
+        )
+    return next((url for url in [*sources, named] if has_password(url)), sources[0])
+
+
+def storage_to_read(named: str, given: str | None, file: Path) -> str:
+    """Return the URL of the storage of a run, with its password if that is known.
+
+    Args:
+        named: by the settings of the run.
+        given: by the caller.
+        file: of the settings.
+
+    Raises:
+        UserError: it is no SQLite file, and neither the caller nor the environment names it.
+    """
+    sources = [url for url in (given, os.environ.get(VARIABLE)) if url and same_storage(url, named)]
+    if not sources and sqlite_file(named) is None:
+        raise UserError(
+            f"{file} names the storage {masked(named)}, which is opened only if you name it, too: set "
+            f"{VARIABLE} to this URL, with its password"
+        )
+    return next((url for url in [*sources, named] if has_password(url)), named)
+
+
+def _origin(files: Sequence[tuple[Path, Config]], name: str, value: str) -> Path | None:
+    """Return the first file that gives a setting this value."""
+    return next((path for path, settings in files if _value(settings, name) == value), None)
+
+
+def _is_given(given: Mapping[str, Any], name: str) -> bool:
+    """Tell if the caller gave a setting, by itself or within a mapping."""
+    parent, _, key = name.rpartition(".")
+    mapping = given.get(parent)
+    return name in given or (isinstance(mapping, Mapping) and key in mapping)
+
+
+def _value(config: Config, name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    return value
