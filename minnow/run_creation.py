@@ -129,7 +129,7 @@ def make_run(run: Path) -> Before:
     for claimed in (run, run.parent):
         if (claimed / _CLAIM).exists():
             (claimed / _CLAIM).unlink()
-            missing = (run, claimed, ROOT)
+            missing = tuple(dict.fromkeys((run, claimed, ROOT)))
     with disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
     latest = os.readlink(LATEST) if LATEST.is_symlink() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ import pytest
 import nas.spaces
 import nas.strategies
 from core.errors import UserError
+from core.followers import follow
 from nas.executors import ProcessExecutor, SerialExecutor
 from nas.objectives import Objectives
 from nas.search import EvaluationError, run_study
@@ -29,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 SPACE = nas.spaces.load("toy")()
 
 WORKER = '''
-import os, time
+import ctypes, os, time
 from nas.search import EvaluationError
 
 class Unlucky(EvaluationError):
@@ -69,6 +71,19 @@ def broken_factory():
 
 def dies_at_the_start():
     os._exit(6)
+
+def chatter(connection):
+    connection.send("this is never read")
+    connection.recv()
+
+class Loading:
+    """Like a library that takes long to load, and lets no other thread run meanwhile."""
+    def __init__(self, folder):
+        self.folder = folder
+    def __setstate__(self, state):
+        open(state["folder"] + "/begun", "w").close()
+        ctypes.PyDLL(None).sleep(30)
+        open(state["folder"] + "/survived", "w").close()
 
 class DiesWhenItArrives:
     def __init__(self, marker):
@@ -291,6 +306,49 @@ if __name__ == "__main__":
             while not dead(pid) and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert dead(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it dies once the library is loaded")
+def test_a_worker_that_is_starting_ends_with_its_parent(worker: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(Path(str(worker.__file__)).parent)!r}]
+from worker_for_test import Loading
+from nas.executors import ProcessExecutor
+from nas.spaces.toy import Toy
+from nas.trial import Proposal
+
+if __name__ == "__main__":
+    with ProcessExecutor(Loading({str(tmp_path)!r}), 1) as executor:
+        point = (0, 0, 0, 0)
+        executor.submit(Proposal(0, point, Toy().decode(point), 0))
+        executor.collect()
+""")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, tmp_path / "main.py"], **pipes) as parent:
+        while not (tmp_path / "begun").exists():
+            assert parent.poll() is None
+            time.sleep(0.01)
+        parent.kill()
+        said = parent.communicate()  # until the worker has closed its ends of the pipes, too
+    assert not (tmp_path / "survived").exists()
+    assert said == (b"", b"")
+
+
+def test_a_pipe_that_is_reset_ends_a_worker_in_silence(
+    worker: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As when the parent is killed before it has read what the worker sent."""
+    context = multiprocessing.get_context("spawn")
+    connection, child_end = context.Pipe()
+    process = context.Process(target=follow, args=(child_end,))
+    process.start()
+    child_end.close()
+    connection.send(worker.chatter)
+    assert connection.poll(None)
+    connection.close()
+    process.join()
+    assert (process.exitcode, capfd.readouterr().err) == (0, "")
 
 
 def dead(pid: int) -> bool:
