@@ -461,9 +461,10 @@ class SearchConfig(_Model):
     storage: Annotated[
         str | None,
         setting(
-            "Optuna storage URL, as in sqlite:///study.db.",
+            "Optuna storage URL, as in sqlite:///study.db; keep its password in $MINNOW_STORAGE.",
             auto="a journal file in the run",
             option="storage",
+            repr=False,
         ),
     ] = None
     #: Name of the study in the storage; ``None``: that of the run directory.
