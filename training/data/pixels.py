@@ -138,9 +138,9 @@ def _build(
     total = len(listing.files)
     kept: list[int] = []
     broken: list[tuple[str, str]] = []
-    require_space(path.parent, total * size * size * 3)
     crc = 0
     with quiet_pillow(), atomic_file(path) as write:
+        require_space(path.parent, total * size * size * 3)  # now: what a killed decode left is removed
         decoded = ordered_map(decode, total, threads=None if source.parallel else 1)
         for index, image in enumerate(decoded):
             if isinstance(image, str):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -147,6 +148,21 @@ def test_too_little_space_is_known_beforehand(tmp_path: Path) -> None:
     require_space(tmp_path, 0)
     with pytest.raises(UserError, match="need 1,000,000,000,000 MB"):
         require_space(tmp_path, 10**18)
+
+
+def test_what_a_killed_decode_left_is_removed_before_the_space_is_measured(
+    tmp_path: Path, write_images: WriteImages, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_images(tmp_path, {"a": 5, "b": 5})
+    left = own_cache / "images/.older.abcdefgh.partial"
+    left.mkdir(parents=True)
+    (left / "older").write_bytes(bytes(1000))
+
+    def usage(_: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=0 if left.exists() else 10**9)
+
+    monkeypatch.setattr("training.data.pixels.shutil.disk_usage", usage)
+    assert len(open_images(str(root)).images) == 10 and not left.exists()
 
 
 def test_unusable_cache(
