@@ -15,7 +15,8 @@ from minnow.console import output, say
 from minnow.format import costs_text
 from minnow.run_directory import choose
 from nas.architecture import Architecture
-from nas.cost import cost, layer_cost
+from nas.cost import cost
+from nas.layer_cost import layer_cost
 from nas.layers import CLASSIFIERS
 from nas.model_file.rows import row_of_layer
 from nas.shapes import output_shape

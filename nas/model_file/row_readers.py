@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from core.errors import short
 from nas.layers import (
-    ACTIVATIONS,
     AvgPool,
     Bottleneck,
     Conv,
@@ -23,81 +20,11 @@ from nas.layers import (
     Layer,
     MaxPool,
     MBConv,
-    make_divisible,
 )
+from nas.model_file.row_arguments import RowArguments
 from nas.timm_layers import EPS, ConvBn, InvertedResidual
 
-_ALIASES = {"HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "SiLU"}  # of activations
 _GATE_ORDERS = ("before", "after")  # the activation; the scripts have the first where a block expands
-
-
-@dataclass(frozen=True)
-class RowArguments:
-    """The arguments of a row with their context, and checked access to them."""
-
-    args: Sequence[Any]
-    repeat: int
-    channels: int  # that come in
-    width: float
-    earlier: bool = False  # the file is of the first writer, see the schema
-
-    def get(self, index: int, default: Any) -> Any:
-        """Return an argument, or ``default`` where the row has none."""
-        return self.args[index] if index < len(self.args) else default
-
-    def whole(self, index: int, name: str, default: Any = None, least: int = 1) -> int:
-        """Return an argument that must be a whole number."""
-        return whole(self.get(index, default), name, least)
-
-    def positive(self, index: int, name: str, default: Any = None) -> float:
-        """Return an argument that must be a positive, finite number."""
-        value = self.get(index, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a positive number, got {short(value)}")
-        return float(value)
-
-    def flag(self, index: int, name: str, default: Any = None) -> bool:
-        """Return an argument that must be 0 or 1."""
-        value = self.get(index, default)
-        if not isinstance(value, bool | int | float) or value not in (0, 1):
-            raise ValueError(f"{name} must be 0 or 1, got {short(value)}")
-        return bool(value)
-
-    def activation(self, index: int, default: str | None) -> str | None:
-        """Return the name in ``torch.nn`` of an activation; ``None``: no activation."""
-        name = self.get(index, default)
-        name = _ALIASES.get(name, name) if isinstance(name, str) else name
-        if name is not None and name not in ACTIVATIONS:
-            known = ", ".join((*ACTIVATIONS, *_ALIASES))
-            raise ValueError(f"unknown activation {short(name)}; known: {known}, null")
-        return name
-
-    def padding(self, index: int) -> int | None:
-        """Return a padding; ``None``: kernel // 2.
-
-        The scripts compute ``padding or kernel // 2``. So 0 is kernel // 2 as well, and [0] is none.
-        """
-        value = self.get(index, None)
-        sides = value if isinstance(value, list) and len(value) in (1, 2) else [value]
-        if value is None or (value == 0 and type(value) is int and not self.earlier):
-            return None
-        if any(type(side) is not int or side < 0 for side in sides):
-            raise ValueError(
-                f"padding must be a whole number, one in brackets ([0]: none), or null, "
-                f"got {short(value)}"
-            )
-        if len(set(sides)) > 1:
-            raise ValueError(f"padding must be that of every side, got {short(value)}")
-        return int(sides[0])
-
-    def scaled(self, index: int) -> int:
-        """Return channels times the width multiple, rounded to 8."""
-        return make_divisible(self.whole(index, "out") * self.width)
-
-    def strides(self, index: int, *, last: bool, default: Any = None) -> list[int]:
-        """Return the stride of each repeat: the row's at the last or first repeat, 1 at the others."""
-        ones, stride = [1] * (self.repeat - 1), self.whole(index, "stride", default)
-        return [*ones, stride] if last else [stride, *ones]
 
 
 def _convs(row: RowArguments, out: int) -> list[Layer]:
@@ -137,7 +64,7 @@ def _inverted_v3(row: RowArguments) -> list[Layer]:
     squeeze, hard = row.flag(3, "SE"), row.flag(4, "HS")
     order = row.get(6, _GATE_ORDERS[1] if row.earlier else _GATE_ORDERS[0])
     if order not in _GATE_ORDERS:
-        raise ValueError(f"gate must be {' or '.join(_GATE_ORDERS)} (the activation), got {order!r}")
+        raise ValueError(f"gate must be {' or '.join(_GATE_ORDERS)} (the activation), got {short(order)}")
     blocks = [
         InvertedResidualv3(kernel, expand, out, squeeze, hard, stride)
         for stride in row.strides(5, last=False)
@@ -267,14 +194,3 @@ READERS: dict[str, tuple[_Reader, int, int, str]] = {
     "Flatten": (_flatten, 0, 0, "[]"),
     "Linear": (_linear, 0, 2, "[out, activation=null]"),
 }  # fmt: skip
-
-
-def whole(value: Any, name: str, least: int = 1) -> int:
-    """Return ``value`` if it is a whole number.
-
-    Raises:
-        ValueError: it is not, or is less than ``least``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {short(value)}")
-    return value

@@ -20,7 +20,8 @@ from nas.layers import (
     MaxPool,
     MBConv,
 )
-from nas.model_file.row_readers import READERS, RowArguments, whole
+from nas.model_file.row_arguments import RowArguments, whole
+from nas.model_file.row_readers import READERS
 
 _MAX_REPEAT = 1_000
 

@@ -8,22 +8,23 @@ today adds ``schema``.
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.config import MAX_SIDE
 from core.errors import UserError, short
 from core.reading import mapping, read_yaml
-from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Bottleneck, Layer, make_divisible
-from nas.model_file.rows import classifier_from_row, layer_from_row, row_of_layer
+from nas.layer_cost import layer_cost, widest
+from nas.layers import AFTER_CLASSIFIER, Layer
+from nas.model_file.rows import classifier_from_row, layer_from_row
 from nas.shapes import Shape, output_shape
 
-_SCHEMA = 2  # of the writer
+_MAX_LAYERS, _MAX_MULTIPLE = 2_000, 1_000
+_MAX_PARAMS = 500_000_000  # an ONNX file holds 2 GB
+_MAX_VALUES = 2**28  # of a feature map; 1 GB
 _EARLIER_KEYS = {"resolution", "input_channel", "depth_multiple", "width_multiple", "backbone"}
 _POOLS = {kind.__name__ for kind in AFTER_CLASSIFIER}
 
@@ -104,6 +105,7 @@ def parse_model(
     last = max((index for index, row in enumerate(rows) if not _is_pool(row)), default=-1)
     layers: list[Layer] = []
     classes: int | None = None
+    params = 0
     shape: Shape = (channels, side, side)
     for index, row in enumerate(rows):
         try:
@@ -113,82 +115,31 @@ def parse_model(
             else:
                 row_layers = layer_from_row(row, shape[0], depth, width, earlier=earlier)
             for layer in row_layers:
+                _check_map(layer, shape)
+                params += layer_cost(layer, shape, classes or 1).params
                 shape = output_shape(layer, shape)
+            if params > _MAX_PARAMS:
+                raise ValueError(
+                    f"{params / 1e6:,.0f} M parameters; at most {_MAX_PARAMS / 1e6:.0f} M fit"
+                )
         except (ValueError, TypeError, OverflowError) as error:
             raise UserError(f"{path}, backbone row {index + 1} {short(row)}: {error}") from None
         layers.extend(row_layers)
+        if len(layers) > _MAX_LAYERS:
+            raise UserError(f"{path}: 'backbone' has more than {_MAX_LAYERS:,} layers")
     return ModelFile(path, side, channels, tuple(layers), base, classes, own is not None)
 
 
-def model_content(
-    layers: Sequence[Layer],
-    shapes: Sequence[Shape],
-    *,
-    resolution: int,
-    input_channels: int,
-    base: str | None,
-    num_classes: int | None,
-) -> dict[str, Any]:
-    """Return the content of a model file, which :func:`parse_model` reads back to equal layers.
-
-    Args:
-        layers: from input to logits.
-        shapes: input shape of each layer, ``(channels, height, width)``.
-        resolution: side of the square input image, pixels.
-        input_channels: 3 for RGB.
-        base: name of the pretrained network that this one inherits from, if any.
-        num_classes: width of the classifier, for readers that need the number.
+def _check_map(layer: Layer, shape: Shape) -> None:
+    """Refuse a feature map that no computer of the users can hold.
 
     Raises:
-        ValueError: a block has channels that a row cannot express; names the layer.
+        ValueError: it is too large.
     """
-    rows: list[list[Any]] = []
-    repeat = 1
-    for index, layer in enumerate(layers):
-        if _only_repeated(layers, shapes, index):
-            repeat += 1
-            continue
-        module, args = row_of_layer(layer, shapes[index][0])
-        if isinstance(layer, CLASSIFIERS):
-            args[0] = num_classes
-        elif layer_from_row([1, module, args], shapes[index][0], 1.0, 1.0) != [layer]:
-            raise ValueError(
-                f"layer {index}, {module} {args}, cannot be expressed in a model file: "
-                "its channels are rounded to a multiple of 8"
-            )
-        rows.append([repeat, module, args])
-        repeat = 1
-    return {
-        "schema": _SCHEMA,
-        "resolution": resolution,
-        "input_channel": input_channels,
-        "depth_multiple": 1.0,
-        "width_multiple": 1.0,
-        **({} if base is None else {"base": base}),
-        "backbone": rows,
-    }
-
-
-def model_text(content: Mapping[str, Any]) -> str:
-    """Return the YAML text of what :func:`model_content` returns: one line per row."""
-    lines = [f"{name}: {json.dumps(value)}" for name, value in content.items() if name != "backbone"]
-    rows = [f"  - [{repeat}, {module}, {_yaml(args)}]" for repeat, module, args in content["backbone"]]
-    return "\n".join([*lines, "backbone:  # [repeat, module, args]", *rows]) + "\n"
-
-
-def _yaml(args: list[Any]) -> str:
-    """Return arguments in one line of YAML 1.1, which reads 1e-05 as text and 1.0e-05 as a number."""
-    return re.sub(r"(?<![\w.])(\d+)e-", r"\1.0e-", json.dumps(args))
-
-
-def _only_repeated(layers: Sequence[Layer], shapes: Sequence[Shape], index: int) -> bool:
-    """Tell if only the next row's repeat can express a layer: a Bottleneck of uncommon width."""
-    layer = layers[index]
-    if not isinstance(layer, Bottleneck) or make_divisible(layer.out) == layer.out:
-        return False
-    following = layers[index + 1]  # there is one: a classifier comes last
-    alike = isinstance(following, Bottleneck) and following == replace(layer, out=following.out)
-    return alike and layer.out == shapes[index][0]
+    channels, (_, height, width) = widest(layer, shape[0]), shape
+    if channels * height * width > _MAX_VALUES:
+        most = _MAX_VALUES // 10**6
+        raise ValueError(f"{channels} channels of {width}x{height} pixels; at most {most} M values fit")
 
 
 def _of_first_writer(content: Mapping[str, Any]) -> bool:
@@ -242,4 +193,6 @@ def _number(path: Path, content: Mapping[str, Any], name: str) -> float:
     value = content.get(name, 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise UserError(f"{path}: '{name}' must be a positive number, got {short(value)}")
+    if value > _MAX_MULTIPLE:
+        raise UserError(f"{path}: '{name}' must be at most {_MAX_MULTIPLE:,}, got {short(value)}")
     return float(value)

@@ -344,3 +344,34 @@ def test_a_first_layer_of_strided_1x1_convolutions_trains() -> None:
         check=False,
     )
     assert done.stdout.strip() == "trained", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "top", "complaint"),
+    [
+        ([[1, "Conv", [1_000_000, 30]]], {}, "row 1 .*: 2,702 M parameters; at most 500 M fit"),
+        ([[1, "Conv", [8, 1_000_000]]], {}, "row 1 .* M parameters; at most 500 M fit"),
+        (
+            [[1, "Conv", [80_000, 1]], [1, "MaxPool", [2]]],
+            {},
+            "row 2 .*: 80000 channels of 64x64 pixels",
+        ),
+        ([[1, "Conv", [8, 3, 1, 9_000]]], {}, "row 2 .*: 8 channels of 18062x18062 pixels"),
+        ([[1, "InvertedResidualv2", [8, 1000, 1]]], {"resolution": 2000}, "row 1 .*: 3000 channels"),
+        ([[1000, "Conv", [8, 1]]] * 3, {}, "'backbone' has more than 2,000 layers"),
+        (
+            [[1, "Conv", [8, 1]]],
+            {"width_multiple": 1001},
+            "'width_multiple' must be at most 1,000, got 1001",
+        ),
+        ([[1, "Conv", [8, 1]]], {"depth_multiple": 1e300}, "'depth_multiple' must be at most 1,000"),
+    ],
+)
+def test_networks_that_no_computer_holds_are_refused(
+    tmp_path: Path, rows: list[list[object]], top: dict[str, object], complaint: str
+) -> None:
+    head: list[list[object]] = [[1, "GlobalAvgPool", []], [1, "Flatten", []], [1, "Linear", [6]]]
+    path = write(tmp_path / "m.yaml", [*rows, *head], **{"resolution": 64, **top})
+    with pytest.raises(UserError, match=complaint) as error:
+        Architecture.from_yaml(path)
+    assert str(path) in str(error.value)
