@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch import nn
 
 import deploy
 from core.errors import UserError
@@ -39,6 +40,7 @@ from training.preprocess import prepare
 ROOT = Path(__file__).parents[2]
 TRASHNET = ROOT.parent / "shared" / "data" / "trashnet"
 CLASSES = ("glass", "métal", "paper")
+CONFIG = {"normalization": {"mean": [0.5] * 3, "std": [0.5] * 3}, "data": {"size": 40, "fit": "squash"}}
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -241,7 +243,7 @@ def test_a_submission_has_a_row_for_every_file(bundle_dir: Path, photos: Path, t
 
 
 def test_odd_names_are_harmless_readable_and_the_same_in_both_tables(
-    bundle_dir: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Architecture, network: nn.Module, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Formulas, and a name in Latin-1; what cannot be read is named in the column of errors too."""
     pandas = pytest.importorskip("pandas")
@@ -251,9 +253,10 @@ def test_odd_names_are_harmless_readable_and_the_same_in_both_tables(
     for name in [*map(os.fsencode, odd), b"caf\xe9.png"]:
         Path(os.fsdecode(os.path.join(os.fsencode(photos), name))).write_bytes(image)
     (photos / "=broken.png").write_bytes(b"no image")
-    (bundle_dir / "labels.txt").write_text("=glass\nmétal\n-paper\n", encoding="utf-8")
+    names = ("=glass", "métal", "-paper")
+    save_bundle(tmp_path / "odd", network, tiny, names, config=CONFIG, metrics={"params": 1})
     monkeypatch.chdir(photos)
-    rows = list(predict_files(deploy.load(bundle_dir), "."))
+    rows = list(predict_files(deploy.load(tmp_path / "odd"), "."))
     write_csv(rows, tmp_path / "out.csv")
     write_submission(rows, tmp_path / "submission.csv", ".")
     out, submission = (
