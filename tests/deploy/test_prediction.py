@@ -32,6 +32,8 @@ from deploy.prediction import (
     write_csv,
     write_submission,
 )
+from nas.architecture import Architecture
+from training.bundle import save_bundle
 from training.data.fitting import Fit
 from training.data.images import DataOptions, open_images
 from training.data.listing import Remarks
