@@ -19,7 +19,7 @@ def test_a_trial_that_does_not_fit_fails_and_the_search_goes_on(here, start, min
         f"--workers {workers} --out new --trials"
     )
     limit = {"memory": 4 << 30}
-    code, _, notices = start(f"{command} 5", **limit).end()
+    code, _, notices, *_ = start(f"{command} 5", **limit).end()
     assert code == 0, notices
     trials = json.loads(Path("new/summary.json").read_text())["trials"]
     failed = [trial for trial in trials if trial["metrics"] is None]
@@ -34,7 +34,7 @@ def test_a_trial_that_does_not_fit_fails_and_the_search_goes_on(here, start, min
 def test_a_training_that_does_not_fit_is_one_line(here, finished, start):
     Path("model.yaml").write_text(Toy((1024,)).decode((0, 0, 0, 0)).to_text(num_classes=10))
     command = "train --model model.yaml --batch-size 512 --epochs 1 --out new"
-    code, _, notices = start(command, memory=1 << 30).end()
+    code, _, notices, *_ = start(command, memory=1 << 30).end()
     assert code == 2 and "Traceback" not in notices
     assert notices.splitlines()[-1].startswith("minnow: error: not enough memory (")
 
