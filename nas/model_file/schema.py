@@ -24,7 +24,7 @@ from nas.shapes import Shape, output_shape
 
 _MAX_LAYERS, _MAX_MULTIPLE = 2_000, 1_000
 _MAX_PARAMS = 500_000_000  # an ONNX file holds 2 GB
-_MAX_VALUES = 2**28  # of a feature map; 1 GB
+_MAX_VALUES = 2**30  # of a feature map; 4 GB, more than networks of the spaces have at 4096 px
 _EARLIER_KEYS = {"resolution", "input_channel", "depth_multiple", "width_multiple", "backbone"}
 _POOLS = {kind.__name__ for kind in AFTER_CLASSIFIER}
 

@@ -352,9 +352,9 @@ def test_a_first_layer_of_strided_1x1_convolutions_trains() -> None:
         ([[1, "Conv", [1_000_000, 30]]], {}, "row 1 .*: 2,702 M parameters; at most 500 M fit"),
         ([[1, "Conv", [8, 1_000_000]]], {}, "row 1 .* M parameters; at most 500 M fit"),
         (
-            [[1, "Conv", [80_000, 1]], [1, "MaxPool", [2]]],
+            [[1, "Conv", [400_000, 1]], [1, "MaxPool", [2]]],
             {},
-            "row 2 .*: 80000 channels of 64x64 pixels",
+            "row 2 .*: 400000 channels of 64x64 pixels",
         ),
         ([[1, "Conv", [8, 3, 1, 9_000]]], {}, "row 2 .*: 8 channels of 18062x18062 pixels"),
         ([[1, "InvertedResidualv2", [8, 1000, 1]]], {"resolution": 2000}, "row 1 .*: 3000 channels"),
