@@ -20,7 +20,7 @@ from torch import nn
 from core.errors import UserError, one_line
 from core.files import write_bytes
 from distill.student_bundle import package_versions
-from training.onnx_graph import OPSET, OPSETS, gaps, open_session, traced
+from training.onnx_graph import OPSET, OPSETS, gaps, onnx_runtime, open_session, traced
 from training.preprocess import IMAGENET, Normalization
 
 OUTPUT = "logits"
@@ -182,11 +182,10 @@ def _verify(content: bytes, network: _NormalizedNetwork, samples: np.ndarray, op
         UserError: ONNX Runtime cannot compute with this opset; says why.
         RuntimeError: they disagree.
     """
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
-
+    errors = onnx_runtime().capi.onnxruntime_pybind11_state
     try:
         session = open_session(content)
-    except (Fail, InvalidGraph, NotImplemented) as error:
+    except (errors.Fail, errors.InvalidGraph, errors.NotImplemented) as error:
         raise UserError(
             f"ONNX Runtime cannot compute the network with ONNX opset {opset}: {one_line(error)}"
         ) from None
