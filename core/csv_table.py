@@ -55,6 +55,11 @@ def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     return content.encode("utf-8" if content.isascii() else "utf-8-sig")
 
 
+def cells_of(paths: Iterable[str], texts: Iterable[str]) -> dict[str, str]:
+    """Return name → cell of paths and of other texts, as for :func:`change_notice`."""
+    return {path: path_cell(path) for path in paths} | {text: text_cell(text) for text in texts}
+
+
 def change_notice(cells: Mapping[str, str]) -> str | None:
     """Return one line about the names that a table has otherwise, or ``None``.
 

@@ -52,7 +52,7 @@ class UserError(Exception):
 
 def one_line(error: BaseException | str) -> str:
     """Return another library's error message on one short line, or the error's type if it has none."""
-    return _cut(" ".join(str(error).split()), _LONGEST_MESSAGE) or type(error).__name__
+    return cut(" ".join(str(error).split()), _LONGEST_MESSAGE) or type(error).__name__
 
 
 def short(value: object) -> str:
@@ -64,10 +64,11 @@ def short(value: object) -> str:
         text = _REPR.repr(value)
     except (ValueError, RecursionError):  # a whole number of more digits than Python writes
         text = f"a value of the type {type(value).__name__}"
-    return _cut(" ".join(text.split()), _LONGEST_VALUE)
+    return cut(" ".join(text.split()), _LONGEST_VALUE)
 
 
-def _cut(text: str, longest: int) -> str:
+def cut(text: str, longest: int) -> str:
+    """Return a text of at most ``longest`` characters, with ``...`` in the place of the rest."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.csv_table import change_notice, csv_bytes, csv_text, path_cell, text_cell
+from core.csv_table import cells_of, change_notice, csv_bytes, csv_text, path_cell
 from core.errors import UserError
 from core.files import write_bytes
 from deploy.architecture_latency import machine_name
@@ -158,8 +158,7 @@ def renamed_in_csv(results: Iterable[FilePrediction], root: str | Path | None) -
     """
     results = list(results)
     files = [result.file for result in results] if root is None else _names_below(results, root)
-    labels = {result.label: text_cell(result.label) for result in results}
-    return change_notice({file: path_cell(file) for file in files} | labels)
+    return change_notice(cells_of(files, (result.label for result in results)))
 
 
 def _names_below(results: Sequence[FilePrediction], root: str | Path) -> list[str]:

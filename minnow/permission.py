@@ -75,7 +75,7 @@ def storage_to_write(
     """
     if named is None:
         return None
-    sources = [url for url in (given, os.environ.get(VARIABLE)) if url and same_storage(url, named)]
+    sources = _named_again(named, given)
     if not sources:
         file = _origin(files, "storage", named)
         raise SettingError(
@@ -84,7 +84,7 @@ def storage_to_write(
             f"{VARIABLE} names it",
             without_password(named),
         )
-    return next((url for url in [*sources, named] if has_password(url)), sources[0])
+    return _with_password(named, sources)
 
 
 def storage_to_read(named: str, given: str | None, file: Path) -> str:
@@ -98,12 +98,22 @@ def storage_to_read(named: str, given: str | None, file: Path) -> str:
     Raises:
         UserError: it is no SQLite file, and neither the caller nor the environment names it.
     """
-    sources = [url for url in (given, os.environ.get(VARIABLE)) if url and same_storage(url, named)]
+    sources = _named_again(named, given)
     if not sources and sqlite_file(named) is None:
         raise UserError(
             f"{file} names the storage {masked(named)}, which is opened only if you name it, too: set "
             f"{VARIABLE} to this URL, with its password"
         )
+    return _with_password(named, sources)
+
+
+def _named_again(named: str, given: str | None) -> list[str]:
+    """Return the URLs of the caller and of the environment that are this storage."""
+    return [url for url in (given, os.environ.get(VARIABLE)) if url and same_storage(url, named)]
+
+
+def _with_password(named: str, sources: Sequence[str]) -> str:
+    """Return the first URL of a storage that holds its password, if one does."""
     return next((url for url in [*sources, named] if has_password(url)), named)
 
 

@@ -57,6 +57,17 @@ class Metrics:
         )
 
 
+def mean_recall(confusion: np.ndarray) -> float:
+    """Return the balanced accuracy, 0..1, of a confusion matrix ``(classes, classes)``: true, predicted.
+
+    scikit-learn's own function warns about every class that was predicted and does not occur.
+    """
+    support = confusion.sum(axis=1)
+    present = support > 0
+    recall = confusion.diagonal()[present] / support[present]
+    return float(recall.mean())
+
+
 def compute_metrics(
     labels: Sequence[int] | ArrayLike, predictions: Sequence[int] | ArrayLike, num_classes: int
 ) -> Metrics:
@@ -88,15 +99,10 @@ def compute_metrics(
     every = np.arange(num_classes)
     per_class = f1_score(truth, guess, labels=every, average=None, zero_division=0)
     confusion = confusion_matrix(truth, guess, labels=every)
-    # Balanced accuracy straight from the confusion matrix: scikit-learn's own function warns
-    # about every class that was predicted and does not occur.
-    support = confusion.sum(axis=1)
-    present = support > 0
-    recall = confusion.diagonal()[present] / support[present]
     return Metrics(
         f1=float(np.mean(per_class)),
         accuracy=float(np.mean(truth == guess)),
-        balanced_accuracy=float(recall.mean()),
+        balanced_accuracy=mean_recall(confusion),
         per_class_f1=tuple(float(value) for value in per_class),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.csv_table import change_notice, csv_bytes, path_cell, plain_path, text_cell
+from core.csv_table import cells_of, change_notice, csv_bytes, path_cell, plain_path, text_cell
 from core.errors import UserError, one_line
 from core.reading import DATA_SET, read_bytes
 from training.checksums import check_unchanged
@@ -59,9 +59,7 @@ def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> 
 
 def renamed_in_csv(data: ImageSet, indices: np.ndarray) -> str | None:
     """Return one line about the names that :func:`predictions_csv` writes otherwise, or ``None``."""
-    files = [data.files[index] for index in indices]
-    classes = {name: text_cell(name) for name in data.classes}
-    return change_notice({file: path_cell(file) for file in files} | classes)
+    return change_notice(cells_of((data.files[index] for index in indices), data.classes))
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -7,6 +7,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from training.metrics import mean_recall
+
 _ROUNDING = 1e-6
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -38,7 +40,7 @@ class ScoreRecord(StoredRecord):
         expected = {
             "f1": per_class.mean(),
             "accuracy": right.sum() / max(true.sum(), 1),
-            "balanced_accuracy": (right[true > 0] / true[true > 0]).mean() if true.any() else 0.0,
+            "balanced_accuracy": mean_recall(counts) if true.any() else 0.0,
         }
         for name, value in expected.items():
             if abs(getattr(self, name) - value) > _ROUNDING:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from markupsafe import escape
 from plotly.subplots import make_subplots
 
+from core.errors import cut
 from distill.student_metrics import StudentMetrics
 from minnow.format import TITLES, metric_text, title_of
 from nas.objectives import METRICS, Objective, Objectives
@@ -24,6 +25,7 @@ _BLUE, _ORANGE, _GREY, _RED = "#1f77b4", "#e6780a", "#9aa5b1", "#c0392b"
 _MARGIN = {"t": 40, "r": 20, "b": 50, "l": 60}  # pixels
 _LOG_RATIO = 8.0  # ratio of largest to smallest value from which an axis is logarithmic
 _SHADES = ("#9ecae1", "#4a98c9", "#1f5f99", "#08306b")  # by length of training, the shortest first
+_LONGEST_LINE = 120  # characters, in what a point says when it is pointed at
 _AGAINST = ("latency_ms", "params")  # axes for a search with a single goal
 
 
@@ -81,7 +83,7 @@ def history_figure(results: StudyResults) -> go.Figure | None:
             name="failed",
             mode="markers",
             marker={"symbol": "x", "size": 8, "color": _RED},
-            text=[f"trial {t.number} failed: {escape(_shortened(str(t.error)))}" for t in failed],
+            text=[f"trial {t.number} failed: {escape(cut(str(t.error), _LONGEST_LINE))}" for t in failed],
             hoverinfo="text",
         )
     figure.update_xaxes(title_text="trial")
@@ -251,16 +253,11 @@ def _hover(results: StudyResults, trial: Trial) -> str:
     """Return trial numbers, metrics, and the options of decisions about the whole network."""
     numbers = [t.number for t in results.trainings[trial.proposal.group]]
     mean = f" (mean of trials {', '.join(map(str, numbers))})" if len(numbers) > 1 else ""
-    options = ", ".join(f"{n} {option}" for n, option in results.options(trial).items() if "." not in n)
-    return (
-        f"trial {trial.number}{mean}<br>{_values(trial.metrics or {})}<br>{escape(_shortened(options))}"
-    )
+    named = (f"{n} {option}" for n, option in results.options(trial).items() if "." not in n)
+    options = escape(cut(", ".join(named), _LONGEST_LINE))
+    return f"trial {trial.number}{mean}<br>{_values(trial.metrics or {})}<br>{options}"
 
 
 def _values(metrics: Mapping[str, float]) -> str:
     shown = [f"{TITLES[name]} {metric_text(name, metrics[name])}" for name in TITLES if name in metrics]
     return "<br>".join(shown)
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= 120 else f"{line[:117]}..."

@@ -232,7 +232,7 @@ def minnow(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_classes() -> Callable[..., Path]:
     """Write dark and light photos of different sizes in two class folders, 12 of each by default."""
     import numpy as np

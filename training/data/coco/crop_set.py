@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.csv_table import change_notice, csv_bytes, path_cell, text_cell
+from core.csv_table import cells_of, change_notice, csv_bytes
 from core.errors import UserError
 from core.files import staged_folder
 from core.output_path import check_free
@@ -259,8 +259,7 @@ def _arrange(work: Path, crops: Sequence[tuple[_Crop, str]]) -> str | None:
         one = crop.wanted.annotation
         file = (folder / crop.name).relative_to(work).as_posix()
         box = (f"{number:g}" for number in (one.box.x, one.box.y, one.box.width, one.box.height))
-        cells |= {name: path_cell(name) for name in (file, crop.photo.file)}
-        cells[one.category] = text_cell(one.category)
+        cells |= cells_of((file, crop.photo.file), (one.category,))
         rows.append((cells[file], cells[crop.photo.file], one.id, one.category, *box))
     shutil.rmtree(work / _ALL)
     (work / INDEX).write_bytes(csv_bytes([_COLUMNS, *sorted(rows)]))
