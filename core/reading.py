@@ -6,21 +6,25 @@ names the file and the place in it.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from core.errors import UserError, one_line, short
+from core.errors import UserError, cut, one_line, short
 
 M = TypeVar("M", bound=BaseModel)
 
 #: Largest sizes in bytes: of what people write by hand, of what programs write, of whole data sets.
 HAND_WRITTEN, RECORD, DATA_SET = 1_000_000, 100_000_000, 1_000_000_000
 MAX_DEPTH = 100  # of JSON
+_LONGEST_ENTRY = 100  # characters of the name of an entry, in messages
 _PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # which the caller of this process opened
 
 
@@ -38,17 +42,18 @@ def read_bytes(path: Path, what: str, *, limit: int = RECORD, remedy: str = "") 
     """
     name, then = f"{what} {path}".strip(), f"; {remedy}" if remedy else ""
     too_large = f"{name} cannot be read: files of this kind have at most {limit / 1e6:,.0f} MB{then}"
-    try:
-        status = path.stat()
-        regular = stat.S_ISREG(status.st_mode)
+
+    def check(status: os.stat_result) -> None:
         if stat.S_ISDIR(status.st_mode):
             raise UserError(f"{name} cannot be read: it is a directory{then}")
-        if not regular and not str(path).startswith(_PIPES):
+        if not stat.S_ISREG(status.st_mode) and not str(path).startswith(_PIPES):
             raise UserError(f"{name} cannot be read: it is no regular file{then}")
         if status.st_size > limit:
             raise UserError(too_large)
-        with path.open("rb") as file:
-            content = file.read() if regular else file.read(limit + 1)
+
+    try:
+        with open_checked(path, check) as file:
+            content = file.read(limit + 1)
     except FileNotFoundError:
         raise UserError(f"{name} does not exist{then}") from None
     except (OSError, ValueError, MemoryError) as error:  # ValueError: a NUL in the name
@@ -57,6 +62,26 @@ def read_bytes(path: Path, what: str, *, limit: int = RECORD, remedy: str = "") 
     if len(content) > limit:
         raise UserError(too_large)
     return content
+
+
+@contextmanager
+def open_checked(path: Path, check: Callable[[os.stat_result], None]) -> Iterator[io.BufferedReader]:
+    """Open a file to read, without waiting for the other end of a pipe that takes its place meanwhile.
+
+    Args:
+        path: of the file.
+        check: raises an error for what is not to be read; called before and after opening.
+
+    Raises:
+        OSError: missing, or not readable.
+    """
+    check(os.stat(path))
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(os.open(path, flags), "rb") as file:
+        check(os.fstat(file.fileno()))
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(file.fileno(), True)
+        yield file
 
 
 def read_text(path: Path, what: str, *, limit: int = HAND_WRITTEN, remedy: str = "") -> str:
@@ -71,10 +96,8 @@ def read_text(path: Path, what: str, *, limit: int = HAND_WRITTEN, remedy: str =
 def read_yaml(path: Path, what: str, *, limit: int = HAND_WRITTEN, remedy: str = "") -> Any:
     """Return the value in a YAML file; see :func:`read_bytes`."""
     text = read_text(path, what, limit=limit, remedy=remedy)
-    try:
+    with _valid("YAML", path, what, remedy):
         return _yaml(text)
-    except ValueError as error:
-        raise _failure(path, what, f"cannot be read: not valid YAML: {error}", remedy) from None
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -96,10 +119,8 @@ def parse_yaml(text: str, where: str) -> Any:
 def read_json(path: Path, what: str, *, limit: int = RECORD, remedy: str = "") -> Any:
     """Return the value in a JSON file; see :func:`read_bytes`."""
     content = read_bytes(path, what, limit=limit, remedy=remedy)
-    try:
+    with _valid("JSON", path, what, remedy):
         return _json(content)
-    except ValueError as error:
-        raise _failure(path, what, f"cannot be read: not valid JSON: {error}", remedy) from None
 
 
 def read_record(kind: type[M], path: Path, what: str, *, limit: int = RECORD, remedy: str = "") -> M:
@@ -149,7 +170,7 @@ def first_fault(error: ValidationError) -> tuple[str, str]:
     """Return the dotted name of the first wrong entry, empty for the whole, and what is wrong with it."""
     first = error.errors(include_url=False, include_context=False)[0]
     entry, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-    entry = entry if len(entry) <= 100 else f"{entry[:97]}..."
+    entry = cut(entry, _LONGEST_ENTRY)
     message = " ".join(message.split())
     reason = f"{message[:1].lower()}{message[1:]}" if entry else message
     if entry and first["type"] not in ("missing", "value_error"):
@@ -166,6 +187,15 @@ def mapping(content: object, where: str, expected: str) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise UserError(f"{where}: expected {expected}, got {short(content)}")
     return content
+
+
+@contextmanager
+def _valid(language: str, path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Turn what a parser raises about a file into one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise _failure(path, what, f"cannot be read: not valid {language}: {error}", remedy) from None
 
 
 def _failure(path: Path, what: str, reason: str, remedy: str) -> UserError:

@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from core.errors import UserError, one_line
+from core.reading import open_checked
 
 EXTENSIONS = frozenset(
     {
@@ -146,11 +147,7 @@ def open_file(path: Path) -> Iterator[io.BufferedReader]:
         SpecialFileError: no regular file, or larger than any image within the limit.
         OSError: missing, or not readable.
     """
-    _check_file(path, os.stat(path))
-    # The file may be another one by now: O_NONBLOCK does not wait for the other end of a pipe.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with open(os.open(path, flags), "rb") as file:
-        _check_file(path, os.fstat(file.fileno()))
+    with open_checked(path, lambda status: _check_file(path, status)) as file:
         yield file
 
 
