@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from core.errors import UserError
+from core.errors import UserError, cut
 from training.data.coco.boxes import Box, Size
 
 Id = int | str
+_LONGEST_VALUE = 80  # characters, in messages
 
 
 class UnusableError(Exception):
@@ -175,5 +176,4 @@ def _is_number(value: object) -> bool:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return cut(json.dumps(value), _LONGEST_VALUE)
