@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, ValidationError
 from scipy.stats import kendalltau
 
@@ -261,11 +262,28 @@ def tau(scores: Sequence[float], truth: Sequence[float], *, seed: int = 0) -> Ta
         raise ValueError(f"needs two lists of the same two or more networks: {len(scores)}, {len(truth)}")
     a, b = np.asarray(scores, dtype=float), np.asarray(truth, dtype=float)
     rng = np.random.default_rng(seed)
-    drawn = (rng.integers(len(a), size=len(a)) for _ in range(_RESAMPLES))
-    resampled = np.array([kendalltau(a[at], b[at]).statistic for at in drawn])
+    counts = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=_RESAMPLES)
+    resampled = _resampled_tau(a, b, counts.astype(float))
     ranked = resampled[~np.isnan(resampled)]
     low, high = np.quantile(ranked, (0.05, 0.95)) if len(ranked) else (np.nan, np.nan)
     return Tau(float(kendalltau(a, b).statistic), float(low), float(high), len(a))
+
+
+def _resampled_tau(
+    a: NDArray[np.float64], b: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return tau-b of resamples, ``(R,)``; NaN where all of a list is tied.
+
+    Args:
+        a: ``(n,)`` scores.
+        b: ``(n,)`` scores of the same networks.
+        counts: ``(R, n)``: how often each network is in each resample. A network is tied with itself.
+    """
+    signs = [np.sign(scores[:, None] - scores) for scores in (a, b)]
+    pairs = (signs[0] * signs[1], np.abs(signs[0]), np.abs(signs[1]))
+    agreeing, untied_a, untied_b = (((counts @ each) * counts).sum(axis=1) for each in pairs)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(agreeing / np.sqrt(untied_a * untied_b), dtype=np.float64)
 
 
 def better_half(scores: Sequence[float], truth: Sequence[float]) -> tuple[list[float], list[float]]:

@@ -7,8 +7,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
-from minnow.ranking import agreement, better_half, tau
+from minnow.ranking import _resampled_tau, agreement, better_half, tau
 
 
 def test_agreement_and_its_opposite():
@@ -26,6 +27,19 @@ def test_against_counting_pairs():
     assert found.value == pytest.approx(np.mean(agree))
     assert found.low < found.value < found.high
     assert tau(a.tolist(), b.tolist()) == found
+
+
+def test_the_interval_is_that_of_scipy_on_repeated_networks():
+    """Also with ties, within a list and of a network with itself."""
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(5, size=9).astype(float), rng.normal(size=9)
+    found = tau(a.tolist(), b.tolist())
+    drawn = [rng.integers(9, size=9) for _ in range(800)]
+    expected = np.quantile([kendalltau(a[at], b[at]).statistic for at in drawn], (0.05, 0.95))
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.06)
+    counts = np.array([np.bincount(at, minlength=9) for at in drawn[:50]], dtype=float)
+    exact = [kendalltau(a[at], b[at]).statistic for at in drawn[:50]]
+    assert _resampled_tau(a, b, counts) == pytest.approx(exact)
 
 
 def test_nothing_to_rank():
