@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 _INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+_LONGEST_WORD = 600  # characters of a path in an error
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -81,7 +82,14 @@ def _complain(message: str) -> None:
     from core.runtime import is_main
 
     if is_main():
-        print(f"minnow: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"minnow: error: {' '.join(map(_shortened, message.split()))}", file=sys.stderr)
+
+
+def _shortened(word: str) -> str:
+    """Return a word, mostly a path, without the middle of what is too long to read."""
+    if len(word) <= _LONGEST_WORD:
+        return word
+    return f"{word[: _LONGEST_WORD // 2]}...{word[-_LONGEST_WORD // 2 :]}"
 
 
 if __name__ == "__main__":

@@ -183,3 +183,17 @@ def test_what_was_taken_is_said_before_the_error(here, minnow):
     said = minnow(f"{SEARCH} --strategy tpee")
     assert said.notices[0].startswith("no data given: using the embedded digits")
     assert said.complaint
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data check LONG",
+        "predict ALONE LONG",
+        "model convert LONG out.yaml",
+        "predict ALONE photo --out LONG",
+    ],
+)
+def test_a_path_of_any_length_is_shortened(there, minnow, command):
+    complaint = minnow(command.replace("LONG", "x" * 5000).replace("ALONE", "runs/alone")).complaint
+    assert "xxx...xxx" in complaint and len(complaint) < 1000
