@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 COMMAND = "search --space toy --strategy random --fidelity asha --epochs 3"
 
 
@@ -27,6 +29,7 @@ def test_the_study_shows_and_keeps_what_it_should(here, minnow):
     assert "another fidelity" in minnow("search --resume --fidelity full --out cut").complaint
 
 
+@pytest.mark.slow
 def test_workers_and_confirmation(here, minnow):
     said = minnow(f"{COMMAND} --trials 4 --confirm 1 --workers 2 --out new")
     assert said.code == 0

@@ -205,7 +205,7 @@ def files_case(rng: np.random.Generator, folder: Path) -> Case:
 def damage(path: Path, rng: np.random.Generator) -> str:
     """Damage a file in one of several ways; returns which."""
     content = path.read_bytes()
-    ways = ["cut", "flip", "empty", "gone", "folder", "garbage", "twice", "fifo"]
+    ways = ["empty", "gone", "folder", "garbage", "twice", "fifo", *(["cut", "flip"] if content else [])]
     if path.suffix in (".json", ".yaml", ".journal"):
         ways += ["retype"] * 12
     way = str(rng.choice(ways))

@@ -12,7 +12,8 @@ from nas.architecture import Architecture
 from nas.spaces.toy import Toy
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_trial_that_does_not_fit_fails_and_the_search_goes_on(here, start, minnow, workers):
     command = (
         "search --space mobilenet --strategy random --resolution 16,4096 --batch-size 512 --epochs 1 --confirm 0 "

@@ -179,6 +179,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_changes_nothing(tmp_path):
     server = subprocess.Popen(
         [sys.executable, "-c", _SERVER, str(tmp_path)],
