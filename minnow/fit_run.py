@@ -13,9 +13,9 @@ from minnow.listener import Listener
 from minnow.run_directory import BEST, Run
 from minnow.search_run import run_search
 from minnow.settings import search_settings, student_settings
-from minnow.student import ONNX_FILE, Student
+from minnow.student import Student
 from minnow.student_run import run_student
-from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
+from training.bundle_files import ONNX_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 
 def fit_settings(

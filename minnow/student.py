@@ -22,12 +22,12 @@ from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle
+from training.bundle_files import ONNX_FILE
 from training.evaluate import logits_of, score_logits
 from training.finite import check_logits
 from training.metrics import Metrics
 
 FORMATS = ("onnx",)
-ONNX_FILE = "model.onnx"  # beside the weights
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from minnow.run_directory import Run, student_config
 from nas.objectives import Objectives
 from nas.trial import Trial
 from training.bootstrap import RESAMPLES
-from training.bundle_files import STUDENT_FOLDER
+from training.bundle_files import ONNX_FILE, STUDENT_FOLDER
 
 _NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
@@ -209,4 +209,4 @@ def show_student(run: Path) -> None:
         epochs = len(metrics.history)
         remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
     say(f"student in {folder} (epoch {metrics.epoch} of {config.train.epochs}{remark})")
-    next_step(["export", run])
+    next_step(["predict", run, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", run])

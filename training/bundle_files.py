@@ -7,3 +7,4 @@ CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.json"
 CHECKSUMS_FILE = "checksums.sha256"
 STUDENT_FOLDER = "student"  # of a run directory
+ONNX_FILE = "model.onnx"  # beside the weights
