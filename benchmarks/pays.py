@@ -1,0 +1,331 @@
+"""What a search adds: its choice against other networks of the same latency, all trained alike.
+
+Usage: python benchmarks/pays.py RUN --out DIR [--part 4 8 16 32] [--random 5] [--seeds 2]
+
+RUN is that of ``search --space elastic`` with its supernet, searched under limits on the latency of
+1/4, 1/8, 1/16 and 1/32 of the teacher's (``benchmarks/pays.sh``). At each part the following are
+distilled from the supernet's weights with the defaults of ``distill``, with the same seeds:
+
+    choice   the trial with the best validation F1 within the limit
+    random   random networks of the space at 90 to 100 % of the limit
+    macs     most MACs within the limit, of as many random networks as the search had trials
+    uniform  the same share of every decision's range, the most within the limit
+
+Each training leaves a line in a file of its own in DIR; trainings that have theirs are skipped, and
+several processes may work on one DIR (``--threads 1``). The tables are made of all lines that are there:
+macro-F1 on the test split, the choice minus the others with a 95 % interval (paired bootstrap over test
+images, all seeds and networks in every resample), the standard deviation between random networks with
+the noise of the seeds removed, and Kendall's tau of the supernet's validation F1 with the trained test F1
+at that latency. With several DIRs after ``--pool``, of other splits of the same data, images are pooled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+
+from core.config import StudentConfig
+from core.files import write_json
+from core.locks import try_lock
+from core.reading import read_json
+from deploy.architecture_latency import fit_latency_model, latency_features, measure_architecture
+from distill.inherited_weights import InheritedWeights
+from distill.student_training import train_student
+from distill.supernet import find_supernet
+from minnow.progress import ConsoleListener
+from minnow.run_directory import Run
+from minnow.search_setup import make_space
+from minnow.teacher import make_teacher
+from nas.architecture import Architecture
+from nas.cost import cost
+from nas.spaces.elastic import Elastic
+from nas.trial import Trial
+from training.bootstrap import compare_f1
+from training.budget import resolve_student
+from training.data.images import ImageSet, data_options, open_images
+from training.device import keep_freed_memory
+from training.predictions import PREDICTIONS, read_predictions
+
+ARMS = ("choice", "random", "macs", "uniform")
+_BAND = 0.9  # of the limit, at least
+_NEAR = 1.15  # predicted latencies that are measured, times the limit
+_STEPS = 200  # of the share of a uniform cut
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A network to train.
+
+    Attributes:
+        part: denominator of the teacher's latency.
+        arm: one of :data:`ARMS`.
+        architecture: of the network.
+        latency_ms: measured before training.
+    """
+
+    part: int
+    arm: str
+    architecture: Architecture
+    latency_ms: float
+
+
+def main() -> None:
+    """Run the trainings that have no line yet, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="of search --space elastic")
+    parser.add_argument("--out", type=Path, required=True, help="directory of the lines")
+    parser.add_argument("--part", type=int, nargs="+", default=[4, 8, 16, 32])
+    parser.add_argument("--random", type=int, default=5, help="random networks at each part")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds, from 0")
+    parser.add_argument("--epochs", type=int, help="as of distill --epochs")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pool", type=Path, nargs="*", default=[], help="other DIRs for the tables")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    run, supernet = Run(given.run), find_supernet(given.run)
+    if supernet is None or run.config.teacher is None:
+        raise SystemExit(f"{given.run} is no search in the elastic space with a supernet")
+    data = open_images(run.config.data.spec, data_options(run.config.data))
+    space = make_space(Elastic, run.config, data.size)
+    assert isinstance(space, Elastic)
+    rivals = [
+        rival
+        for part in given.part
+        for rival in rivals_of(part, run.trials, space, supernet, data.num_classes, given.random)
+    ]
+    train_all(rivals, run, supernet, data, given.out, given.seeds, given.epochs)
+    rows = [row for folder in (given.out, *given.pool) for row in rows_of(folder)]
+    print(f"\n{table(rows, data.num_classes)}")
+
+
+def rivals_of(
+    part: int,
+    trials: Sequence[Trial],
+    space: Elastic,
+    supernet: InheritedWeights,
+    classes: int,
+    count: int,
+) -> list[Rival]:
+    """Return the networks of one part; the same ones every time."""
+
+    def latency(architecture: Architecture) -> float:
+        return measure_architecture(architecture, classes).median_ms
+
+    limit = latency(supernet.base) / part
+    within = [t for t in trials if t.completed and (t.metrics or {})["latency_ms"] <= limit]
+    if not within:
+        raise SystemExit(f"no trial has {limit:.3f} ms or less; search within it first")
+    choice = max(within, key=lambda trial: (trial.metrics or {})["f1"])
+    measured = [trial for trial in trials if trial.completed]
+    features = np.array([latency_features(trial.architecture, classes) for trial in measured])
+    times = np.array([(trial.metrics or {})["latency_ms"] for trial in measured])
+    rates = fit_latency_model(features, times)
+
+    def predicted(architecture: Architecture) -> float:
+        return float(latency_features(architecture, classes) @ rates)
+
+    rng = np.random.default_rng(part)
+    alike: dict[str, tuple[Architecture, float]] = {}
+    while len(alike) < max(count, len(within)):
+        drawn = space.decode(space.canonical(space.spread(rng)))
+        if not _BAND / _NEAR * limit <= predicted(drawn) <= _NEAR * limit or drawn.key in alike:
+            continue
+        took = latency(drawn)
+        if _BAND * limit <= took <= limit:
+            alike[drawn.key] = drawn, took
+    networks = list(alike.values())
+    heaviest = max(networks, key=lambda network: cost(network[0], classes).macs)
+    uniform, uniform_ms = next(
+        (cut, took)
+        for cut in uniform_cuts(space)
+        if predicted(cut) <= _NEAR * limit and (took := latency(cut)) <= limit
+    )
+    return [
+        Rival(part, "choice", choice.architecture, (choice.metrics or {})["latency_ms"]),
+        *(Rival(part, "random", *network) for network in networks[:count]),
+        Rival(part, "macs", *heaviest),
+        Rival(part, "uniform", uniform, uniform_ms),
+    ]
+
+
+def uniform_cuts(space: Elastic) -> Iterator[Architecture]:
+    """Yield the networks that keep the same share of every decision's range, the largest first."""
+    ends, last = np.array(space.largest), None
+    for share in np.linspace(1, 0, _STEPS):
+        cut = space.decode(space.canonical(np.rint(share * ends).astype(int).tolist()))
+        if cut.key != last:
+            yield cut
+        last = cut.key
+
+
+def train_all(
+    rivals: Sequence[Rival],
+    run: Run,
+    supernet: InheritedWeights,
+    data: ImageSet,
+    out: Path,
+    seeds: int,
+    epochs: int | None,
+) -> None:
+    """Train what has no line yet and no other process trains."""
+    base = StudentConfig(data=run.config.data, teacher=run.config.teacher, augment=run.config.augment)
+    recipe = base.train.model_copy(update={"epochs": epochs})
+    student = base.model_copy(update={"train": recipe})
+    student = resolve_student(student, len(data.splits["train"]), inherits=True)
+    assert student.teacher is not None
+    views = min(student.train.view_count, student.train.epochs or 0)
+    teacher = make_teacher(
+        student.teacher, student.loss, data, student.augment, views, listener=ConsoleListener()
+    )
+    for seed in range(seeds):
+        for rival in rivals:
+            key = f"{rival.architecture.key}-{student.train.epochs}-{seed}"
+            work, line = out / "trainings" / key, out / f"{rival.part}-{rival.arm}-{key}.json"
+            if line.exists():
+                continue
+            work.mkdir(parents=True, exist_ok=True)
+            if (lock := try_lock(work)) is None:
+                continue
+            try:
+                config = student.model_copy(update={"seed": seed})
+                done = work / "metrics.json"
+                metrics: Any = (
+                    read_json(done, "")
+                    if done.exists()
+                    else train_student(
+                        rival.architecture, data, config, work, teacher=teacher, inherited=supernet
+                    )
+                )
+                judged = supernet.evaluate_subnet(rival.architecture, data, run.config.augment)[1].f1
+                row = row_of(rival, seed, judged, metrics, work, data)
+                write_json(line, {**row, "teacher_f1": metrics["teacher"]["f1"]})
+                print(rival.part, rival.arm, seed, f"{judged:.4f} {row['f1']:.4f}", flush=True)
+            finally:
+                lock.release()
+
+
+def row_of(
+    rival: Rival, seed: int, judged: float, metrics: Mapping[str, Any], work: Path, data: ImageSet
+) -> dict[str, Any]:
+    """Return the line of one training."""
+    predictions = read_predictions(work / PREDICTIONS)
+    return {
+        "part": rival.part,
+        "arm": rival.arm,
+        "network": rival.architecture.key,
+        "resolution": rival.architecture.resolution,
+        "seed": seed,
+        "test_images": data.test_digest,
+        "latency_ms": rival.latency_ms,
+        "params": metrics["params"],
+        "macs": metrics["macs"],
+        "supernet_f1": judged,
+        "val_f1": metrics["val"]["f1"],
+        "f1": metrics["test"]["f1"],
+        "seconds": metrics["seconds"],
+        "history": [epoch["val_f1"] for epoch in metrics["history"]],
+        "labels": predictions.labels.tolist(),
+        "predicted": predictions.predicted.tolist(),
+    }
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Return all lines of a directory."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def table(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
+    """Return the Markdown tables of all parts."""
+    lines = [
+        "| part | network | latency, ms | supernet | test macro-F1 | choice minus it (95 %) | n |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    notes = []
+    for part in sorted({row["part"] for row in rows}):
+        own = [row for row in rows if row["part"] == part]
+        for arm in ARMS:
+            its = [row for row in own if row["arm"] == arm]
+            if its:
+                lines.append(_line(part, arm, its, own, classes))
+        notes += list(_landscape(part, own))
+    return "\n".join([*lines, "", *notes])
+
+
+def _line(
+    part: int,
+    arm: str,
+    its: Sequence[Mapping[str, Any]],
+    own: Sequence[Mapping[str, Any]],
+    classes: int,
+) -> str:
+    mean = {name: np.mean([row[name] for row in its]) for name in ("latency_ms", "supernet_f1", "f1")}
+    deviation = np.std([row["f1"] for row in its], ddof=1) if len(its) > 1 else 0.0
+    minus = "" if arm == "choice" else difference(own, arm, classes)
+    return (
+        f"| 1/{part} | {arm} | {mean['latency_ms']:.2f} | {mean['supernet_f1']:.3f} "
+        f"| {mean['f1']:.3f} ± {deviation:.3f} | {minus} | {len(its)} |"
+    )
+
+
+def difference(rows: Sequence[Mapping[str, Any]], arm: str, classes: int) -> str:
+    """Return the test F1 of the choice minus that of an arm, over the pooled images of all splits.
+
+    Every resample of a split's images is the same for all networks. Splits that lack a side are left out.
+    """
+    by_split: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        by_split[row["test_images"]][row["arm"]].append(row)
+    whole = [split for split in by_split.values() if split["choice"] and split[arm]]
+    if not whole:
+        return ""
+    labels = np.concatenate([np.array(split["choice"][0]["labels"]) for split in whole])
+    sides = []
+    for side in (arm, "choice"):
+        count = min(len(split[side]) for split in whole)
+        parts = [np.array([row["predicted"] for row in split[side][:count]]) for split in whole]
+        sides.append(np.concatenate(parts, axis=1))
+    result = compare_f1(labels, sides[0], sides[1], classes).difference
+    return f"{100 * result.value:+.1f} ({100 * result.low:+.1f} to {100 * result.high:+.1f})"
+
+
+def _landscape(part: int, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how different the networks of one latency are, and how well they are ranked."""
+    networks: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    unique = {(row["test_images"], row["network"], row["seed"]): row for row in reversed(rows)}
+    for row in unique.values():
+        networks[row["test_images"], row["network"]].append(row)
+    repeated = [[row["f1"] for row in its] for its in networks.values()]
+    noise = [np.var(its, ddof=1) for its in repeated if len(its) > 1]
+    drawn = {(row["test_images"], row["network"]) for row in rows if row["arm"] == "random"}
+    random = [its for name, its in networks.items() if name in drawn]
+    if len(random) > 1 and noise:
+        means = [np.mean([row["f1"] for row in its]) for its in random]
+        of_mean = np.mean([np.mean(noise) / len(its) for its in random])
+        true = max(0.0, float(np.var(means, ddof=1) - of_mean)) ** 0.5
+        yield (
+            f"1/{part}: random networks differ by {100 * true:.1f} points (standard deviation), "
+            f"seeds of one network by {100 * float(np.mean(noise)) ** 0.5:.1f}"
+        )
+    if len(networks) > 2:
+        judged = [its[0]["supernet_f1"] for its in networks.values()]
+        truth = [np.mean(its) for its in repeated]
+        macs = [its[0]["macs"] for its in networks.values()]
+        taus = [kendalltau(guess, truth).statistic for guess in (judged, macs)]
+        yield (
+            f"1/{part}: tau with the test F1 of {len(networks)} networks: supernet {taus[0]:.2f}, "
+            f"MACs {taus[1]:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
