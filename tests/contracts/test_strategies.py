@@ -24,7 +24,8 @@ from nas.trial import Proposal, Trial
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT.parent / "shared" / "data" / "nas-bench-macro_cifar10.json"
 #: Optuna's own samplers are many and some are slow: those that keep state go through every check.
-STRATEGIES = [*nas.strategies.REGISTRY.names(), "optuna:nsgaii", "optuna:cmaes", "optuna:qmc"]
+MORE_SAMPLERS = ("optuna:nsgaii", "optuna:qmc")  # slow: one of Optuna's samplers stands for all
+STRATEGIES = [*nas.strategies.REGISTRY.names(), *MORE_SAMPLERS, "optuna:cmaes"]
 needs_table = pytest.mark.skipif(
     not TABLE.exists(), reason="NAS-Bench-Macro's table is not beside the checkout"
 )
@@ -37,7 +38,9 @@ def make(kind: Kind, space: str = "macro", limits: Sequence[str] = (), **options
 
 
 @pytest.mark.parametrize("check", STRATEGY_CHECKS.values(), ids=STRATEGY_CHECKS.keys())
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in MORE_SAMPLERS else n for n in STRATEGIES]
+)
 def test_contract(name: str, check: Callable[..., None]) -> None:
     check(name)
 

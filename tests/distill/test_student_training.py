@@ -143,6 +143,7 @@ def test_a_loss_on_features_changes_the_student_and_resumes(some_digits, tiny, t
     assert equal(tmp_path / "whole", tmp_path / "parts")  # adapters are resumed too
 
 
+@pytest.mark.slow
 def test_the_student_of_an_equal_becomes_its_equal(digits, tmp_path):
     architecture = Toy().decode((1, 1, 1, 0))
     long = StudentConfig(train=TrainConfig(epochs=8))

@@ -109,6 +109,7 @@ def test_a_disk_that_fills_up_while_training(here, finished, minnow, start):
     assert minnow(f"{command} --resume").code == 0
 
 
+@pytest.mark.slow  # its journal is in test_surroundings
 def test_a_disk_that_fills_up_while_searching(here, minnow, start):
     command = "search --space toy --trials 4 --epochs 1 --out"
     one_line(start(f"{command} found", file_size=4_000))

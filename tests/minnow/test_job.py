@@ -167,6 +167,7 @@ def test_pick_and_the_alone_student(job: Path, call) -> None:
     assert json.loads((job / "runs/1/student/metrics.json").read_text())["teacher"] is None
 
 
+@pytest.mark.slow  # one is in test_stages
 @pytest.mark.parametrize("strategy", ["random", "nni-evolution"])
 def test_swapping_the_strategy_of_a_study(job: Path, strategy: str, call) -> None:
     copy = job / f"runs/{strategy}"

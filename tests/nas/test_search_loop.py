@@ -150,7 +150,9 @@ def test_anything_else_propagates_and_the_trial_is_taken_up_again(
     ]
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    "name", [n if n in ("gp", "tpe") else pytest.param(n, marks=pytest.mark.slow) for n in STRATEGIES]
+)
 def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str, kill_search) -> None:
     """SIGKILL a searching process again and again; the study ends as if nothing had happened."""
     for folder in ("whole", "killed"):

@@ -148,6 +148,7 @@ for which in ("first", "second"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_save_killed_at_any_step_never_leaves_a_mixture(tmp_path: Path) -> None:
     done = subprocess.run(

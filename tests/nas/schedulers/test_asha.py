@@ -269,7 +269,7 @@ def run_stored(folder: Path, name: str, evaluate=curve) -> list[Trial]:
         return store.trials()
 
 
-@pytest.mark.parametrize("name", ["tpe", "evolution"])
+@pytest.mark.parametrize("name", ["tpe", pytest.param("evolution", marks=pytest.mark.slow)])
 def test_killed_at_any_moment_and_resumed(tmp_path: Path, name: str, kill_search) -> None:
     """SIGKILL a searching process again and again; the study ends as if nothing had happened."""
     for folder in ("whole", "killed"):
