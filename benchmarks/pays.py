@@ -22,10 +22,10 @@ at that latency. With several DIRs after ``--pool``, of other splits of the same
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,12 @@ from minnow.search_setup import make_space
 from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.cost import cost
+from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
 from nas.trial import Trial
 from training.bootstrap import compare_f1
 from training.budget import resolve_student
+from training.bundle_files import METRICS_FILE
 from training.data.images import ImageSet, data_options, open_images
 from training.device import keep_freed_memory
 from training.predictions import PREDICTIONS, read_predictions
@@ -58,6 +60,7 @@ from training.predictions import PREDICTIONS, read_predictions
 ARMS = ("choice", "random", "macs", "uniform")
 _BAND = 0.9  # of the limit, at least
 _NEAR = 1.15  # predicted latencies that are measured, times the limit
+_DRAWS = 20_000  # random networks at each part, at most
 _STEPS = 200  # of the share of a uniform cut
 
 
@@ -101,31 +104,31 @@ def main() -> None:
     rivals = [
         rival
         for part in given.part
-        for rival in rivals_of(part, run.trials, space, supernet, data.num_classes, given.random)
+        for rival in rivals_of(part, limit_ms(supernet, part), run.trials, space, data, given.random)
     ]
     train_all(rivals, run, supernet, data, given.out, given.seeds, given.epochs)
     rows = [row for folder in (given.out, *given.pool) for row in rows_of(folder)]
     print(f"\n{table(rows, data.num_classes)}")
 
 
+def limit_ms(supernet: InheritedWeights, part: int) -> float:
+    """Return the latency of the whole network, ms, divided by ``part``."""
+    return measure_architecture(supernet.base, supernet.classes).median_ms / part
+
+
 def rivals_of(
-    part: int,
-    trials: Sequence[Trial],
-    space: Elastic,
-    supernet: InheritedWeights,
-    classes: int,
-    count: int,
+    part: int, limit: float, trials: Sequence[Trial], space: Elastic, data: ImageSet, count: int
 ) -> list[Rival]:
     """Return the networks of one part; the same ones every time."""
+    classes = data.num_classes
 
     def latency(architecture: Architecture) -> float:
         return measure_architecture(architecture, classes).median_ms
 
-    limit = latency(supernet.base) / part
-    within = [t for t in trials if t.completed and (t.metrics or {})["latency_ms"] <= limit]
-    if not within:
+    within = Objectives.parse(["f1:max"], [f"latency_ms<={limit}"])
+    choice = within.best(trials)
+    if choice is None:
         raise SystemExit(f"no trial has {limit:.3f} ms or less; search within it first")
-    choice = max(within, key=lambda trial: (trial.metrics or {})["f1"])
     measured = [trial for trial in trials if trial.completed]
     features = np.array([latency_features(trial.architecture, classes) for trial in measured])
     times = np.array([(trial.metrics or {})["latency_ms"] for trial in measured])
@@ -136,13 +139,18 @@ def rivals_of(
 
     rng = np.random.default_rng(part)
     alike: dict[str, tuple[Architecture, float]] = {}
-    while len(alike) < max(count, len(within)):
+    wanted = max(count, len(within.compared(trials)))
+    for _ in range(_DRAWS):
         drawn = space.decode(space.canonical(space.spread(rng)))
         if not _BAND / _NEAR * limit <= predicted(drawn) <= _NEAR * limit or drawn.key in alike:
             continue
         took = latency(drawn)
         if _BAND * limit <= took <= limit:
             alike[drawn.key] = drawn, took
+        if len(alike) == wanted:
+            break
+    if len(alike) < count:
+        raise SystemExit(f"{len(alike)} of {_DRAWS:,} random networks have nearly {limit:.3f} ms")
     networks = list(alike.values())
     heaviest = max(networks, key=lambda network: cost(network[0], classes).macs)
     uniform, uniform_ms = next(
@@ -187,6 +195,11 @@ def train_all(
     teacher = make_teacher(
         student.teacher, student.loss, data, student.augment, views, listener=ConsoleListener()
     )
+
+    @cache
+    def judged(architecture: Architecture) -> float:
+        return supernet.evaluate_subnet(architecture, data, run.config.augment)[1].f1
+
     for seed in range(seeds):
         for rival in rivals:
             key = f"{rival.architecture.key}-{student.train.epochs}-{seed}"
@@ -197,28 +210,25 @@ def train_all(
             if (lock := try_lock(work)) is None:
                 continue
             try:
-                config = student.model_copy(update={"seed": seed})
-                done = work / "metrics.json"
-                metrics: Any = (
-                    read_json(done, "")
-                    if done.exists()
-                    else train_student(
-                        rival.architecture, data, config, work, teacher=teacher, inherited=supernet
+                if not (work / METRICS_FILE).exists():  # else trained for another arm or part
+                    train_student(
+                        rival.architecture,
+                        data,
+                        student.model_copy(update={"seed": seed}),
+                        work,
+                        teacher=teacher,
+                        inherited=supernet,
                     )
-                )
-                judged = supernet.evaluate_subnet(rival.architecture, data, run.config.augment)[1].f1
-                row = row_of(rival, seed, judged, metrics, work, data)
-                write_json(line, {**row, "teacher_f1": metrics["teacher"]["f1"]})
-                print(rival.part, rival.arm, seed, f"{judged:.4f} {row['f1']:.4f}", flush=True)
+                row = row_of(rival, seed, judged(rival.architecture), work, data)
+                write_json(line, row)
             finally:
                 lock.release()
+            print(rival.part, rival.arm, seed, f"{row['supernet_f1']:.4f} {row['f1']:.4f}", flush=True)
 
 
-def row_of(
-    rival: Rival, seed: int, judged: float, metrics: Mapping[str, Any], work: Path, data: ImageSet
-) -> dict[str, Any]:
+def row_of(rival: Rival, seed: int, judged: float, work: Path, data: ImageSet) -> dict[str, Any]:
     """Return the line of one training."""
-    predictions = read_predictions(work / PREDICTIONS)
+    metrics, predictions = read_json(work / METRICS_FILE, ""), read_predictions(work / PREDICTIONS)
     return {
         "part": rival.part,
         "arm": rival.arm,
@@ -232,6 +242,7 @@ def row_of(
         "supernet_f1": judged,
         "val_f1": metrics["val"]["f1"],
         "f1": metrics["test"]["f1"],
+        "teacher_f1": metrics["teacher"]["f1"],
         "seconds": metrics["seconds"],
         "history": [epoch["val_f1"] for epoch in metrics["history"]],
         "labels": predictions.labels.tolist(),
@@ -241,7 +252,7 @@ def row_of(
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     """Return all lines of a directory."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return [read_json(path, "") for path in sorted(folder.glob("*.json"))]
 
 
 def table(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
@@ -250,14 +261,15 @@ def table(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
         "| part | network | latency, ms | supernet | test macro-F1 | choice minus it (95 %) | n |",
         "|---|---|---|---|---|---|---|",
     ]
-    notes = []
+    notes: list[str] = []
     for part in sorted({row["part"] for row in rows}):
         own = [row for row in rows if row["part"] == part]
         for arm in ARMS:
             its = [row for row in own if row["arm"] == arm]
             if its:
                 lines.append(_line(part, arm, its, own, classes))
-        notes += list(_landscape(part, own))
+        for split in dict.fromkeys(row["test_images"] for row in own):
+            notes += _landscape(part, [row for row in own if row["test_images"] == split])
     return "\n".join([*lines, "", *notes])
 
 
@@ -299,14 +311,13 @@ def difference(rows: Sequence[Mapping[str, Any]], arm: str, classes: int) -> str
 
 
 def _landscape(part: int, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield how different the networks of one latency are, and how well they are ranked."""
-    networks: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    unique = {(row["test_images"], row["network"], row["seed"]): row for row in reversed(rows)}
-    for row in unique.values():
-        networks[row["test_images"], row["network"]].append(row)
+    """Yield how different the networks of one latency and split are, and how well they are ranked."""
+    networks: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in {(row["network"], row["seed"]): row for row in reversed(rows)}.values():
+        networks[row["network"]].append(row)
     repeated = [[row["f1"] for row in its] for its in networks.values()]
     noise = [np.var(its, ddof=1) for its in repeated if len(its) > 1]
-    drawn = {(row["test_images"], row["network"]) for row in rows if row["arm"] == "random"}
+    drawn = {row["network"] for row in rows if row["arm"] == "random"}
     random = [its for name, its in networks.items() if name in drawn]
     if len(random) > 1 and noise:
         means = [np.mean([row["f1"] for row in its]) for its in random]
