@@ -23,8 +23,8 @@ from nas.trial import Proposal, Trial
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT.parent / "shared" / "data" / "nas-bench-macro_cifar10.json"
+MORE_SAMPLERS = ("optuna:nsgaii", "optuna:qmc")  # checked by the slow tests; optuna:cmaes stands for them
 #: Optuna's own samplers are many and some are slow: those that keep state go through every check.
-MORE_SAMPLERS = ("optuna:nsgaii", "optuna:qmc")  # slow: one of Optuna's samplers stands for all
 STRATEGIES = [*nas.strategies.REGISTRY.names(), *MORE_SAMPLERS, "optuna:cmaes"]
 needs_table = pytest.mark.skipif(
     not TABLE.exists(), reason="NAS-Bench-Macro's table is not beside the checkout"

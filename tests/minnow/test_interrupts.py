@@ -124,7 +124,7 @@ def test_ctrl_c_with_workers_leaves_no_traceback(here, start, moment, later):
         "--strategy tpe --trials 16 --epochs 2",
         "--strategy gp --trials 16 --epochs 2 --confirm 4",
         "--strategy evolution --trials 16 --epochs 2",
-        "--strategy random --trials 6 --fidelity asha --epochs 9",
+        "--strategy tpe --trials 6 --fidelity asha --epochs 9",
         "--strategy tpe --trials 16 --epochs 2 --storage sqlite:///{name}.db",
         "--strategy random --trials 16 --epochs 2 --workers 2",
     ],
