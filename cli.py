@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
             # A terminal may lack a letter of a name.
             if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
                 stream.reconfigure(errors="backslashreplace")
-        from minnow.commands.app import app
-    sys.exit(_guarded(lambda: app(arguments, standalone_mode=False)))
+        from minnow.commands.app import command_line
+    sys.exit(_guarded(lambda: command_line()(arguments, standalone_mode=False)))
 
 
 @contextmanager

@@ -72,14 +72,13 @@ class Registry:
         Raises:
             UserError: unknown, not importable, or not a class of this kind; lists the known names.
         """
-        points = {point.name: point for point in self._entry_points()}
         family, colon, member = name.partition(":")
         if colon and family in self.families:
             return self._check(name, _resolve(self.kind, self.families[family])(member))
         if name in self.builtins:
             target = self.builtins[name]
-        elif name in points:
-            target = points[name].value
+        elif point := next((point for point in self._entry_points() if point.name == name), None):
+            target = point.value
         elif ":" in name:
             target = name
         else:

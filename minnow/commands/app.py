@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import typer
 
 from core.runtime import check_alone
@@ -66,3 +69,9 @@ for command in (
     app.command()(command)
 for name, group in (("data", data.app), ("model", model.app), ("bench", bench.app)):
     app.add_typer(group, name=name)
+
+
+@cache
+def command_line() -> Any:
+    """Return the command that runs all others; called with the words behind the program's name."""
+    return typer.main.get_command(app)

@@ -45,7 +45,13 @@ def test_contract(name: str, check: Callable[..., None]) -> None:
     check(name)
 
 
-@pytest.mark.parametrize("options", [{"population": 4, "sample": 1}, {"population": 2, "sample": 9}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"population": 4, "sample": 1},
+        pytest.param({"population": 2, "sample": 9}, marks=pytest.mark.slow),
+    ],
+)
 def test_contract_with_options(options: dict[str, int]) -> None:
     check_strategy("evolution", **options)
 

@@ -102,6 +102,7 @@ def one_line(command: Any) -> str:
     return lines[-1]
 
 
+@pytest.mark.slow  # its checkpoint is in training/test_state
 def test_a_disk_that_fills_up_while_training(here, finished, minnow, start):
     command = f"train --model {finished}/runs/found --epochs 2 --out new"
     assert "new/student" in one_line(start(command, file_size=5_000))

@@ -127,6 +127,7 @@ def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minn
     assert asked == ["magnitude", "magnitude"]
 
 
+@pytest.mark.slow  # imports and trains for a quarter of a minute
 def test_more_seeds_inherit_the_same_channels(folder: Path, search, minnow, monkeypatch):
     """Rounding, and with it the number of threads, decides between channels that matter alike."""
     assert search("--evaluator", "inherit", "--trials", "1", "--out", "runs/found").code == 0

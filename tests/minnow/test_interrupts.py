@@ -37,6 +37,7 @@ def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow, s
     assert not (here / "killed/student/checkpoint.pt").exists()
 
 
+@pytest.mark.slow  # a training of one seed is below
 def test_killed_seeds_go_on_and_finished_ones_are_not_trained_again(here, finished, minnow, start):
     command = f"train --model {finished}/runs/found --epochs 4 --seeds 2 --out"
     child = start(f"{command} killed")
@@ -86,6 +87,7 @@ def test_ctrl_c_in_a_search_keeps_what_is_finished(here, start):
     assert len(trials(here / "stopped")) >= 1
 
 
+@pytest.mark.slow  # other moments are below
 def test_ctrl_c_while_the_teacher_learns_can_be_resumed(here, minnow, start, monkeypatch):
     """The search has no trial yet; the command that it names must still work."""
     monkeypatch.setenv("MINNOW_CACHE", str(here / "cache"))

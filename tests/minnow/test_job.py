@@ -158,6 +158,7 @@ def test_latency_of_a_run_and_of_a_file(job: Path, call) -> None:
         assert "1 thread" in done.stdout
 
 
+@pytest.mark.slow  # test_picks has the rules
 def test_pick_and_the_alone_student(job: Path, call) -> None:
     for pick in ("knee", "1"):
         out = f"runs/{pick}"
@@ -178,6 +179,7 @@ def test_swapping_the_strategy_of_a_study(job: Path, strategy: str, call) -> Non
     assert len(json.loads((copy / "summary.json").read_text())["trials"]) == 6
 
 
+@pytest.mark.slow  # executors and their evaluators have tests of their own
 def test_workers(job: Path, call) -> None:
     arguments = "search --space toy --trials 3 --epochs 1 --workers 2 --out runs/workers"
     done = call(job, *arguments.split())
@@ -220,6 +222,7 @@ def test_your_own_images(tmp_path: Path, call) -> None:
     assert (tmp_path / "runs/photos-toy-gp/architecture.yaml").exists()
 
 
+@pytest.mark.slow  # the contract suite checks its strategy
 def test_the_example_package(tmp_path: Path) -> None:
     target = tmp_path / "site"
     subprocess.run(

@@ -32,6 +32,7 @@ def test_a_trial_that_does_not_fit_fails_and_the_search_goes_on(here, start, min
     assert json.loads(Path("new/summary.json").read_text())["trials"][:5] == trials
 
 
+@pytest.mark.slow  # a trial is in evaluators/test_train.py
 def test_a_training_that_does_not_fit_is_one_line(here, finished, start):
     Path("model.yaml").write_text(Toy((1024,)).decode((0, 0, 0, 0)).to_text(num_classes=10))
     command = "train --model model.yaml --batch-size 512 --epochs 1 --out new"

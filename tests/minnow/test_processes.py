@@ -86,6 +86,7 @@ def test_a_distilled_student_is_that_of_one_process(here, finished, minnow, two,
     assert minnow("evaluate both").code == 0  # plain layers
 
 
+@pytest.mark.slow  # one seed is above
 def test_several_seeds(here, finished, minnow, two):
     command = f"train --model {finished}/runs/found --epochs 1 --seeds 2 {SGD} --out"
     assert two(f"{command} both")[0] == [0, 0]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -90,34 +88,19 @@ def test_a_checkpoint_runs_no_code(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_full_disk_keeps_the_old_checkpoint(tmp_path):
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, together):
     """A limit on the size of files stands for a disk that fills up while writing."""
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, STATE)
-    code = (
-        "import sys, torch\n"
-        "from pathlib import Path\n"
-        "from core.errors import UserError\n"
-        "from training.state import save_checkpoint\n"
-        "try:\n"
-        "    save_checkpoint(Path(sys.argv[1]), {'identity': 'mine', 'w': torch.zeros(100_000)})\n"
-        "except UserError as error:\n"
-        "    print(error)\n"
-    )
 
-    def limit() -> None:
+    def write(_: object) -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        with pytest.raises(UserError) as error:
+            save_checkpoint(path, {"identity": "mine", "w": torch.zeros(100_000)})
+        return str(error.value)
 
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1 and str(path) in done.stdout
+    (said,) = together(write, 1)
+    assert "\n" not in said and str(path) in said
     assert torch.equal(load_checkpoint(path, "mine")["weights"], STATE["weights"])
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -325,25 +323,18 @@ def test_strided_pointwise_is_the_convolution_of_torch(padding: int, side: int, 
     )
 
 
-def test_a_first_layer_of_strided_1x1_convolutions_trains() -> None:
+def test_a_first_layer_of_strided_1x1_convolutions_trains(together) -> None:
     """In a process of its own: where the convolution is torch's own, it dies or hangs."""
-    code = (
-        "import torch; from nas.architecture import classifier; from nas.layers import Conv;"
-        "from nas.networks import build;"
-        "m = build(classifier(32, (Conv(16, 1, 2), Conv(4, 1), Conv(8, 1, 2))), 3);"
-        "m = m.to(memory_format=torch.channels_last);"
-        "x = torch.randn(64, 3, 32, 32).to(memory_format=torch.channels_last);"
-        "[m(x).sum().backward() for _ in range(3)]; print('trained')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout.strip() == "trained", done.stderr
+
+    def train(_: object) -> bool:
+        network = build(classifier(32, (Conv(16, 1, 2), Conv(4, 1), Conv(8, 1, 2))), 3)
+        network = network.to(memory_format=torch.channels_last)
+        images = torch.randn(64, 3, 32, 32).to(memory_format=torch.channels_last)
+        for _ in range(3):
+            network(images).sum().backward()
+        return True
+
+    assert together(train, 1) == [True]
 
 
 @pytest.mark.parametrize(
