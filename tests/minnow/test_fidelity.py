@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-COMMAND = "search --space toy --strategy random --fidelity asha --epochs 3"
+COMMAND = "search --data photos --space toy --strategy random --fidelity asha --epochs 3"
 
 
 def trials(run) -> list[tuple]:
@@ -14,7 +14,8 @@ def trials(run) -> list[tuple]:
     return [(t["number"], t["epochs"], t["parent"], (t["metrics"] or {}).get("f1")) for t in content]
 
 
-def test_the_study_shows_and_keeps_what_it_should(here, minnow):
+def test_the_study_shows_and_keeps_what_it_should(here, minnow, write_classes):
+    write_classes(here / "photos")
     whole = minnow(f"{COMMAND} --trials 3 --out whole")
     assert whole.code == 0
     assert "3 trials of 3 epochs, spent in rungs of 1, 3" in "".join(whole.notices)
@@ -30,7 +31,8 @@ def test_the_study_shows_and_keeps_what_it_should(here, minnow):
 
 
 @pytest.mark.slow
-def test_workers_and_confirmation(here, minnow):
+def test_workers_and_confirmation(here, minnow, write_classes):
+    write_classes(here / "photos")
     said = minnow(f"{COMMAND} --trials 4 --confirm 1 --workers 2 --out new")
     assert said.code == 0
     found = trials(here / "new")

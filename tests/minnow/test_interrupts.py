@@ -26,7 +26,7 @@ def student(run: Path) -> dict:
 
 
 def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow, start):
-    command = f"train --model {finished}/runs/found --epochs 5 --out"
+    command = f"train --model {finished}/runs/found --epochs 3 --out"
     child = start(f"{command} killed")
     child.wait_for("epoch 1 of")
     child.signal(signal.SIGKILL)

@@ -81,6 +81,7 @@ def test_a_killed_search_that_lost_its_database_is_not_begun_anew(here, minnow, 
     assert "holds no study 'killed'" in minnow(f"{command} 1 --resume").complaint
 
 
+@pytest.mark.slow  # a study in use is in nas/test_storage
 def test_a_copied_run_cannot_write_the_study_of_a_running_one(here, minnow, start):
     """Nor after it; and afterwards both directories go on with the one study, in turns."""
     storage = "--storage sqlite:///study.db"
