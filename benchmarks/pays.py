@@ -32,14 +32,19 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import kendalltau
+from trained_lines import (
+    NEAR,
+    difference,
+    fitted_latency,
+    latency,
+    networks_near,
+    one_at_a_time,
+    rows_of,
+    student_of,
+    train_line,
+)
 
-from core.config import StudentConfig
-from core.files import write_json
-from core.locks import try_lock
-from core.reading import read_json
-from deploy.architecture_latency import fit_latency_model, latency_features, measure_architecture
 from distill.inherited_weights import InheritedWeights
-from distill.student_training import train_student
 from distill.supernet import find_supernet
 from minnow.progress import ConsoleListener
 from minnow.run_directory import Run
@@ -50,17 +55,10 @@ from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
 from nas.trial import Trial
-from training.bootstrap import compare_f1
-from training.budget import resolve_student
-from training.bundle_files import METRICS_FILE
 from training.data.images import ImageSet, data_options, open_images
 from training.device import keep_freed_memory
-from training.predictions import PREDICTIONS, read_predictions
 
 ARMS = ("choice", "random", "macs", "uniform")
-_BAND = 0.9  # of the limit, at least
-_NEAR = 1.15  # predicted latencies that are measured, times the limit
-_DRAWS = 20_000  # random networks at each part, at most
 _STEPS = 200  # of the share of a uniform cut
 
 
@@ -101,11 +99,12 @@ def main() -> None:
     data = open_images(run.config.data.spec, data_options(run.config.data))
     space = make_space(Elastic, run.config, data.size)
     assert isinstance(space, Elastic)
-    rivals = [
-        rival
-        for part in given.part
-        for rival in rivals_of(part, limit_ms(supernet, part), run.trials, space, data, given.random)
-    ]
+    with one_at_a_time(given.out):
+        rivals = [
+            rival
+            for part in given.part
+            for rival in rivals_of(part, limit_ms(supernet, part), run.trials, space, data, given.random)
+        ]
     train_all(rivals, run, supernet, data, given.out, given.seeds, given.epochs)
     rows = [row for folder in (given.out, *given.pool) for row in rows_of(folder)]
     print(f"\n{table(rows, data.num_classes)}")
@@ -113,7 +112,7 @@ def main() -> None:
 
 def limit_ms(supernet: InheritedWeights, part: int) -> float:
     """Return the latency of the whole network, ms, divided by ``part``."""
-    return measure_architecture(supernet.base, supernet.classes).median_ms / part
+    return latency(supernet.base, supernet.classes) / part
 
 
 def rivals_of(
@@ -121,42 +120,20 @@ def rivals_of(
 ) -> list[Rival]:
     """Return the networks of one part; the same ones every time."""
     classes = data.num_classes
-
-    def latency(architecture: Architecture) -> float:
-        return measure_architecture(architecture, classes).median_ms
-
     within = Objectives.parse(["f1:max"], [f"latency_ms<={limit}"])
     choice = within.best(trials)
     if choice is None:
         raise SystemExit(f"no trial has {limit:.3f} ms or less; search within it first")
-    measured = [trial for trial in trials if trial.completed]
-    features = np.array([latency_features(trial.architecture, classes) for trial in measured])
-    times = np.array([(trial.metrics or {})["latency_ms"] for trial in measured])
-    rates = fit_latency_model(features, times)
-
-    def predicted(architecture: Architecture) -> float:
-        return float(latency_features(architecture, classes) @ rates)
-
-    rng = np.random.default_rng(part)
-    alike: dict[str, tuple[Architecture, float]] = {}
+    predicted = fitted_latency([trial.architecture for trial in trials if trial.completed], classes)
     wanted = max(count, len(within.compared(trials)))
-    for _ in range(_DRAWS):
-        drawn = space.decode(space.canonical(space.spread(rng)))
-        if not _BAND / _NEAR * limit <= predicted(drawn) <= _NEAR * limit or drawn.key in alike:
-            continue
-        took = latency(drawn)
-        if _BAND * limit <= took <= limit:
-            alike[drawn.key] = drawn, took
-        if len(alike) == wanted:
-            break
-    if len(alike) < count:
-        raise SystemExit(f"{len(alike)} of {_DRAWS:,} random networks have nearly {limit:.3f} ms")
-    networks = list(alike.values())
+    networks = networks_near(limit, space, classes, predicted, count=wanted, seed=part)
+    if len(networks) < count:
+        raise SystemExit(f"only {len(networks)} random networks have nearly {limit:.3f} ms")
     heaviest = max(networks, key=lambda network: cost(network[0], classes).macs)
     uniform, uniform_ms = next(
         (cut, took)
         for cut in uniform_cuts(space)
-        if predicted(cut) <= _NEAR * limit and (took := latency(cut)) <= limit
+        if predicted(cut) <= NEAR * limit and (took := latency(cut, classes)) <= limit
     )
     return [
         Rival(part, "choice", choice.architecture, (choice.metrics or {})["latency_ms"]),
@@ -186,10 +163,8 @@ def train_all(
     epochs: int | None,
 ) -> None:
     """Train what has no line yet and no other process trains."""
-    base = StudentConfig(data=run.config.data, teacher=run.config.teacher, augment=run.config.augment)
-    recipe = base.train.model_copy(update={"epochs": epochs})
-    student = base.model_copy(update={"train": recipe})
-    student = resolve_student(student, len(data.splits["train"]), inherits=True)
+    images = len(data.splits["train"])
+    student = student_of(run.config, images, epochs=epochs, seed=0)
     assert student.teacher is not None
     views = min(student.train.view_count, student.train.epochs or 0)
     teacher = make_teacher(
@@ -201,58 +176,23 @@ def train_all(
         return supernet.evaluate_subnet(architecture, data, run.config.augment)[1].f1
 
     for seed in range(seeds):
+        seeded = student.model_copy(update={"seed": seed})
         for rival in rivals:
-            key = f"{rival.architecture.key}-{student.train.epochs}-{seed}"
-            work, line = out / "trainings" / key, out / f"{rival.part}-{rival.arm}-{key}.json"
-            if line.exists():
-                continue
-            work.mkdir(parents=True, exist_ok=True)
-            if (lock := try_lock(work)) is None:
-                continue
-            try:
-                if not (work / METRICS_FILE).exists():  # else trained for another arm or part
-                    train_student(
-                        rival.architecture,
-                        data,
-                        student.model_copy(update={"seed": seed}),
-                        work,
-                        teacher=teacher,
-                        inherited=supernet,
-                    )
-                row = row_of(rival, seed, judged(rival.architecture), work, data)
-                write_json(line, row)
-            finally:
-                lock.release()
-            print(rival.part, rival.arm, seed, f"{row['supernet_f1']:.4f} {row['f1']:.4f}", flush=True)
+            network = rival.architecture
 
+            def facts(rival: Rival = rival) -> dict[str, Any]:
+                return {
+                    "part": rival.part,
+                    "arm": rival.arm,
+                    "latency_ms": rival.latency_ms,
+                    "supernet_f1": judged(rival.architecture),
+                }
 
-def row_of(rival: Rival, seed: int, judged: float, work: Path, data: ImageSet) -> dict[str, Any]:
-    """Return the line of one training."""
-    metrics, predictions = read_json(work / METRICS_FILE, ""), read_predictions(work / PREDICTIONS)
-    return {
-        "part": rival.part,
-        "arm": rival.arm,
-        "network": rival.architecture.key,
-        "resolution": rival.architecture.resolution,
-        "seed": seed,
-        "test_images": data.test_digest,
-        "latency_ms": rival.latency_ms,
-        "params": metrics["params"],
-        "macs": metrics["macs"],
-        "supernet_f1": judged,
-        "val_f1": metrics["val"]["f1"],
-        "f1": metrics["test"]["f1"],
-        "teacher_f1": metrics["teacher"]["f1"],
-        "seconds": metrics["seconds"],
-        "history": [epoch["val_f1"] for epoch in metrics["history"]],
-        "labels": predictions.labels.tolist(),
-        "predicted": predictions.predicted.tolist(),
-    }
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """Return all lines of a directory."""
-    return [read_json(path, "") for path in sorted(folder.glob("*.json"))]
+            name = f"{rival.part}-{rival.arm}-{network.key}-{student.train.epochs}-{seed}.json"
+            row = train_line(out / name, facts, network, data, seeded, teacher, supernet)
+            if row is not None:
+                scores = f"{row['supernet_f1']:.4f} {row['f1']:.4f}"
+                print(rival.part, rival.arm, seed, scores, flush=True)
 
 
 def table(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
@@ -282,32 +222,20 @@ def _line(
 ) -> str:
     mean = {name: np.mean([row[name] for row in its]) for name in ("latency_ms", "supernet_f1", "f1")}
     deviation = np.std([row["f1"] for row in its], ddof=1) if len(its) > 1 else 0.0
-    minus = "" if arm == "choice" else difference(own, arm, classes)
+    minus = "" if arm == "choice" else _minus(own, arm, classes)
     return (
         f"| 1/{part} | {arm} | {mean['latency_ms']:.2f} | {mean['supernet_f1']:.3f} "
         f"| {mean['f1']:.3f} ± {deviation:.3f} | {minus} | {len(its)} |"
     )
 
 
-def difference(rows: Sequence[Mapping[str, Any]], arm: str, classes: int) -> str:
-    """Return the test F1 of the choice minus that of an arm, over the pooled images of all splits.
-
-    Every resample of a split's images is the same for all networks. Splits that lack a side are left out.
-    """
+def _minus(own: Sequence[Mapping[str, Any]], arm: str, classes: int) -> str:
+    """Return the choice minus an arm, over the pooled images of all splits."""
     by_split: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
+    for row in own:
         by_split[row["test_images"]][row["arm"]].append(row)
-    whole = [split for split in by_split.values() if split["choice"] and split[arm]]
-    if not whole:
-        return ""
-    labels = np.concatenate([np.array(split["choice"][0]["labels"]) for split in whole])
-    sides = []
-    for side in (arm, "choice"):
-        count = min(len(split[side]) for split in whole)
-        parts = [np.array([row["predicted"] for row in split[side][:count]]) for split in whole]
-        sides.append(np.concatenate(parts, axis=1))
-    result = compare_f1(labels, sides[0], sides[1], classes).difference
-    return f"{100 * result.value:+.1f} ({100 * result.low:+.1f} to {100 * result.high:+.1f})"
+    splits = list(by_split.values())
+    return difference([split[arm] for split in splits], [split["choice"] for split in splits], classes)
 
 
 def _landscape(part: int, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -23,6 +23,12 @@ def metric_text(name: str, value: float) -> str:
     return f"{value:.3f}"
 
 
+def duration_text(seconds: float) -> str:
+    """Return a time as in ``1m 05s``."""
+    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"
+
+
 def costs_text(architecture: Architecture, num_classes: int) -> str:
     """Return the costs of a network, as in ``49.8 k params, 1.8 M MACs``."""
     total = cost(architecture, num_classes)

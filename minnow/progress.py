@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from minnow.console import notices, say, warn
-from minnow.format import metric_text
+from minnow.format import duration_text, metric_text
 from minnow.listener import TRIAL, Listener, SearchPlan
 from nas.trial import Proposal, Trial
 
@@ -88,7 +88,7 @@ class ConsoleListener(Listener):
             lines = self._lines.setdefault(work, _Lines(epoch=progress.epoch))
             if progress.step == 0 and lines.due(last=last):
                 left = lines.seconds_left(progress)
-                note += f"; {_duration(left)} left" if left else ""
+                note += f"; {duration_text(left)} left" if left else ""
                 say(f"{work}: epoch {progress.epoch} of {progress.epochs}, {note}")
         if last:
             self._finish(work)
@@ -174,7 +174,9 @@ class _TimeLeft(ProgressColumn):
         allowed, needed = task.fields.get("until", math.inf) - time.monotonic(), task.time_remaining
         left = allowed if needed is None else min(allowed, needed)
         at_most = "≤ " if needed is None else ""
-        return Text("?" if left == math.inf else at_most + _duration(left), style="progress.remaining")
+        return Text(
+            "?" if left == math.inf else at_most + duration_text(left), style="progress.remaining"
+        )
 
 
 class _Lines:
@@ -234,14 +236,9 @@ class _SearchLine:
         done = str(self.done) if isinstance(self.done, int) else f"{float(self.done):.1f}"
         return (
             f"trial {trial.number} ({epochs}{done} of {self.total}): {outcome}; "
-            f"{self.best}; {_duration(left)} left"
+            f"{self.best}; {duration_text(left)} left"
         )
 
     def _values(self, trial: Trial) -> str:
         metrics = trial.metrics or {}
         return ", ".join(f"{name} {metric_text(name, metrics[name])}" for name in self._objectives.names)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
-    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"

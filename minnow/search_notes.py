@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from deploy.latency_measurement import runtime_name
+from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.search_setup import SearchParts
 from minnow.teacher import weaker_teacher
@@ -47,6 +49,34 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
             f"{reference.time:g} + sigmoid(20 * ({reference.f1:g} - f1)), less is better, a reference "
             f"for {images:,} images assumed (see the setting score)"
         )
+
+
+class Stopwatch:
+    """Times of the stages of a search, one after the other.
+
+    Attributes:
+        seconds: of each finished stage, by its name.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage; the next one begins."""
+        now = time.perf_counter()
+        self.seconds[stage], self._since = now - self._since, now
+
+
+def note_spending(seconds: Mapping[str, float], listener: Listener) -> None:
+    """Note what the time went to.
+
+    Args:
+        seconds: of each stage of the search, by its name.
+        listener: receives the note.
+    """
+    parts = ", ".join(f"{name} {duration_text(taken)}" for name, taken in seconds.items())
+    listener.note(f"spent {duration_text(sum(seconds.values()))}: {parts}")
 
 
 def warn_of_results(

@@ -30,7 +30,7 @@ from minnow.evaluators import (
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
 from minnow.run_directory import JOURNAL, Run, check_complete, reported_trials
-from minnow.search_notes import note_plan, warn_of_results
+from minnow.search_notes import Stopwatch, note_plan, note_spending, warn_of_results
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights
 from minnow.teacher import make_teacher
@@ -71,12 +71,14 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
         if not resume:
             run_creation.check_new(run)
         parts = prepare_search(config, listener)
-    before = run_creation.make_run(run)
+    before, taken = run_creation.make_run(run), Stopwatch()
     name = config.study or run.resolve().name  # its name when it began, also if it was renamed since
     with locked(run), contextlib.ExitStack() as held:
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
             held.enter_context(locked_study(config.storage, name))
             parts, store, known, teacher = _open_study(parts, name, run, resume, listener)
+        if teacher is not None:
+            taken.lap("teacher")
         run_creation.mark_latest(run, listener.warn)
         note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
@@ -85,8 +87,12 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
                     run_creation.undone_on_error(run, before, lambda: not store.trials(), store.discard)
                 )
             weights = search_weights(parts.config, parts.space, parts.data, teacher, run, listener)
+            if weights is not None:
+                taken.lap("supernet" if parts.config.evaluator == "supernet" else "channel importance")
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
     result = Run(run, config.storage)
+    taken.lap(f"{len(result.trials) - len(known)} trials")
+    note_spending(taken.seconds, listener)
     if reason != "trials":
         listener.note(f"stopped after {len(result.trials)} trials: {_ENDINGS[reason]}")
     warn_of_results(parts, result.trials, teacher, listener)

@@ -40,6 +40,8 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     said = search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M")
     assert said.code == 0, said.notices
     assert any("with the supernet's weights" in line for line in said.notices)
+    (spent,) = (line for line in said.notices if line.startswith("spent "))
+    assert all(f"{stage} " in spent for stage in ("teacher", "supernet", "3 trials"))
     summary = json.loads(Path("runs/found/summary.json").read_text())
     assert len(summary["trials"]) == 3
     for trial in summary["trials"]:

@@ -1,0 +1,171 @@
+"""Trainings of many students, one file of results each, shared by processes; and what they compare to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.config import SearchConfig, StudentConfig
+from core.files import write_json
+from core.locks import locked_file, try_lock
+from core.reading import read_json
+from deploy.architecture_latency import fit_latency_model, latency_features, measure_architecture
+from distill.inherited_weights import InheritedWeights
+from distill.student_training import train_student
+from nas.architecture import Architecture
+from nas.spaces.elastic import Elastic
+from teachers.ensemble import PreparedTeacher
+from training.bootstrap import compare_f1
+from training.budget import resolve_student
+from training.bundle_files import METRICS_FILE
+from training.data.images import ImageSet
+from training.predictions import PREDICTIONS, read_predictions
+
+NEAR = 1.15  # predicted latencies that are measured, times the limit
+_BAND = 0.9  # of the limit, at least
+_DRAWS = 20_000  # random networks, at most
+_WAIT = 3_600.0  # seconds for another process that measures
+
+Predicted = Callable[[Architecture], float]
+
+
+def latency(architecture: Architecture, classes: int) -> float:
+    """Return the latency of an untrained network, ms."""
+    return measure_architecture(architecture, classes).median_ms
+
+
+def fitted_latency(architectures: Sequence[Architecture], classes: int) -> Predicted:
+    """Return a prediction of latencies, ms, from those of ``architectures``."""
+    features = np.array([latency_features(network, classes) for network in architectures])
+    times = np.array([latency(network, classes) for network in architectures])
+    rates = fit_latency_model(features, times)
+    return lambda network: float(latency_features(network, classes) @ rates)
+
+
+def networks_near(
+    limit: float, space: Elastic, classes: int, predicted: Predicted, *, count: int, seed: int
+) -> list[tuple[Architecture, float]]:
+    """Return random networks at 90 to 100 % of a latency, each with its own in ms.
+
+    Args:
+        limit: the latency, ms.
+        space: of the networks.
+        classes: of the data.
+        predicted: which networks are measured.
+        count: how many networks, at most.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, tuple[Architecture, float]] = {}
+    for _ in range(_DRAWS):
+        drawn = space.decode(space.canonical(space.spread(rng)))
+        if not _BAND / NEAR * limit <= predicted(drawn) <= NEAR * limit or drawn.key in found:
+            continue
+        took = latency(drawn, classes)
+        if _BAND * limit <= took <= limit:
+            found[drawn.key] = drawn, took
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def one_at_a_time(out: Path) -> AbstractContextManager[None]:
+    """Return a lock for what processes must measure alike: the second finds the values of the first."""
+    out.mkdir(parents=True, exist_ok=True)
+    return locked_file(out / "measuring.lock", f"{out} is measured by another process", _WAIT)
+
+
+def student_of(config: SearchConfig, images: int, *, epochs: int | None, seed: int) -> StudentConfig:
+    """Return the settings that ``distill`` would have for an inheriting student of a search."""
+    base = StudentConfig(data=config.data, teacher=config.teacher, augment=config.augment, seed=seed)
+    recipe = base.train.model_copy(update={"epochs": epochs})
+    return resolve_student(base.model_copy(update={"train": recipe}), images, inherits=True)
+
+
+def train_line(
+    line: Path,
+    facts: Callable[[], Mapping[str, Any]],
+    architecture: Architecture,
+    data: ImageSet,
+    student: StudentConfig,
+    teacher: PreparedTeacher,
+    inherited: InheritedWeights,
+) -> dict[str, Any] | None:
+    """Train a student and write its line; ``None`` where it is there, or another process trains it.
+
+    Args:
+        line: file of the results.
+        facts: what else the line says; called after the training.
+        architecture: of the student.
+        data: the images.
+        student: settings, resolved.
+        teacher: whose outputs it learns from.
+        inherited: what it is cut out of.
+    """
+    key = f"{architecture.key}-{inherited.digest[:8]}-{student.train.epochs}-{student.seed}"
+    work = line.parent / "trainings" / key
+    work.mkdir(parents=True, exist_ok=True)
+    if line.exists() or (lock := try_lock(work)) is None:
+        return None
+    try:
+        if not (work / METRICS_FILE).exists():  # else trained for another line
+            train_student(architecture, data, student, work, teacher=teacher, inherited=inherited)
+        metrics, predictions = read_json(work / METRICS_FILE, ""), read_predictions(work / PREDICTIONS)
+        row = {
+            **facts(),
+            "network": architecture.key,
+            "resolution": architecture.resolution,
+            "seed": student.seed,
+            "epochs": student.train.epochs,
+            "test_images": data.test_digest,
+            "params": metrics["params"],
+            "macs": metrics["macs"],
+            "val_f1": metrics["val"]["f1"],
+            "f1": metrics["test"]["f1"],
+            "teacher_f1": metrics["teacher"]["f1"],
+            "seconds": metrics["seconds"],
+            "history": [epoch["val_f1"] for epoch in metrics["history"]],
+            "labels": predictions.labels.tolist(),
+            "predicted": predictions.predicted.tolist(),
+        }
+        write_json(line, row)
+        return row
+    finally:
+        lock.release()
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Return all lines of a directory."""
+    return [read_json(path, "") for path in sorted(folder.glob("*.json"))]
+
+
+def difference(
+    base: Sequence[Sequence[Mapping[str, Any]]],
+    other: Sequence[Sequence[Mapping[str, Any]]],
+    classes: int,
+) -> str:
+    """Return the test F1 of ``other`` minus that of ``base``, points, with a 95 % interval.
+
+    It is a paired bootstrap over the test images of all splits: every resample is the same for all
+    networks. Splits that lack a side are left out.
+
+    Args:
+        base: lines by split.
+        other: the same splits in the same order.
+        classes: of the data.
+    """
+    whole = [(one, two) for one, two in zip(base, other, strict=True) if one and two]
+    if not whole:
+        return ""
+    labels = np.concatenate([np.array(one[0]["labels"]) for one, _ in whole])
+    sides = []
+    for side in range(2):
+        count = min(len(pair[side]) for pair in whole)
+        parts = [np.array([row["predicted"] for row in pair[side][:count]]) for pair in whole]
+        sides.append(np.concatenate(parts, axis=1))
+    result = compare_f1(labels, sides[0], sides[1], classes).difference
+    return f"{100 * result.value:+.1f} ({100 * result.low:+.1f} to {100 * result.high:+.1f})"
