@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from trained_lines import (
     difference,
-    fitted_latency,
     latency,
     networks_near,
     one_at_a_time,
@@ -33,6 +32,7 @@ from trained_lines import (
 )
 
 from core.config import SearchConfig
+from deploy.architecture_latency import fitted_latency
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
 from distill.supernet import SUPERNET_FOLDER, load_supernet
 from minnow.progress import ConsoleListener

@@ -35,7 +35,6 @@ from scipy.stats import kendalltau
 from trained_lines import (
     NEAR,
     difference,
-    fitted_latency,
     latency,
     networks_near,
     one_at_a_time,
@@ -44,6 +43,7 @@ from trained_lines import (
     train_line,
 )
 
+from deploy.architecture_latency import fitted_latency
 from distill.inherited_weights import InheritedWeights
 from distill.supernet import find_supernet
 from minnow.progress import ConsoleListener

@@ -13,7 +13,7 @@ from core.config import SearchConfig, StudentConfig
 from core.files import write_json
 from core.locks import locked_file, try_lock
 from core.reading import read_json
-from deploy.architecture_latency import fit_latency_model, latency_features, measure_architecture
+from deploy.architecture_latency import measure_architecture
 from distill.inherited_weights import InheritedWeights
 from distill.student_training import train_student
 from nas.architecture import Architecture
@@ -30,24 +30,20 @@ _BAND = 0.9  # of the limit, at least
 _DRAWS = 20_000  # random networks, at most
 _WAIT = 3_600.0  # seconds for another process that measures
 
-Predicted = Callable[[Architecture], float]
-
 
 def latency(architecture: Architecture, classes: int) -> float:
     """Return the latency of an untrained network, ms."""
     return measure_architecture(architecture, classes).median_ms
 
 
-def fitted_latency(architectures: Sequence[Architecture], classes: int) -> Predicted:
-    """Return a prediction of latencies, ms, from those of ``architectures``."""
-    features = np.array([latency_features(network, classes) for network in architectures])
-    times = np.array([latency(network, classes) for network in architectures])
-    rates = fit_latency_model(features, times)
-    return lambda network: float(latency_features(network, classes) @ rates)
-
-
 def networks_near(
-    limit: float, space: Elastic, classes: int, predicted: Predicted, *, count: int, seed: int
+    limit: float,
+    space: Elastic,
+    classes: int,
+    predicted: Callable[[Architecture], float],
+    *,
+    count: int,
+    seed: int,
 ) -> list[tuple[Architecture, float]]:
     """Return random networks at 90 to 100 % of a latency, each with its own in ms.
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -153,6 +153,16 @@ class LatencyProbe:
             self._rates = fit_latency_model(inputs, times)
             self._margin = max(_MIN_MARGIN, float((inputs @ self._rates / times).max()))
         return measured
+
+
+def fitted_latency(
+    architectures: Sequence[Architecture], num_classes: int
+) -> Callable[[Architecture], float]:
+    """Return a prediction of latencies in ms, fitted to those of ``architectures``, which it measures."""
+    features = np.array([latency_features(network, num_classes) for network in architectures])
+    measured = [measure_architecture(network, num_classes).median_ms for network in architectures]
+    rates = fit_latency_model(features, np.array(measured))
+    return lambda network: float(latency_features(network, num_classes) @ rates)
 
 
 def latency_features(architecture: Architecture, num_classes: int) -> NDArray[np.float64]:

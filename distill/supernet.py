@@ -1,11 +1,12 @@
-"""Supernet: the teacher, trained with the sandwich rule so that its subnets have good weights."""
+"""Supernet: the teacher, trained so that its subnets have good weights: all, or those near limits."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,9 +47,11 @@ from training.step import DivergedError, Loss, SummedLoss, halve_once
 SUPERNET_FOLDER = "supernet"
 _WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"
 _CHECKPOINT = "checkpoint.pt"  # during the training, beside the channel orders
+_REMEDY = "delete the supernet's folder to train it again"
 _LARGEST = 10_000_000_000  # bytes of the weights
 _ORDER = "order."  # prefix of the orders among the tensors
 _RANDOM_SUBNETS = 2  # per step, beside the largest and the smallest
+_NEAR_SUBNETS = 3  # per step, where only subnets near limits are trained
 
 
 class _Record(StoredRecord):
@@ -58,6 +61,7 @@ class _Record(StoredRecord):
     sha256: str  # of the weights
     classes: Annotated[int, Field(ge=1)]
     test_files: str | None
+    limits: tuple[str, ...] = ()
     mean: tuple[float, float, float]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -71,6 +75,8 @@ def train_supernet(
     augment: AugmentConfig,
     folder: Path,
     *,
+    near: Sequence[Architecture] = (),
+    limits: Sequence[str] = (),
     importance: Importance = "taylor",
     seed: int = 0,
     warn: Callable[[str], None],
@@ -86,6 +92,8 @@ def train_supernet(
         loss: of every subnet; features are not compared, since their sizes differ between subnets.
         augment: as for the teacher's outputs.
         folder: of the supernet.
+        near: subnets to train (:class:`NearLimits`); none: subnets of all sizes (:class:`Sandwich`).
+        limits: which ``near`` is near to; recorded.
         importance: which channels are kept first.
         seed: of the order of images and of the subnets.
         warn: callback for the one-line warning after a rollback.
@@ -117,17 +125,22 @@ def train_supernet(
         device=pick_device(),
     )
     logits_alone = StudentLoss(loss.model_copy(update={"features": None}))
+    subnets: SubnetLoss
+    if near:
+        subnets = NearLimits(space, orders, logits_alone, data.num_classes, near)
+    else:
+        subnets = Sandwich(space, orders, logits_alone, data.num_classes)
     try:
         fitted = fit(
             copy.deepcopy(network.model).requires_grad_(True),
             batches,
-            Sandwich(space, orders, logits_alone, data.num_classes),
+            subnets,
             recipe,
             checkpoint=folder / _CHECKPOINT,
             identity=identity,
             keep_last=True,
             on_divergence=halve_once(warn),
-            report=report,
+            report=_without_score(report) if near and report else report,
         )
     except DivergedError as error:
         raise UserError(f"training the supernet stopped: {error}; lower supernet.learning_rate") from None
@@ -139,7 +152,8 @@ def train_supernet(
         data.num_classes,
         data.test_digest,
     )
-    _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
+    record = {"identity": identity, "seconds": fitted.seconds, "history": fitted.history}
+    _save(supernet, folder, {**record, "limits": [*limits] if near else []})
     return supernet
 
 
@@ -155,11 +169,10 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     """
     from safetensors.torch import load
 
-    remedy = "delete the supernet's folder to train it again"
-    record = read_record(_Record, folder / _RECORD, "", remedy=remedy)
-    content = read_bytes(folder / _WEIGHTS, "", limit=_LARGEST, remedy=remedy)
+    record = read_record(_Record, folder / _RECORD, "", remedy=_REMEDY)
+    content = read_bytes(folder / _WEIGHTS, "", limit=_LARGEST, remedy=_REMEDY)
     if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise UserError(f"{folder / _WEIGHTS} is damaged: its checksum is wrong; {remedy}")
+        raise UserError(f"{folder / _WEIGHTS} is damaged: its checksum is wrong; {_REMEDY}")
     tensors = load(content)
     if identity not in (None, record.identity):
         raise UserError(
@@ -171,6 +184,11 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     base = Architecture.from_yaml(folder / _BASE)
     normalization = Normalization(record.mean, record.std)
     return InheritedWeights(base, weights, orders, normalization, record.classes, record.test_files)
+
+
+def supernet_limits(folder: Path) -> tuple[str, ...]:
+    """Return the limits near which a finished supernet's subnets were trained; none: all sizes."""
+    return read_record(_Record, folder / _RECORD, "", remedy=_REMEDY).limits
 
 
 def has_supernet(run: Path) -> bool:
@@ -205,12 +223,15 @@ def _save(supernet: InheritedWeights, folder: Path, record: dict[str, Any]) -> N
             (folder / name).unlink(missing_ok=True)
 
 
-class Sandwich(SummedLoss):
-    """The mean loss of the largest, the smallest and two random subnets at every step.
+def _without_score(report: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Return a report without validation F1: that of the whole network, which is not trained."""
+    return lambda progress: report(replace(progress, val_f1=None))
 
-    Yu & Huang 2019, "Universally slimmable networks", section 3.3; but all subnets learn from the same
-    teacher, not from the largest one. Random subnets of all sizes are drawn from torch's global generator
-    (:meth:`nas.spaces.elastic.Elastic.spread`).
+
+class SubnetLoss(SummedLoss):
+    """The mean loss of several subnets at every step, all of which learn from the same teacher.
+
+    Random subnets are drawn from torch's global generator.
 
     Args:
         space: of the subnets; the trained network is its base.
@@ -221,25 +242,26 @@ class Sandwich(SummedLoss):
 
     def __init__(self, space: Elastic, orders: Orders, loss: Loss, num_classes: int) -> None:
         self.space, self.orders, self.loss, self.num_classes = space, orders, loss, num_classes
-        self._smallest = space.decode(space.smallest)
+
+    @abstractmethod
+    def drawn(self, rng: np.random.Generator) -> list[Architecture | None]:
+        """Return the subnets of the next step; ``None`` is the whole network."""
 
     def terms(self, model: nn.Module, batch: Batch) -> Iterator[torch.Tensor]:
-        """Yield the terms of the mean: of the largest subnet, the smallest, and the random ones.
+        """Yield the terms of the mean, one per subnet.
 
         Args:
             model: the base network.
             batch: images at its resolution.
         """
         weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-        yield self.loss(model, batch) / (2 + _RANDOM_SUBNETS)
-        for architecture in (self._smallest, *self._draw()):
+        drawn = self.drawn(np.random.default_rng(int(torch.randint(2**62, ()).item())))
+        for architecture in drawn:
+            if architecture is None:
+                yield self.loss(model, batch) / len(drawn)
+                continue
             subnet = self._subnet(weights, architecture)
-            yield self.loss(subnet, _resized(batch, architecture)) / (2 + _RANDOM_SUBNETS)
-
-    def _draw(self) -> list[Architecture]:
-        seed = int(torch.randint(2**62, ()).item())
-        rng = np.random.default_rng(seed)
-        return [self.space.decode(self.space.spread(rng)) for _ in range(_RANDOM_SUBNETS)]
+            yield self.loss(subnet, _resized(batch, architecture)) / len(drawn)
 
     def _subnet(self, weights: dict[str, torch.Tensor], architecture: Architecture) -> nn.Module:
         """Return a callable subnet: gradients reach ``weights``, batch statistics are its own."""
@@ -247,6 +269,49 @@ class Sandwich(SummedLoss):
         sizes = {name: value.shape for name, value in network.state_dict().items()}
         tensors = subnet_weights(weights, architecture, self.space.base, self.orders, sizes)
         return _FunctionalNetwork(network, tensors)
+
+
+class Sandwich(SubnetLoss):
+    """The largest, the smallest and two random subnets of all sizes (:meth:`Elastic.spread`).
+
+    Yu & Huang 2019, "Universally slimmable networks", section 3.3; but all subnets learn from the same
+    teacher, not from the largest one.
+    """
+
+    def drawn(self, rng: np.random.Generator) -> list[Architecture | None]:
+        """Return the largest, the smallest, and random ones."""
+        random = [self.space.decode(self.space.spread(rng)) for _ in range(_RANDOM_SUBNETS)]
+        return [None, self.space.decode(self.space.smallest), *random]
+
+
+class NearLimits(SubnetLoss):
+    """Three of given subnets, drawn at random, as near the limits of a search as its choice will be.
+
+    A step costs a fraction of the sandwich's, and no weight has to serve networks of other sizes.
+
+    Args:
+        space: of the subnets.
+        orders: the channels that subnets keep first.
+        loss: of each subnet.
+        num_classes: number of logits.
+        subnets: to draw from.
+    """
+
+    def __init__(
+        self,
+        space: Elastic,
+        orders: Orders,
+        loss: Loss,
+        num_classes: int,
+        subnets: Sequence[Architecture],
+    ) -> None:
+        super().__init__(space, orders, loss, num_classes)
+        self._subnets = subnets
+
+    def drawn(self, rng: np.random.Generator) -> list[Architecture | None]:
+        """Return some of the subnets."""
+        count = min(_NEAR_SUBNETS, len(self._subnets))
+        return [self._subnets[i] for i in rng.choice(len(self._subnets), count, replace=False)]
 
 
 class _FunctionalNetwork(nn.Module):

@@ -17,9 +17,18 @@ from distill.inherited_weights import (
     saved_channel_orders,
     single_teacher,
 )
-from distill.supernet import SUPERNET_FOLDER, find_supernet, has_supernet, train_supernet
+from distill.supernet import (
+    SUPERNET_FOLDER,
+    find_supernet,
+    has_supernet,
+    supernet_limits,
+    train_supernet,
+)
 from minnow.listener import Listener
+from minnow.near_limits import subnets_near_limits
 from minnow.run_directory import ChosenNetwork
+from nas.architecture import Architecture
+from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
@@ -37,7 +46,8 @@ def search_weights(
 ) -> InheritedWeights | None:
     """Return the weights that the proposals of a search are cut out of; ``None``: random weights.
 
-    The supernet is adapted first where the evaluator needs one, or resumed.
+    The supernet is adapted first where the evaluator needs one, or resumed; for subnets near the limits,
+    if there are limits.
 
     Raises:
         UserError: the supernet in ``run`` is another one or damaged; its training diverged twice.
@@ -46,6 +56,10 @@ def search_weights(
         return None
     if config.evaluator == "inherit":
         return inherit_from_teacher(teacher.ensemble, data, config.space.importance)
+    near: tuple[Architecture, ...] = ()
+    objectives = Objectives.parse(config.objectives, config.limits)
+    if not has_supernet(run):
+        near = subnets_near_limits(space, objectives, data.num_classes)
     supernet = train_supernet(
         space,
         teacher,
@@ -54,12 +68,21 @@ def search_weights(
         config.loss,
         config.augment,
         run / SUPERNET_FOLDER,
+        near=near,
+        limits=[*map(str, objectives.limits)],
         importance=config.space.importance,
         seed=config.seed,
         warn=listener.warn,
         report=partial(listener.training, "adapting the supernet"),
     )
-    listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}")
+    limits = supernet_limits(run / SUPERNET_FOLDER)
+    sizes = f"networks near {', '.join(limits)}" if limits else "networks of all sizes"
+    listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}, for {sizes}")
+    if limits and {*limits} != {*map(str, objectives.limits)}:
+        listener.warn(
+            f"the supernet in {run / SUPERNET_FOLDER} was adapted for {sizes}; others get too low an F1: "
+            "search in another run directory for other limits"
+        )
     return supernet
 
 

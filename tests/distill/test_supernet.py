@@ -19,7 +19,14 @@ from core.errors import UserError
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher, saved_channel_orders
 from distill.student_loss import StudentLoss
 from distill.student_training import train_student
-from distill.supernet import Sandwich, find_supernet, load_supernet, train_supernet
+from distill.supernet import (
+    NearLimits,
+    Sandwich,
+    find_supernet,
+    load_supernet,
+    supernet_limits,
+    train_supernet,
+)
 from nas.networks import build
 from nas.spaces.elastic import Elastic
 from teachers.base import weights_digest
@@ -192,6 +199,50 @@ def test_the_sandwich_is_the_mean_over_its_subnets(space, start, prepared, some_
     torch.testing.assert_close(mean, sum(losses) / 4)
     torch.manual_seed(3)
     assert torch.equal(sandwich(model.train(), batch), mean)
+
+
+def test_near_limits_three_of_the_given_subnets_are_trained(start, space, prepared, some_digits):
+    batches = Batches(
+        data=some_digits,
+        resolution=32,
+        normalization=HALF,
+        augmentation=augmentation_of(AugmentConfig(), some_digits),
+        batch_size=16,
+        views=1,
+        seed=0,
+        outputs=prepared.outputs,
+    )
+    batch = next(batches.epoch(0))
+    rng = np.random.default_rng(0)
+    subnets = [space.decode(space.canonical(space.spread(rng))) for _ in range(5)]
+    loss = StudentLoss(LossConfig())
+    near = NearLimits(space, start.orders, loss, 10, subnets)
+    assert len({*near.drawn(rng)}) == 3 and {*near.drawn(rng)} <= {*subnets}
+    model = timm.create_model(BASE, num_classes=10)
+    model.load_state_dict(dict(start.weights))
+    torch.manual_seed(3)
+    mean = near(model.train(), batch)
+    torch.manual_seed(3)
+    drawn = near.drawn(np.random.default_rng(int(torch.randint(2**62, ()).item())))
+    losses = []
+    for network in drawn:
+        side = network.resolution
+        images = batch.images if side == 32 else resize(batch.images, [side, side], antialias=True)
+        losses.append(loss(start.subnet(network).train(), replace(batch, images=images)))
+    torch.testing.assert_close(mean, sum(losses) / 3)
+
+
+def test_it_records_the_limits_it_was_trained_for(start, space, prepared, some_digits, tmp_path):
+    scores: list = []
+    near = [space.decode(space.smallest)]
+    make(
+        space, prepared, some_digits, tmp_path, RECIPE.model_copy(update={"epochs": 1}),
+        near=near, limits=["macs<=1M"], report=lambda progress: scores.append(progress.val_f1),
+    )  # fmt: skip
+    assert supernet_limits(tmp_path) == ("macs<=1M",)
+    assert scores and not any(scores)  # the whole network's score says nothing
+    left = load_supernet(tmp_path).weights["blocks.5.0.conv.weight"]
+    assert left.shape == start.weights["blocks.5.0.conv.weight"].shape
 
 
 def test_a_student_starts_from_its_part(supernet_folder, space, prepared, some_digits, tmp_path):

@@ -96,6 +96,18 @@ def test_a_search_goes_on_with_its_supernet(folder: Path, search, minnow):
     assert "supernet" in said.complaint
 
 
+def test_a_supernet_for_limits_says_so_and_warns_of_others(folder: Path, search, minnow):
+    first = search(
+        "--supernet-epochs", "1", "--out", "runs/found", "--trials", "1", "--limit", "macs<=1M"
+    )
+    assert any(
+        line.endswith("runs/found/supernet, for networks near macs<=1,000,000") for line in first.notices
+    )
+    said = minnow("search --resume --out runs/found --trials 2 --limit macs<=500k")
+    assert said.code == 0, said.notices
+    assert any("others get too low an F1" in line for line in said.notices)
+
+
 def test_a_data_file_does_not_raise_the_rate_of_what_inherits(folder: Path, search, minnow):
     """It says other things about training."""
     Path("photos.yaml").write_text("DATA_PATH: photos\nBATCH_SIZE: 16\n")

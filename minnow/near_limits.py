@@ -1,0 +1,64 @@
+"""Subnets near the limits of a search, which its supernet is trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from deploy.architecture_latency import fitted_latency
+from nas.architecture import Architecture
+from nas.cost import cost
+from nas.objectives import COSTS, Objectives
+from nas.spaces.elastic import Elastic
+
+_BEFORE_TRAINING = (*COSTS, "latency_ms")
+_NEAREST = 0.6  # least share of one of the limits that a subnet reaches
+_SUBNETS = 256
+_LEAST = 16  # of fewer, subnets of other sizes are trained too
+_DRAWS = 20_000
+_MEASURED = 30  # random subnets that latencies are predicted from
+
+
+def subnets_near_limits(
+    space: Elastic, objectives: Objectives, num_classes: int
+) -> tuple[Architecture, ...]:
+    """Return random subnets within all limits, each of which reaches 0.6 of one of them.
+
+    Where a search has several goals, whose front has networks of all sizes, smaller ones count too.
+
+    Only upper limits on params, MACs and latency count; the latency is predicted from that of 30 random
+    subnets, which are measured. None are returned where there is no such limit, where the whole network
+    is hardly larger, or where subnets within the limits are rare.
+
+    Args:
+        space: of the subnets.
+        objectives: goals and limits.
+        num_classes: classes of the data.
+    """
+    limits = [limit for limit in objectives.limits if limit.upper and limit.metric in _BEFORE_TRAINING]
+    if not limits:
+        return ()
+    within, least = Objectives((), tuple(limits)), _NEAREST if len(objectives.goals) == 1 else 0.0
+    rng = np.random.default_rng(0)
+
+    def draw() -> Architecture:
+        return space.decode(space.canonical(space.spread(rng)))
+
+    latency: Callable[[Architecture], float] | None = None
+    if any(limit.metric == "latency_ms" for limit in limits):
+        latency = fitted_latency([draw() for _ in range(_MEASURED)], num_classes)
+    found: dict[str, Architecture] = {}
+    for _ in range(_DRAWS):
+        network = draw()
+        total = cost(network, num_classes)
+        metrics: dict[str, float] = {"params": total.params, "macs": total.macs}
+        if latency is not None:
+            metrics["latency_ms"] = latency(network)
+        if within.violation(metrics):
+            continue
+        if max(metrics[limit.metric] / limit.value for limit in limits) >= least:
+            found[network.key] = network
+        if len(found) == _SUBNETS:
+            break
+    return tuple(found.values()) if len(found) >= _LEAST else ()
