@@ -8,7 +8,7 @@ search() { "$python" cli.py search "$@" --out "$out/run"; }
 students() { PYTHONPATH=.:benchmarks "$python" benchmarks/elastic.py "$out/run" "$@"; }
 mkdir -p "$out"
 search --data "$data" --image-size 128 --space elastic --teacher tf_efficientnet_lite0 --teacher-epochs 10 \
-  --trials 60 --limit 'latency_ms<=0.85' --limit 'params<=844k'
+  --set supernet.sizes=all --trials 60 --limit 'latency_ms<=0.85' --limit 'params<=844k'
 students --out "$out/quarter.jsonl" --epochs 32
 search --resume --trials 100 --limit 'latency_ms<=1.7'
 students --out "$out/half.jsonl" --epochs 60 --arm found

@@ -277,7 +277,7 @@ class SupernetConfig(_Model):
     epochs: Annotated[
         int | None,
         setting(
-            "Epochs of training the supernet; each costs two to three of the teacher's.",
+            "Epochs of training the supernet; each takes two to three of the teacher's, less near limits.",
             auto="10, or 440 steps but at most 40 epochs",
             option="supernet-epochs",
             ge=1,
@@ -287,6 +287,13 @@ class SupernetConfig(_Model):
     views: Annotated[
         int | None,
         setting("Augmented versions of each image.", auto="an eighth of the epochs, 4 to 32", ge=1),
+    ] = None
+    sizes: Annotated[
+        Literal["near", "all"] | None,
+        setting(
+            "Sizes of the networks that the supernet is trained for: near the limits, or all.",
+            auto="near the limits on params, macs or latency_ms, else all",
+        ),
     ] = None
 
 

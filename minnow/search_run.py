@@ -196,7 +196,9 @@ def _identity(
         "loss": None if teacher is None else config.loss.model_dump(mode="json"),
         "balance": config.balance.model_dump(mode="json"),
         "evaluator": config.evaluator,
-        "supernet": config.supernet.model_dump(mode="json") if config.evaluator == "supernet" else None,
+        "supernet": config.supernet.model_dump(mode="json", exclude={"sizes"})
+        if config.evaluator == "supernet"
+        else None,
         "importance": config.space.importance if config.evaluator != "train" else None,
         "fidelity": config.fidelity,
         "score": config.score.model_dump(mode="json"),

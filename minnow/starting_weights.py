@@ -50,16 +50,15 @@ def search_weights(
     if there are limits.
 
     Raises:
-        UserError: the supernet in ``run`` is another one or damaged; its training diverged twice.
+        UserError: the supernet in ``run`` is another one or damaged; its training diverged twice; there
+            is no network near limits.
     """
     if config.evaluator == "train" or teacher is None or not isinstance(space, Elastic):
         return None
     if config.evaluator == "inherit":
         return inherit_from_teacher(teacher.ensemble, data, config.space.importance)
-    near: tuple[Architecture, ...] = ()
     objectives = Objectives.parse(config.objectives, config.limits)
-    if not has_supernet(run):
-        near = subnets_near_limits(space, objectives, data.num_classes)
+    near = () if has_supernet(run) else _near_subnets(config, space, objectives, data.num_classes)
     supernet = train_supernet(
         space,
         teacher,
@@ -78,12 +77,32 @@ def search_weights(
     limits = supernet_limits(run / SUPERNET_FOLDER)
     sizes = f"networks near {', '.join(limits)}" if limits else "networks of all sizes"
     listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}, for {sizes}")
-    if limits and {*limits} != {*map(str, objectives.limits)}:
+    wanted = [] if config.supernet.sizes == "all" else [*map(str, objectives.limits)]
+    if limits and {*limits} != {*wanted}:
         listener.warn(
             f"the supernet in {run / SUPERNET_FOLDER} was adapted for {sizes}; others get too low an F1: "
             "search in another run directory for other limits"
         )
     return supernet
+
+
+def _near_subnets(
+    config: SearchConfig, space: Elastic, objectives: Objectives, num_classes: int
+) -> tuple[Architecture, ...]:
+    """Return the subnets that a new supernet is trained for; none: those of all sizes.
+
+    Raises:
+        UserError: there are none near limits where the settings ask for them.
+    """
+    if config.supernet.sizes == "all":
+        return ()
+    near = subnets_near_limits(space, objectives, num_classes)
+    if config.supernet.sizes == "near" and not near:
+        raise UserError(
+            "supernet.sizes near needs a limit on params, macs or latency_ms that decides the size, and "
+            "that enough networks meet; set it to all"
+        )
+    return near
 
 
 def inherits(chosen: ChosenNetwork, config: StudentConfig) -> bool:

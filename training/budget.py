@@ -111,7 +111,7 @@ def confirmations(config: SearchConfig) -> int:
 
 def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
     """Return the recipe that trains the supernet on a split of ``images``."""
-    own = config.supernet.model_dump()
+    own = config.supernet.model_dump(exclude={"sizes"})
     return decided(config.train.model_copy(update=own), images, SUPERNET)
 
 

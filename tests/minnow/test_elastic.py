@@ -108,6 +108,14 @@ def test_a_supernet_for_limits_says_so_and_warns_of_others(folder: Path, search,
     assert any("others get too low an F1" in line for line in said.notices)
 
 
+def test_the_sizes_of_a_supernet_can_be_chosen(folder: Path, search):
+    more = ("--supernet-epochs", "1", "--trials", "1", "--set")
+    said = search(*more, "supernet.sizes=all", "--limit", "macs<=1M", "--out", "runs/all")
+    assert any(line.endswith("supernet, for networks of all sizes") for line in said.notices)
+    said = search(*more, "supernet.sizes=near", "--out", "runs/near")
+    assert "supernet.sizes near needs a limit" in said.complaint
+
+
 def test_a_data_file_does_not_raise_the_rate_of_what_inherits(folder: Path, search, minnow):
     """It says other things about training."""
     Path("photos.yaml").write_text("DATA_PATH: photos\nBATCH_SIZE: 16\n")
