@@ -277,7 +277,7 @@ class SupernetConfig(_Model):
     epochs: Annotated[
         int | None,
         setting(
-            "Epochs of training the supernet; each takes two to three of the teacher's, less near limits.",
+            "Epochs to train the supernet; each takes two or three of the teacher's, less near limits.",
             auto="10, or 440 steps but at most 40 epochs",
             option="supernet-epochs",
             ge=1,
