@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-COMMAND = "search --data photos --space toy --strategy random --fidelity asha --epochs 3"
+COMMAND = "search --space toy --strategy random --fidelity asha --epochs 3"
 
 
 def trials(run) -> list[tuple]:
@@ -16,7 +16,7 @@ def trials(run) -> list[tuple]:
 
 def test_the_study_shows_and_keeps_what_it_should(here, minnow, write_classes):
     write_classes(here / "photos")
-    whole = minnow(f"{COMMAND} --trials 3 --out whole")
+    whole = minnow(f"{COMMAND} --data photos --trials 3 --out whole")
     assert whole.code == 0
     assert "3 trials of 3 epochs, spent in rungs of 1, 3" in "".join(whole.notices)
     assert any("(epoch 3; " in line for line in whole.notices)
@@ -24,15 +24,14 @@ def test_the_study_shows_and_keeps_what_it_should(here, minnow, write_classes):
     assert {epochs for _, epochs, _, _ in trials(here / "whole")} == {1, 3}
     kept = {path.name for path in (here / "whole/checkpoints").iterdir()}
     assert len(kept) < 2
-    assert minnow(f"{COMMAND} --trials 2 --out cut").code == 0
+    assert minnow(f"{COMMAND} --data photos --trials 2 --out cut").code == 0
     assert minnow("search --resume --trials 3 --out cut").code == 0
     assert trials(here / "cut") == trials(here / "whole")
     assert "another fidelity" in minnow("search --resume --fidelity full --out cut").complaint
 
 
 @pytest.mark.slow
-def test_workers_and_confirmation(here, minnow, write_classes):
-    write_classes(here / "photos")
+def test_workers_and_confirmation(here, minnow):
     said = minnow(f"{COMMAND} --trials 4 --confirm 1 --workers 2 --out new")
     assert said.code == 0
     found = trials(here / "new")
