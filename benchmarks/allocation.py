@@ -7,9 +7,10 @@ RUN is that of ``search --space elastic`` with a supernet. Random networks at 90
 teacher's latency are distilled with the defaults of ``distill``, except for what an arm says: the weights
 they start from (``teacher``, ``supernet``, or the folder of another supernet) and the epochs. As in
 ``benchmarks/pays.py``, each training leaves a line in DIR, and several processes may share the work
-(``--threads 1``). The table gives per arm the scores of the networks before the training (validation) and
-after it (test), the seconds of one training, and the difference to the first arm with a 95 % interval
-(paired bootstrap over the test images, all networks and seeds in every resample).
+(``--threads 1``; ``benchmarks/allocation.sh`` does all of it). The table gives per arm the scores of the
+networks before the training (validation) and after it (test), the seconds of one training, and the
+difference to the first arm with a 95 % interval (paired bootstrap over the test images, all networks and
+seeds in every resample).
 """
 
 from __future__ import annotations
@@ -90,9 +91,8 @@ def _train_arm(
     seed: int,
 ) -> None:
     start, _, epochs = arm.rpartition(":")
-    names = {
-        network.key: f"{part}-{network.key}-{Path(start).name}-{epochs}-{seed}" for network, _ in networks
-    }
+    label = "-".join(Path(start).parts[-2:])
+    names = {network.key: f"{part}-{network.key}-{label}-{epochs}-{seed}" for network, _ in networks}
     if all((out / f"{name}.json").exists() for name in names.values()):
         return
     student = student_of(run.config, len(data.splits["train"]), epochs=int(epochs), seed=seed)

@@ -95,7 +95,7 @@ def test_a_terminal_without_the_letters_of_a_class(here: Path, write_classes: Ca
 
 
 def test_a_full_disk_names_the_journal(here, start):
-    code, _, notices, *_ = start(f"{SEARCH} --out new", file_size=1_000).end()
+    code, _, notices, *_ = start(f"{SEARCH} --out new", file_size=1_500).end()
     assert code == 2 and "Traceback" not in notices
     assert "cannot write new/study.journal: files here may not be that large" in notices.splitlines()[-1]
 
