@@ -24,11 +24,13 @@ import numpy as np
 import torch
 from trained_lines import (
     difference,
-    latency,
+    limit_ms,
     networks_near,
     one_at_a_time,
+    opened,
     rows_of,
     student_of,
+    teacher_of,
     train_line,
 )
 
@@ -36,14 +38,11 @@ from core.config import SearchConfig
 from deploy.architecture_latency import fitted_latency
 from distill.inherited_weights import InheritedWeights, inherit_from_teacher
 from distill.supernet import SUPERNET_FOLDER, load_supernet
-from minnow.progress import ConsoleListener
 from minnow.run_directory import Run
-from minnow.search_setup import make_space
-from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
-from training.data.images import ImageSet, data_options, open_images
+from training.data.images import ImageSet
 from training.device import keep_freed_memory
 
 _MEASURED = 40  # random networks that latencies are predicted from
@@ -62,10 +61,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     keep_freed_memory()
-    run = Run(given.run)
-    data = open_images(run.config.data.spec, data_options(run.config.data))
-    space = make_space(Elastic, run.config, data.size)
-    assert isinstance(space, Elastic)
+    run, data, space = opened(given.run)
     with one_at_a_time(given.out):
         networks = _networks(space, data.num_classes, given.part, given.networks)
     for seed in range(given.seeds):
@@ -76,8 +72,8 @@ def main() -> None:
 
 def _networks(space: Elastic, classes: int, part: int, count: int) -> list[tuple[Architecture, float]]:
     rng = np.random.default_rng(0)
-    drawn = [space.decode(space.canonical(space.spread(rng))) for _ in range(_MEASURED)]
-    limit = latency(space.decode(space.largest), classes) / part
+    drawn = [space.random_subnet(rng) for _ in range(_MEASURED)]
+    limit = limit_ms(space, classes, part)
     return networks_near(limit, space, classes, fitted_latency(drawn, classes), count=count, seed=part)
 
 
@@ -96,11 +92,7 @@ def _train_arm(
     if all((out / f"{name}.json").exists() for name in names.values()):
         return
     student = student_of(run.config, len(data.splits["train"]), epochs=int(epochs), seed=seed)
-    assert student.teacher is not None
-    views = min(student.train.view_count, int(epochs))
-    teacher = make_teacher(
-        student.teacher, student.loss, data, student.augment, views, listener=ConsoleListener()
-    )
+    teacher = teacher_of(student, data)
     inherited = _start(start, run.path, run.config, teacher, data)
     for network, took in networks:
 

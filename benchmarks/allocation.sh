@@ -13,14 +13,7 @@ mkdir -p "$out"
 [ -e "$out/run/supernet/weights.safetensors" ] || search --out "$out/run"
 near=$out/near$part
 if [ ! -e "$near/supernet/weights.safetensors" ]; then
-  limit=$("$python" - "$out/run" "$part" <<'PY'
-import sys
-from pathlib import Path
-from distill.supernet import find_supernet
-from pays import limit_ms
-print(f"{limit_ms(find_supernet(Path(sys.argv[1])), int(sys.argv[2])):.4f}")
-PY
-  )
+  limit=$("$python" benchmarks/trained_lines.py "$out/run" "$part")
   search --limit "latency_ms<=$limit" --out "$near"
 fi
 compare() {

@@ -36,26 +36,26 @@ from trained_lines import (
     NEAR,
     difference,
     latency,
+    limit_ms,
     networks_near,
     one_at_a_time,
+    opened,
     rows_of,
     student_of,
+    teacher_of,
     train_line,
 )
 
 from deploy.architecture_latency import fitted_latency
 from distill.inherited_weights import InheritedWeights
 from distill.supernet import find_supernet
-from minnow.progress import ConsoleListener
 from minnow.run_directory import Run
-from minnow.search_setup import make_space
-from minnow.teacher import make_teacher
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
 from nas.trial import Trial
-from training.data.images import ImageSet, data_options, open_images
+from training.data.images import ImageSet
 from training.device import keep_freed_memory
 
 ARMS = ("choice", "random", "macs", "uniform")
@@ -93,33 +93,27 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     keep_freed_memory()
-    run, supernet = Run(given.run), find_supernet(given.run)
-    if supernet is None or run.config.teacher is None:
-        raise SystemExit(f"{given.run} is no search in the elastic space with a supernet")
-    data = open_images(run.config.data.spec, data_options(run.config.data))
-    space = make_space(Elastic, run.config, data.size)
-    assert isinstance(space, Elastic)
+    run, data, space = opened(given.run)
+    supernet = find_supernet(given.run)
+    if supernet is None:
+        raise SystemExit(f"{given.run} has no supernet")
     with one_at_a_time(given.out):
         rivals = [
             rival
             for part in given.part
-            for rival in rivals_of(part, limit_ms(supernet, part), run.trials, space, data, given.random)
+            for rival in rivals_of(part, run.trials, space, data, given.random)
         ]
     train_all(rivals, run, supernet, data, given.out, given.seeds, given.epochs)
     rows = [row for folder in (given.out, *given.pool) for row in rows_of(folder)]
     print(f"\n{table(rows, data.num_classes)}")
 
 
-def limit_ms(supernet: InheritedWeights, part: int) -> float:
-    """Return the latency of the whole network, ms, divided by ``part``."""
-    return latency(supernet.base, supernet.classes) / part
-
-
 def rivals_of(
-    part: int, limit: float, trials: Sequence[Trial], space: Elastic, data: ImageSet, count: int
+    part: int, trials: Sequence[Trial], space: Elastic, data: ImageSet, count: int
 ) -> list[Rival]:
     """Return the networks of one part; the same ones every time."""
     classes = data.num_classes
+    limit = limit_ms(space, classes, part)
     within = Objectives.parse(["f1:max"], [f"latency_ms<={limit}"])
     choice = within.best(trials)
     if choice is None:
@@ -165,11 +159,7 @@ def train_all(
     """Train what has no line yet and no other process trains."""
     images = len(data.splits["train"])
     student = student_of(run.config, images, epochs=epochs, seed=0)
-    assert student.teacher is not None
-    views = min(student.train.view_count, student.train.epochs or 0)
-    teacher = make_teacher(
-        student.teacher, student.loss, data, student.augment, views, listener=ConsoleListener()
-    )
+    teacher = teacher_of(student, data)
 
     @cache
     def judged(architecture: Architecture) -> float:

@@ -6,15 +6,7 @@ data=$1 side=$2 out=$3 seed=${4:-0}
 python=${PYTHON:-.venv/bin/python}
 export PYTHONPATH=.:benchmarks
 pays() { "$python" benchmarks/pays.py "$out/run" --out "$out/lines" "$@"; }
-limit() {
-  "$python" - "$out/run" "$1" <<'PY'
-import sys
-from pathlib import Path
-from distill.supernet import find_supernet
-from pays import limit_ms
-print(f"{limit_ms(find_supernet(Path(sys.argv[1])), int(sys.argv[2])):.4f}")
-PY
-}
+limit() { "$python" benchmarks/trained_lines.py "$out/run" "$1"; }
 mkdir -p "$out"
 if [ ! -e "$out/run/supernet/weights.safetensors" ]; then
   "$python" cli.py search --data "$data" --image-size "$side" --set "data.split_seed=$seed" --space elastic \

@@ -1,7 +1,11 @@
-"""Trainings of many students, one file of results each, shared by processes; and what they compare to."""
+"""Trainings of many students, one file of results each, shared by processes; and what they compare to.
+
+Usage: python benchmarks/trained_lines.py RUN PART   (prints a part of the latency of RUN's teacher, ms)
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,19 +20,43 @@ from core.reading import read_json
 from deploy.architecture_latency import measure_architecture
 from distill.inherited_weights import InheritedWeights
 from distill.student_training import train_student
+from minnow.progress import ConsoleListener
+from minnow.run_directory import Run
+from minnow.search_setup import make_space
+from minnow.teacher import student_teacher
 from nas.architecture import Architecture
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
 from training.bootstrap import compare_f1
 from training.budget import resolve_student
 from training.bundle_files import METRICS_FILE
-from training.data.images import ImageSet
+from training.data.images import ImageSet, data_options, open_images
 from training.predictions import PREDICTIONS, read_predictions
 
 NEAR = 1.15  # predicted latencies that are measured, times the limit
 _BAND = 0.9  # of the limit, at least
 _DRAWS = 20_000  # random networks, at most
 _WAIT = 3_600.0  # seconds for another process that measures
+
+
+def opened(path: Path) -> tuple[Run, ImageSet, Elastic]:
+    """Return a search in the elastic space, its images and its space.
+
+    Raises:
+        SystemExit: it is another search.
+    """
+    run = Run(path)
+    if run.config.space.name != "elastic" or run.config.teacher is None:
+        raise SystemExit(f"{path} is no search in the elastic space")
+    data = open_images(run.config.data.spec, data_options(run.config.data))
+    space = make_space(Elastic, run.config, data.size)
+    assert isinstance(space, Elastic)
+    return run, data, space
+
+
+def limit_ms(space: Elastic, classes: int, part: int) -> float:
+    """Return the latency of the whole network, ms, divided by ``part``."""
+    return latency(space.decode(space.largest), classes) / part
 
 
 def latency(architecture: Architecture, classes: int) -> float:
@@ -58,7 +86,7 @@ def networks_near(
     rng = np.random.default_rng(seed)
     found: dict[str, tuple[Architecture, float]] = {}
     for _ in range(_DRAWS):
-        drawn = space.decode(space.canonical(space.spread(rng)))
+        drawn = space.random_subnet(rng)
         if not _BAND / NEAR * limit <= predicted(drawn) <= NEAR * limit or drawn.key in found:
             continue
         took = latency(drawn, classes)
@@ -80,6 +108,13 @@ def student_of(config: SearchConfig, images: int, *, epochs: int | None, seed: i
     base = StudentConfig(data=config.data, teacher=config.teacher, augment=config.augment, seed=seed)
     recipe = base.train.model_copy(update={"epochs": epochs})
     return resolve_student(base.model_copy(update={"train": recipe}), images, inherits=True)
+
+
+def teacher_of(student: StudentConfig, data: ImageSet) -> PreparedTeacher:
+    """Return the teacher of a student that has one, prepared."""
+    teacher = student_teacher(student, data, ConsoleListener())
+    assert teacher is not None
+    return teacher
 
 
 def train_line(
@@ -165,3 +200,17 @@ def difference(
         sides.append(np.concatenate(parts, axis=1))
     result = compare_f1(labels, sides[0], sides[1], classes).difference
     return f"{100 * result.value:+.1f} ({100 * result.low:+.1f} to {100 * result.high:+.1f})"
+
+
+def main() -> None:
+    """Print a limit for ``search --limit``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="of search --space elastic")
+    parser.add_argument("part", type=int, help="denominator of the teacher's latency")
+    given = parser.parse_args()
+    _, data, space = opened(given.run)
+    print(f"{limit_ms(space, data.num_classes, given.part):.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -50,6 +50,7 @@ class InheritedWeights:
         normalization: of the input of the base and of every student.
         classes: number of logits.
         test_digest: of the test images of the data set it was trained on, where that is known.
+        limits: near which subnets were trained; none: those of all sizes, or none in particular.
     """
 
     base: Architecture
@@ -58,6 +59,7 @@ class InheritedWeights:
     normalization: Normalization
     classes: int
     test_digest: str | None = None
+    limits: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -47,7 +47,6 @@ from training.step import DivergedError, Loss, SummedLoss, halve_once
 SUPERNET_FOLDER = "supernet"
 _WEIGHTS, _BASE, _RECORD = "weights.safetensors", "base.yaml", "record.json"
 _CHECKPOINT = "checkpoint.pt"  # during the training, beside the channel orders
-_REMEDY = "delete the supernet's folder to train it again"
 _LARGEST = 10_000_000_000  # bytes of the weights
 _ORDER = "order."  # prefix of the orders among the tensors
 _RANDOM_SUBNETS = 2  # per step, beside the largest and the smallest
@@ -151,9 +150,9 @@ def train_supernet(
         network.normalization,
         data.num_classes,
         data.test_digest,
+        tuple(limits) if near else (),
     )
-    record = {"identity": identity, "seconds": fitted.seconds, "history": fitted.history}
-    _save(supernet, folder, {**record, "limits": [*limits] if near else []})
+    _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
 
 
@@ -169,10 +168,11 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     """
     from safetensors.torch import load
 
-    record = read_record(_Record, folder / _RECORD, "", remedy=_REMEDY)
-    content = read_bytes(folder / _WEIGHTS, "", limit=_LARGEST, remedy=_REMEDY)
+    remedy = "delete the supernet's folder to train it again"
+    record = read_record(_Record, folder / _RECORD, "", remedy=remedy)
+    content = read_bytes(folder / _WEIGHTS, "", limit=_LARGEST, remedy=remedy)
     if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise UserError(f"{folder / _WEIGHTS} is damaged: its checksum is wrong; {_REMEDY}")
+        raise UserError(f"{folder / _WEIGHTS} is damaged: its checksum is wrong; {remedy}")
     tensors = load(content)
     if identity not in (None, record.identity):
         raise UserError(
@@ -183,12 +183,9 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     weights = {name: t for name, t in tensors.items() if not name.startswith(_ORDER)}
     base = Architecture.from_yaml(folder / _BASE)
     normalization = Normalization(record.mean, record.std)
-    return InheritedWeights(base, weights, orders, normalization, record.classes, record.test_files)
-
-
-def supernet_limits(folder: Path) -> tuple[str, ...]:
-    """Return the limits near which a finished supernet's subnets were trained; none: all sizes."""
-    return read_record(_Record, folder / _RECORD, "", remedy=_REMEDY).limits
+    return InheritedWeights(
+        base, weights, orders, normalization, record.classes, record.test_files, record.limits
+    )
 
 
 def has_supernet(run: Path) -> bool:
@@ -212,6 +209,7 @@ def _save(supernet: InheritedWeights, folder: Path, record: dict[str, Any]) -> N
         "sha256": hashlib.sha256(content).hexdigest(),
         "classes": supernet.classes,
         "test_files": supernet.test_digest,
+        "limits": supernet.limits,
         "mean": supernet.normalization.mean,
         "std": supernet.normalization.std,
     }
@@ -278,10 +276,14 @@ class Sandwich(SubnetLoss):
     teacher, not from the largest one.
     """
 
+    def __init__(self, space: Elastic, orders: Orders, loss: Loss, num_classes: int) -> None:
+        super().__init__(space, orders, loss, num_classes)
+        self._smallest = space.decode(space.smallest)
+
     def drawn(self, rng: np.random.Generator) -> list[Architecture | None]:
         """Return the largest, the smallest, and random ones."""
         random = [self.space.decode(self.space.spread(rng)) for _ in range(_RANDOM_SUBNETS)]
-        return [None, self.space.decode(self.space.smallest), *random]
+        return [None, self._smallest, *random]
 
 
 class NearLimits(SubnetLoss):

@@ -9,7 +9,7 @@ import numpy as np
 from deploy.architecture_latency import fitted_latency
 from nas.architecture import Architecture
 from nas.cost import cost
-from nas.objectives import COSTS, Objectives
+from nas.objectives import COSTS, Limit, Objectives
 from nas.spaces.elastic import Elastic
 
 _BEFORE_TRAINING = (*COSTS, "latency_ms")
@@ -20,6 +20,11 @@ _DRAWS = 20_000
 _MEASURED = 30  # random subnets that latencies are predicted from
 
 
+def size_limits(objectives: Objectives) -> tuple[Limit, ...]:
+    """Return the limits that decide the size of networks: upper ones on params, MACs and latency."""
+    return tuple(limit for limit in objectives.limits if limit.upper and limit.metric in _BEFORE_TRAINING)
+
+
 def subnets_near_limits(
     space: Elastic, objectives: Objectives, num_classes: int
 ) -> tuple[Architecture, ...]:
@@ -27,7 +32,7 @@ def subnets_near_limits(
 
     Where a search has several goals, whose front has networks of all sizes, smaller ones count too.
 
-    Only upper limits on params, MACs and latency count; the latency is predicted from that of 30 random
+    Only :func:`size_limits` count; the latency is predicted from that of 30 random
     subnets, which are measured. None are returned where there is no such limit, where the whole network
     is hardly larger, or where subnets within the limits are rare.
 
@@ -36,21 +41,17 @@ def subnets_near_limits(
         objectives: goals and limits.
         num_classes: classes of the data.
     """
-    limits = [limit for limit in objectives.limits if limit.upper and limit.metric in _BEFORE_TRAINING]
+    limits = size_limits(objectives)
     if not limits:
         return ()
-    within, least = Objectives((), tuple(limits)), _NEAREST if len(objectives.goals) == 1 else 0.0
+    within, least = Objectives((), limits), _NEAREST if len(objectives.goals) == 1 else 0.0
     rng = np.random.default_rng(0)
-
-    def draw() -> Architecture:
-        return space.decode(space.canonical(space.spread(rng)))
-
     latency: Callable[[Architecture], float] | None = None
     if any(limit.metric == "latency_ms" for limit in limits):
-        latency = fitted_latency([draw() for _ in range(_MEASURED)], num_classes)
+        latency = fitted_latency([space.random_subnet(rng) for _ in range(_MEASURED)], num_classes)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
-        network = draw()
+        network = space.random_subnet(rng)
         total = cost(network, num_classes)
         metrics: dict[str, float] = {"params": total.params, "macs": total.macs}
         if latency is not None:

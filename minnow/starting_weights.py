@@ -21,11 +21,10 @@ from distill.supernet import (
     SUPERNET_FOLDER,
     find_supernet,
     has_supernet,
-    supernet_limits,
     train_supernet,
 )
 from minnow.listener import Listener
-from minnow.near_limits import subnets_near_limits
+from minnow.near_limits import size_limits, subnets_near_limits
 from minnow.run_directory import ChosenNetwork
 from nas.architecture import Architecture
 from nas.objectives import Objectives
@@ -58,6 +57,7 @@ def search_weights(
     if config.evaluator == "inherit":
         return inherit_from_teacher(teacher.ensemble, data, config.space.importance)
     objectives = Objectives.parse(config.objectives, config.limits)
+    limits = [*map(str, size_limits(objectives))]
     near = () if has_supernet(run) else _near_subnets(config, space, objectives, data.num_classes)
     supernet = train_supernet(
         space,
@@ -68,17 +68,16 @@ def search_weights(
         config.augment,
         run / SUPERNET_FOLDER,
         near=near,
-        limits=[*map(str, objectives.limits)],
+        limits=limits,
         importance=config.space.importance,
         seed=config.seed,
         warn=listener.warn,
         report=partial(listener.training, "adapting the supernet"),
     )
-    limits = supernet_limits(run / SUPERNET_FOLDER)
-    sizes = f"networks near {', '.join(limits)}" if limits else "networks of all sizes"
+    sizes = f"networks near {', '.join(supernet.limits)}" if supernet.limits else "networks of all sizes"
     listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}, for {sizes}")
-    wanted = [] if config.supernet.sizes == "all" else [*map(str, objectives.limits)]
-    if limits and {*limits} != {*wanted}:
+    wanted = [] if config.supernet.sizes == "all" else limits
+    if supernet.limits and {*supernet.limits} != {*wanted}:
         listener.warn(
             f"the supernet in {run / SUPERNET_FOLDER} was adapted for {sizes}; others get too low an F1: "
             "search in another run directory for other limits"

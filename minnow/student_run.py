@@ -34,7 +34,7 @@ from minnow.listener import Listener
 from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, inherits, student_weights
-from minnow.teacher import check_balance, make_teacher, weaker_teacher
+from minnow.teacher import check_balance, student_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from teachers.ensemble import PreparedTeacher
@@ -105,7 +105,7 @@ def run_student(
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
-            teacher = processes.main_first(lambda: _teacher(config, data, listener))
+            teacher = processes.main_first(lambda: student_teacher(config, data, listener))
         weights = processes.on_main(
             lambda: student_weights(
                 chosen, config, teacher, data, folder, resume=resume, listener=listener
@@ -140,16 +140,6 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
         "left out; choose logit-adjust, or null as the last layer's activation"
     )
     return config.model_copy(update={"balance": BalanceConfig(mode="none")})
-
-
-def _teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> PreparedTeacher | None:
-    if config.teacher is None:
-        return None
-    views = min(config.train.view_count, config.train.epochs or 0)
-    live = config.live_teacher
-    return make_teacher(
-        config.teacher, config.loss, data, config.augment, views, live=live, listener=listener
-    )
 
 
 def _train_seeds(training: _Training, run: Path, wanted: Sequence[int]) -> None:

@@ -74,6 +74,26 @@ def make_teacher(
     return PreparedTeacher(teachers, val, mean, _costs(members), disagreeing)
 
 
+def student_teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> PreparedTeacher | None:
+    """Prepare the teacher of a student, with outputs for the views of its recipe; ``None`` without one.
+
+    Args:
+        config: of the student, resolved.
+        data: the images.
+        listener: as for :func:`make_teacher`.
+
+    Raises:
+        UserError: as :func:`make_teacher`.
+    """
+    if config.teacher is None:
+        return None
+    views = min(config.train.view_count, config.train.epochs or 0)
+    live = config.live_teacher
+    return make_teacher(
+        config.teacher, config.loss, data, config.augment, views, live=live, listener=listener
+    )
+
+
 def _fine_tuned(
     config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
 ) -> Teacher:

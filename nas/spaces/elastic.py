@@ -104,6 +104,10 @@ class Elastic(SearchSpace):
         point[0] = rng.integers(options[0])
         return tuple(point.tolist())
 
+    def random_subnet(self, rng: np.random.Generator) -> Architecture:
+        """Return a random subnet whose size is drawn first, as :meth:`spread` does."""
+        return self.decode(self.canonical(self.spread(rng)))
+
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Set genes of left-out blocks to 0, and a kernel to the first that gives the same blocks."""
         point = [int(choice) for choice in choices]

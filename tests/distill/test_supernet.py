@@ -24,7 +24,6 @@ from distill.supernet import (
     Sandwich,
     find_supernet,
     load_supernet,
-    supernet_limits,
     train_supernet,
 )
 from nas.networks import build
@@ -33,7 +32,7 @@ from teachers.base import weights_digest
 from teachers.ensemble import PreparedTeacher, TeacherEnsemble
 from teachers.finetune import Teacher
 from teachers.output_cache import cache_outputs
-from training.batches import Batches, augmentation_of
+from training.batches import Batch, Batches, augmentation_of
 from training.bundle import load_bundle
 from training.metrics import Metrics
 from training.preprocess import Normalization
@@ -151,8 +150,9 @@ def test_damage_is_named(supernet_folder, tmp_path, file):
         load_supernet(tmp_path)
 
 
-def test_the_sandwich_is_the_mean_over_its_subnets(space, start, prepared, some_digits):
-    """Against subnets built one by one, images resized by torchvision, and the loss written out."""
+@pytest.fixture
+def batch(prepared, some_digits) -> Batch:
+    """64 images with the teacher's logits."""
     batches = Batches(
         data=some_digits,
         resolution=32,
@@ -163,7 +163,11 @@ def test_the_sandwich_is_the_mean_over_its_subnets(space, start, prepared, some_
         seed=0,
         outputs=prepared.outputs,
     )
-    batch = next(batches.epoch(0))
+    return next(batches.epoch(0))
+
+
+def test_the_sandwich_is_the_mean_over_its_subnets(space, start, batch):
+    """Against subnets built one by one, images resized by torchvision, and the loss written out."""
     loss = StudentLoss(LossConfig())
     points: list = []
 
@@ -201,18 +205,7 @@ def test_the_sandwich_is_the_mean_over_its_subnets(space, start, prepared, some_
     assert torch.equal(sandwich(model.train(), batch), mean)
 
 
-def test_near_limits_three_of_the_given_subnets_are_trained(start, space, prepared, some_digits):
-    batches = Batches(
-        data=some_digits,
-        resolution=32,
-        normalization=HALF,
-        augmentation=augmentation_of(AugmentConfig(), some_digits),
-        batch_size=16,
-        views=1,
-        seed=0,
-        outputs=prepared.outputs,
-    )
-    batch = next(batches.epoch(0))
+def test_near_limits_three_of_the_given_subnets_are_trained(start, space, batch):
     rng = np.random.default_rng(0)
     subnets = [space.decode(space.canonical(space.spread(rng))) for _ in range(5)]
     loss = StudentLoss(LossConfig())
@@ -239,7 +232,7 @@ def test_it_records_the_limits_it_was_trained_for(start, space, prepared, some_d
         space, prepared, some_digits, tmp_path, RECIPE.model_copy(update={"epochs": 1}),
         near=near, limits=["macs<=1M"], report=lambda progress: scores.append(progress.val_f1),
     )  # fmt: skip
-    assert supernet_limits(tmp_path) == ("macs<=1M",)
+    assert load_supernet(tmp_path).limits == ("macs<=1M",)
     assert scores and not any(scores)  # the whole network's score says nothing
     left = load_supernet(tmp_path).weights["blocks.5.0.conv.weight"]
     assert left.shape == start.weights["blocks.5.0.conv.weight"].shape
