@@ -139,7 +139,7 @@ class TrainConfig(_Model):
             auto={
                 "search": "5, or 100 steps; with asha 9, or 450 steps; with inherited weights 0",
                 "student": "30, or 6,000 steps but at most 300 epochs; with inherited weights "
-                "15, or 700 steps but at most 60 epochs",
+                "15, or 2,100 steps but at most 180 epochs",
             },
             option="epochs",
             ge=0,
@@ -451,8 +451,18 @@ class SearchConfig(_Model):
         BeforeValidator(_seconds),
         setting(
             "Start no trial after this time, as in 90s, 10m or 1h30m; it counts from the first trial.",
-            auto="no limit",
+            auto="no limit, or a share of the budget",
             option="timeout",
+            form="time",
+        ),
+    ] = None
+    budget: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        BeforeValidator(_seconds),
+        setting(
+            "Time for the whole job, as in 30m: teacher, supernet, trials and the final training.",
+            auto="no limit",
+            option="budget",
             form="time",
         ),
     ] = None
@@ -506,6 +516,16 @@ class StudentConfig(_Model):
     train: TrainConfig = Field(default_factory=TrainConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)
+    budget: Annotated[
+        Annotated[float, Field(gt=0)] | None,
+        BeforeValidator(_seconds),
+        setting(
+            "Time for this command, as in 15m; it decides train.epochs.",
+            auto="no limit",
+            option="budget",
+            form="time",
+        ),
+    ] = None
     seed: Annotated[
         Seed, setting("Seed of every random decision; a search passes its own on.", option="seed")
     ] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def run_fit(config: SearchConfig, path: Path, *, resume: bool = False, listener:
     Raises:
         UserError: a setting is wrong, or no network meets the limits.
     """
+    begun = time.monotonic()
     if not resume or len(Run(path, config.storage).trials) < config.trials:
         run_search(config, path, resume=resume, listener=listener)
     folder = path / STUDENT_FOLDER
@@ -64,6 +66,9 @@ def run_fit(config: SearchConfig, path: Path, *, resume: bool = False, listener:
             storage=config.storage,
             listener=listener,
         )
+        if config.budget is not None:
+            left = config.budget - (time.monotonic() - begun)
+            settings = settings.model_copy(update={"budget": max(1.0, left)})
         started = (folder / CHECKPOINT).exists()
         run_student(chosen, settings, path, resume=started, listener=listener)
     student = Student(path)

@@ -68,15 +68,18 @@ class Stopwatch:
         self.seconds[stage], self._since = now - self._since, now
 
 
-def note_spending(seconds: Mapping[str, float], listener: Listener) -> None:
-    """Note what the time went to.
+def note_spending(seconds: Mapping[str, float], budget: float | None, listener: Listener) -> None:
+    """Note what the time went to, and what is left of a budget.
 
     Args:
         seconds: of each stage of the search, by its name.
+        budget: seconds for the search and the final training; ``None``: none.
         listener: receives the note.
     """
     parts = ", ".join(f"{name} {duration_text(taken)}" for name, taken in seconds.items())
-    listener.note(f"spent {duration_text(sum(seconds.values()))}: {parts}")
+    spent = sum(seconds.values())
+    left = "" if budget is None else f"; {duration_text(budget - spent)} left for the final training"
+    listener.note(f"spent {duration_text(spent)}: {parts}{left}")
 
 
 def warn_of_results(

@@ -92,7 +92,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
     result = Run(run, config.storage)
     taken.lap(f"{len(result.trials) - len(known)} trials")
-    note_spending(taken.seconds, listener)
+    note_spending(taken.seconds, config.budget, listener)
     if reason != "trials":
         listener.note(f"stopped after {len(result.trials)} trials: {_ENDINGS[reason]}")
     warn_of_results(parts, result.trials, teacher, listener)

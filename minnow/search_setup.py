@@ -13,6 +13,7 @@ from core.config import SearchConfig, StrategyConfig
 from core.errors import UserError
 from deploy.architecture_latency import LatencyProbe, measure_architecture
 from distill.student_loss import StudentLoss
+from minnow.budget_split import split_budget
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.teacher import check_balance
@@ -58,10 +59,11 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
     data = open_data(config.data, listener)
+    space = make_space(space_class, config, data.size)
+    config = split_budget(config, space, objectives, data, listener)
     config = resolve_search(config, len(data.splits["train"]))
     epochs = config.train.epochs or 0
     asha = config.fidelity == "asha"
-    space = make_space(space_class, config, data.size)
     strategy = make_strategy(config.strategy, space, objectives, config.seed, data.num_classes)
     halving = SuccessiveHalving(strategy, epochs=epochs) if asha else None
     scheduler = Confirmation(

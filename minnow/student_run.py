@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,7 +35,8 @@ from minnow.listener import Listener
 from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, inherits, student_weights
-from minnow.teacher import check_balance, student_teacher, weaker_teacher
+from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
+from minnow.teacher import check_balance, fine_tuned, student_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from teachers.ensemble import PreparedTeacher
@@ -86,7 +88,7 @@ def run_student(
     Raises:
         UserError: a student is there already, or a setting is wrong.
     """
-    wanted = range(config.seed, config.seed + seeds)
+    begun, wanted = time.monotonic(), range(config.seed, config.seed + seeds)
     processes = current()
     with contextlib.ExitStack() as held:
         held.enter_context(run_creation.unclaimed_on_error(run))
@@ -99,12 +101,18 @@ def run_student(
                 f"the model file's last layer is for {chosen.classes} classes; "
                 f"here it gets the {data.num_classes} of the data"
             )
-        images = len(data.splits["train"])
-        config = resolve_student(config, images, inherits=inherits(chosen, config))
         folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
+            if config.budget is not None and config.train.epochs is None:
+                left = (config.budget - (time.monotonic() - begun)) / seeds
+                config = processes.on_main(
+                    lambda: _of_fitting_length(
+                        config, chosen, data, left, folder, resume=resume, listener=listener
+                    )
+                )
+            config = resolve_student(config, len(data.splits["train"]), inherits=inherits(chosen, config))
             teacher = processes.main_first(lambda: student_teacher(config, data, listener))
         weights = processes.on_main(
             lambda: student_weights(
@@ -114,6 +122,7 @@ def run_student(
         training = _Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:
             metrics = _train(training, run / STUDENT_FOLDER, "the student")
+            processes.on_main(lambda: (folder / LENGTH_FILE).unlink(missing_ok=True))
         else:
             _train_seeds(training, run, wanted)
             metrics = processes.on_main(lambda: keep_best_seed(run))
@@ -140,6 +149,35 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
         "left out; choose logit-adjust, or null as the last layer's activation"
     )
     return config.model_copy(update={"balance": BalanceConfig(mode="none")})
+
+
+def _of_fitting_length(
+    config: StudentConfig,
+    chosen: ChosenNetwork,
+    data: ImageSet,
+    seconds: float,
+    folder: Path,
+    *,
+    resume: bool,
+    listener: Listener,
+) -> StudentConfig:
+    """Return the settings with the epochs that fit in a time, or those of the training that began."""
+    epochs = begun_length(folder) if resume else None
+    if epochs is None:
+        begun, teachers = time.monotonic(), []
+        if config.teacher is not None:
+            teachers = fine_tuned(config.teacher, data, config.augment, listener)
+        epochs = fitting_length(
+            config,
+            chosen.architecture,
+            data,
+            teachers,
+            seconds - (time.monotonic() - begun),
+            folder,
+            inherits=inherits(chosen, config),
+            listener=listener,
+        )
+    return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
 
 
 def _train_seeds(training: _Training, run: Path, wanted: Sequence[int]) -> None:

@@ -52,12 +52,9 @@ def make_teacher(
     Raises:
         UserError: unknown teacher, or weights that cannot be read or downloaded.
     """
-    named = parse_spec(config.spec)
-    members = [
-        _fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener)
-        for spec, _ in named
-    ]
-    teachers = TeacherEnsemble(tuple(members), tuple(weight for _, weight in named))
+    members = fine_tuned(config, data, augment, listener)
+    weights = tuple(weight for _, weight in parse_spec(config.spec))
+    teachers = TeacherEnsemble(tuple(members), weights)
     kind = feature_kind(loss)
     kinds = () if kind is None else (kind,)
     val = members[0].val if len(members) == 1 else teachers.evaluate(data, "val")
@@ -92,6 +89,26 @@ def student_teacher(config: StudentConfig, data: ImageSet, listener: Listener) -
     return make_teacher(
         config.teacher, config.loss, data, config.augment, views, live=live, listener=listener
     )
+
+
+def fine_tuned(
+    config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
+) -> list[Teacher]:
+    """Fine-tune the teachers one by one, or load them from the cache, without their outputs.
+
+    Args:
+        config: the teachers; ``spec`` may name several.
+        data: the images.
+        augment: augmentation of the training.
+        listener: receives progress and one line about each teacher.
+
+    Raises:
+        UserError: as :func:`make_teacher`.
+    """
+    specs = [spec for spec, _ in parse_spec(config.spec)]
+    return [
+        _fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener) for spec in specs
+    ]
 
 
 def _fine_tuned(

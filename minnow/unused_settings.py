@@ -65,6 +65,8 @@ def unused_in_student(config: StudentConfig) -> Iterator[Unused]:
     """Yield the settings that have no effect in the training of a student."""
     if config.teacher is None:
         yield Unused(("live_teacher",), "there is no teacher; give one")
+    if config.train.epochs is not None:
+        yield Unused(("budget",), "train.epochs decides the length; leave it out")
     yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, "hint")
 
 

@@ -36,8 +36,8 @@ STUDENT = Length(30, 6_000, most=300)
 
 #: Of the supernet: a sub-network needs several epochs beside all the others.
 SUPERNET = Length(10, 440, most=40)
-#: Of a student with inherited weights: it has little left to learn.
-INHERITED = Length(15, 700, most=60)
+#: Of a student with inherited weights.
+INHERITED = Length(15, 2_100, most=180)
 
 _PATIENT = 2_000  # steps from which on mixtures help a student
 _CUTMIX = 0.5

@@ -19,7 +19,7 @@ from minnow.commands.options import (
     SearchConfig,
     {
         options.DATA: ("data.spec",),
-        options.SEARCH: ("space.name", "trials", "timeout"),
+        options.SEARCH: ("space.name", "trials", "budget"),
         options.GOALS: ("objectives", "limits"),
         options.TEACHER: ("teacher.spec",),
         options.RUN: ("seed", "out", "resume", "config", "assignments"),
@@ -35,7 +35,7 @@ def fit(
 ) -> None:
     """Search inside a teacher, distil the best network, export it to ONNX, and write the report.
 
-    Example: fit --data photos/ --limit 'latency_ms<=1'
+    Example: fit --data photos/ --limit 'latency_ms<=1' --budget 30m
 
     A stopped run continues with fit --resume --out RUN; finished steps are not repeated.
     """

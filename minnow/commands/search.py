@@ -33,7 +33,15 @@ Score = Annotated[
     {
         options.DATA: ("data.spec", "data.size"),
         options.SEARCH: (
-            *("space.name", "space.resolutions", "strategy.name", "trials", "timeout", "fidelity"),
+            *(
+                "space.name",
+                "space.resolutions",
+                "strategy.name",
+                "trials",
+                "budget",
+                "timeout",
+                "fidelity",
+            ),
             *("evaluator", "workers"),
         ),
         options.GOALS: ("objectives", "limits", "score_reference"),

@@ -22,7 +22,7 @@ WITHOUT = ("teacher", "loss", "live_teacher")
         options.DATA: ("data.spec", "data.size"),
         options.SEARCH: ("model", "pick"),
         options.TRAINING: (
-            *("train.epochs", "train.batch_size", "train.learning_rate", "balance.mode"),
+            *("train.epochs", "budget", "train.batch_size", "train.learning_rate", "balance.mode"),
             *("seed", "seeds"),
         ),
         options.RUN: ("out", "resume", "config", "assignments"),

@@ -1,0 +1,119 @@
+"""A budget of time, split over the stages of a search and the final training after it."""
+
+from __future__ import annotations
+
+import math
+
+from core.config import SearchConfig, TeacherConfig, TrainConfig
+from deploy.architecture_latency import measure_architecture
+from minnow.format import duration_text
+from minnow.listener import Listener
+from minnow.near_limits import size_limits
+from nas.cost import cost
+from nas.objectives import Objectives
+from nas.spaces import SearchSpace
+from nas.spaces.elastic import Elastic
+from teachers import find_pretrained
+from teachers.ensemble import parse_spec
+from training.budget import TEACHER, decided, supernet_recipe
+from training.data.images import ImageSet
+from training.device import pick_device
+from training.speed import OVERHEAD, measure_speed
+
+# Shares of the time. Most of it is the final training's: see docs/results.md, where the time goes.
+_TEACHER = 0.35  # of the whole, at most
+_SUPERNET, _TRIALS = 0.2, 0.2  # of the rest, at most
+_TRAINED_TRIALS = 0.5  # of the rest, where every trial is a training
+
+# Costs of a supernet's step, in steps of the whole network.
+_SANDWICH = 1.6
+_NEAR, _FIXED = 3, 0.05  # subnets near limits, and what each of them costs beside its MACs
+_PARAMS_SHARE = 0.5  # of the MACs, where only params are limited
+
+
+def split_budget(
+    config: SearchConfig, space: SearchSpace, objectives: Objectives, data: ImageSet, listener: Listener
+) -> SearchConfig:
+    """Return the settings of a search with its budget split over the stages; what was given stays.
+
+    The final training gets what is left in the end, and absorbs the errors of these estimates.
+
+    Args:
+        config: settings with the evaluator decided; without a budget, or of a search that began, they
+            are returned as they are.
+        space: search space.
+        objectives: goals and limits.
+        data: the images.
+        listener: receives the plan.
+
+    Raises:
+        UserError: there is no such teacher, or not at this resolution.
+    """
+    if config.budget is None or config.study is not None:
+        return config
+    rest, planned, images = config.budget, [], len(data.splits["train"])
+    epoch = 0.0  # of all teachers, seconds
+    if config.teacher is not None:
+        names = [name for name, _ in parse_spec(config.teacher.spec)]
+        epoch = images * OVERHEAD * sum(_training_speed(name, config.teacher, data) for name in names)
+        usual = decided(TrainConfig(epochs=config.teacher.epochs), images, TEACHER).epochs or 1
+        epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest)
+        config = config.model_copy(
+            update={"teacher": config.teacher.model_copy(update={"epochs": epochs})}
+        )
+        planned.append(f"teacher {_epochs_text(epochs, usual, epoch)}, less if cached")
+        rest = max(0.0, rest - epochs * epoch)
+    if config.evaluator == "supernet" and isinstance(space, Elastic):
+        epoch *= _supernet_step(config, space, objectives, data.num_classes)
+        usual = supernet_recipe(config, images).epochs or 1
+        epochs = config.supernet.epochs or _fitting(usual, epoch, _SUPERNET * rest)
+        config = config.model_copy(
+            update={"supernet": config.supernet.model_copy(update={"epochs": epochs})}
+        )
+        planned.append(f"supernet {_epochs_text(epochs, usual, epoch)}")
+        rest = max(0.0, rest - epochs * epoch)
+    share = _TRAINED_TRIALS if config.evaluator == "train" else _TRIALS
+    timeout = config.timeout or max(1.0, share * rest)
+    planned += [
+        f"trials {duration_text(timeout)} at most",
+        f"final training {duration_text(rest - timeout)} and what is left",
+    ]
+    listener.note(f"plan for {duration_text(config.budget or 0)}: {'; '.join(planned)}")
+    return config.model_copy(update={"timeout": timeout})
+
+
+def _epochs_text(epochs: int, usual: int, epoch: float) -> str:
+    of = f"{epochs} of {usual}" if epochs < usual else str(epochs)
+    return f"{duration_text(epochs * epoch)} ({of} epochs)"
+
+
+def _fitting(usual: int, epoch: float, seconds: float) -> int:
+    """Return the usual number of epochs, or as many as fit in a time, but one."""
+    return max(1, min(usual, math.floor(seconds / epoch)))
+
+
+def _training_speed(name: str, config: TeacherConfig, data: ImageSet) -> float:
+    """Return the seconds per image of a teacher's fine-tuning; 0 where it is trained already."""
+    pretrained = find_pretrained(name)
+    if pretrained.classes is not None:
+        return 0.0
+    resolution = config.resolution or pretrained.default_resolution(data.size)
+    pretrained.check_resolution(resolution)
+    return measure_speed(pretrained.model, resolution, pick_device()).training
+
+
+def _supernet_step(
+    config: SearchConfig, space: Elastic, objectives: Objectives, num_classes: int
+) -> float:
+    """Return what a step of the supernet costs, in steps of the whole network."""
+    limits = size_limits(objectives)
+    if config.supernet.sizes == "all" or not limits:
+        return _SANDWICH
+    whole = space.decode(space.largest)
+    shares = [_PARAMS_SHARE]
+    for limit in limits:
+        if limit.metric == "latency_ms":
+            shares.append(limit.value / measure_architecture(whole, num_classes).median_ms)
+        elif limit.metric == "macs":
+            shares.append(limit.value / cost(whole, num_classes).macs)
+    return min(_SANDWICH, _NEAR * (min(shares) + _FIXED))

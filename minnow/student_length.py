@@ -1,0 +1,93 @@
+"""The epochs of a final training that fit in a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, PositiveInt
+
+from core.config import StudentConfig
+from core.files import write_json
+from core.reading import read_record
+from minnow.format import duration_text
+from minnow.listener import Listener
+from nas.architecture import Architecture
+from nas.networks import build
+from teachers.finetune import Teacher
+from training.budget import resolve_student
+from training.data.images import ImageSet
+from training.device import pick_device
+from training.speed import OVERHEAD, measure_speed
+
+LENGTH_FILE = "length.json"  # in the directory of a training that began
+_LONGEST = 3  # times the usual length
+
+
+class _Length(BaseModel):
+    """The decided length of a training that began."""
+
+    epochs: PositiveInt
+
+
+def begun_length(folder: Path) -> int | None:
+    """Return the epochs of a training that began with a budget in ``folder``.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / LENGTH_FILE
+    if not path.exists():
+        return None
+    remedy = "delete the training's directory to start it again"
+    return read_record(_Length, path, "", remedy=remedy).epochs
+
+
+def fitting_length(
+    config: StudentConfig,
+    architecture: Architecture,
+    data: ImageSet,
+    teachers: Sequence[Teacher],
+    seconds: float,
+    folder: Path,
+    *,
+    inherits: bool,
+    listener: Listener,
+) -> int:
+    """Return the epochs that fit in a time, and save them in ``folder``.
+
+    They are at most three times the usual length.
+
+    Args:
+        config: settings whose epochs are not given.
+        architecture: of the student.
+        data: the images.
+        teachers: fine-tuned; none: it has no teacher.
+        seconds: for the outputs of the teachers and the training.
+        folder: of the training.
+        inherits: whether the student starts from the weights of its teacher or supernet.
+        listener: receives the decision, and a warning where the time is short.
+    """
+    images, device = len(data.splits["train"]), pick_device()
+    usual = resolve_student(config, images, inherits=inherits).train.epochs or 1
+    network = build(architecture, data.num_classes)
+    own = measure_speed(network, architecture.resolution, device)
+    epoch = OVERHEAD * (images * own.training + len(data.splits["val"]) * own.inference)
+    speeds = [measure_speed(teacher.model, teacher.resolution, device) for teacher in teachers]
+    view = images * sum(speed.inference for speed in speeds)
+
+    def taken(epochs: int) -> float:
+        recipe = config.train.model_copy(update={"epochs": epochs})
+        return epochs * epoch + min(recipe.view_count, epochs) * view
+
+    longest = _LONGEST * usual
+    epochs = next((count for count in range(longest, 1, -1) if taken(count) <= seconds), 1)
+    write_json(folder / LENGTH_FILE, _Length(epochs=epochs).model_dump())
+    ending = f", {_LONGEST} times the usual length and the most" if epochs == longest else ""
+    listener.note(
+        f"training for {epochs} epochs{ending}: about {duration_text(taken(epochs))} of the "
+        f"{duration_text(max(0.0, seconds))} left"
+    )
+    if epochs < usual / _LONGEST:
+        listener.warn(f"the time is short: {epochs} epochs, where {usual} are usual")
+    return epochs
