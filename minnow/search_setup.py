@@ -15,7 +15,7 @@ from deploy.architecture_latency import LatencyProbe, measure_architecture
 from distill.student_loss import StudentLoss
 from minnow.data_set import open_data
 from minnow.listener import Listener
-from minnow.teacher import check_balance
+from minnow.teacher import check_balance, check_unlabelled
 from minnow.unused_settings import usual_evaluator
 from nas.architecture import Architecture
 from nas.networks.timm_architecture import architecture_from_timm
@@ -58,7 +58,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
     data = open_data(config.data, listener)
-    config = resolve_search(config, len(data.splits["train"]))
+    config = resolve_search(config, len(data.learned))
     epochs = config.train.epochs or 0
     asha = config.fidelity == "asha"
     space = make_space(space_class, config, data.size)
@@ -81,6 +81,7 @@ def _check(config: SearchConfig) -> None:
         UserError: the first of them.
     """
     check_balance(config)
+    check_unlabelled(config)
     if config.balance.mode == "post-hoc":
         raise UserError(
             "balance.mode post-hoc would be tuned on the validation images that choose the network; "

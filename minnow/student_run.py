@@ -34,7 +34,7 @@ from minnow.listener import Listener
 from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, inherits, student_weights
-from minnow.teacher import check_balance, student_teacher, weaker_teacher
+from minnow.teacher import check_balance, check_unlabelled, student_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from teachers.ensemble import PreparedTeacher
@@ -99,13 +99,12 @@ def run_student(
                 f"the model file's last layer is for {chosen.classes} classes; "
                 f"here it gets the {data.num_classes} of the data"
             )
-        images = len(data.splits["train"])
-        config = resolve_student(config, images, inherits=inherits(chosen, config))
+        config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
         folder = run / (STUDENT_FOLDER if seeds == 1 else SEEDS_FOLDER)
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
-            teacher = processes.main_first(lambda: student_teacher(config, data, listener))
+            teacher, data = processes.main_first(lambda: student_teacher(config, data, listener))
         weights = processes.on_main(
             lambda: student_weights(
                 chosen, config, teacher, data, folder, resume=resume, listener=listener
@@ -129,6 +128,7 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
         UserError: a setting is wrong whatever the data; found before a teacher is fine-tuned.
     """
     check_balance(config)
+    check_unlabelled(config)
     StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
     make_optimizer(nn.Linear(1, 1), config.train)
     head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
