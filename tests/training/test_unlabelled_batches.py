@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from core.config import LossConfig
+from distill.student_loss import StudentLoss
 from training.augment import Augmentation
 from training.batches import Batch, Batches
 from training.data.images import DataOptions, ImageSet, open_images
-from training.preprocess import IMAGENET
+from training.preprocess import IMAGENET, prepare
+from training.processes import Processes
 from training.signals import Signals
 from training.views import augmented
 
@@ -21,7 +25,6 @@ PLAIN = Augmentation(operations=0, flip=False, cutout=0.0)
 @pytest.fixture(scope="module")
 def mixed_data(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """100 digits to train on, 60 random images without labels."""
-    from PIL import Image
 
     root, rng = tmp_path_factory.mktemp("more"), np.random.default_rng(5)
     for index in range(60):
@@ -69,8 +72,6 @@ def test_their_pixels_are_the_augmented_view(mixed_data):
     batch = epoch(mixed_data, 3, Augmentation(flip=False))[0]
     indices = indices_of(batch)
     pixels = augmented(mixed_data, indices, 3, Augmentation(flip=False), torch.device("cpu"))
-    from training.preprocess import prepare
-
     torch.testing.assert_close(batch.images, prepare(pixels, 32, IMAGENET), rtol=0, atol=0)
 
 
@@ -84,3 +85,14 @@ def test_without_them_labels_are_the_targets(digits):
     data = digits.resplit(train=digits.splits["train"][:100])
     for batch in epoch(data):
         assert batch.shares is None and batch.targets is batch.labels and batch.label_share == 1.0
+
+
+def test_the_losses_of_two_processes_add_up_to_that_of_one(mixed_data):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10))
+    loss = StudentLoss(LossConfig(weight=0.3, features="none"))
+    whole = [loss(network, batch) for batch in epoch(mixed_data)]
+    parts = [epoch(mixed_data, processes=Processes(rank, 2)) for rank in (0, 1)]
+    for value, *members in zip(whole, *parts, strict=True):
+        shares = sum(batch.share * loss(network, batch) for batch in members)
+        torch.testing.assert_close(shares, value)
