@@ -90,7 +90,7 @@ def main() -> None:
             config.augment,
             min(config.train.views, given.epochs),
             listener=ConsoleListener(),
-        )
+        )[0]
         for name, config in arms.items()
         if config.teacher is not None
     }

@@ -89,7 +89,7 @@ def main() -> None:
             config.augment,
             min(config.train.views, epochs),
             listener=ConsoleListener(),
-        )
+        )[0]
         for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
     }
     teacher = inherit_from_teacher(teachers[given.epochs].ensemble, data, search.space.importance)

@@ -76,7 +76,7 @@ def main() -> None:
             each.augment,
             min(each.train.views, epochs),
             listener=ConsoleListener(),
-        )
+        )[0]
         for epochs, each in configs.items()
     }
     rows = read_lines(given.out)

@@ -112,7 +112,7 @@ def student_of(config: SearchConfig, images: int, *, epochs: int | None, seed: i
 
 def teacher_of(student: StudentConfig, data: ImageSet) -> PreparedTeacher:
     """Return the teacher of a student that has one, prepared."""
-    teacher = student_teacher(student, data, ConsoleListener())
+    teacher, _ = student_teacher(student, data, ConsoleListener())
     assert teacher is not None
     return teacher
 

@@ -87,6 +87,15 @@ class DataConfig(_Model):
             ge=2,
         ),
     ] = None
+    unlabelled: Annotated[
+        str | None,
+        setting(
+            "Directory of more images, at any depth and without labels: students learn the teacher's "
+            "outputs on them too.",
+            auto="none",
+            option="unlabelled",
+        ),
+    ] = None
 
 
 class AugmentConfig(_Model):
@@ -135,7 +144,7 @@ class TrainConfig(_Model):
     epochs: Annotated[
         int | None,
         setting(
-            "Passes over the training images.",
+            "Passes over the training images, those without labels included.",
             auto={
                 "search": "5, or 100 steps; with asha 9, or 450 steps; with inherited weights 0",
                 "student": "30, or 6,000 steps but at most 300 epochs; with inherited weights "

@@ -23,6 +23,7 @@ from core.config import ScoreConfig
 from deploy.latency_measurement import WARM_UP_RUNS, thread_clock
 from deploy.onnx_export import onnx_bytes
 from training.data.images import ImageSet
+from training.data.unlabelled import JoinedImages
 from training.onnx_graph import INPUT, open_session
 from training.preprocess import IMAGENET, Normalization, resize
 
@@ -53,7 +54,7 @@ def total_seconds(
 
 
 def timed_labels(
-    content: bytes, images: np.ndarray, indices: np.ndarray, resolution: int
+    content: bytes, images: np.ndarray | JoinedImages, indices: np.ndarray, resolution: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the seconds ``(n,)`` and the class ``(n,)`` of each image.
 
@@ -72,10 +73,12 @@ def timed_labels(
 
     seconds, labels = np.empty(len(indices)), np.empty(len(indices), dtype=np.int64)
     with _one_torch_thread():
-        for index in indices[:WARM_UP_RUNS]:
-            classify(np.array(images[index]))
-        for position, index in enumerate(indices):
-            image = np.array(images[index])  # read from the memory map before the clock starts
+        for position in range(min(WARM_UP_RUNS, len(indices))):
+            classify(images[indices[position : position + 1]][0])
+        for position in range(len(indices)):
+            image = images[indices[position : position + 1]][
+                0
+            ]  # read from the memory map before the clock starts
             before = clock()
             labels[position] = classify(image)
             seconds[position] = clock() - before

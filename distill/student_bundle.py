@@ -68,6 +68,7 @@ def write_student(
         "macs": total.macs,
         "latency_ms": dict(own),
         "balance": balance,
+        "unlabelled": None if teacher is None else _unlabelled(teacher, data),
         "inherited": None if inherited is None else inherited.base.base,
         "seconds": fitted.seconds,
         "epoch": fitted.kept_epoch,
@@ -104,6 +105,12 @@ def _adjust(model: torch.nn.Module, data: ImageSet, tau: float | None, view: Map
         tau = tune_tau(logits, data.labels[indices], prior)
     subtract_from_bias(model, tau * prior)
     return tau
+
+
+def _unlabelled(teacher: PreparedTeacher, data: ImageSet) -> dict[str, int] | None:
+    """Return the number of images without labels, those left out included; ``None`` without any."""
+    images = len(data.unlabelled) + teacher.left_out
+    return {"images": images, "left_out": teacher.left_out} if images else None
 
 
 def package_versions() -> dict[str, str]:

@@ -48,6 +48,9 @@ class StudentLoss(nn.Module):
     ``weight * logit loss + (1 - weight) * cross-entropy``, plus ``feature_weight * feature loss`` where
     there is one. The labels are not smoothed: the teacher's outputs already limit the confidence.
 
+    Images without labels take part in all but the cross-entropy, which is divided by the share of
+    labelled images in an epoch: on average over its batches it is the mean over the labelled ones.
+
     Args:
         config: the losses, their options and weights.
         offsets: ``(C,)``, added to the logits in the cross-entropy alone.
@@ -89,7 +92,7 @@ class StudentLoss(nn.Module):
         return self
 
     def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean loss of a batch, a scalar.
+        """Return the mean loss of a batch, a scalar; the teacher's class stands for a missing label.
 
         Raises:
             ValueError: the batch has no signals of a teacher, or :meth:`adapt` was never called.
@@ -97,8 +100,9 @@ class StudentLoss(nn.Module):
         teacher = _teacher(batch)
         student = signals_of(model, batch.images, () if self.kind is None else (self.kind,))
         weight = self.config.weight
-        soft = self.logit_loss(student.logits, teacher.logits, batch.labels)
-        hard = adjusted_cross_entropy(student.logits, batch.targets, self.offsets)
+        labels = torch.where(batch.labels < 0, teacher.logits.argmax(dim=1), batch.labels)
+        soft = self.logit_loss(student.logits, teacher.logits, labels)
+        hard = adjusted_cross_entropy(student.logits, batch.targets, self.offsets) / batch.label_share
         total = weight * soft + (1 - weight) * hard
         if self.kind is None:
             return total

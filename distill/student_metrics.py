@@ -81,6 +81,13 @@ class BalanceRecord(StoredRecord):
     tau: NonNegativeFloat | None = None
 
 
+class UnlabelledRecord(StoredRecord):
+    """Images without labels: their number, and how many of them the teacher was too unsure of."""
+
+    images: Count
+    left_out: Count
+
+
 class StudentMetrics(StoredRecord):
     """The content of ``metrics.json``, as far as it is read back."""
 
@@ -96,6 +103,7 @@ class StudentMetrics(StoredRecord):
     rollbacks: list[RollbackRecord]
     stopped_early: bool = False
     balance: BalanceRecord = BalanceRecord()
+    unlabelled: UnlabelledRecord | None = None
     inherited: str | None = None
     seed: Count
     identity: str | None = None

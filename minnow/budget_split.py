@@ -64,8 +64,8 @@ def split_budget(
         planned.append(f"teacher {_epochs_text(epochs, usual, epoch)}, less if cached")
         rest = max(0.0, rest - epochs * epoch)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
-        epoch *= _supernet_step(config, space, objectives, data.num_classes)
-        usual = supernet_recipe(config, images).epochs or 1
+        epoch *= len(data.learned) / images * _supernet_step(config, space, objectives, data.num_classes)
+        usual = supernet_recipe(config, len(data.learned)).epochs or 1
         epochs = config.supernet.epochs or _fitting(usual, epoch, _SUPERNET * rest)
         config = config.model_copy(
             update={"supernet": config.supernet.model_copy(update={"epochs": epochs})}

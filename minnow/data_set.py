@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from core.config import DataConfig
 from minnow.listener import Listener
 from training.data.images import ImageSet, data_options, open_images
@@ -25,3 +27,14 @@ def open_data(config: DataConfig, listener: Listener) -> ImageSet:
     for note in data.notes:
         listener.note(f"data: {note}")
     return data
+
+
+def reopen_data(config: DataConfig, unlabelled: np.ndarray) -> ImageSet:
+    """Return images that another process has opened, from the cache.
+
+    Args:
+        config: their settings.
+        unlabelled: ``(n,)`` of the images without labels to learn from.
+    """
+    data = open_images(config.spec, data_options(config))
+    return data.resplit(unlabelled=unlabelled) if len(data.unlabelled) else data

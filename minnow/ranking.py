@@ -108,9 +108,11 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
         train=TrainConfig(epochs=job.epochs, learning_rate=INHERITED_RATE),
         augment=config.augment,
     )
-    student = resolve_student(student, len(data.splits["train"]))
+    student = resolve_student(student, len(data.learned))
     views = min(student.train.view_count, job.epochs)
-    teacher = make_teacher(config.teacher, student.loss, data, student.augment, views, listener=listener)
+    teacher, data = make_teacher(
+        config.teacher, student.loss, data, student.augment, views, listener=listener
+    )
     if config.evaluator == "inherit":
         whole: InheritedWeights | None = inherit_from_teacher(
             teacher.ensemble, data, config.space.importance

@@ -118,9 +118,9 @@ def _open_study(
     if config.teacher is not None:
         views = min(config.train.view_count, config.train.epochs or 0)
         if config.evaluator == "supernet":
-            recipe = supernet_recipe(config, len(data.splits["train"]))
+            recipe = supernet_recipe(config, len(data.learned))
             views = max(views, min(recipe.view_count, recipe.epochs or 0))
-        teacher = make_teacher(
+        teacher, data = make_teacher(
             config.teacher, config.loss, data, config.augment, views, listener=listener
         )
     identity = _identity(config, parts.space, data, teacher)
@@ -140,7 +140,7 @@ def _open_study(
     _check_measured(known, parts.objectives, run)
     config = config.model_copy(update={"study": name})  # there is a study of that name from here on
     _write_settings(config, run)
-    return replace(parts, config=config), store, known, teacher
+    return replace(parts, config=config, data=data), store, known, teacher
 
 
 def _write_settings(config: SearchConfig, run: Path) -> None:
@@ -237,15 +237,16 @@ def _run_trials(
     )
     checkpoints = None if halving is None else Checkpoints(run / "checkpoints", listener.warn)
     outputs = None if teacher is None else teacher.outputs
+    unlabelled = parts.data.unlabelled
     report = partial(listener.training, TRIAL)
     evaluator: TrainEvaluator | InheritEvaluator
     factory: TrainEvaluatorFactory | InheritEvaluatorFactory
     if weights is None:
         evaluator = TrainEvaluator(parts.data, config, outputs, checkpoints, report)
-        factory = TrainEvaluatorFactory(config, outputs, _for_workers(checkpoints))
+        factory = TrainEvaluatorFactory(config, unlabelled, outputs, _for_workers(checkpoints))
     else:
         evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
-        factory = InheritEvaluatorFactory(config, weights, outputs)
+        factory = InheritEvaluatorFactory(config, unlabelled, weights, outputs)
     with contextlib.ExitStack() as stack:
         stack.callback(_leave_results, run, config.storage, listener)
         executor: Executor = SerialExecutor(evaluator)

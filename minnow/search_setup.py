@@ -16,7 +16,7 @@ from distill.student_loss import StudentLoss
 from minnow.budget_split import split_budget
 from minnow.data_set import open_data
 from minnow.listener import Listener
-from minnow.teacher import check_balance
+from minnow.teacher import check_balance, check_unlabelled
 from minnow.unused_settings import usual_evaluator
 from nas.architecture import Architecture
 from nas.networks.timm_architecture import architecture_from_timm
@@ -61,7 +61,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     data = open_data(config.data, listener)
     space = make_space(space_class, config, data.size)
     config = split_budget(config, space, objectives, data, listener)
-    config = resolve_search(config, len(data.splits["train"]))
+    config = resolve_search(config, len(data.learned))
     epochs = config.train.epochs or 0
     asha = config.fidelity == "asha"
     strategy = make_strategy(config.strategy, space, objectives, config.seed, data.num_classes)
@@ -83,6 +83,7 @@ def _check(config: SearchConfig) -> None:
         UserError: the first of them.
     """
     check_balance(config)
+    check_unlabelled(config)
     if config.balance.mode == "post-hoc":
         raise UserError(
             "balance.mode post-hoc would be tuned on the validation images that choose the network; "

@@ -174,6 +174,9 @@ def _from_search(
     config: StudentConfig, search: SearchConfig, teacher: str | None, listener: Listener
 ) -> StudentConfig:
     """Return a student's settings with what it takes over from its search."""
+    if teacher is None:
+        data = search.data.model_copy(update={"unlabelled": None})  # nothing labels them
+        search = search.model_copy(update={"data": data})
     names = ["data", "augment", "seed"]
     if search.balance.mode not in (None, "none"):  # a network that was searched so is trained so
         names.append("balance")
@@ -206,7 +209,7 @@ def _check_alone(given: Iterable[str]) -> None:
         SettingError: the first of them.
     """
     for name in given:
-        if name.startswith(("teacher.", "loss.")) or name == "live_teacher":
+        if name.startswith(("teacher.", "loss.")) or name in ("live_teacher", "data.unlabelled"):
             raise SettingError(name, "train has no teacher; use distill, or leave this setting out")
 
 

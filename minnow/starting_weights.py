@@ -63,7 +63,7 @@ def search_weights(
         space,
         teacher,
         data,
-        supernet_recipe(config, len(data.splits["train"])),
+        supernet_recipe(config, len(data.learned)),
         config.loss,
         config.augment,
         run / SUPERNET_FOLDER,

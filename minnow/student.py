@@ -132,7 +132,8 @@ class Student:
             UserError: no such data set or split, other classes, or a network that returns no numbers.
         """
         spec = self.config.data.spec if data is None else images_of(str(data))
-        images = open_data(self.config.data.model_copy(update={"spec": spec}), listener or Listener())
+        settings = self.config.data.model_copy(update={"spec": spec, "unlabelled": None})
+        images = open_data(settings, listener or Listener())
         if images.classes != self.classes:
             raise UserError(
                 f"{self.path} has the classes {', '.join(self.classes)}, "

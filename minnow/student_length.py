@@ -68,7 +68,7 @@ def fitting_length(
         inherits: whether the student starts from the weights of its teacher or supernet.
         listener: receives the decision, and a warning where the time is short.
     """
-    images, device = len(data.splits["train"]), pick_device()
+    images, device = len(data.learned), pick_device()
     usual = resolve_student(config, images, inherits=inherits).train.epochs or 1
     network = build(architecture, data.num_classes)
     own = measure_speed(network, architecture.resolution, device)

@@ -36,7 +36,13 @@ from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, inherits, student_weights
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
-from minnow.teacher import check_balance, fine_tuned, student_teacher, weaker_teacher
+from minnow.teacher import (
+    check_balance,
+    check_unlabelled,
+    fine_tuned,
+    student_teacher,
+    weaker_teacher,
+)
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from teachers.ensemble import PreparedTeacher
@@ -112,8 +118,8 @@ def run_student(
                         config, chosen, data, left, folder, resume=resume, listener=listener
                     )
                 )
-            config = resolve_student(config, len(data.splits["train"]), inherits=inherits(chosen, config))
-            teacher = processes.main_first(lambda: student_teacher(config, data, listener))
+            config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
+            teacher, data = processes.main_first(lambda: student_teacher(config, data, listener))
         weights = processes.on_main(
             lambda: student_weights(
                 chosen, config, teacher, data, folder, resume=resume, listener=listener
@@ -138,6 +144,7 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
         UserError: a setting is wrong whatever the data; found before a teacher is fine-tuned.
     """
     check_balance(config)
+    check_unlabelled(config)
     StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
     make_optimizer(nn.Linear(1, 1), config.train)
     head = next(layer for layer in architecture.layers if isinstance(layer, CLASSIFIERS))
@@ -166,7 +173,7 @@ def _of_fitting_length(
     if epochs is None:
         begun, teachers = time.monotonic(), []
         if config.teacher is not None:
-            teachers = fine_tuned(config.teacher, data, config.augment, listener)
+            teachers = fine_tuned(config.teacher, data.labelled, config.augment, listener)
         epochs = fitting_length(
             config,
             chosen.architecture,

@@ -9,6 +9,7 @@ from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig, 
 from core.errors import UserError
 from distill.student_loss import feature_kind
 from minnow.listener import Listener
+from teachers.confidence import UNSURE, leave_out_unsure
 from teachers.ensemble import (
     EnsembleOutputs,
     PreparedTeacher,
@@ -37,8 +38,11 @@ def make_teacher(
     *,
     live: bool = False,
     listener: Listener,
-) -> PreparedTeacher:
+) -> tuple[PreparedTeacher, ImageSet]:
     """Fine-tune the teachers, or load them from the cache, and compute their outputs.
+
+    Returns the teacher with the images that a student learns from: without those of ``data`` that have no
+    label and that the teacher is unsure of. It is fine-tuned and validated on labelled images alone.
 
     Args:
         config: the teachers; ``spec`` may name several.
@@ -52,12 +56,15 @@ def make_teacher(
     Raises:
         UserError: unknown teacher, or weights that cannot be read or downloaded.
     """
-    members = fine_tuned(config, data, augment, listener)
+    members = fine_tuned(config, data.labelled, augment, listener)
     weights = tuple(weight for _, weight in parse_spec(config.spec))
     teachers = TeacherEnsemble(tuple(members), weights)
     kind = feature_kind(loss)
     kinds = () if kind is None else (kind,)
     val = members[0].val if len(members) == 1 else teachers.evaluate(data, "val")
+    given = len(data.unlabelled)
+    if given:
+        data = _sure(teachers, data, listener)
     if live:
         outputs: list[Outputs] = [LiveOutputs(member, kinds) for member in members]
         disagreeing = None
@@ -68,11 +75,16 @@ def make_teacher(
         share = "" if disagreeing is None else f"; two differ on {disagreeing:.1%} of the training images"
         listener.note(f"teachers together: validation F1 {val.f1:.4f}{share}")
     mean = outputs[0] if len(outputs) == 1 else EnsembleOutputs(tuple(outputs), teachers.weights)
-    return PreparedTeacher(teachers, val, mean, _costs(members), disagreeing)
+    left_out = given - len(data.unlabelled)
+    return PreparedTeacher(teachers, val, mean, _costs(members), disagreeing, left_out), data
 
 
-def student_teacher(config: StudentConfig, data: ImageSet, listener: Listener) -> PreparedTeacher | None:
+def student_teacher(
+    config: StudentConfig, data: ImageSet, listener: Listener
+) -> tuple[PreparedTeacher | None, ImageSet]:
     """Prepare the teacher of a student, with outputs for the views of its recipe; ``None`` without one.
+
+    Returns the images that the student learns from beside it, as :func:`make_teacher`.
 
     Args:
         config: of the student, resolved.
@@ -83,7 +95,7 @@ def student_teacher(config: StudentConfig, data: ImageSet, listener: Listener) -
         UserError: as :func:`make_teacher`.
     """
     if config.teacher is None:
-        return None
+        return None, data
     views = min(config.train.view_count, config.train.epochs or 0)
     live = config.live_teacher
     return make_teacher(
@@ -126,6 +138,19 @@ def _fine_tuned(
     return teacher
 
 
+def _sure(teachers: TeacherEnsemble, data: ImageSet, listener: Listener) -> ImageSet:
+    """Leave out the unlabelled images that the teacher is unsure of, and say how many."""
+    sure = leave_out_unsure(
+        teachers, data, lambda member: partial(listener.count, f"confidence of {member.name}")
+    )
+    images, left_out = len(data.unlabelled), len(data.unlabelled) - len(sure.unlabelled)
+    listener.note(
+        f"{images:,} unlabelled images, {left_out:,} left out: the teacher is less sure of them than of "
+        f"{1 - UNSURE:.0%} of the validation images"
+    )
+    return sure
+
+
 def _stored_outputs(
     teacher: Teacher,
     data: ImageSet,
@@ -163,6 +188,19 @@ def weaker_teacher(teacher_f1: float, student_f1: float, images: int, student: s
         f"the teacher's validation F1 ({teacher_f1:.4f}) is below that of {student} ({student_f1:.4f}); "
         "choose another teacher, or fine-tune this one longer (teacher.epochs)"
     )
+
+
+def check_unlabelled(config: SearchConfig | StudentConfig) -> None:
+    """Refuse images without labels where no teacher labels them.
+
+    Raises:
+        UserError: there is no teacher.
+    """
+    if config.data.unlabelled is not None and config.teacher is None:
+        raise UserError(
+            "data.unlabelled gives images without labels, which only a teacher can label: give a "
+            "teacher, or leave it out"
+        )
 
 
 def check_balance(config: SearchConfig | StudentConfig) -> None:

@@ -158,6 +158,7 @@ class PreparedTeacher:
         outputs: signals for every view of the recipe.
         costs: ``params`` and ``macs`` of all networks together.
         disagreement: share of training images, 0..1, that two of several teachers classify differently.
+        left_out: number of images without labels that it is too unsure of to teach them.
     """
 
     ensemble: TeacherEnsemble
@@ -165,6 +166,7 @@ class PreparedTeacher:
     outputs: Outputs
     costs: Mapping[str, int]
     disagreement: float | None = None
+    left_out: int = 0
 
 
 def count_macs(model: nn.Module, resolution: int, *, input_channels: int = 3) -> int:

@@ -49,7 +49,7 @@ class StoredOutputs:
 
     Attributes:
         folder: holds ``view-000-logits.npy`` and so on, float16, one row per image of the whole set;
-            rows outside the training split are 0. The checksum of each lies beside it, in ``.json``.
+            rows of images that are not learned from are 0. A checksum lies beside each, in ``.json``.
         images: N, images of the whole set.
         kinds: of the stored signals, the logits included.
     """
@@ -156,7 +156,7 @@ def cache_outputs(
 
     Args:
         teacher: computes the outputs.
-        data: the images; those of the training split are computed.
+        data: the images; those that are learned from are computed.
         augmentation: of the views.
         views: number of views of each image.
         kinds: signals beside the logits.
@@ -171,7 +171,7 @@ def cache_outputs(
     live = LiveOutputs(teacher, with_logits(kinds))
     outputs = StoredOutputs(cache_dir() / "teacher-outputs" / key, len(data.images), live.kinds)
     missing = [view for view in range(views) if not outputs.has(view)]
-    per_view = len(data.splits["train"])
+    per_view = len(data.learned)
     for count, view in enumerate(missing):
         done = count * per_view
 
@@ -192,7 +192,7 @@ def _compute(
     advance: Callable[[int], None],
 ) -> dict[Kind, np.ndarray]:
     """Return all rows ``(N, ...)`` float16 of a view, by kind of signal."""
-    indices = data.splits["train"]
+    indices = data.learned
     device = next(live.teacher.model.parameters()).device
     stored: dict[Kind, np.ndarray] = {}
     for start in range(0, len(indices), _BATCH_SIZE):

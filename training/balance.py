@@ -46,8 +46,8 @@ def log_priors(data: ImageSet) -> np.ndarray:
     return logs
 
 
-def balanced_order(indices: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw as many images as there are, with every class equally often.
+def balanced_draw(indices: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw as many images as there are, with every class equally often, class by class.
 
     Where ``WeightedRandomSampler`` draws independently, this deals: class counts differ by at most one,
     and within a class no image is drawn twice more than another. A large class shows a new random part
@@ -59,13 +59,13 @@ def balanced_order(indices: np.ndarray, labels: np.ndarray, rng: np.random.Gener
         rng: of this epoch.
 
     Returns:
-        ``(n,)`` of ``indices``, shuffled.
+        ``(n,)`` of ``indices``, not shuffled.
     """
     groups = [indices[labels == label] for label in np.unique(labels)]
     quotas = np.full(len(groups), len(indices) // len(groups))
     quotas[rng.permutation(len(groups))[: len(indices) % len(groups)]] += 1
     drawn = [_deal(group, quota, rng) for group, quota in zip(groups, quotas.tolist(), strict=True)]
-    return rng.permutation(np.concatenate(drawn))
+    return np.concatenate(drawn)
 
 
 def _deal(group: np.ndarray, quota: int, rng: np.random.Generator) -> np.ndarray:

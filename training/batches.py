@@ -13,7 +13,7 @@ import torch
 from core.config import AugmentConfig
 from core.errors import UserError
 from training.augment import Augmentation
-from training.balance import balanced_order
+from training.balance import balanced_draw
 from training.budget import steps_per_epoch
 from training.data.images import ImageSet
 from training.preprocess import Normalization, prepare
@@ -44,22 +44,25 @@ class Batch:
 
     Attributes:
         images: ``(B, 3, r, r)`` float32, normalised, ``channels_last``.
-        labels: ``(B,)`` int64.
+        labels: ``(B,)`` int64; -1 for an image without a label.
         teacher: signals of the teacher for the same pixels, if there is one.
         others: number of the step's images in other processes.
-        mixed: ``(B, C)`` float32, class shares of CutMix or mixup.
+        shares: ``(B, C)`` float32, class shares of CutMix or mixup; 0 for an image without a label;
+            ``None`` where the labels say all.
+        label_share: share of labelled images, above 0 and up to 1, among all that are learned from.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     teacher: Signals | None
     others: int = 0
-    mixed: torch.Tensor | None = None
+    shares: torch.Tensor | None = None
+    label_share: float = 1.0
 
     @property
     def targets(self) -> torch.Tensor:
-        """Targets of the cross-entropy: the class shares of mixtures, else the labels."""
-        return self.labels if self.mixed is None else self.mixed
+        """Targets of the cross-entropy: the class shares where there are any, else the labels."""
+        return self.labels if self.shares is None else self.shares
 
     @property
     def step_size(self) -> int:
@@ -74,18 +77,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """The training split, epoch by epoch.
+    """The images to learn from, epoch by epoch: the training split, and images without labels.
 
     Attributes:
         data: the images.
         resolution: side of the network's input, pixels.
         normalization: of the network.
         augmentation: how images are changed.
-        batch_size: target number of images per step; the split is cut into steps of (nearly) equal size.
+        batch_size: target number of images per step; an epoch is cut into steps of (nearly) equal size.
         views: epoch ``e`` shows view ``e % views`` of every image.
         seed: of the order.
         outputs: those of the teacher, if there is one.
-        balanced: whether an epoch shows every class, rather than every image, equally often.
+        balanced: whether an epoch shows every class, rather than every labelled image, equally often.
         device: of the batches.
         processes: those that share every step's images.
 
@@ -106,18 +109,19 @@ class Batches:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
-        count, splits = self.processes.count, self.data.splits
-        most = min(len(splits["train"]) // len(self) // 2, len(splits["val"]))
+        count, val = self.processes.count, len(self.data.splits["val"])
+        step = len(self.data.learned) // len(self)
+        most = min(step // 2, val)
         if count > max(1, most):
             raise UserError(
-                f"{count} processes are too many for steps of {len(splits['train']) // len(self)} images "
-                f"and {len(splits['val'])} validation images: each needs two and one; launch at most "
+                f"{count} processes are too many for steps of {step} images "
+                f"and {val} validation images: each needs two and one; launch at most "
                 f"{max(1, most)}, or raise train.batch_size"
             )
 
     def __len__(self) -> int:
         """Return the steps per epoch."""
-        return steps_per_epoch(len(self.data.splits["train"]), self.batch_size)
+        return steps_per_epoch(len(self.data.learned), self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of one epoch; they depend on the attributes and ``epoch`` alone.
@@ -125,11 +129,11 @@ class Batches:
         Order and views are the same for any number of processes.
         """
         view = epoch % self.views
-        train, rng = self.data.splits["train"], np.random.default_rng([self.seed, epoch])
+        shown, rng = self.data.splits["train"], np.random.default_rng([self.seed, epoch])
+        label_share = len(shown) / len(self.data.learned)
         if self.balanced:
-            order = balanced_order(train, self.data.labels[train], rng)
-        else:
-            order = rng.permutation(train)
+            shown = balanced_draw(shown, self.data.labels[shown], rng)
+        order = rng.permutation(np.concatenate([shown, self.data.unlabelled]))
         for whole in np.array_split(order, len(self)):
             indices = self.processes.part(whole)
             pixels = seen(self.data, indices, view, self.augmentation, self.resolution, self.device)
@@ -138,7 +142,8 @@ class Batches:
                 labels=torch.from_numpy(self.data.labels[indices]).to(self.device),
                 teacher=self._teacher_signals(indices, view),
                 others=len(whole) - len(indices),
-                mixed=self._mixed(indices, view),
+                shares=self._shares(indices, view),
+                label_share=label_share,
             )
 
     def _teacher_signals(self, indices: np.ndarray, view: int) -> Signals | None:
@@ -147,12 +152,14 @@ class Batches:
         look = partial(augmented, self.data, indices, view, self.augmentation, self.device)
         return self.outputs(view, indices, look).to(self.device)
 
-    def _mixed(self, indices: np.ndarray, view: int) -> torch.Tensor | None:
-        if not self.augmentation.mixes:
-            return None
+    def _shares(self, indices: np.ndarray, view: int) -> torch.Tensor | None:
         data = self.data
+        if not self.augmentation.mixes and not len(data.unlabelled):
+            return None
         mixture = mixture_of(data, indices, view, self.augmentation)
-        return mixture.targets(data.labels, indices, data.num_classes).to(self.device)
+        shares = mixture.targets(data.labels, indices, data.num_classes)
+        shares[torch.from_numpy(data.labels[indices] < 0)] = 0
+        return shares.to(self.device)
 
 
 def augmentation_of(config: AugmentConfig, data: ImageSet) -> Augmentation:

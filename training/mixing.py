@@ -86,7 +86,7 @@ class Mixture:
         """Return class shares of the mixtures, ``(B, classes)`` float32.
 
         Args:
-            labels: ``(N,)`` of the whole set.
+            labels: ``(N,)`` of the whole set; rows of images without one mean nothing.
             indices: ``(B,)`` of the images.
             classes: how many there are.
         """

@@ -1,4 +1,4 @@
-"""Views of the training split: the same pixels for teachers and students, in every batch.
+"""Views of the images that are learned from: the same pixels for teachers and students, in every batch.
 
 A training walks through the same few views again and again, and so do the trials of a search. An
 in-memory cache keeps augmented images at a network's resolution as far as it has room. The pixels are
@@ -24,10 +24,10 @@ _BUDGET = 1 << 30  # bytes
 
 @dataclass(frozen=True)
 class CachedView:
-    """One view of a training split.
+    """One view of all images that are learned from.
 
     Attributes:
-        pixels: ``(n, r, r, 3)`` uint8, in the order of the split.
+        pixels: ``(n, r, r, 3)`` uint8, in their order.
         filled: ``(n,)`` bool, the rows that were computed.
     """
 
@@ -62,7 +62,7 @@ class ViewCache:
         Args:
             key: of everything that shapes the pixels but the view.
             number: of the view.
-            images: n, of the training split.
+            images: n, that are learned from.
             resolution: r, pixels.
             device: of the pixels.
         """
@@ -94,7 +94,7 @@ def augmented(
     """Return view ``view`` of images, ``(B, 3, S, S)`` uint8.
 
     An image is mixed with an image of the training split as it is stored, so that mixing costs hardly
-    more than copying.
+    more than copying. Images without labels are too, so that mixtures of labelled ones have labels.
     """
     pixels = augment(
         stored(data, indices, device),
@@ -127,15 +127,15 @@ def seen(
     def compute(chosen: np.ndarray) -> torch.Tensor:
         return resize(augmented(data, chosen, view, augmentation, device), resolution)
 
-    train = data.splits["train"]
+    learned = data.learned
     key = f"{data.digest} {augmentation.key} {resolution} {device}"
-    cached = cache.view(key, view, len(train), resolution, device)
+    cached = cache.view(key, view, len(learned), resolution, device)
     if cached is None:
         return compute(indices)
-    places = np.searchsorted(train, indices)
+    places = np.searchsorted(learned, indices)
     missing = np.unique(places[~cached.filled[places]])
     if len(missing):
-        cached.pixels[torch.from_numpy(missing)] = compute(train[missing]).permute(0, 2, 3, 1)
+        cached.pixels[torch.from_numpy(missing)] = compute(learned[missing]).permute(0, 2, 3, 1)
         cached.filled[missing] = True
     return cached.pixels[torch.from_numpy(places)].permute(0, 3, 1, 2)
 

@@ -15,7 +15,7 @@ from minnow.commands.options import Assignments, ConfigFile, Pick, Resume, Seeds
 @with_settings(
     StudentConfig,
     {
-        options.DATA: ("data.spec",),
+        options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
         options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name", "loss.features"),
         options.TRAINING: ("train.epochs", "budget", "seed", "seeds"),

@@ -18,7 +18,7 @@ from minnow.commands.options import (
 @with_settings(
     SearchConfig,
     {
-        options.DATA: ("data.spec",),
+        options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("space.name", "trials", "budget"),
         options.GOALS: ("objectives", "limits"),
         options.TEACHER: ("teacher.spec",),

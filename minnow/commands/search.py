@@ -31,7 +31,7 @@ Score = Annotated[
 @with_settings(
     SearchConfig,
     {
-        options.DATA: ("data.spec", "data.size"),
+        options.DATA: ("data.spec", "data.size", "data.unlabelled"),
         options.SEARCH: (
             *(
                 "space.name",

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from core.config import SearchConfig
 from distill.inherited_weights import InheritedWeights
+from minnow.data_set import reopen_data
 from minnow.evaluators.train import TrainEvaluator, measured, memory_shortage
 from nas.trial import Proposal
 from training.batches import Outputs
-from training.data.images import ImageSet, data_options, open_images
+from training.data.images import ImageSet
 from training.fit import Progress
 
 
@@ -70,15 +73,17 @@ class InheritEvaluatorFactory:
 
     Attributes:
         config: of the search.
+        unlabelled: ``(n,)`` of the images without labels to learn from.
         inheritance: the whole network.
         outputs: the teacher's, already filled.
     """
 
     config: SearchConfig
+    unlabelled: np.ndarray
     inheritance: InheritedWeights
     outputs: Outputs | None = None
 
     def __call__(self) -> InheritEvaluator:
         """Return the evaluator, without progress reports."""
-        data = open_images(self.config.data.spec, data_options(self.config.data))
+        data = reopen_data(self.config.data, self.unlabelled)
         return InheritEvaluator(data, self.config, self.inheritance, self.outputs)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,13 +20,14 @@ from deploy.architecture_latency import measure_architecture
 from deploy.competition_score import competition_score, total_seconds
 from distill.inherited_weights import InheritedWeights, initial_network, input_normalization
 from distill.student_loss import student_loss
+from minnow.data_set import reopen_data
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.search import EvaluationError
 from nas.trial import Proposal
 from training.balance import loss_offsets
 from training.batches import Batches, Outputs, augmentation_of
-from training.data.images import ImageSet, data_options, open_images
+from training.data.images import ImageSet
 from training.device import pick_device
 from training.fit import Fitted, Progress, fit
 from training.metrics import Metrics
@@ -125,17 +127,19 @@ class TrainEvaluatorFactory:
 
     Attributes:
         config: of the search.
+        unlabelled: ``(n,)`` of the images without labels to learn from.
         outputs: the teacher's logits, already filled.
         checkpoints: as :attr:`TrainEvaluator.checkpoints`.
     """
 
     config: SearchConfig
+    unlabelled: np.ndarray
     outputs: Outputs | None = None
     checkpoints: Checkpoints | None = None
 
     def __call__(self) -> TrainEvaluator:
         """Return the evaluator, without progress reports."""
-        data = open_images(self.config.data.spec, data_options(self.config.data))
+        data = reopen_data(self.config.data, self.unlabelled)
         return TrainEvaluator(data, self.config, self.outputs, self.checkpoints)
 
 

@@ -44,6 +44,9 @@ def student_section(folder: Path) -> dict[str, Any]:
         check_unchanged(folder / name)
     teacher, learning = metrics.teacher, learning_figure(metrics)
     supervision = "without a teacher" if teacher is None else f"with the teacher {teacher.name}"
+    if (more := metrics.unlabelled) is not None:
+        supervision += f" and {more.images - more.left_out:,} images without labels"
+        supervision += f" ({more.left_out:,} more were left out: the teacher was unsure of them)"
     return {
         "training": f"Trained {supervision}, seed {metrics.seed}",
         "images": f"{sum(map(sum, metrics.test.confusion)):,}",

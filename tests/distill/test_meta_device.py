@@ -83,8 +83,8 @@ def test_views_are_made_where_they_are_wanted(digits):
 @pytest.mark.parametrize("balanced", [False, True])
 def test_a_batch_lies_on_one_device(some_digits, balanced: bool):
     batch = next(batches_of(some_digits, outputs=cpu_outputs, balanced=balanced).epoch(0))
-    assert batch.teacher is not None and batch.mixed is not None
-    tensors = [batch.images, batch.labels, batch.mixed]
+    assert batch.teacher is not None and batch.shares is not None
+    tensors = [batch.images, batch.labels, batch.shares]
     tensors += [batch.teacher.get(kind) for kind in ("logits", "pooled", "attention")]
     assert {tensor.device for tensor in tensors} == {META}
 

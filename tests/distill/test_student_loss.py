@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -175,3 +177,41 @@ def test_an_unknown_loss_on_features_lists_the_known():
 def test_features_of_a_network_without_any_are_refused():
     with pytest.raises(UserError, match=r"Fixed has no forward_features\(\).*loss.features to none"):
         signals_of(STUDENT, BATCH.images, ("pooled",))
+
+
+SOME = torch.tensor([0, -1, 2, -1, -1, 0])  # three of six images have a label
+
+
+def some_labels(label_share: float = 0.5) -> Batch:
+    shares = torch.zeros(6, 5)
+    shares[[0, 2, 5], [0, 2, 0]] = 1
+    return Batch(BATCH.images, SOME, Signals(TEACHER), shares=shares, label_share=label_share)
+
+
+@pytest.mark.parametrize("offsets", [None, OFFSETS])
+def test_images_without_a_label_count_in_the_distillation_alone(offsets):
+    rows = [0, 2, 5]
+    adjusted = LOGITS if offsets is None else LOGITS + offsets
+    by_hand = -sum(adjusted[row].log_softmax(0)[SOME[row]] for row in rows) / 3
+    soft = kd(LOGITS, TEACHER, BATCH.labels, temperature=1.0)
+    total = StudentLoss(LossConfig(weight=0.7), offsets)(STUDENT, some_labels())
+    torch.testing.assert_close(total, 0.7 * soft + 0.3 * by_hand)
+
+
+def test_over_an_epoch_cross_entropy_is_the_mean_over_labelled_images():
+    """Batches have the labels that they happen to have: here three, none and six of six."""
+    none = Batch(BATCH.images, torch.full((6,), -1), Signals(TEACHER), shares=torch.zeros(6, 5))
+    full = Batch(BATCH.images, BATCH.labels, Signals(TEACHER), shares=F.one_hot(BATCH.labels, 5).float())
+    loss = StudentLoss(LossConfig(weight=0.0))
+    values = [loss(STUDENT, replace(batch, label_share=0.5)) for batch in (some_labels(), none, full)]
+    labelled = [F.cross_entropy(LOGITS[[0, 2, 5]], SOME[[0, 2, 5]], reduction="sum"), 6 * CE]
+    torch.testing.assert_close(torch.stack(values).mean(), sum(labelled) / 9)
+    assert values[1] == 0
+
+
+def test_a_loss_that_asks_for_a_label_gets_the_teachers_class():
+    labels = torch.where(SOME < 0, TEACHER.argmax(dim=1), SOME)
+    expected = dkd(LOGITS, TEACHER, labels, temperature=4.0, alpha=1.0, beta=8.0)
+    options = {"temperature": 4.0, "alpha": 1.0, "beta": 8.0}
+    loss = StudentLoss(LossConfig(name="dkd", options=options, weight=1.0))
+    torch.testing.assert_close(loss(STUDENT, some_labels()), expected)

@@ -16,7 +16,7 @@ from training.augment import Augmentation
 from training.balance import (
     TAUS,
     adjusted_cross_entropy,
-    balanced_order,
+    balanced_draw,
     class_priors,
     log_priors,
     loss_offsets,
@@ -34,7 +34,7 @@ INDICES = np.arange(len(LABELS)) * 3 + 1
 
 
 def drawn(epoch: int, indices=INDICES, labels=LABELS) -> np.ndarray:
-    return balanced_order(indices, labels, np.random.default_rng([0, epoch]))
+    return balanced_draw(indices, labels, np.random.default_rng([0, epoch]))
 
 
 def test_priors_are_the_shares_of_the_training_split_alone(digits):
@@ -80,11 +80,6 @@ def test_within_a_class_images_are_drawn_about_equally_often():
         assert totals[INDICES[label == LABELS]] == pytest.approx(np.full(size, mean), rel=0.3)
 
 
-def test_the_order_is_shuffled_over_classes():
-    firsts = [LABELS[(drawn(epoch)[0] - 1) // 3] for epoch in range(200)]
-    assert np.bincount(firsts, minlength=4).min() > 25
-
-
 def marked(data, balanced: bool, seed: int = 0) -> Batches:
     """Teacher logits name the image and the view."""
 
@@ -117,6 +112,12 @@ def test_balanced_batches_bring_the_teachers_rows_of_what_they_show(uneven):
     counts = np.bincount(uneven.labels[shown])
     assert len(shown) == len(uneven.splits["train"]) and counts.max() - counts.min() <= 1
     assert set(shown) <= set(uneven.splits["train"].tolist())
+
+
+def test_the_order_is_shuffled_over_classes(uneven):
+    batches = marked(uneven, balanced=True)
+    firsts = np.concatenate([next(batches.epoch(epoch)).labels for epoch in range(20)])
+    assert np.bincount(firsts, minlength=10).min() > 80  # of 128 on average
 
 
 def test_the_drawing_depends_on_seed_and_epoch_and_nothing_else(uneven):

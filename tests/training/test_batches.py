@@ -44,6 +44,12 @@ def test_an_epoch_shows_every_training_image_once(digits):
         assert sorted(order_of(batches, epoch)) == digits.splits["train"].tolist()
 
 
+def test_the_order_is_a_permutation_of_the_training_split(digits):
+    for epoch in (0, 5):
+        order = np.random.default_rng([2, epoch]).permutation(digits.splits["train"])
+        assert order_of(make(digits, seed=2, outputs=marks(digits)), epoch) == order.tolist()
+
+
 def test_labels_pixels_and_teacher_rows_belong_together(digits):
     batches = make(digits, augmentation=Augmentation(flip=False), outputs=marks(digits), views=3)
     for epoch in (0, 4):

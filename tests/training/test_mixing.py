@@ -86,10 +86,10 @@ def test_targets_are_the_shares_of_the_classes() -> None:
 def test_a_batch_carries_mixtures_and_what_they_are_of(digits) -> None:
     batches = Batches(digits, 32, IMAGENET, CUT, 64, 4, 0)
     batch = next(batches.epoch(0))
-    assert batch.mixed is not None and batch.targets is batch.mixed
-    torch.testing.assert_close(batch.mixed.sum(dim=1), torch.ones(len(batch.labels)))
+    assert batch.shares is not None and batch.targets is batch.shares
+    torch.testing.assert_close(batch.shares.sum(dim=1), torch.ones(len(batch.labels)))
     plain = next(Batches(digits, 32, IMAGENET, Augmentation(cutout=0.0), 64, 4, 0).epoch(0))
-    assert plain.mixed is None and plain.targets is plain.labels
+    assert plain.shares is None and plain.targets is plain.labels
 
 
 def test_a_patch_is_the_partner_as_it_is_stored(digits) -> None:

@@ -18,6 +18,7 @@ from training.data.listing import Remarks
 from training.data.pixels import Pixels, load_pixels
 from training.data.sources import find_source
 from training.data.split import PARTS, make_splits
+from training.data.unlabelled import JoinedImages, load_unlabelled, repeated
 
 _WARNED = 10
 
@@ -34,6 +35,7 @@ class DataOptions:
         val_share: share of the images that are not tested which validate, where the data set does not
             bring its own; None: an eighth.
         labels_per_class: most images of a class that train and validate; None: all.
+        unlabelled: directory of images without labels to learn from as well; None: none.
 
     Raises:
         UserError: a value out of range.
@@ -44,6 +46,7 @@ class DataOptions:
     split_seed: int = 0
     val_share: float | None = None
     labels_per_class: int | None = None
+    unlabelled: str | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not MIN_SIDE <= self.size <= MAX_SIDE:
@@ -67,7 +70,12 @@ DEFAULT_OPTIONS = DataOptions()
 def data_options(config: DataConfig) -> DataOptions:
     """Return the storage options of the settings."""
     return DataOptions(
-        config.size, config.fit, config.split_seed, config.val_share, config.labels_per_class
+        config.size,
+        config.fit,
+        config.split_seed,
+        config.val_share,
+        config.labels_per_class,
+        config.unlabelled,
     )
 
 
@@ -82,12 +90,14 @@ class ImageSet:
         size: side S of the stored images, pixels.
         digest: key of the content: files, classes, splits, size, fit.
         images: (N, S, S, 3) uint8 RGB, read-only memory map.
-        labels: (N,) int64, in 0..num_classes-1.
-        splits: ascending (n,) int64 indices for "train", "val" and "test"; disjoint.
+        labels: (N,) int64, in 0..num_classes-1; -1 for an image without a label.
+        splits: ascending (n,) int64 indices for "train", "val" and "test"; disjoint. Where there are
+            images without labels, "unlabelled" has those to learn from; they come after all others.
         files: relative name of each image.
         broken: names of the files that could not be read and were left out.
         flip: whether a mirrored image still means the same.
         notes: how the data was taken where it does not say all, one line each.
+        base: the same data without unlabelled images; None where there are none.
     """
 
     spec: str
@@ -95,18 +105,34 @@ class ImageSet:
     classes: tuple[str, ...]
     size: int
     digest: str
-    images: np.ndarray = field(repr=False, compare=False)
+    images: np.ndarray | JoinedImages = field(repr=False, compare=False)
     labels: np.ndarray = field(repr=False, compare=False)
     splits: Mapping[str, np.ndarray] = field(repr=False, compare=False)
     files: tuple[str, ...] = field(repr=False, compare=False)
     broken: tuple[str, ...] = field(repr=False)
     flip: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    base: ImageSet | None = field(default=None, repr=False, compare=False)
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    @property
+    def labelled(self) -> ImageSet:
+        """The same data without unlabelled images."""
+        return self.base or self
+
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """Ascending (n,) int64 indices of the images without labels to learn from."""
+        return self.splits.get("unlabelled", self.splits["train"][:0])
+
+    @property
+    def learned(self) -> np.ndarray:
+        """Ascending (n,) int64 indices of all images that a student learns from: train and unlabelled."""
+        return np.concatenate([self.splits["train"], self.unlabelled])
 
     @property
     def test_digest(self) -> str:
@@ -118,14 +144,16 @@ class ImageSet:
         """Return the same images with other splits, and a digest of its own.
 
         Args:
-            parts: ascending (n,) int64 indices for "train", "val" or "test"; the others stay.
+            parts: ascending (n,) int64 indices for "train", "val", "test", "unlabelled"; the others stay.
         """
         splits = {**self.splits, **parts}
+        labelled = {part: indices for part, indices in parts.items() if part != "unlabelled"}
+        base = self.base and (self.base.resplit(**labelled) if labelled else self.base)
         digest = hashlib.sha256(self.digest.encode())
         for part, indices in splits.items():
             digest.update(f"\n{part} {len(indices)}\n".encode())
             digest.update(indices.tobytes())
-        return replace(self, splits=splits, digest=digest.hexdigest()[:32])
+        return replace(self, splits=splits, digest=digest.hexdigest()[:32], base=base)
 
 
 def open_images(
@@ -149,17 +177,12 @@ def open_images(
     Raises:
         UserError: no such data set; no images; fewer than two classes; an empty class; parts
             with different classes; a class too small for every part; more than 5 % broken files;
-            no room for the cache.
+            no room for the cache; no unlabelled images beside the labelled ones.
     """
-    source = find_source(spec)
-    pixels = load_pixels(spec, source, options.size, options.fit, cache or cache_dir(), progress)
+    source, cache = find_source(spec), cache or cache_dir()
+    pixels = load_pixels(spec, source, options.size, options.fit, cache, progress)
     if warn is not None:
-        for line in source.remarks.warnings:
-            warn(line)
-        for name, reason in pixels.broken[:_WARNED]:
-            warn(f"skipped {name if name.isprintable() else ascii(name)}: {reason}")
-        if len(pixels.broken) > _WARNED:
-            warn(f"skipped {len(pixels.broken) - _WARNED} more broken files")
+        _warn_of_files(source.remarks, pixels, warn)
     try:
         splits = make_splits(
             pixels.labels,
@@ -173,7 +196,7 @@ def open_images(
         raise UserError(f"data set {spec!r}: {error}") from error
     for indices in splits.values():
         indices.flags.writeable = False
-    return ImageSet(
+    data = ImageSet(
         spec=spec,
         name=source.name,
         classes=pixels.classes,
@@ -187,6 +210,49 @@ def open_images(
         flip=source.flip,
         notes=split_notes(source.remarks, pixels.parts, options),
     )
+    if options.unlabelled is None:
+        return data
+    remarks, more = load_unlabelled(options.unlabelled, data.size, options.fit, cache, progress)
+    if warn is not None:
+        _warn_of_files(remarks, more, warn)
+    return _joined(data, pixels, more, options.unlabelled)
+
+
+def _joined(data: ImageSet, pixels: Pixels, more: Pixels, folder: str) -> ImageSet:
+    """Return the data, of ``pixels``, with images of ``folder``; without those that it splits already.
+
+    Raises:
+        UserError: there are no others.
+    """
+    again = repeated(more.images, pixels.images, np.concatenate([*data.splits.values()]))
+    unlabelled = len(data.files) + np.flatnonzero(~again).astype(np.int64)
+    if not len(unlabelled):
+        raise UserError(f"all images in {folder} are among the labelled ones: give a directory of others")
+    unlabelled.flags.writeable = False
+    words = (
+        f"{again.sum():,} images in {folder} are left out: they train, validate or test with their label"
+    )
+    return replace(
+        data,
+        digest=hashlib.blake2b(f"{data.digest} {more.content}".encode(), digest_size=16).hexdigest(),
+        images=JoinedImages(pixels.images, more.images),
+        labels=np.concatenate([data.labels, np.full(len(more.files), -1)]),
+        splits={**data.splits, "unlabelled": unlabelled},
+        files=data.files + more.files,
+        broken=data.broken + tuple(name for name, _ in more.broken),
+        notes=data.notes + ((words,) if again.any() else ()),
+        base=data,
+    )
+
+
+def _warn_of_files(remarks: Remarks, pixels: Pixels, warn: Callable[[str], None]) -> None:
+    """Warn of what was left out, and of the first broken files."""
+    for line in remarks.warnings:
+        warn(line)
+    for name, reason in pixels.broken[:_WARNED]:
+        warn(f"skipped {name if name.isprintable() else ascii(name)}: {reason}")
+    if len(pixels.broken) > _WARNED:
+        warn(f"skipped {len(pixels.broken) - _WARNED} more broken files")
 
 
 def split_notes(remarks: Remarks, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:

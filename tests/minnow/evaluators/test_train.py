@@ -162,7 +162,7 @@ def test_a_training_that_diverges_fails_its_trial(some_digits, proposal):
 
 def test_a_worker_makes_the_same_evaluator(digits, proposal):
     short = CONFIG.model_copy(update={"train": TrainConfig(epochs=1), "limits": ("total_seconds<=9",)})
-    factory = pickle.loads(pickle.dumps(TrainEvaluatorFactory(short)))
+    factory = pickle.loads(pickle.dumps(TrainEvaluatorFactory(short, np.array([], np.int64))))
     metrics = factory()(proposal)
     assert scores(metrics) == scores(TrainEvaluator(digits, short)(proposal))
     assert {*TIMED} <= metrics.keys()
