@@ -32,7 +32,6 @@ RANKINGS = ("local", "global")
 _STEPS = 100  # of the pruner, from all channels to none
 _ROUND_TO = 8  # channels
 _MOST = 0.95  # of a layer's channels that pruning takes
-_NEAR = 1.1  # times the target: from there on, the MACs are counted after every group of channels
 _SMOOTHING = 0.1  # of the gradients, as in distill.inherited_weights
 
 
@@ -84,7 +83,7 @@ def train_pruned(
     torch.manual_seed(student.seed)
     model = copy.deepcopy(teacher.model).requires_grad_(True)
     pruner = ChannelPruner(model, plan, data, teacher, student.seed)
-    whole = count_macs(model, plan.resolution)
+    whole = pruner.macs
     seconds, history = 0.0, []
     for stage in range(1, plan.stages + 1):
         pruner.prune(whole * (plan.macs / whole) ** (stage / plan.stages))
@@ -130,9 +129,11 @@ class ChannelPruner:
         self._model, self._resolution, self._data = model, plan.resolution, data
         self._normalization, self._rng = teacher.normalization, np.random.default_rng(seed)
         self._device = next(model.parameters()).device
+        image = torch.zeros(1, 3, plan.resolution, plan.resolution, device=self._device)
+        self._positions = _positions(model, image)
         self._pruner = torch_pruning.pruner.BasePruner(
             model,
-            torch.zeros(1, 3, plan.resolution, plan.resolution, device=self._device),
+            image,
             importance=torch_pruning.importance.GroupTaylorImportance(),
             global_pruning=plan.ranking == "global",
             pruning_ratio=1.0,
@@ -142,32 +143,55 @@ class ChannelPruner:
             ignored_layers=[model.get_classifier()],  # type: ignore[operator]
         )
 
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one image; pruning changes no layer's number of positions."""
+        return sum(count * layer.weight.numel() for layer, count in self._positions.items())
+
     def prune(self, macs: float) -> None:
         """Remove the least important channels until at most ``macs`` multiply-adds are left.
 
         Raises:
             SystemExit: too little can be removed.
         """
-        while (left := count_macs(self._model, self._resolution)) > macs:
+        changed = True
+        while self.macs > macs:
             if self._pruner.current_step == _STEPS:
-                raise SystemExit(
-                    f"pruning ends at {left:,} MACs, {macs:,.0f} are wanted; choose another --part"
-                )
-            self._compute_gradients()
+                raise SystemExit(f"pruning ends at {self.macs:,} MACs; choose a smaller --part")
+            if changed:
+                self._compute_gradients()
+            changed = False
             for group in self._pruner.step(interactive=True):
                 group.prune()
-                if left < _NEAR * macs and count_macs(self._model, self._resolution) <= macs:
+                changed = True
+                if self.macs <= macs:
                     break
         self._model.zero_grad(set_to_none=True)
 
     def _compute_gradients(self) -> None:
-        """Compute those of a random batch, as the library's examples do before every step."""
+        """Compute those of a random batch, as the library's examples do before a step."""
         train = self._data.splits["train"]
         indices = np.sort(self._rng.choice(train, min(len(train), 64), replace=False))
         images = prepare(stored(self._data, indices, self._device), self._resolution, self._normalization)
         labels = torch.from_numpy(self._data.labels[indices]).to(self._device)
         self._model.zero_grad()
         cross_entropy(self._model.eval()(images), labels, label_smoothing=_SMOOTHING).backward()
+
+
+def _positions(model: nn.Module, image: torch.Tensor) -> dict[nn.Conv2d | nn.Linear, int]:
+    """Return how often each convolution or linear layer applies its weights to an image."""
+    positions: dict[nn.Conv2d | nn.Linear, int] = {}
+
+    def count(layer: Any, _: Any, output: torch.Tensor) -> None:
+        positions[layer] = output[0, 0].numel()
+
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.no_grad():
+        model.eval()(image)
+    for hook in hooks:
+        hook.remove()
+    return positions
 
 
 def _distil(
