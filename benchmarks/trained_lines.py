@@ -6,8 +6,8 @@ Usage: python benchmarks/trained_lines.py RUN PART   (prints a part of the laten
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,18 @@ def teacher_of(student: StudentConfig, data: ImageSet) -> PreparedTeacher:
     return teacher
 
 
+@contextmanager
+def claimed(line: Path, work: Path) -> Iterator[bool]:
+    """Hold the directory of a training; false where its line is there, or another process trains it."""
+    work.mkdir(parents=True, exist_ok=True)
+    lock = None if line.exists() else try_lock(work)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
 def train_line(
     line: Path,
     facts: Callable[[], Mapping[str, Any]],
@@ -139,10 +151,9 @@ def train_line(
     """
     key = f"{architecture.key}-{inherited.digest[:8]}-{student.train.epochs}-{student.seed}"
     work = line.parent / "trainings" / key
-    work.mkdir(parents=True, exist_ok=True)
-    if line.exists() or (lock := try_lock(work)) is None:
-        return None
-    try:
+    with claimed(line, work) as free:
+        if not free:
+            return None
         if not (work / METRICS_FILE).exists():  # else trained for another line
             train_student(architecture, data, student, work, teacher=teacher, inherited=inherited)
         metrics, predictions = read_json(work / METRICS_FILE, ""), read_predictions(work / PREDICTIONS)
@@ -165,8 +176,6 @@ def train_line(
         }
         write_json(line, row)
         return row
-    finally:
-        lock.release()
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

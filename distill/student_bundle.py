@@ -48,7 +48,7 @@ def write_student(
     normalization = input_normalization(inherited)
     view: dict[str, Any] = {"resolution": architecture.resolution, "normalization": normalization}
     if config.balance.mode == "post-hoc":
-        tau = _adjust(model, data, config.balance.tau, view)
+        tau = adjust_post_hoc(model, data, config.balance.tau, view)
         val = evaluate(model, data, "val", **view)
     balance = {"mode": config.balance.mode, "tau": tau}
     images = data.splits["test"]
@@ -93,7 +93,9 @@ def write_student(
     return metrics
 
 
-def _adjust(model: torch.nn.Module, data: ImageSet, tau: float | None, view: Mapping[str, Any]) -> float:
+def adjust_post_hoc(
+    model: torch.nn.Module, data: ImageSet, tau: float | None, view: Mapping[str, Any]
+) -> float:
     """Fold the post-hoc adjustment into ``model`` and return its tau, tuned on validation if ``None``.
 
     The checkpoint keeps the weights as they were trained, so a resumed training adjusts them once.

@@ -19,7 +19,7 @@ def logits_of(
     *,
     resolution: int,
     normalization: Normalization,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> np.ndarray:
     """Return logits ``(n, C)`` float32 of stored images, in eval mode and without gradients.
 

@@ -1,0 +1,247 @@
+"""Distillation of a teacher that Torch-Pruning shrinks in stages, for benchmarks/pruning.py."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from core.config import StudentConfig
+from deploy.latency_measurement import measure_module
+from distill.inherited_weights import single_teacher
+from distill.student_bundle import adjust_post_hoc
+from distill.student_loss import student_loss
+from teachers.ensemble import PreparedTeacher, count_macs
+from teachers.finetune import Teacher
+from training.balance import loss_offsets
+from training.batches import Batch, Batches, augmentation_of
+from training.data.images import ImageSet
+from training.device import pick_device
+from training.evaluate import evaluate, logits_of, score_logits
+from training.fit import Fitted, fit
+from training.preprocess import prepare
+from training.views import stored
+
+RANKINGS = ("local", "global")
+_STEPS = 100  # of the pruner, from all channels to none
+_ROUND_TO = 8  # channels
+_MOST = 0.95  # of a layer's channels that pruning takes
+_SMOOTHING = 0.1  # of the gradients, as in distill.inherited_weights
+
+
+@dataclass(frozen=True)
+class PruningPlan:
+    """How far a teacher is pruned, and how.
+
+    Attributes:
+        ranking: ``local`` takes the same share of every layer, ``global`` the least important channels.
+        resolution: side of the input of the pruned network, pixels.
+        macs: of the pruned network, at most.
+        stages: of pruning; an epoch of distillation lies between two.
+    """
+
+    ranking: str
+    resolution: int
+    macs: int
+    stages: int
+
+
+@dataclass(frozen=True)
+class LaterBatches(Batches):
+    """The batches of a training that goes on: its first epoch is number ``start``."""
+
+    start: int = 0
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch, counted from ``start``."""
+        return super().epoch(self.start + epoch)
+
+
+def train_pruned(
+    plan: PruningPlan, data: ImageSet, student: StudentConfig, prepared: PreparedTeacher
+) -> dict[str, Any]:
+    """Prune and distil a teacher as long as a student, and return its line.
+
+    Args:
+        plan: of the pruning.
+        data: the images.
+        student: settings of the distillation, resolved.
+        prepared: the teacher, which stays as it is, with its outputs.
+
+    Raises:
+        SystemExit: there are not more epochs than pauses between the stages.
+    """
+    teacher, epochs = single_teacher(prepared.ensemble), student.train.epochs or 0
+    if epochs < plan.stages:
+        raise SystemExit(f"{epochs} epochs are too few for {plan.stages} stages; choose fewer --stages")
+    torch.manual_seed(student.seed)
+    model = copy.deepcopy(teacher.model).requires_grad_(True)
+    pruner = ChannelPruner(model, plan, data, teacher, student.seed)
+    whole = pruner.macs
+    seconds, history = 0.0, []
+    for stage in range(1, plan.stages + 1):
+        pruner.prune(whole * (plan.macs / whole) ** (stage / plan.stages))
+        last = stage == plan.stages
+        count = epochs - plan.stages + 1 if last else 1
+        fitted = _distil(
+            model, plan.resolution, data, student, prepared, stage - 1, count, keep_last=not last
+        )
+        seconds += fitted.seconds
+        history += [epoch["val_f1"] for epoch in fitted.history]
+    return {
+        **_scores(model.to("cpu"), plan.resolution, data, student, teacher),
+        "seed": student.seed,
+        "epochs": epochs,
+        "stages": plan.stages,
+        "teacher_f1": prepared.ensemble.evaluate(data, "test").f1,
+        "seconds": seconds,
+        "history": history,
+    }
+
+
+class ChannelPruner:
+    """Torch-Pruning on one network, which is changed in place.
+
+    Args:
+        model: the network.
+        plan: its ranking and resolution.
+        data: its training images give the gradients.
+        teacher: gives the normalisation of the input.
+        seed: of the choice of those images.
+
+    Raises:
+        SystemExit: Torch-Pruning is not installed.
+    """
+
+    def __init__(
+        self, model: nn.Module, plan: PruningPlan, data: ImageSet, teacher: Teacher, seed: int
+    ) -> None:
+        try:
+            import torch_pruning
+        except ImportError:
+            raise SystemExit("this needs Torch-Pruning: pip install 'minnow[benchmarks]'") from None
+        self._model, self._resolution, self._data = model, plan.resolution, data
+        self._normalization, self._rng = teacher.normalization, np.random.default_rng(seed)
+        self._device = next(model.parameters()).device
+        image = torch.zeros(1, 3, plan.resolution, plan.resolution, device=self._device)
+        self._positions = _positions(model, image)
+        self._pruner = torch_pruning.pruner.BasePruner(
+            model,
+            image,
+            importance=torch_pruning.importance.GroupTaylorImportance(),
+            global_pruning=plan.ranking == "global",
+            pruning_ratio=1.0,
+            max_pruning_ratio=_MOST,
+            iterative_steps=_STEPS,
+            round_to=_ROUND_TO,
+            ignored_layers=[model.get_classifier()],  # type: ignore[operator]
+        )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one image; pruning changes no layer's number of positions."""
+        return sum(count * layer.weight.numel() for layer, count in self._positions.items())
+
+    def prune(self, macs: float) -> None:
+        """Remove the least important channels until at most ``macs`` multiply-adds are left.
+
+        Raises:
+            SystemExit: too little can be removed.
+        """
+        changed = True
+        while self.macs > macs:
+            if self._pruner.current_step == _STEPS:
+                raise SystemExit(f"pruning ends at {self.macs:,} MACs; choose a smaller --part")
+            if changed:
+                self._compute_gradients()
+            changed = False
+            for group in self._pruner.step(interactive=True):
+                group.prune()
+                changed = True
+                if self.macs <= macs:
+                    break
+        self._model.zero_grad(set_to_none=True)
+
+    def _compute_gradients(self) -> None:
+        """Compute those of a random batch, as the library's examples do before a step."""
+        train = self._data.splits["train"]
+        indices = np.sort(self._rng.choice(train, min(len(train), 64), replace=False))
+        images = prepare(stored(self._data, indices, self._device), self._resolution, self._normalization)
+        labels = torch.from_numpy(self._data.labels[indices]).to(self._device)
+        self._model.zero_grad()
+        cross_entropy(self._model.eval()(images), labels, label_smoothing=_SMOOTHING).backward()
+
+
+def _positions(model: nn.Module, image: torch.Tensor) -> dict[nn.Conv2d | nn.Linear, int]:
+    """Return how often each convolution or linear layer applies its weights to an image."""
+    positions: dict[nn.Conv2d | nn.Linear, int] = {}
+
+    def count(layer: Any, _: Any, output: torch.Tensor) -> None:
+        positions[layer] = output[0, 0].numel()
+
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.no_grad():
+        model.eval()(image)
+    for hook in hooks:
+        hook.remove()
+    return positions
+
+
+def _distil(
+    model: nn.Module,
+    resolution: int,
+    data: ImageSet,
+    student: StudentConfig,
+    prepared: PreparedTeacher,
+    start: int,
+    epochs: int,
+    *,
+    keep_last: bool,
+) -> Fitted:
+    """Train as ``distill`` does, from epoch ``start`` on."""
+    batches = LaterBatches(
+        data=data,
+        resolution=resolution,
+        normalization=single_teacher(prepared.ensemble).normalization,
+        augmentation=augmentation_of(student.augment, data),
+        batch_size=student.train.batch_size,
+        views=student.train.view_count,
+        seed=student.seed,
+        outputs=prepared.outputs,
+        balanced=student.balance.mode == "sampler",
+        device=pick_device(),
+        start=start,
+    )
+    offsets = loss_offsets(student.balance, data)
+    loss = student_loss(student.loss, student.train.label_smoothing, model, batches, offsets)
+    recipe = student.train.model_copy(update={"epochs": epochs})
+    return fit(model, batches, loss, recipe, keep_last=keep_last)
+
+
+def _scores(
+    model: nn.Module, resolution: int, data: ImageSet, student: StudentConfig, teacher: Teacher
+) -> Mapping[str, Any]:
+    """Return size, latency and scores, with the adjustment to the classes that students get."""
+    view: dict[str, Any] = {"resolution": resolution, "normalization": teacher.normalization}
+    if student.balance.mode == "post-hoc":
+        adjust_post_hoc(model, data, student.balance.tau, view)
+    test = data.splits["test"]
+    logits = logits_of(model, data, test, **view)
+    return {
+        "resolution": resolution,
+        "test_images": data.test_digest,
+        "params": sum(weight.numel() for weight in model.parameters()),
+        "macs": count_macs(model, resolution),
+        "latency_ms": measure_module(model, resolution).median_ms,
+        "val_f1": evaluate(model, data, "val", **view).f1,
+        "f1": score_logits(logits, data, test).f1,
+        "labels": data.labels[test].tolist(),
+        "predicted": logits.argmax(axis=1).tolist(),
+    }
