@@ -33,15 +33,7 @@ Score = Annotated[
     {
         options.DATA: ("data.spec", "data.size", "data.unlabelled"),
         options.SEARCH: (
-            *(
-                "space.name",
-                "space.resolutions",
-                "strategy.name",
-                "trials",
-                "budget",
-                "timeout",
-                "fidelity",
-            ),
+            *("space.name", "space.resolutions", "strategy.name", "trials", "budget", "timeout"),
             *("evaluator", "workers"),
         ),
         options.GOALS: ("objectives", "limits", "score_reference"),
