@@ -45,7 +45,7 @@ def test_a_student_learns_from_them_and_says_so(finished, more, minnow):
     record, text = metrics("with")["unlabelled"], "\n".join(said.notices)
     assert record["images"] == 120 and 0 < record["left_out"] < 120
     assert f"120 unlabelled images, {record['left_out']} left out: the teacher is less sure" in text
-    assert "1 images in more are left out: they train, validate or test" in text
+    assert "left out of more, since they train, validate or test with their label: 1" in text
     assert f"{120 - record['left_out']} images without labels" in Path("with/report.html").read_text()
     assert "unlabelled: more" in Path("with/student/config.yaml").read_text()
     assert minnow("evaluate with").code == 0

@@ -229,9 +229,7 @@ def _joined(data: ImageSet, pixels: Pixels, more: Pixels, folder: str) -> ImageS
     if not len(unlabelled):
         raise UserError(f"all images in {folder} are among the labelled ones: give a directory of others")
     unlabelled.flags.writeable = False
-    words = (
-        f"{again.sum():,} images in {folder} are left out: they train, validate or test with their label"
-    )
+    words = f"left out of {folder}, since they train, validate or test with their label: {again.sum():,}"
     return replace(
         data,
         digest=hashlib.blake2b(f"{data.digest} {more.content}".encode(), digest_size=16).hexdigest(),
