@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from core.config import StudentConfig
+from core.files import write_bytes
 from deploy.latency_measurement import measure_module
 from distill.inherited_weights import single_teacher
 from distill.student_bundle import adjust_post_hoc
@@ -25,10 +27,11 @@ from training.data.images import ImageSet
 from training.device import pick_device
 from training.evaluate import evaluate, logits_of, score_logits
 from training.fit import Fitted, fit
+from training.predictions import PREDICTIONS, predictions_csv, read_predictions
 from training.preprocess import prepare
 from training.views import stored
 
-RANKINGS = ("local", "global")
+RANKINGS = ("local", "global", "isomorphic")
 _STEPS = 100  # of the pruner, from all channels to none
 _ROUND_TO = 8  # channels
 _MOST = 0.95  # of a layer's channels that pruning takes
@@ -40,7 +43,8 @@ class PruningPlan:
     """How far a teacher is pruned, and how.
 
     Attributes:
-        ranking: ``local`` takes the same share of every layer, ``global`` the least important channels.
+        ranking: ``local`` takes the same share of every layer, ``global`` the least important channels
+            of all, ``isomorphic`` those of all layers alike (Fang et al. 2024, arXiv:2407.04616).
         resolution: side of the input of the pruned network, pixels.
         macs: of the pruned network, at most.
         stages: of pruning; an epoch of distillation lies between two.
@@ -64,7 +68,11 @@ class LaterBatches(Batches):
 
 
 def train_pruned(
-    plan: PruningPlan, data: ImageSet, student: StudentConfig, prepared: PreparedTeacher
+    plan: PruningPlan,
+    data: ImageSet,
+    student: StudentConfig,
+    prepared: PreparedTeacher,
+    work: Path,
 ) -> dict[str, Any]:
     """Prune and distil a teacher as long as a student, and return its line.
 
@@ -73,6 +81,7 @@ def train_pruned(
         data: the images.
         student: settings of the distillation, resolved.
         prepared: the teacher, which stays as it is, with its outputs.
+        work: directory of the predictions.
 
     Raises:
         SystemExit: there are not more epochs than pauses between the stages.
@@ -95,7 +104,7 @@ def train_pruned(
         seconds += fitted.seconds
         history += [epoch["val_f1"] for epoch in fitted.history]
     return {
-        **_scores(model.to("cpu"), plan.resolution, data, student, teacher),
+        **_scores(model.to("cpu"), plan.resolution, data, student, teacher, work),
         "seed": student.seed,
         "epochs": epochs,
         "stages": plan.stages,
@@ -135,7 +144,8 @@ class ChannelPruner:
             model,
             image,
             importance=torch_pruning.importance.GroupTaylorImportance(),
-            global_pruning=plan.ranking == "global",
+            global_pruning=plan.ranking != "local",
+            isomorphic=plan.ranking == "isomorphic",
             pruning_ratio=1.0,
             max_pruning_ratio=_MOST,
             iterative_steps=_STEPS,
@@ -226,7 +236,12 @@ def _distil(
 
 
 def _scores(
-    model: nn.Module, resolution: int, data: ImageSet, student: StudentConfig, teacher: Teacher
+    model: nn.Module,
+    resolution: int,
+    data: ImageSet,
+    student: StudentConfig,
+    teacher: Teacher,
+    work: Path,
 ) -> Mapping[str, Any]:
     """Return size, latency and scores, with the adjustment to the classes that students get."""
     view: dict[str, Any] = {"resolution": resolution, "normalization": teacher.normalization}
@@ -234,6 +249,8 @@ def _scores(
         adjust_post_hoc(model, data, student.balance.tau, view)
     test = data.splits["test"]
     logits = logits_of(model, data, test, **view)
+    write_bytes(work / PREDICTIONS, predictions_csv(logits, data, test))
+    predictions = read_predictions(work / PREDICTIONS)  # in the order of other lines
     return {
         "resolution": resolution,
         "test_images": data.test_digest,
@@ -242,6 +259,6 @@ def _scores(
         "latency_ms": measure_module(model, resolution).median_ms,
         "val_f1": evaluate(model, data, "val", **view).f1,
         "f1": score_logits(logits, data, test).f1,
-        "labels": data.labels[test].tolist(),
-        "predicted": logits.argmax(axis=1).tolist(),
+        "labels": predictions.labels.tolist(),
+        "predicted": predictions.predicted.tolist(),
     }

@@ -9,11 +9,11 @@ choice and random ones, are distilled from the supernet's weights with the defau
 Against them the fine-tuned teacher is pruned with Torch-Pruning (Fang et al. 2023, "DepGraph: Towards Any
 Structural Pruning"; group Taylor importance, widths that are multiples of 8, the classifier kept) to the
 MACs of the largest of these networks: at the teacher's resolution and at each of theirs, with channels
-ranked layer by layer (local) and over all layers (global). It is pruned in stages of equal factors, with
-an epoch of distillation between them; the other epochs follow the last stage. Epochs in all, order and
-views of the images, the teacher's outputs, loss, recipe, choice of the epoch on validation and adjustment
-to the classes are those of the students. ``--pruned-epochs`` gives pruning more epochs, as the students
-start from a supernet that was trained, too.
+ranked within a layer (local), over all layers (global) and over layers alike (isomorphic). It is pruned
+in stages of equal factors, with an epoch of distillation between them; the other epochs follow the last
+stage. Epochs in all, order and views of the images, the teacher's outputs, loss, recipe, choice of the
+epoch on validation and adjustment to the classes are those of the students. ``--pruned-epochs`` gives
+pruning more epochs, as the students start from a supernet that was trained, too.
 
 Each training leaves a line in DIR; trainings that have theirs are skipped, and several processes may
 share the work (``--threads 1``). The table has the choice minus each arm in points of test macro-F1 with
@@ -119,14 +119,12 @@ def _train_pruned(
     for ranking, side in itertools.product(rankings, sides):
         name = f"{part}-{ranking}-{side}-{stages}-{macs}-{student.train.epochs}-{student.seed}"
         line = out / f"{name}.json"
-        with claimed(line, out / "trainings" / name) as free:
+        work = out / "trainings" / name
+        with claimed(line, work) as free:
             if free:
                 plan = PruningPlan(ranking, side, macs, stages)
-                row = {
-                    "part": part,
-                    "arm": f"pruned, {ranking}",
-                    **train_pruned(plan, data, student, teacher),
-                }
+                trained = train_pruned(plan, data, student, teacher, work)
+                row = {"part": part, "arm": f"pruned, {ranking}", **trained}
                 write_json(line, row)
                 _say(row)
 

@@ -197,10 +197,15 @@ def difference(
         base: lines by split.
         other: the same splits in the same order.
         classes: of the data.
+
+    Raises:
+        SystemExit: the lines of a split have other test images, or in another order.
     """
     whole = [(one, two) for one, two in zip(base, other, strict=True) if one and two]
     if not whole:
         return ""
+    if any(row["labels"] != one[0]["labels"] for one, two in whole for row in (*one, *two)):
+        raise SystemExit("lines of one split have different test labels; train them again")
     labels = np.concatenate([np.array(one[0]["labels"]) for one, _ in whole])
     sides = []
     for side in range(2):
