@@ -29,11 +29,12 @@ from distill.seeds import (
 from distill.student_loss import StudentLoss
 from distill.student_training import CHECKPOINT, train_student, training_identity
 from minnow import run_creation
+from minnow.base_network import inherits, student_base
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
-from minnow.starting_weights import inheritance_hint, inherits, student_weights
+from minnow.starting_weights import inheritance_hint, student_weights
 from minnow.teacher import check_balance, student_teacher, weaker_teacher
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
@@ -106,10 +107,9 @@ def run_student(
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
             teacher = processes.main_first(lambda: student_teacher(config, data, listener))
+            base = processes.main_first(lambda: student_base(chosen, config, teacher, data, listener))
         weights = processes.on_main(
-            lambda: student_weights(
-                chosen, config, teacher, data, folder, resume=resume, listener=listener
-            )
+            lambda: student_weights(chosen, config, base, data, folder, resume=resume, listener=listener)
         )
         training = _Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:

@@ -15,10 +15,10 @@ from teachers.ensemble import (
     TeacherEnsemble,
     count_macs,
     disagreement,
-    parse_spec,
 )
 from teachers.finetune import Teacher, finetune_teacher
 from teachers.output_cache import LiveOutputs, StoredOutputs, cache_outputs
+from teachers.spec import parse_spec
 from training.batches import Outputs, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
@@ -54,8 +54,7 @@ def make_teacher(
     """
     named = parse_spec(config.spec)
     members = [
-        _fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener)
-        for spec, _ in named
+        fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener) for spec, _ in named
     ]
     teachers = TeacherEnsemble(tuple(members), tuple(weight for _, weight in named))
     kind = feature_kind(loss)
@@ -66,7 +65,8 @@ def make_teacher(
         disagreeing = None
     else:
         stored = [_stored_outputs(member, data, augment, views, kinds, listener) for member in members]
-        outputs, disagreeing = [*stored], disagreement(stored, data.splits["train"])
+        outputs = [*stored]
+        disagreeing = disagreement(stored, data.splits["train"]) if views else None
     if len(members) > 1:
         share = "" if disagreeing is None else f"; two differ on {disagreeing:.1%} of the training images"
         listener.note(f"teachers together: validation F1 {val.f1:.4f}{share}")
@@ -94,16 +94,33 @@ def student_teacher(config: StudentConfig, data: ImageSet, listener: Listener) -
     )
 
 
-def _fine_tuned(
-    config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
+def fine_tuned(
+    config: TeacherConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    listener: Listener,
+    *,
+    role: str = "teacher",
 ) -> Teacher:
+    """Fine-tune one network, or load it from the cache.
+
+    Args:
+        config: its name and settings.
+        data: the images.
+        augment: augmentation of the training.
+        listener: receives progress and one line.
+        role: of the network, for that line.
+
+    Raises:
+        UserError: unknown network, or weights that cannot be read or downloaded.
+    """
     report = partial(listener.training, f"fine-tuning {config.spec}")
     teacher = finetune_teacher(
         config, data, augment, device=pick_device(), warn=listener.warn, report=report
     )
     origin = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
     listener.note(
-        f"teacher: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
+        f"{role}: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
         f"validation F1 {teacher.val.f1:.4f}"
     )
     return teacher

@@ -43,6 +43,10 @@ def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
     evaluator = usual_evaluator(config, nas.spaces.load(config.space.name))
     if evaluator != "supernet":
         yield Unused(("supernet.",), f"the evaluator {evaluator} makes no supernet")
+    if not issubclass(nas.spaces.load(config.space.name), Elastic):
+        yield Unused(("base.",), "no network is cut out of another one; choose the space elastic")
+    elif evaluator == "train":
+        yield Unused(("base.",), "networks start from random weights", but=("base.spec",))
     if evaluator == "train":
         yield Unused(
             ("space.importance",),
@@ -65,6 +69,8 @@ def unused_in_student(config: StudentConfig) -> Iterator[Unused]:
     """Yield the settings that have no effect in the training of a student."""
     if config.teacher is None:
         yield Unused(("live_teacher",), "there is no teacher; give one")
+    if config.from_scratch:
+        yield Unused(("base.",), "from_scratch starts from random weights")
     yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, "hint")
 
 

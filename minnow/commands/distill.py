@@ -17,7 +17,7 @@ from minnow.commands.options import Assignments, ConfigFile, Pick, Resume, Seeds
     {
         options.DATA: ("data.spec",),
         options.SEARCH: ("student", "pick"),
-        options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name", "loss.features"),
+        options.TEACHER: ("teacher.spec", "base.spec", "teacher.epochs", "loss.name", "loss.features"),
         options.TRAINING: ("train.epochs", "seed", "seeds"),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
