@@ -243,6 +243,14 @@ class TeacherConfig(_Model):
         setting("Epochs of fine-tuning.", auto="6, or 100 steps", option="teacher-epochs", ge=1),
     ] = None
     learning_rate: Annotated[float, setting("Peak learning rate, for a batch of 64.", gt=0)] = 2e-3
+    tune: Annotated[
+        Literal["all", "head"] | None,
+        setting(
+            "Part of the teacher that is trained: all of it, or a linear head on its frozen features.",
+            auto="head beyond 40 M parameters, or without a pretrained classifier; else all",
+            option="teacher-tune",
+        ),
+    ] = None
 
 
 _AS_TEACHER = "the teacher's, if it is one of the teachers; else "

@@ -13,7 +13,7 @@ def base_of_search(config: SearchConfig) -> BaseConfig | None:
         if config.teacher is None:
             return None
         base = BaseConfig(spec=config.teacher.spec)
-    return BaseConfig(**base_fine_tuning(base, config.teacher).model_dump())
+    return BaseConfig(**base_fine_tuning(base, config.teacher).model_dump(exclude={"tune"}))
 
 
 def base_of_student(search: SearchConfig, teacher: str | None) -> BaseConfig | None:
@@ -34,4 +34,4 @@ def base_fine_tuning(base: BaseConfig, teacher: TeacherConfig | None) -> Teacher
     if teacher is not None and base.spec in [spec for spec, _ in parse_spec(teacher.spec)]:
         usual = teacher
     given = {name: value for name, value in base.model_dump().items() if value is not None}
-    return usual.model_copy(update=given)
+    return usual.model_copy(update={**given, "tune": "all"})

@@ -116,9 +116,17 @@ def fine_tuned(
     """
     report = partial(listener.training, f"fine-tuning {config.spec}")
     teacher = finetune_teacher(
-        config, data, augment, device=pick_device(), warn=listener.warn, report=report
+        config,
+        data,
+        augment,
+        device=pick_device(),
+        warn=listener.warn,
+        report=report,
+        count=partial(listener.count, f"features of {config.spec}"),
     )
     origin = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
+    if teacher.head_alone is not None:
+        origin += f", a linear head on frozen features ({teacher.head_alone})"
     listener.note(
         f"{role}: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
         f"validation F1 {teacher.val.f1:.4f}"

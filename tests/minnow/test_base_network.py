@@ -135,9 +135,10 @@ def test_a_base_without_effect(folder: Path, minnow):
 
 def test_the_fine_tuning_of_a_base():
     teacher = TeacherConfig(spec="a*0.7,b*0.3", resolution=96, epochs=3)
-    assert base_fine_tuning(BaseConfig(spec="b"), teacher) == teacher.model_copy(update={"spec": "b"})
+    whole = {"spec": "b", "tune": "all"}  # whatever the teacher's: its weights are inherited
+    assert base_fine_tuning(BaseConfig(spec="b"), teacher) == teacher.model_copy(update=whole)
     assert base_fine_tuning(BaseConfig(spec="b", epochs=5), teacher).epochs == 5
-    assert base_fine_tuning(BaseConfig(spec="c"), teacher) == TeacherConfig(spec="c")
+    assert base_fine_tuning(BaseConfig(spec="c"), teacher) == TeacherConfig(spec="c", tune="all")
     alone = SearchConfig(teacher=TeacherConfig(spec="b", epochs=3))
     assert base_of_student(alone, "b") is None
     assert base_of_student(alone, "c") == BaseConfig(spec="b", epochs=3, learning_rate=2e-3)
