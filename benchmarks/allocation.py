@@ -36,7 +36,7 @@ from trained_lines import (
 
 from core.config import SearchConfig
 from deploy.architecture_latency import fitted_latency
-from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.inherited_weights import InheritedWeights, inherit_from_base
 from distill.supernet import SUPERNET_FOLDER, load_supernet
 from minnow.run_directory import Run
 from nas.architecture import Architecture
@@ -110,7 +110,7 @@ def _start(
     name: str, run: Path, config: SearchConfig, teacher: PreparedTeacher, data: ImageSet
 ) -> InheritedWeights:
     if name == "teacher":
-        return inherit_from_teacher(teacher.ensemble, data, config.space.importance)
+        return inherit_from_base(teacher.ensemble.members[0], data, config.space.importance)
     return load_supernet(run / SUPERNET_FOLDER if name == "supernet" else Path(name))
 
 

@@ -32,7 +32,7 @@ from core.config import INHERITED_RATE, StudentConfig, TrainConfig
 from core.files import write_lines
 from core.reading import read_lines
 from deploy.latency_measurement import measure_in_turns
-from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.inherited_weights import InheritedWeights, inherit_from_base
 from distill.student_training import train_student
 from distill.supernet import find_supernet
 from minnow.progress import ConsoleListener
@@ -92,7 +92,7 @@ def main() -> None:
         )[0]
         for epochs, config in ((given.epochs, short), (2 * given.epochs, long))
     }
-    teacher = inherit_from_teacher(teachers[given.epochs].ensemble, data, search.space.importance)
+    teacher = inherit_from_base(teachers[given.epochs].ensemble.members[0], data, search.space.importance)
     plans: dict[
         str, tuple[Architecture, StudentConfig, PreparedTeacher | None, InheritedWeights | None]
     ] = {

@@ -15,9 +15,8 @@ from dataclasses import replace
 import torch
 
 from core.config import AugmentConfig, DataConfig, TeacherConfig
-from distill.inherited_weights import inherit_from_teacher
+from distill.inherited_weights import inherit_from_base
 from nas.spaces.elastic import Elastic
-from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import finetune_teacher
 from training.data.images import data_options, open_images
 from training.device import keep_freed_memory
@@ -44,8 +43,8 @@ def main() -> None:
     data = open_images(source.spec, data_options(source))
     config = TeacherConfig(spec=given.teacher, epochs=given.teacher_epochs)
     augment = AugmentConfig()
-    teacher = TeacherEnsemble((finetune_teacher(config, data, augment),), (1.0,))
-    by_rule = {rule: inherit_from_teacher(teacher, data, rule) for rule in ("taylor", "magnitude")}
+    teacher = finetune_teacher(config, data, augment)
+    by_rule = {rule: inherit_from_base(teacher, data, rule) for rule in ("taylor", "magnitude")}
     torch.manual_seed(0)
     orders = {group: torch.randperm(len(of)) for group, of in by_rule["taylor"].orders.items()}
     by_rule["random"] = replace(by_rule["taylor"], orders=orders)

@@ -16,7 +16,6 @@ from torch.nn.functional import cross_entropy
 from core.config import StudentConfig
 from core.files import write_bytes
 from deploy.latency_measurement import measure_module
-from distill.inherited_weights import single_teacher
 from distill.student_bundle import adjust_post_hoc
 from distill.student_loss import student_loss
 from teachers.ensemble import PreparedTeacher, count_macs
@@ -86,7 +85,7 @@ def train_pruned(
     Raises:
         SystemExit: there are not more epochs than pauses between the stages.
     """
-    teacher, epochs = single_teacher(prepared.ensemble), student.train.epochs or 0
+    teacher, epochs = prepared.ensemble.members[0], student.train.epochs or 0
     if epochs < plan.stages:
         raise SystemExit(f"{epochs} epochs are too few for {plan.stages} stages; choose fewer --stages")
     torch.manual_seed(student.seed)
@@ -219,7 +218,7 @@ def _distil(
     batches = LaterBatches(
         data=data,
         resolution=resolution,
-        normalization=single_teacher(prepared.ensemble).normalization,
+        normalization=prepared.ensemble.members[0].normalization,
         augmentation=augmentation_of(student.augment, data),
         batch_size=student.train.batch_size,
         views=student.train.view_count,

@@ -47,7 +47,6 @@ from trained_lines import (
 
 from core.config import StudentConfig
 from core.files import write_json
-from distill.inherited_weights import single_teacher
 from distill.supernet import find_supernet
 from minnow.run_directory import Run
 from nas.cost import cost
@@ -114,7 +113,7 @@ def _train_pruned(
     """Prune to the MACs of the largest of ``rivals`` at every resolution in question."""
     teacher, part = teacher_of(student, data), rivals[0].part
     macs = max(cost(rival.architecture, data.num_classes).macs for rival in rivals)
-    own = single_teacher(teacher.ensemble).resolution
+    own = teacher.ensemble.members[0].resolution
     sides = sorted({own, *(rival.architecture.resolution for rival in rivals)})
     for ranking, side in itertools.product(rankings, sides):
         name = f"{part}-{ranking}-{side}-{stages}-{macs}-{student.train.epochs}-{student.seed}"

@@ -252,6 +252,51 @@ class TeacherConfig(_Model):
         setting("Epochs of fine-tuning.", auto="6, or 100 steps", option="teacher-epochs", ge=1),
     ] = None
     learning_rate: Annotated[float, setting("Peak learning rate, for a batch of 64.", gt=0)] = 2e-3
+    tune: Annotated[
+        Literal["all", "head"] | None,
+        setting(
+            "Part of the teacher that is trained: all of it, or a linear head on its frozen features.",
+            auto="head beyond 40 M parameters, or without a pretrained classifier; else all",
+            option="teacher-tune",
+        ),
+    ] = None
+
+
+_AS_TEACHER = "the teacher's, if it is one of the teachers; else "
+
+
+class BaseConfig(_Model):
+    """The network that students of the space elastic are cut out of, and its fine-tuning."""
+
+    spec: Annotated[
+        str,
+        setting(
+            "Network that students of the space elastic are cut out of: a timm name of MobileNet-like "
+            "blocks, or TIMM_NAME:WEIGHTS_FILE.",
+            auto={
+                "search": "the teacher, or the first of several that can be cut",
+                "student": "the search's, or that of the network",
+            },
+            option="base",
+        ),
+    ]
+    resolution: Annotated[
+        int | None,
+        setting(
+            "Side of the base's input, pixels.",
+            auto=_AS_TEACHER + "its pretrained one, but not far above the stored images",
+            ge=32,
+            le=1024,
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None,
+        setting("Epochs of fine-tuning the base.", auto=_AS_TEACHER + "6, or 100 steps", ge=1),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        setting("Peak learning rate, for a batch of 64.", auto=_AS_TEACHER + "0.002", gt=0),
+    ] = None
 
 
 #: A rule of :mod:`nas.networks.channel_importance`.
@@ -428,8 +473,8 @@ class SearchConfig(_Model):
     evaluator: Annotated[
         Literal["train", "inherit", "supernet"] | None,
         setting(
-            "Weights that a trial starts from: random (train), the teacher's (inherit), or those of a "
-            "supernet made from the teacher.",
+            "Weights that a trial starts from: random (train), the base's (inherit), or those of a "
+            "supernet made from the base.",
             auto="supernet in the space elastic, else train",
             option="evaluator",
         ),
@@ -476,6 +521,7 @@ class SearchConfig(_Model):
         ),
     ] = None
     teacher: TeacherConfig | None = None
+    base: BaseConfig | None = None
     loss: LossConfig = Field(default_factory=LossConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
@@ -511,6 +557,7 @@ class StudentConfig(_Model):
 
     data: DataConfig = Field(default_factory=DataConfig)
     teacher: TeacherConfig | None = None
+    base: BaseConfig | None = None
     live_teacher: Annotated[
         bool,
         setting(

@@ -23,7 +23,6 @@ from nas.networks import Network, build
 from nas.networks.channel_importance import by_magnitude, by_taylor
 from nas.networks.subnet import Orders, subnet_weights
 from nas.networks.timm_architecture import architecture_from_timm
-from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import Teacher
 from training.batches import augmentation_of
 from training.data.images import ImageSet
@@ -36,7 +35,7 @@ from training.views import stored
 
 ORDERS_FILE = "orders.safetensors"  # in the directory of the training that uses them
 _BATCHES, _BATCH_SIZE = 8, 64  # training images that show which channels matter
-_SMOOTHING = 0.1  # or there is hardly a gradient where the teacher is sure
+_SMOOTHING = 0.1  # or there is hardly a gradient where the base is sure
 
 
 @dataclass(frozen=True)
@@ -109,40 +108,39 @@ class InheritedWeights:
         return network, evaluate(network, data, "val", **view)
 
 
-def inherit_from_teacher(
-    ensemble: TeacherEnsemble,
+def inherit_from_base(
+    base: Teacher,
     data: ImageSet,
     importance: Importance = "taylor",
     *,
     orders: Orders | None = None,
 ) -> InheritedWeights:
-    """Return the weights of a fine-tuned teacher, the most important channels first.
+    """Return the weights of a fine-tuned base, the most important channels first.
 
     Args:
-        ensemble: one network.
+        base: network that students are cut out of.
         data: its training images rank the channels, for ``taylor``.
         importance: a rule of :mod:`nas.networks.channel_importance`.
         orders: ranked earlier, see :func:`saved_channel_orders`; ``None`` ranks the channels now.
 
     Raises:
-        UserError: there are several teachers, or this one is no base for the elastic space.
+        UserError: networks cannot be cut out of it.
     """
-    teacher = single_teacher(ensemble)
-    base, weights = base_architecture(teacher), cpu_state_dict(teacher.model)
-    orders = channel_orders(teacher, data, importance) if orders is None else orders
-    return InheritedWeights(base, weights, orders, teacher.normalization, data.num_classes)
+    whole, weights = base_architecture(base), cpu_state_dict(base.model)
+    orders = channel_orders(base, data, importance) if orders is None else orders
+    return InheritedWeights(whole, weights, orders, base.normalization, data.num_classes)
 
 
-def channel_orders(teacher: Teacher, data: ImageSet, importance: Importance = "taylor") -> Orders:
-    """Rank the channels of a teacher, the most important first; see :func:`inherit_from_teacher`."""
-    base, weights = base_architecture(teacher), cpu_state_dict(teacher.model)
+def channel_orders(base: Teacher, data: ImageSet, importance: Importance = "taylor") -> Orders:
+    """Rank the channels of a base, the most important first; see :func:`inherit_from_base`."""
+    whole, weights = base_architecture(base), cpu_state_dict(base.model)
     if importance == "taylor":
-        return by_taylor(weights, _gradients(teacher, data), base)
-    return by_magnitude(weights, base)
+        return by_taylor(weights, _gradients(base, data), whole)
+    return by_magnitude(weights, whole)
 
 
 def saved_channel_orders(
-    teacher: Teacher, data: ImageSet, importance: Importance, path: Path, *, begun: bool
+    base: Teacher, data: ImageSet, importance: Importance, path: Path, *, begun: bool
 ) -> Orders:
     """Return :func:`channel_orders` and save them in ``path``; a begun training reads its own from there.
 
@@ -152,7 +150,7 @@ def saved_channel_orders(
 
     if begun and path.exists():
         return _read_orders(path)
-    orders = channel_orders(teacher, data, importance)
+    orders = channel_orders(base, data, importance)
     write_bytes(path, save(dict(orders)))
     return orders
 
@@ -206,16 +204,16 @@ def input_normalization(inherited: InheritedWeights | None) -> Normalization:
     return IMAGENET if inherited is None else inherited.normalization
 
 
-def _gradients(teacher: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]]:
+def _gradients(base: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]]:
     """Return the gradients of the cross-entropy by the names of the weights, one entry per batch."""
-    model = copy.deepcopy(teacher.model).requires_grad_(True)
+    model = copy.deepcopy(base.model).requires_grad_(True)
     names, weights = zip(*model.named_parameters(), strict=True)
     device = weights[0].device
     order = np.random.default_rng(0).permutation(data.splits["train"])[: _BATCHES * _BATCH_SIZE]
     by_batch = []
     for batch in np.array_split(order, max(1, round(len(order) / _BATCH_SIZE))):
         indices = np.sort(batch)
-        images = prepare(stored(data, indices, device), teacher.resolution, teacher.normalization)
+        images = prepare(stored(data, indices, device), base.resolution, base.normalization)
         labels = torch.from_numpy(data.labels[indices]).to(device)
         loss = cross_entropy(model(images), labels, label_smoothing=_SMOOTHING)
         gradients = torch.autograd.grad(loss, weights)
@@ -223,21 +221,10 @@ def _gradients(teacher: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]
     return by_batch
 
 
-def base_architecture(teacher: Teacher) -> Architecture:
-    """Return the architecture of a teacher.
+def base_architecture(base: Teacher) -> Architecture:
+    """Return the architecture of a base.
 
     Raises:
-        UserError: it is no base for the elastic space.
+        UserError: networks cannot be cut out of it.
     """
-    return architecture_from_timm(teacher.model, teacher.name, teacher.resolution)
-
-
-def single_teacher(ensemble: TeacherEnsemble) -> Teacher:
-    """Return the only teacher of an ensemble.
-
-    Raises:
-        UserError: there are several.
-    """
-    if len(ensemble.members) > 1:
-        raise UserError("students of the space elastic inherit from one teacher; choose one network")
-    return ensemble.members[0]
+    return architecture_from_timm(base.model, base.name, base.resolution)

@@ -125,7 +125,7 @@ def training_identity(
     content = [
         architecture.key,
         data.digest,
-        config.model_dump(mode="json", exclude={"data", "teacher", "budget"}),
+        config.model_dump(mode="json", exclude={"data", "teacher", "budget", "base"}),
         None if teacher is None else teacher.ensemble.digest,
         None if inherited is None else inherited.digest,
     ]

@@ -1,4 +1,4 @@
-"""Supernet: the teacher, trained so that its subnets have good weights: all, or those near limits."""
+"""Supernet: the base, trained so that its subnets have good weights: all, or those near limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from distill.inherited_weights import (
     base_architecture,
     cpu_state_dict,
     saved_channel_orders,
-    single_teacher,
 )
 from distill.student_loss import StudentLoss
 from nas.architecture import Architecture
@@ -36,6 +35,7 @@ from nas.networks import Network, skeleton
 from nas.networks.subnet import Orders, subnet_weights
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
+from teachers.finetune import Teacher
 from training.batches import Batch, Batches, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
@@ -67,6 +67,7 @@ class _Record(StoredRecord):
 
 def train_supernet(
     space: Elastic,
+    base: Teacher,
     teacher: PreparedTeacher,
     data: ImageSet,
     recipe: TrainConfig,
@@ -85,7 +86,8 @@ def train_supernet(
 
     Args:
         space: whose subnets are trained.
-        teacher: a single one; its weights are the first ones, its outputs are for the recipe's views.
+        base: network of the space; its weights are the first ones.
+        teacher: its outputs are for the recipe's views.
         data: the images.
         recipe: of the training, resolved.
         loss: of every subnet; features are not compared, since their sizes differ between subnets.
@@ -99,23 +101,23 @@ def train_supernet(
         report: callback for the progress of every step.
 
     Raises:
-        UserError: ``folder`` holds a supernet of other settings; there are several teachers; the training
-            diverged twice.
+        UserError: ``folder`` holds a supernet of other settings; the training diverged twice.
     """
-    network = single_teacher(teacher.ensemble)
-    base = base_architecture(network)
+    whole = base_architecture(base)
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
     settings = [config.model_dump(mode="json") for config in (recipe, loss, augment)]
-    content = [decisions, base.key, network.digest, data.digest, settings, importance, seed]
+    content = [decisions, whole.key, base.digest, data.digest, settings, importance, seed]
+    if teacher.ensemble.digest != base.digest:
+        content.append(teacher.ensemble.digest)
     identity = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     if (folder / _WEIGHTS).exists():
         return load_supernet(folder, identity)
     begun = (folder / _CHECKPOINT).exists()
-    orders = saved_channel_orders(network, data, importance, folder / ORDERS_FILE, begun=begun)
+    orders = saved_channel_orders(base, data, importance, folder / ORDERS_FILE, begun=begun)
     batches = Batches(
         data=data,
-        resolution=network.resolution,
-        normalization=network.normalization,
+        resolution=base.resolution,
+        normalization=base.normalization,
         augmentation=augmentation_of(augment, data),
         batch_size=recipe.batch_size,
         views=recipe.view_count,
@@ -131,7 +133,7 @@ def train_supernet(
         subnets = Sandwich(space, orders, logits_alone, data.num_classes)
     try:
         fitted = fit(
-            copy.deepcopy(network.model).requires_grad_(True),
+            copy.deepcopy(base.model).requires_grad_(True),
             batches,
             subnets,
             recipe,
@@ -144,10 +146,10 @@ def train_supernet(
     except DivergedError as error:
         raise UserError(f"training the supernet stopped: {error}; lower supernet.learning_rate") from None
     supernet = InheritedWeights(
-        base,
+        whole,
         cpu_state_dict(fitted.model),
         orders,
-        network.normalization,
+        base.normalization,
         data.num_classes,
         data.test_digest,
         tuple(limits) if near else (),
@@ -176,7 +178,7 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     tensors = load(content)
     if identity not in (None, record.identity):
         raise UserError(
-            f"supernet {folder} was trained with another teacher, data set, space or recipe; "
+            f"supernet {folder} was trained with another base, teacher, data set, space or recipe; "
             "choose another output directory, or the settings it was trained with"
         )
     orders = {name.removeprefix(_ORDER): t for name, t in tensors.items() if name.startswith(_ORDER)}

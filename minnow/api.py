@@ -79,7 +79,8 @@ def distill(
     Args:
         student: a run, a run directory or a model YAML; ``None``: the last search.
         teacher: a timm name, a run directory, ``TIMM_NAME:WEIGHTS_FILE``, several (``a,b``), or settings;
-            ``None``: that of the search.
+            ``None``: that of the search. In the space elastic, the setting ``base`` names the network
+            that the student is cut out of, where it is not the teacher.
         pick: trial of the search: ``best``, ``knee``, ``smallest:f1>=0.6``, or a number.
         out: run directory; ``None``: that of the search.
         resume: continue an interrupted training.
@@ -134,8 +135,8 @@ def fit(
 
     Args:
         data: as in :func:`search`.
-        teacher: a timm name that the space elastic can cut networks out of; ``None``:
-            ``tf_efficientnet_lite0``.
+        teacher: as in :func:`distill`, ``None``: ``tf_efficientnet_lite0``; networks are cut out of it,
+            or out of the setting ``base``.
         out: run directory; ``None``: a new one in ``runs/``, or with ``resume`` the last one.
         resume: continue an interrupted call.
         config: YAML file of settings of the search; those given here override it.

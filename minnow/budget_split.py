@@ -6,19 +6,22 @@ import math
 
 from core.config import SearchConfig, TeacherConfig, TrainConfig
 from deploy.architecture_latency import measure_architecture
+from minnow.base_settings import base_fine_tuning, base_of_search
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.near_limits import size_limits
 from nas.cost import cost
+from nas.networks import build
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from teachers import find_pretrained
-from teachers.ensemble import parse_spec
+from teachers.linear_head import VIEWS
+from teachers.spec import parse_spec
 from training.budget import TEACHER, decided, supernet_recipe
 from training.data.images import ImageSet
 from training.device import pick_device
-from training.speed import OVERHEAD, measure_speed
+from training.speed import OVERHEAD, inference_seconds, training_seconds
 
 # Shares of the time. Most of it is the final training's: see docs/results.md, where the time goes.
 _TEACHER = 0.35  # of the whole, at most
@@ -52,19 +55,26 @@ def split_budget(
     if config.budget is None or config.study is not None:
         return config
     rest, planned, images = config.budget, [], len(data.splits["train"])
-    epoch = 0.0  # of all teachers, seconds
+    base = base_of_search(config)
     if config.teacher is not None:
-        names = [name for name, _ in parse_spec(config.teacher.spec)]
-        epoch = images * OVERHEAD * sum(_training_speed(name, config.teacher, data) for name in names)
+        members = [
+            _tuning(config.teacher.model_copy(update={"spec": spec}), data)
+            for spec, _ in parse_spec(config.teacher.spec)
+        ]
+        if config.base is not None and base is not None:  # else it is the teacher
+            members.append(_tuning(base_fine_tuning(base, config.teacher), data))
+        fixed, epoch = (sum(seconds) for seconds in zip(*members, strict=True))
         usual = decided(TrainConfig(epochs=config.teacher.epochs), images, TEACHER).epochs or 1
-        epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest)
+        epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest - fixed)
         config = config.model_copy(
             update={"teacher": config.teacher.model_copy(update={"epochs": epochs})}
         )
-        planned.append(f"teacher {_epochs_text(epochs, usual, epoch)}, less if cached")
-        rest = max(0.0, rest - epochs * epoch)
+        planned.append(f"teacher {_epochs_text(epochs, usual, epoch, fixed)}, less if cached")
+        rest = max(0.0, rest - epochs * epoch - fixed)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
-        epoch *= len(data.learned) / images * _supernet_step(config, space, objectives, data.num_classes)
+        whole = build(space.base, data.num_classes)
+        epoch = training_seconds(whole, space.base.resolution, pick_device()) * OVERHEAD
+        epoch *= len(data.learned) * _supernet_step(config, space, objectives, data.num_classes)
         usual = supernet_recipe(config, len(data.learned)).epochs or 1
         epochs = config.supernet.epochs or _fitting(usual, epoch, _SUPERNET * rest)
         config = config.model_copy(
@@ -82,24 +92,27 @@ def split_budget(
     return config.model_copy(update={"timeout": timeout})
 
 
-def _epochs_text(epochs: int, usual: int, epoch: float) -> str:
+def _epochs_text(epochs: int, usual: int, epoch: float, fixed: float = 0.0) -> str:
     of = f"{epochs} of {usual}" if epochs < usual else str(epochs)
-    return f"{duration_text(epochs * epoch)} ({of} epochs)"
+    return f"{duration_text(epochs * epoch + fixed)} ({of} epochs)"
 
 
 def _fitting(usual: int, epoch: float, seconds: float) -> int:
-    """Return the usual number of epochs, or as many as fit in a time, but one."""
-    return max(1, min(usual, math.floor(seconds / epoch)))
+    """Return the usual number of epochs, or as many as fit in a time, one at least."""
+    return usual if epoch == 0 else max(1, min(usual, math.floor(seconds / epoch)))
 
 
-def _training_speed(name: str, config: TeacherConfig, data: ImageSet) -> float:
-    """Return the seconds per image of a teacher's fine-tuning; 0 where it is trained already."""
-    pretrained = find_pretrained(name)
-    if pretrained.classes is not None:
-        return 0.0
+def _tuning(config: TeacherConfig, data: ImageSet) -> tuple[float, float]:
+    """Return the seconds of a teacher's fine-tuning: those it takes once, and those of each epoch."""
+    pretrained = find_pretrained(config.spec)
+    if pretrained.classes is not None:  # it is trained already
+        return 0.0, 0.0
     resolution = config.resolution or pretrained.default_resolution(data.size)
-    pretrained.check_resolution(resolution)
-    return measure_speed(pretrained.model, resolution, pick_device()).training
+    pretrained.take_resolution(resolution)
+    images, side = len(data.splits["train"]), (resolution, pick_device())
+    if config.tune == "head" or (config.tune is None and pretrained.head_alone()):
+        return OVERHEAD * VIEWS * images * inference_seconds(pretrained.model, *side), 0.0
+    return 0.0, OVERHEAD * images * training_seconds(pretrained.model, *side)
 
 
 def _supernet_step(

@@ -20,9 +20,10 @@ from core.config_io import SettingError, merged, read_config
 from core.errors import UserError
 from core.files import write_lines
 from core.reading import first_fault, read_lines
-from distill.inherited_weights import InheritedWeights, inherit_from_teacher
+from distill.inherited_weights import InheritedWeights, inherit_from_base
 from distill.student_training import train_student
 from distill.supernet import find_supernet
+from minnow.base_network import search_base
 from minnow.data_set import open_data
 from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
@@ -114,9 +115,8 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
         config.teacher, student.loss, data, student.augment, views, listener=listener
     )
     if config.evaluator == "inherit":
-        whole: InheritedWeights | None = inherit_from_teacher(
-            teacher.ensemble, data, config.space.importance
-        )
+        base = search_base(config, teacher, data.labelled, listener)
+        whole = None if base is None else inherit_from_base(base, data, config.space.importance)
     else:
         whole = find_supernet(job.run)
     if whole is None:

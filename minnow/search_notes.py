@@ -18,8 +18,6 @@ from nas.trial import Trial
 from teachers.ensemble import PreparedTeacher
 from training.device import pick_device
 
-_WEIGHTS = {"inherit": "teacher", "supernet": "supernet"}  # an evaluator's source of weights
-
 
 def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> None:
     """Note what the search is about to do."""
@@ -32,7 +30,9 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     lengths = f"{config.train.epochs} epochs"
     if config.evaluator != "train":
         training = f" and {lengths}" if config.train.epochs else ""
-        lengths = f"the {_WEIGHTS[config.evaluator or 'supernet']}'s weights{training}"
+        whole = "teacher" if config.base is None else "base"
+        source = whole if config.evaluator == "inherit" else "supernet"
+        lengths = f"the {source}'s weights{training}"
     if halving is not None:
         lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
     listener.note(

@@ -20,6 +20,7 @@ from core.locks import locked
 from distill.inherited_weights import InheritedWeights
 from distill.student_bundle import package_versions
 from minnow import run_creation
+from minnow.base_network import search_base
 from minnow.evaluators import (
     Checkpoints,
     InheritEvaluator,
@@ -44,6 +45,7 @@ from nas.storage_url import without_password
 from nas.study import Store, read_study
 from nas.trial import Proposal, Trial
 from teachers.ensemble import PreparedTeacher
+from teachers.finetune import Teacher
 from training.budget import supernet_recipe
 from training.bundle_files import CONFIG_FILE
 from training.data.images import ImageSet
@@ -76,7 +78,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     with locked(run), contextlib.ExitStack() as held:
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
             held.enter_context(locked_study(config.storage, name))
-            parts, store, known, teacher = _open_study(parts, name, run, resume, listener)
+            parts, store, known, teacher, base = _open_study(parts, name, run, resume, listener)
         if teacher is not None:
             taken.lap("teacher")
         run_creation.mark_latest(run, listener.warn)
@@ -86,7 +88,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
                 stack.enter_context(
                     run_creation.undone_on_error(run, before, lambda: not store.trials(), store.discard)
                 )
-            weights = search_weights(parts.config, parts.space, parts.data, teacher, run, listener)
+            weights = search_weights(parts.config, parts.space, parts.data, teacher, base, run, listener)
             if weights is not None:
                 taken.lap("supernet" if parts.config.evaluator == "supernet" else "channel importance")
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
@@ -101,8 +103,8 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
 
 def _open_study(
     parts: SearchParts, name: str, run: Path, resume: bool, listener: Listener
-) -> tuple[SearchParts, Store, list[Trial], PreparedTeacher | None]:
-    """Open the study and prepare the teacher, which is a part of the study's identity.
+) -> tuple[SearchParts, Store, list[Trial], PreparedTeacher | None, Teacher | None]:
+    """Open the study and prepare teacher and base, which are a part of the study's identity.
 
     Raises:
         UserError: there is another study, none to resume, or one with other settings.
@@ -123,7 +125,8 @@ def _open_study(
         teacher, data = make_teacher(
             config.teacher, config.loss, data, config.augment, views, listener=listener
         )
-    identity = _identity(config, parts.space, data, teacher)
+    base = search_base(config, teacher, data.labelled, listener)
+    identity = _identity(config, parts.space, data, teacher, base)
     images = {part: len(indices) for part, indices in data.splits.items()}
     facts = {"classes": data.classes, "images": images, "versions": package_versions()}
     store = Store(
@@ -140,7 +143,7 @@ def _open_study(
     _check_measured(known, parts.objectives, run)
     config = config.model_copy(update={"study": name})  # there is a study of that name from here on
     _write_settings(config, run)
-    return replace(parts, config=config, data=data), store, known, teacher
+    return replace(parts, config=config, data=data), store, known, teacher, base
 
 
 def _write_settings(config: SearchConfig, run: Path) -> None:
@@ -179,12 +182,16 @@ def _check_study(
 
 
 def _identity(
-    config: SearchConfig, space: SearchSpace, data: ImageSet, teacher: PreparedTeacher | None
+    config: SearchConfig,
+    space: SearchSpace,
+    data: ImageSet,
+    teacher: PreparedTeacher | None,
+    base: Teacher | None,
 ) -> dict[str, Any]:
     """Return what the trials of one study share; limits, strategy and seed may change."""
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
     digest = hashlib.sha256(json.dumps(decisions, default=str).encode()).hexdigest()[:12]
-    return {
+    identity = {
         "data": f"{data.name} ({data.digest[:12]})",  # first: the default resolutions depend on it
         "space": {"name": config.space.name, "resolutions": space.resolutions, "decisions": digest},
         "objectives": list(config.objectives),
@@ -203,6 +210,9 @@ def _identity(
         "fidelity": config.fidelity,
         "score": config.score.model_dump(mode="json"),
     }
+    if base is not None and config.base is not None:  # else it is the teacher
+        identity["base"] = f"{base.name} ({base.digest[:12]})"
+    return identity
 
 
 def _check_measured(known: Sequence[Trial], objectives: Objectives, run: Path) -> None:

@@ -13,21 +13,20 @@ from core.config import SearchConfig, StrategyConfig
 from core.errors import UserError
 from deploy.architecture_latency import LatencyProbe, measure_architecture
 from distill.student_loss import StudentLoss
+from minnow.base_network import architecture_of, resolve_base
+from minnow.base_settings import base_of_search
 from minnow.budget_split import split_budget
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.teacher import check_balance, check_unlabelled
 from minnow.unused_settings import usual_evaluator
 from nas.architecture import Architecture
-from nas.networks.timm_architecture import architecture_from_timm
 from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
 from nas.schedulers.confirmation import Confirmation, Pace
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.base import Strategy
-from teachers import find_pretrained
-from teachers.ensemble import parse_spec
 from training.budget import resolve_search
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
@@ -56,6 +55,8 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     space_class = nas.spaces.load(config.space.name)
     nas.strategies.load(config.strategy.name)  # a wrong name is wrong before the data is read
     config = resolve_evaluator(config, space_class)
+    if issubclass(space_class, Elastic):
+        config = resolve_base(config, listener)
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
     data = open_data(config.data, listener)
@@ -111,7 +112,7 @@ def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchC
             )
         if config.teacher is None:
             raise UserError(
-                "the space elastic cuts its networks out of a teacher: give a teacher, "
+                "the space elastic needs a teacher, to learn from and to cut networks out of: give one, "
                 "for instance tf_efficientnet_lite0"
             )
         if config.fidelity != "full":
@@ -132,7 +133,7 @@ def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchC
 
 
 def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) -> SearchSpace:
-    """Return the search space; an elastic one is that of the teacher.
+    """Return the search space; an elastic one is that of the base.
 
     Args:
         kind: class of the space.
@@ -140,16 +141,13 @@ def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) 
         stored_side: side of the stored images, pixels.
 
     Raises:
-        UserError: there are several teachers, an unknown one, or one that networks cannot be cut out of.
+        UserError: the base is unknown, or networks cannot be cut out of it.
     """
     resolutions = config.space.resolutions or default_resolutions(stored_side, kind.least_share)
-    if not issubclass(kind, Elastic) or config.teacher is None:
+    base = base_of_search(config)
+    if not issubclass(kind, Elastic) or base is None:
         return kind(resolutions)
-    named = parse_spec(config.teacher.spec)
-    if len(named) > 1:
-        raise UserError(f"the space elastic cuts networks out of one teacher, got {len(named)}")
-    teacher = find_pretrained(named[0][0])
-    return kind(resolutions, base=architecture_from_timm(teacher.model, teacher.name, teacher.resolution))
+    return kind(resolutions, base=architecture_of(base.spec))
 
 
 def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from core.config import BalanceConfig, DataConfig, SearchConfig, StrategyConfig,
 from core.config_io import SettingError, dotted, given_names, merged, overlaid, read_config
 from core.errors import UserError
 from minnow import run_creation
+from minnow.base_settings import base_of_student
 from minnow.data_file import with_data_file
 from minnow.listener import Listener
 from minnow.permission import check_code, storage_to_write
@@ -112,6 +113,8 @@ def student_settings(
             teacher = chosen.search.teacher.spec
             listener.note(f"no teacher given: using the search's, {teacher}")
         base = _from_search(base, chosen.search, teacher, listener)
+        if prefix == "distill" and chosen.architecture.base is not None:
+            base = base.model_copy(update={"base": base_of_student(chosen.search, teacher)})
     base = overlaid(base, over)
     if prefix == "distill" and base.teacher is None and "teacher.spec" not in given:
         raise SettingError("teacher.spec", "missing; give a teacher, as in tf_efficientnet_lite0")
@@ -123,6 +126,8 @@ def student_settings(
     own = {name: value for name, value in given.items() if name not in from_file}
     check_code(config, own, [] if file is None else [(file, over)])
     _check_used(unused_in_student(config), own, given_names(over), file, listener)
+    if chosen.architecture.base is None and any(name.startswith("base.") for name in own):
+        raise SettingError("base.spec", "has no effect: the network is cut out of no other; leave it out")
     chosen = chosen.at(config.data.size)
     listener.note(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:

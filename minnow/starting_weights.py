@@ -1,7 +1,8 @@
-"""The weights that networks start from: those of a supernet, of the teacher, or random ones."""
+"""The weights that networks start from: those of a supernet, of the base, or random ones."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,8 @@ from distill.inherited_weights import (
     ORDERS_FILE,
     InheritedWeights,
     base_architecture,
-    inherit_from_teacher,
+    inherit_from_base,
     saved_channel_orders,
-    single_teacher,
 )
 from distill.supernet import (
     SUPERNET_FOLDER,
@@ -23,6 +23,7 @@ from distill.supernet import (
     has_supernet,
     train_supernet,
 )
+from minnow.base_network import inherits
 from minnow.listener import Listener
 from minnow.near_limits import size_limits, subnets_near_limits
 from minnow.run_directory import ChosenNetwork
@@ -31,6 +32,7 @@ from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
+from teachers.finetune import Teacher
 from training.budget import supernet_recipe
 from training.data.images import ImageSet
 
@@ -40,6 +42,7 @@ def search_weights(
     space: SearchSpace,
     data: ImageSet,
     teacher: PreparedTeacher | None,
+    base: Teacher | None,
     run: Path,
     listener: Listener,
 ) -> InheritedWeights | None:
@@ -52,15 +55,16 @@ def search_weights(
         UserError: the supernet in ``run`` is another one or damaged; its training diverged twice; there
             is no network near limits.
     """
-    if config.evaluator == "train" or teacher is None or not isinstance(space, Elastic):
+    if base is None or teacher is None or not isinstance(space, Elastic):
         return None
     if config.evaluator == "inherit":
-        return inherit_from_teacher(teacher.ensemble, data, config.space.importance)
+        return inherit_from_base(base, data, config.space.importance)
     objectives = Objectives.parse(config.objectives, config.limits)
     limits = [*map(str, size_limits(objectives))]
     near = () if has_supernet(run) else _near_subnets(config, space, objectives, data.num_classes)
     supernet = train_supernet(
         space,
+        base,
         teacher,
         data,
         supernet_recipe(config, len(data.learned)),
@@ -104,45 +108,38 @@ def _near_subnets(
     return near
 
 
-def inherits(chosen: ChosenNetwork, config: StudentConfig) -> bool:
-    """Tell if a student has weights to inherit."""
-    if chosen.architecture.base is None or config.from_scratch:
-        return False
-    return config.teacher is not None or (chosen.run is not None and has_supernet(chosen.run))
-
-
 def student_weights(
     chosen: ChosenNetwork,
     config: StudentConfig,
-    teacher: PreparedTeacher | None,
+    base: Teacher | None,
     data: ImageSet,
     folder: Path,
     *,
     resume: bool,
     listener: Listener,
 ) -> InheritedWeights | None:
-    """Return the weights that a student starts from: those of its search's supernet, else its teacher's.
+    """Return the weights that a student starts from: those of its search's supernet, else its base's.
 
     ``None`` stands for random weights.
 
     Args:
         chosen: network to train.
         config: settings of the training.
-        teacher: the teacher, if any.
+        base: fine-tuned, see :func:`minnow.base_network.student_base`.
         data: the images.
-        folder: holds the order of the teacher's channels while the student is trained.
+        folder: holds the order of the base's channels while the student is trained.
         resume: whether a training in ``folder`` started with the order there.
         listener: receives the origin of the weights, and warnings.
 
     Raises:
-        UserError: the teacher is not what the network was cut out of; the supernet is damaged or of
-            other classes.
+        UserError: the supernet is damaged or of other classes.
     """
-    base = chosen.architecture.base
+    name = chosen.architecture.base
     if not inherits(chosen, config):
-        if base is not None and not config.from_scratch:
+        if name is not None and not config.from_scratch:
             listener.warn(
-                f"the network is cut out of {base}, but without a teacher it starts from random weights"
+                f"the network is cut out of {name}, but without a teacher or a base it starts from "
+                "random weights"
             )
         return None
     supernet = None if chosen.run is None else find_supernet(chosen.run)
@@ -159,20 +156,12 @@ def student_weights(
             )
         listener.note(f"starts from its weights in the supernet of {chosen.run}")
         return supernet
-    if teacher is None:
-        raise ValueError("a student that inherits needs a supernet or a teacher")
-    names = [member.name for member in teacher.ensemble.members]
-    if names != [base]:
-        raise UserError(
-            f"the network is cut out of {base}, so it cannot inherit from {' and '.join(names)}; "
-            f"choose the teacher {base}, or set from_scratch"
-        )
-    listener.note(f"starts from its weights in {base}")
+    if base is None:
+        raise ValueError("a student that inherits needs a supernet or a base")
+    listener.note(f"starts from its weights in {name}")
     rule = (SpaceConfig() if chosen.search is None else chosen.search.space).importance
-    orders = saved_channel_orders(
-        single_teacher(teacher.ensemble), data, rule, folder / ORDERS_FILE, begun=resume
-    )
-    return inherit_from_teacher(teacher.ensemble, data, orders=orders)
+    orders = saved_channel_orders(base, data, rule, folder / ORDERS_FILE, begun=resume)
+    return inherit_from_base(base, data, orders=orders)
 
 
 def inheritance_hint(
@@ -192,11 +181,16 @@ def inheritance_hint(
         return None
     if metrics["test"]["f1_interval"][1] >= metrics["teacher"]["f1_interval"][0]:
         return None
-    try:
-        base_architecture(single_teacher(teacher.ensemble))
-    except UserError:
-        return None  # networks cannot be cut out of it
     return (
-        "the student is far below its teacher; one that starts from its teacher's weights keeps more, "
-        f"above all on few images: search the space elastic with the teacher {spec}"
+        "the student is far below its teacher; one that starts from pretrained weights keeps more, above "
+        f"all on few images: search the space elastic with the teacher {spec}{_base_to_give(teacher)}"
     )
+
+
+def _base_to_give(teacher: PreparedTeacher) -> str:
+    """Return the end of a hint, for teachers that networks cannot be cut out of."""
+    for member in teacher.ensemble.members:
+        with contextlib.suppress(UserError):
+            base_architecture(member)
+            return ""
+    return " and the base tf_efficientnet_lite0"

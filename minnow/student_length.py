@@ -18,7 +18,7 @@ from teachers.finetune import Teacher
 from training.budget import resolve_student
 from training.data.images import ImageSet
 from training.device import pick_device
-from training.speed import OVERHEAD, measure_speed
+from training.speed import OVERHEAD, inference_seconds, training_seconds
 
 LENGTH_FILE = "length.json"  # in the directory of a training that began
 _LONGEST = 3  # times the usual length
@@ -70,15 +70,16 @@ def fitting_length(
     """
     images, device = len(data.learned), pick_device()
     usual = resolve_student(config, images, inherits=inherits).train.epochs or 1
-    network = build(architecture, data.num_classes)
-    own = measure_speed(network, architecture.resolution, device)
-    epoch = OVERHEAD * (images * own.training + len(data.splits["val"]) * own.inference)
-    speeds = [measure_speed(teacher.model, teacher.resolution, device) for teacher in teachers]
-    view = images * sum(speed.inference for speed in speeds)
+    network, side = build(architecture, data.num_classes), architecture.resolution
+    epoch = images * training_seconds(network, side, device)
+    epoch += len(data.splits["val"]) * inference_seconds(network, side, device)
+    view = images * sum(
+        inference_seconds(teacher.model, teacher.resolution, device) for teacher in teachers
+    )
 
     def taken(epochs: int) -> float:
         recipe = config.train.model_copy(update={"epochs": epochs})
-        return epochs * epoch + min(recipe.view_count, epochs) * view
+        return OVERHEAD * epochs * epoch + min(recipe.view_count, epochs) * view
 
     longest = _LONGEST * usual
     epochs = next((count for count in range(longest, 1, -1) if taken(count) <= seconds), 1)

@@ -30,16 +30,17 @@ from distill.seeds import (
 from distill.student_loss import StudentLoss
 from distill.student_training import CHECKPOINT, train_student, training_identity
 from minnow import run_creation
+from minnow.base_network import inherits, student_base
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
-from minnow.starting_weights import inheritance_hint, inherits, student_weights
+from minnow.starting_weights import inheritance_hint, student_weights
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
 from minnow.teacher import (
     check_balance,
     check_unlabelled,
-    fine_tuned,
+    fine_tuned_teachers,
     student_teacher,
     weaker_teacher,
 )
@@ -120,10 +121,11 @@ def run_student(
                 )
             config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
             teacher, data = processes.main_first(lambda: student_teacher(config, data, listener))
-        weights = processes.on_main(
-            lambda: student_weights(
-                chosen, config, teacher, data, folder, resume=resume, listener=listener
+            base = processes.main_first(
+                lambda: student_base(chosen, config, teacher, data.labelled, listener)
             )
+        weights = processes.on_main(
+            lambda: student_weights(chosen, config, base, data, folder, resume=resume, listener=listener)
         )
         training = _Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:
@@ -173,7 +175,7 @@ def _of_fitting_length(
     if epochs is None:
         begun, teachers = time.monotonic(), []
         if config.teacher is not None:
-            teachers = fine_tuned(config.teacher, data.labelled, config.augment, listener)
+            teachers = fine_tuned_teachers(config.teacher, data.labelled, config.augment, listener)
         epochs = fitting_length(
             config,
             chosen.architecture,

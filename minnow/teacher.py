@@ -16,10 +16,10 @@ from teachers.ensemble import (
     TeacherEnsemble,
     count_macs,
     disagreement,
-    parse_spec,
 )
 from teachers.finetune import Teacher, finetune_teacher
 from teachers.output_cache import LiveOutputs, StoredOutputs, cache_outputs
+from teachers.spec import parse_spec
 from training.batches import Outputs, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
@@ -56,7 +56,7 @@ def make_teacher(
     Raises:
         UserError: unknown teacher, or weights that cannot be read or downloaded.
     """
-    members = fine_tuned(config, data.labelled, augment, listener)
+    members = fine_tuned_teachers(config, data.labelled, augment, listener)
     weights = tuple(weight for _, weight in parse_spec(config.spec))
     teachers = TeacherEnsemble(tuple(members), weights)
     kind = feature_kind(loss)
@@ -70,7 +70,8 @@ def make_teacher(
         disagreeing = None
     else:
         stored = [_stored_outputs(member, data, augment, views, kinds, listener) for member in members]
-        outputs, disagreeing = [*stored], disagreement(stored, data.splits["train"])
+        outputs = [*stored]
+        disagreeing = disagreement(stored, data.splits["train"]) if views else None
     if len(members) > 1:
         share = "" if disagreeing is None else f"; two differ on {disagreeing:.1%} of the training images"
         listener.note(f"teachers together: validation F1 {val.f1:.4f}{share}")
@@ -103,7 +104,7 @@ def student_teacher(
     )
 
 
-def fine_tuned(
+def fine_tuned_teachers(
     config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
 ) -> list[Teacher]:
     """Fine-tune the teachers one by one, or load them from the cache, without their outputs.
@@ -119,20 +120,45 @@ def fine_tuned(
     """
     specs = [spec for spec, _ in parse_spec(config.spec)]
     return [
-        _fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener) for spec in specs
+        fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener) for spec in specs
     ]
 
 
-def _fine_tuned(
-    config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
+def fine_tuned(
+    config: TeacherConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    listener: Listener,
+    *,
+    role: str = "teacher",
 ) -> Teacher:
+    """Fine-tune one network, or load it from the cache.
+
+    Args:
+        config: its name and settings.
+        data: the images.
+        augment: augmentation of the training.
+        listener: receives progress and one line.
+        role: of the network, for that line.
+
+    Raises:
+        UserError: unknown network, or weights that cannot be read or downloaded.
+    """
     report = partial(listener.training, f"fine-tuning {config.spec}")
     teacher = finetune_teacher(
-        config, data, augment, device=pick_device(), warn=listener.warn, report=report
+        config,
+        data,
+        augment,
+        device=pick_device(),
+        warn=listener.warn,
+        report=report,
+        count=partial(listener.count, f"features of {config.spec}"),
     )
     origin = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
+    if teacher.head_alone is not None:
+        origin += f", a linear head on frozen features ({teacher.head_alone})"
     listener.note(
-        f"teacher: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
+        f"{role}: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
         f"validation F1 {teacher.val.f1:.4f}"
     )
     return teacher

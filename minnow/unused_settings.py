@@ -43,6 +43,10 @@ def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
     evaluator = usual_evaluator(config, nas.spaces.load(config.space.name))
     if evaluator != "supernet":
         yield Unused(("supernet.",), f"the evaluator {evaluator} makes no supernet")
+    if not issubclass(nas.spaces.load(config.space.name), Elastic):
+        yield Unused(("base.",), "no network is cut out of another one; choose the space elastic")
+    elif evaluator == "train":
+        yield Unused(("base.",), "networks start from random weights", but=("base.spec",))
     if evaluator == "train":
         yield Unused(
             ("space.importance",),
@@ -67,6 +71,8 @@ def unused_in_student(config: StudentConfig) -> Iterator[Unused]:
         yield Unused(("live_teacher",), "there is no teacher; give one")
     if config.train.epochs is not None:
         yield Unused(("budget",), "train.epochs decides the length; leave it out")
+    if config.from_scratch:
+        yield Unused(("base.",), "from_scratch starts from random weights")
     yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, "hint")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from core.errors import UserError, one_line
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from training.preprocess import Normalization
 
+_MOST_TUNED = 40e6  # parameters; beyond, each step of fine-tuning takes seconds on a CPU
 _MIN_RESOLUTION = 64  # pixels; an ImageNet network sees little in smaller images
 
 
@@ -30,6 +32,8 @@ class PretrainedNetwork:
         classes: class names if it was trained on a data set of the user, else ``None``.
         source: origin of the weights, one line for people.
         fixed: whether it takes no other resolution.
+        patch: side of its patches, pixels, if it is a transformer whose position embeddings are resampled
+            for other resolutions.
         test_digest: of the test images of the data set it was trained on, where that is known.
     """
 
@@ -41,26 +45,39 @@ class PretrainedNetwork:
     classes: tuple[str, ...] | None
     source: str
     fixed: bool = False
+    patch: int | None = None
     test_digest: str | None = None
 
     def default_resolution(self, stored: int) -> int:
         """Return the side of the input for fine-tuning, pixels.
 
         It is the side of the pretraining, but not far above that of the images: enlarging small images
-        costs time and adds nothing.
+        costs time and adds nothing. A transformer gets whole patches.
 
         Args:
             stored: side of the images, pixels.
         """
-        return self.resolution if self.fixed else min(self.resolution, max(_MIN_RESOLUTION, stored))
+        if self.fixed:
+            return self.resolution
+        patch = self.patch or 1
+        return min(self.resolution, math.ceil(max(_MIN_RESOLUTION, stored) / patch) * patch)
 
-    def check_resolution(self, resolution: int) -> None:
-        """Check that the network takes square images of ``resolution`` pixels.
+    def take_resolution(self, resolution: int) -> None:
+        """Make the network take square images of ``resolution`` pixels, or check that it does.
 
         Raises:
             UserError: it does not.
         """
         if resolution == self.resolution:
+            return
+        if self.patch is not None:
+            if resolution % self.patch:
+                raise UserError(
+                    f"teacher {self.name} takes no images of {resolution} px: it has patches of "
+                    f"{self.patch} px; leave out teacher.resolution, or set it to a multiple of "
+                    f"{self.patch}"
+                )
+            cast(Any, self.model).set_input_size(img_size=(resolution, resolution))
             return
         import torch
 
@@ -72,6 +89,13 @@ class PretrainedNetwork:
                 f"teacher {self.name} takes no images of {resolution} px ({one_line(error)}); "
                 f"leave out teacher.resolution, or set it to {self.resolution}"
             ) from None
+
+    def head_alone(self) -> str | None:
+        """Return why only a new head should be trained, in a few words; ``None``: train all of it."""
+        if getattr(self.model, "num_classes", None) == 0:
+            return "pretrained without classes"
+        params = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"{params / 1e6:.0f} M parameters" if params > _MOST_TUNED else None
 
 
 class TeacherSource(ABC):

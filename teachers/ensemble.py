@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +15,6 @@ from torch import nn
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.errors import UserError, short
 from teachers.finetune import Teacher
 from teachers.output_cache import StoredOutputs
 from training.batches import Look, Outputs
@@ -40,7 +38,7 @@ class TeacherEnsemble:
 
     @property
     def name(self) -> str:
-        """Spec of the ensemble, as :func:`parse_spec` reads it."""
+        """Spec of the ensemble, as :func:`teachers.spec.parse_spec` reads it."""
         if len(self.members) == 1:
             return self.members[0].name
         pairs = zip(self.members, self.weights, strict=True)
@@ -69,26 +67,6 @@ class TeacherEnsemble:
         ]
         pairs = zip(self.weights, map(_centred, logits), strict=True)
         return score_logits(sum(weight * centred for weight, centred in pairs), data, indices)
-
-
-def parse_spec(spec: str) -> list[tuple[str, float]]:
-    """Split ``a``, ``a,b`` (equal weights) or ``a*0.7,b*0.3`` into specs and weights that sum to 1.
-
-    Raises:
-        UserError: the spec is malformed, or a weight is not a positive number.
-    """
-    members = []
-    for member in spec.split(","):
-        name, star, text = member.strip().partition("*")
-        try:
-            weight = float(text) if star else 1.0
-        except ValueError:
-            weight = math.nan
-        if not name or not (math.isfinite(weight) and weight > 0):
-            raise UserError(f"teacher {short(spec)}: write several as a,b or a*0.7,b*0.3")
-        members.append((name, weight))
-    total = sum(weight for _, weight in members)
-    return [(name, weight / total) for name, weight in members]
 
 
 @dataclass(frozen=True)

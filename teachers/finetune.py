@@ -4,45 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat
 from torch import nn
 
 from core.cache import cache_dir
-from core.cached_records import damaged, read_cached, write_cached
 from core.config import AugmentConfig, TeacherConfig, TrainConfig
-from core.errors import UserError, disk_errors, one_line
-from core.files import write_bytes
+from core.errors import UserError, disk_errors
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
+from teachers.linear_head import VIEWS, FrozenBody, fit_head, linear_head, without_head
+from teachers.teacher_cache import Tuned, load_tuned, save_tuned
 from teachers.timm_models import replace_head
 from training.batches import Batches, augmentation_of
 from training.budget import TEACHER, decided
 from training.data.images import ImageSet
 from training.evaluate import evaluate
-from training.fit import Fitted, Progress, cross_entropy, fit
+from training.fit import Progress, cross_entropy, fit
 from training.metrics import Metrics
 from training.preprocess import Normalization
-from training.score_record import ScoreRecord, StoredRecord
 from training.step import DivergedError, halve_once
 
 _VERSION = 2  # of the fine-tuning; raise it when its result changes
-_WEIGHTS, _RECORD, _CHECKPOINT = "model.safetensors", "teacher.json", "checkpoint.pt"
-
-
-class _Record(StoredRecord):
-    """A cached fine-tuning, beside its weights."""
-
-    sha256: str  # of the weights
-    val: ScoreRecord
-    seconds: NonNegativeFloat
-    rollbacks: list[dict[str, Any]]
+_CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -60,6 +50,7 @@ class Teacher:
         cached: whether it was fine-tuned earlier.
         seconds: duration of the fine-tuning.
         rollbacks: after divergences, as :attr:`training.fit.Fitted.rollbacks`.
+        head_alone: why only its head was trained; ``None``: all of it was.
     """
 
     name: str
@@ -72,6 +63,7 @@ class Teacher:
     cached: bool
     seconds: float
     rollbacks: tuple[dict[str, Any], ...] = ()
+    head_alone: str | None = None
 
     def evaluate(self, data: ImageSet, split: str) -> Metrics:
         """Return the scores on a split."""
@@ -89,12 +81,14 @@ def finetune_teacher(
     sources: list[TeacherSource] | None = None,
     warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
+    count: Callable[[int, int], None] | None = None,
 ) -> Teacher:
     """Return the teacher, fine-tuned on the training split at its own resolution and normalisation.
 
     A network that Minnow trained on the same classes is used unchanged. Any other gets a new head and is
     fine-tuned. The result is cached, and an interrupted fine-tuning is resumed. Images are not mixed, so
-    that students with and without mixtures share the teacher.
+    that students with and without mixtures share the teacher. Of a large network, or one without a
+    pretrained classifier, only a linear head is trained, see :mod:`teachers.linear_head`.
 
     Args:
         config: name of the teacher and settings of its fine-tuning.
@@ -104,6 +98,7 @@ def finetune_teacher(
         sources: searched for the network; ``None`` searches the registered ones.
         warn: callback for one-line warnings.
         report: callback for the progress of every step.
+        count: callback for (images done, images in all) while computing the features of a frozen network.
 
     Raises:
         UserError: there is no such teacher; it was trained for other classes; it does not take images of
@@ -113,27 +108,88 @@ def finetune_teacher(
     if pretrained.classes is not None:
         return _trained_teacher(pretrained, config, data, device, warn)
     resolution = config.resolution or pretrained.default_resolution(data.size)
-    pretrained.check_resolution(resolution)
-    recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
-    recipe = decided(recipe, len(data.splits["train"]), TEACHER)
+    pretrained.take_resolution(resolution)
+    reason = "as asked" if config.tune == "head" else pretrained.head_alone()
+    reason = None if config.tune == "all" else reason
     augment = augment.model_copy(update={"cutmix": 0.0, "mixup": 0.0})
-    key = _key(pretrained, data, resolution, recipe, augment)
-    folder = cache_dir() / "teachers" / key
-    model = pretrained.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        replace_head(model, data.num_classes)
-    cached = _load(folder, model)
-    if cached is None:
+        replace_head(pretrained.model, data.num_classes)
+    if reason is None:
+        recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
+        recipe = decided(recipe, len(data.splits["train"]), TEACHER)
+        job = _Job(pretrained, resolution, data, augment, device)
+        tuned, cached = _tune_all(job, recipe, warn, report)
+    else:
+        of_training = {"epochs", "learning_rate"}
+        _warn_of_unused(
+            config, f"of teacher {pretrained.name!r} only the head is trained", of_training, warn
+        )
+        tuned, cached = _tune_head(_Job(pretrained, resolution, data, augment, device), count)
+    model = pretrained.model
+    return Teacher(
+        name=pretrained.name,
+        model=_frozen(model, device),
+        resolution=resolution,
+        normalization=pretrained.normalization,
+        digest=weights_digest(pretrained.name, model),
+        val=tuned.val,
+        source=pretrained.source,
+        cached=cached,
+        seconds=tuned.seconds,
+        rollbacks=tuple(tuned.rollbacks),
+        head_alone=reason,
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A pretrained network with a new head, and what it is tuned on."""
+
+    pretrained: PretrainedNetwork
+    resolution: int
+    data: ImageSet
+    augment: AugmentConfig
+    device: torch.device
+
+    def folder(self, *recipe: Any) -> Path:
+        """Return the folder of the result in the cache."""
+        content = [
+            _VERSION,
+            self.pretrained.digest,
+            self.data.digest,
+            self.resolution,
+            *recipe,
+            augmentation_of(self.augment, self.data).key,
+        ]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+        return cache_dir() / "teachers" / key
+
+
+def _tune_all(
+    job: _Job,
+    recipe: TrainConfig,
+    warn: Callable[[str], None],
+    report: Callable[[Progress], None] | None,
+) -> tuple[Tuned, bool]:
+    """Train the whole network, in place, or load it; tell if it was cached.
+
+    Raises:
+        UserError: the training diverged twice.
+    """
+    folder, model = job.folder(recipe.model_dump()), job.pretrained.model
+    cached = load_tuned(folder, model)
+    tuned = cached
+    if tuned is None:
         batches = Batches(
-            data=data,
-            resolution=resolution,
-            normalization=pretrained.normalization,
-            augmentation=augmentation_of(augment, data),
+            data=job.data,
+            resolution=job.resolution,
+            normalization=job.pretrained.normalization,
+            augmentation=augmentation_of(job.augment, job.data),
             batch_size=recipe.batch_size,
             views=recipe.view_count,
             seed=0,
-            device=device,
+            device=job.device,
         )
         try:
             fitted = fit(
@@ -142,27 +198,42 @@ def finetune_teacher(
                 cross_entropy(recipe.label_smoothing),
                 recipe,
                 checkpoint=folder / _CHECKPOINT,
-                identity=key,
+                identity=folder.name,
                 on_divergence=halve_once(warn),
                 report=report,
             )
         except DivergedError as error:
             raise UserError(f"fine-tuning stopped: {error}; lower teacher.learning_rate") from None
-        _save(folder, fitted)
+        tuned = Tuned(fitted.val, fitted.seconds, fitted.rollbacks)
+        save_tuned(folder, fitted.model, tuned)
     _remove_checkpoint(folder)
-    val, seconds, rollbacks = cached or (fitted.val, fitted.seconds, fitted.rollbacks)
-    return Teacher(
-        name=pretrained.name,
-        model=_frozen(model, device),
-        resolution=resolution,
-        normalization=pretrained.normalization,
-        digest=weights_digest(pretrained.name, model),
-        val=val,
-        source=pretrained.source,
-        cached=cached is not None,
-        seconds=seconds,
-        rollbacks=tuple(rollbacks),
-    )
+    return tuned, cached is not None
+
+
+def _tune_head(job: _Job, count: Callable[[int, int], None] | None) -> tuple[Tuned, bool]:
+    """Fit the head of the frozen network, in place, or load it; tell if it was cached.
+
+    Raises:
+        UserError: it has no linear head.
+    """
+    pretrained, data = job.pretrained, job.data
+    folder, head = job.folder("head", VIEWS), linear_head(pretrained.model)
+    cached = load_tuned(folder, head)
+    if cached is not None:
+        return cached, True
+    started = time.perf_counter()
+    sees: dict[str, Any] = {"resolution": job.resolution, "normalization": pretrained.normalization}
+    network = _frozen(without_head(pretrained.model), job.device)
+    body = FrozenBody(network, digest=pretrained.digest, **sees)
+    weight, bias = fit_head(body, data, job.augment, count)
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        head.bias.copy_(bias)
+    model = _frozen(pretrained.model, job.device)
+    val = evaluate(model, data, "val", **sees)
+    tuned = Tuned(val, time.perf_counter() - started)
+    save_tuned(folder, head, tuned)
+    return tuned, False
 
 
 def _trained_teacher(
@@ -179,10 +250,8 @@ def _trained_teacher(
             f"the data set has {', '.join(data.classes)}; "
             f"choose a teacher of these classes, or a timm name to fine-tune"
         )
-    unused = config.model_dump(exclude_defaults=True, exclude={"spec"})
-    if unused:
-        names = ", ".join(f"teacher.{name}" for name in unused)
-        warn(f"teacher {pretrained.name!r} is already trained and used unchanged: {names} has no effect")
+    reason, names = "is already trained and used unchanged", set(TeacherConfig.model_fields) - {"spec"}
+    _warn_of_unused(config, f"teacher {pretrained.name!r} {reason}", names, warn)
     if pretrained.test_digest not in (None, data.test_digest):
         warn(
             f"teacher {pretrained.name!r} had another test split: it may have been trained on test "
@@ -209,41 +278,17 @@ def _trained_teacher(
     )
 
 
+def _warn_of_unused(
+    config: TeacherConfig, reason: str, names: set[str], warn: Callable[[str], None]
+) -> None:
+    given = config.model_dump(exclude_defaults=True, include=names)
+    if given:
+        warn(f"{reason}: {', '.join(f'teacher.{name}' for name in given)} has no effect")
+
+
 def _frozen(model: nn.Module, device: torch.device) -> nn.Module:
     moved = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved.eval().requires_grad_(False)  # type: ignore[no-any-return]
-
-
-def _key(
-    pretrained: PretrainedNetwork,
-    data: ImageSet,
-    resolution: int,
-    recipe: TrainConfig,
-    augment: AugmentConfig,
-) -> str:
-    content = [
-        _VERSION,
-        pretrained.digest,
-        data.digest,
-        resolution,
-        recipe.model_dump(),
-        augmentation_of(augment, data).key,
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-
-
-def _save(folder: Path, fitted: Fitted) -> None:
-    from safetensors.torch import save
-
-    weights = save({key: value.contiguous() for key, value in fitted.model.state_dict().items()})
-    record = {
-        "sha256": _sha256(weights),
-        "val": asdict(fitted.val),
-        "seconds": fitted.seconds,
-        "rollbacks": fitted.rollbacks,
-    }
-    write_bytes(folder / _WEIGHTS, weights)
-    write_cached(folder / _RECORD, record)
 
 
 def _remove_checkpoint(folder: Path) -> None:
@@ -252,27 +297,3 @@ def _remove_checkpoint(folder: Path) -> None:
     if path.exists():  # else a cache that is read-only would complain
         with disk_errors(folder):
             path.unlink(missing_ok=True)
-
-
-def _load(folder: Path, model: nn.Module) -> tuple[Metrics, float, list[dict[str, Any]]] | None:
-    """Fill ``model`` from the cache; return ``None`` where the cached teacher is missing or damaged."""
-    from safetensors.torch import load
-
-    path = folder / _WEIGHTS
-    record = read_cached(_Record, folder / _RECORD)
-    if record is None or not path.is_file():
-        return None
-    try:
-        weights = path.read_bytes()
-    except OSError as error:
-        damaged(path, one_line(error))
-        return None
-    if record.sha256 != _sha256(weights):  # checked first: half-loaded weights would be trained on
-        damaged(path, "its checksum is wrong")
-        return None
-    model.load_state_dict(load(weights))
-    return Metrics.from_dict(record.val.model_dump()), record.seconds, record.rollbacks
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -26,7 +26,7 @@ _WRAPPERS = (  # keys of a checkpoint, the averaged weights first
     "state_dict_ema", "model_ema", "ema_state_dict",
     "state_dict", "model_state_dict", "model", "net", "network",
 )  # fmt: skip
-_MODULE_PREFIXES = ("model.", "net.", "network.", "backbone.", "encoder.", "student.")
+_MODULE_PREFIXES = ("model.", "net.", "network.", "backbone.", "encoder.", "student.", "visual.trunk.")
 
 # Errors of torch's restricted unpickler and of the safetensors reader on bytes that are no weights.
 _WEIGHTS_ERRORS = (

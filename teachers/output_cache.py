@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,18 +24,37 @@ from core.cache import cache_dir
 from core.cached_records import damaged, file_crc32, read_cached, write_cached
 from core.errors import UserError
 from core.files import write_bytes
-from teachers.finetune import Teacher
 from training.augment import Augmentation
 from training.batches import Look
 from training.data.images import ImageSet
 from training.onnx_graph import INPUT, gaps, open_session, traced
-from training.preprocess import prepare
+from training.preprocess import Normalization, prepare
 from training.signals import Kind, Signals, signals_of, with_logits
 from training.views import DATA_SEED, augmented
 
 _BATCH_SIZE = 128
 _COMPARED_IMAGES = 3
 InferenceFunction = Callable[[torch.Tensor], Signals]
+
+
+class FrozenNetwork(Protocol):
+    """A teacher, or its body without the head."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, in eval mode."""
+
+    @property
+    def resolution(self) -> int:
+        """Side of its input, pixels."""
+
+    @property
+    def normalization(self) -> Normalization:
+        """Of its input."""
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal hash of its weights."""
 
 
 class _Checksum(BaseModel):
@@ -127,7 +147,7 @@ class LiveOutputs:
         kinds: signals beside the logits.
     """
 
-    teacher: Teacher
+    teacher: FrozenNetwork
     kinds: tuple[Kind, ...] = ("logits",)
 
     def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
@@ -140,7 +160,7 @@ class LiveOutputs:
 
 
 def cache_outputs(
-    teacher: Teacher,
+    teacher: FrozenNetwork,
     data: ImageSet,
     augmentation: Augmentation,
     views: int,

@@ -107,6 +107,6 @@ class TimmHubSource(TeacherSource):
 def _unavailable(spec: str, host: str, reason: str) -> UserError:
     return UserError(
         f"teacher '{spec}': its weights are not on this machine and cannot be downloaded from {host} "
-        f"({reason}); connect to the Internet, or use tf_efficientnet_lite0 (its weights come with the "
-        "installation) or TIMM_NAME:FILE"
+        f"({reason}); connect to the Internet, give a downloaded file as {spec}:FILE, or use "
+        "tf_efficientnet_lite0 (its weights come with the installation)"
     )

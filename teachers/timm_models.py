@@ -45,7 +45,7 @@ def pretrained_from_timm(name: str, model: nn.Module, source: str) -> Pretrained
 
     from training.preprocess import Normalization
 
-    data = resolve_model_data_config(model)
+    data, patch = resolve_model_data_config(model), _patch_side(model)
     return PretrainedNetwork(
         name=name,
         model=model.eval(),
@@ -54,8 +54,18 @@ def pretrained_from_timm(name: str, model: nn.Module, source: str) -> Pretrained
         digest=weights_digest(name, model),
         classes=None,
         source=source,
-        fixed=bool(cast("dict[str, Any]", model.pretrained_cfg).get("fixed_input_size", False)),
+        fixed=bool(cast("dict[str, Any]", model.pretrained_cfg).get("fixed_input_size", False))
+        and patch is None,
+        patch=patch,
     )
+
+
+def _patch_side(model: Any) -> int | None:
+    """Return the side of the patches of a plain vision transformer; ``None`` for other networks."""
+    if not hasattr(model, "set_input_size") or not hasattr(model, "num_prefix_tokens"):
+        return None  # windows of Swin and others depend on the resolution, too
+    height, width = model.patch_embed.patch_size
+    return int(height) if height == width else None
 
 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:

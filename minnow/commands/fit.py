@@ -21,7 +21,7 @@ from minnow.commands.options import (
         options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("space.name", "trials", "budget"),
         options.GOALS: ("objectives", "limits"),
-        options.TEACHER: ("teacher.spec",),
+        options.TEACHER: ("teacher.spec", "base.spec"),
         options.RUN: ("seed", "out", "resume", "config", "assignments"),
     },
     defaults=FIT_DEFAULTS,

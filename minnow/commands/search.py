@@ -37,7 +37,7 @@ Score = Annotated[
             *("evaluator", "workers"),
         ),
         options.GOALS: ("objectives", "limits", "score_reference"),
-        options.TEACHER: ("teacher.spec",),
+        options.TEACHER: ("teacher.spec", "base.spec"),
         options.TRAINING: ("train.epochs",),
         options.RUN: ("seed", "out", "resume", "config", "assignments"),
     },

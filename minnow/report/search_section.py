@@ -245,6 +245,7 @@ def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]
         *([("score", score)] if timed else []),
         ("budget", "; ".join(budget)),
         ("teacher", teacher),
+        *([] if config.base is None else [("base", config.base.spec)]),
         ("balance", config.balance.mode or "none"),
         ("seed", str(config.seed)),
     ]

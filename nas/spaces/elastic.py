@@ -24,7 +24,7 @@ _DEFAULT_BASE = "tf_efficientnet_lite0"
 
 
 class Elastic(SearchSpace):
-    """Subnets of a pretrained mobile network; students inherit the teacher's weights.
+    """Subnets of a pretrained mobile network; students inherit its weights.
 
     Decided are the input resolution; per stage how many blocks stay (from its start), its kernel (5 or 7
     may become smaller) and the share of its residual stream's channels; per block the share of its

@@ -15,12 +15,11 @@ import timm
 import torch
 
 from core.config import BalanceConfig, LossConfig, TrainConfig
-from distill.inherited_weights import inherit_from_teacher
+from distill.inherited_weights import inherit_from_base
 from distill.student_loss import StudentLoss, student_loss
 from distill.supernet import Sandwich
 from nas.networks import build
 from nas.spaces.elastic import Elastic
-from teachers.ensemble import TeacherEnsemble
 from teachers.finetune import Teacher
 from teachers.output_cache import inference_function
 from training.augment import OPERATIONS, Augmentation, apply
@@ -160,7 +159,7 @@ def test_a_supernet_and_what_students_inherit(some_digits, meta):
         True,
         0.0,
     )
-    inherited = inherit_from_teacher(TeacherEnsemble((teacher,), (1.0,)), some_digits)
+    inherited = inherit_from_base(teacher, some_digits)
     tensors = [*inherited.weights.values(), *inherited.orders.values()]
     assert {tensor.device.type for tensor in tensors} == {"cpu"}
     space = Elastic((24, 32), base=inherited.base)

@@ -16,7 +16,7 @@ from torchvision.transforms.functional import resize
 import distill.supernet
 from core.config import AugmentConfig, LossConfig, StudentConfig, TrainConfig
 from core.errors import UserError
-from distill.inherited_weights import InheritedWeights, inherit_from_teacher, saved_channel_orders
+from distill.inherited_weights import InheritedWeights, inherit_from_base, saved_channel_orders
 from distill.student_loss import StudentLoss
 from distill.student_training import train_student
 from distill.supernet import (
@@ -35,7 +35,8 @@ from teachers.output_cache import cache_outputs
 from training.batches import Batch, Batches, augmentation_of
 from training.bundle import load_bundle
 from training.metrics import Metrics
-from training.preprocess import Normalization
+from training.preprocess import Normalization, prepare
+from training.signals import Signals
 
 BASE = "mobilenetv3_small_050"
 HALF = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -58,7 +59,7 @@ def prepared(some_digits, tmp_path_factory) -> PreparedTeacher:
 
 @pytest.fixture(scope="module")
 def start(prepared, some_digits) -> InheritedWeights:
-    return inherit_from_teacher(prepared.ensemble, some_digits)
+    return inherit_from_base(prepared.ensemble.members[0], some_digits)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,10 @@ def space(start) -> Elastic:
 
 def make(space, prepared, data, folder: Path, recipe=RECIPE, **options) -> InheritedWeights:
     options = {"warn": print, **options}
-    return train_supernet(space, prepared, data, recipe, LossConfig(), AugmentConfig(), folder, **options)
+    base = options.pop("base", prepared.ensemble.members[0])
+    return train_supernet(
+        space, base, prepared, data, recipe, LossConfig(), AugmentConfig(), folder, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +109,7 @@ def test_training_changed_the_weights_but_not_the_order(supernet_folder, start):
 
 
 def test_the_order_of_channels_is_a_setting(supernet_folder, space, prepared, some_digits, tmp_path):
-    by_magnitude = inherit_from_teacher(prepared.ensemble, some_digits, "magnitude").orders
+    by_magnitude = inherit_from_base(prepared.ensemble.members[0], some_digits, "magnitude").orders
     recipe = RECIPE.model_copy(update={"epochs": 1})
     other = make(space, prepared, some_digits, tmp_path, recipe, importance="magnitude")
     assert all(torch.equal(other.orders[group], order) for group, order in by_magnitude.items())
@@ -135,8 +139,28 @@ def test_interrupted_it_ends_with_the_same_weights(
 
 def test_another_one_is_refused(supernet_folder, space, start, prepared, some_digits):
     other = RECIPE.model_copy(update={"learning_rate": 2e-3})
-    with pytest.raises(UserError, match="trained with another teacher, data set, space or recipe"):
+    with pytest.raises(UserError, match="trained with another base, teacher, data set, space or recipe"):
         make(space, prepared, some_digits, supernet_folder, recipe=other)
+
+
+def test_it_learns_from_a_teacher_that_is_not_its_base(
+    supernet_folder, space, prepared, some_digits, tmp_path
+):
+    base = prepared.ensemble.members[0]
+    sure = torch.eye(10)[7] * 20  # of one class, whatever the image
+
+    def outputs(view, indices, look):
+        return Signals(logits=sure.expand(len(indices), 10))
+
+    ensemble = TeacherEnsemble((replace(base, digest="another"),), (1.0,))
+    other = replace(prepared, ensemble=ensemble, outputs=outputs)
+    with pytest.raises(UserError, match="trained with another base, teacher"):
+        make(space, other, some_digits, supernet_folder, base=base)
+    recipe = RECIPE.model_copy(update={"learning_rate": 1e-2})
+    whole = make(space, other, some_digits, tmp_path / "other", base=base, recipe=recipe)
+    network, _ = whole.evaluate_subnet(whole.base, some_digits, AugmentConfig())
+    images = prepare(torch.from_numpy(some_digits.images[:64].copy()).permute(0, 3, 1, 2), 32, HALF)
+    assert (network(images).argmax(dim=1) == 7).all()
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "record.json", "base.yaml"])
@@ -265,12 +289,6 @@ def test_what_was_cut_out_of_another_base_cannot_inherit(start):
     other = replace(Elastic((32,)).base, resolution=32)
     with pytest.raises(UserError, match=f"cannot inherit from {BASE}"):
         start.subnet(other)
-
-
-def test_one_teacher_at_a_time(prepared, some_digits):
-    twice = TeacherEnsemble(prepared.ensemble.members * 2, (0.5, 0.5))
-    with pytest.raises(UserError, match="inherit from one teacher"):
-        inherit_from_teacher(twice, some_digits)
 
 
 def test_built_without_inheriting(space):

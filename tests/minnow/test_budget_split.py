@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from core.config import SearchConfig, SupernetConfig, TeacherConfig
+from core.config import BaseConfig, SearchConfig, SupernetConfig, TeacherConfig
 from minnow import budget_split
 from minnow.budget_split import split_budget
 from minnow.listener import Listener
 from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
-from training.speed import OVERHEAD, Speed
+from training.speed import OVERHEAD
 
 
 class Notes(Listener):
@@ -28,7 +28,8 @@ class Notes(Listener):
 @pytest.fixture
 def split(some_digits, monkeypatch, own_cache):
     """Split a budget as if a training step took a second per image."""
-    monkeypatch.setattr(budget_split, "measure_speed", lambda *_: Speed(1 / OVERHEAD, 0.3))
+    monkeypatch.setattr(budget_split, "training_seconds", lambda *_: 1 / OVERHEAD)
+    monkeypatch.setattr(budget_split, "inference_seconds", lambda *_: 0.25 / OVERHEAD)
     monkeypatch.setattr(budget_split, "find_pretrained", lambda spec: _Pretrained())
     space = Elastic((32,))
 
@@ -45,10 +46,13 @@ class _Pretrained:
     classes = None
     model = None
 
+    def head_alone(self) -> None:
+        return None
+
     def default_resolution(self, stored: int) -> int:
         return stored
 
-    def check_resolution(self, resolution: int) -> None:
+    def take_resolution(self, resolution: int) -> None:
         assert resolution == 32
 
 
@@ -101,3 +105,15 @@ def test_what_was_given_stays(split):
 
 def test_trials_that_are_trained_get_half(split):
     assert split(600.0, evaluator="train", teacher=None)[0].timeout == pytest.approx(300)
+
+
+def test_a_head_on_frozen_features_costs_some_inference_once(split, some_digits):
+    """Four views of all images, a quarter of a second each."""
+    _, said = split(20_000.0, teacher=TeacherConfig(spec="any", tune="head"))
+    seconds = len(some_digits.splits["train"])
+    assert f"teacher {seconds // 60}m {seconds % 60:02d}s" in said
+
+
+def test_a_base_beside_the_teacher_is_tuned_too(split):
+    alone, both = (split(2e4, base=base)[0].teacher.epochs for base in (None, BaseConfig(spec="another")))
+    assert both == pytest.approx(alone / 2, abs=1)

@@ -11,7 +11,7 @@ from core.errors import UserError
 from minnow import student_length
 from minnow.listener import Listener
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
-from training.speed import OVERHEAD, Speed
+from training.speed import OVERHEAD
 
 
 class Said(Listener):
@@ -36,8 +36,8 @@ class _Teacher:
 def fitting(some_digits, tiny, tmp_path, monkeypatch):
     """Decide a length as if training took 1 s per image of the training split, inference nothing."""
     images = len(some_digits.splits["train"])
-    speed = Speed(1 / OVERHEAD / images, 0.0)
-    monkeypatch.setattr(student_length, "measure_speed", lambda *_: speed)
+    monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1 / OVERHEAD / images)
+    monkeypatch.setattr(student_length, "inference_seconds", lambda *_: 0.0)
     said = Said()
 
     def decide(seconds: float, teachers=()) -> tuple[int, Said]:
@@ -74,10 +74,8 @@ def test_a_short_time_is_said(fitting):
 def test_outputs_of_teachers_take_time(fitting, some_digits, monkeypatch):
     """A view of all images takes 2 s; 4 views up to 39 epochs, then an eighth of the epochs."""
     images = len(some_digits.splits["train"])
-    speed = Speed(1 / OVERHEAD / images, 0.0)
-    theirs = Speed(1.0, 2 / images)
     monkeypatch.setattr(
-        student_length, "measure_speed", lambda model, *_: theirs if model is None else speed
+        student_length, "inference_seconds", lambda model, *_: 2 / images if model is None else 0.0
     )
     assert fitting(20.5, [_Teacher()])[0] == 12  # 12 + 4 views of 2 s
     assert fitting(100.5, [_Teacher()])[0] == 80  # 80 + 10 views of 2 s
@@ -91,7 +89,7 @@ def test_a_damaged_length_is_refused(tmp_path):
 
 def test_a_training_within_a_time_goes_on_after_an_interruption(here, finished, minnow, monkeypatch):
     """It keeps the length it began with, however fast the machine is then."""
-    monkeypatch.setattr(student_length, "measure_speed", lambda *_: Speed(1e-4, 0.0))
+    monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1e-4)
     command = f"train --model {finished}/runs/found --set data.labels_per_class=6 --out new --seeds 1"
     from training import fit as loop
 
@@ -108,7 +106,7 @@ def test_a_training_within_a_time_goes_on_after_an_interruption(here, finished, 
         assert minnow(f"{command} --budget 1s").code == 130
     length = begun_length(here / "new/student")
     assert length and length > 3
-    monkeypatch.setattr(student_length, "measure_speed", lambda *_: Speed(1.0, 0.0))
+    monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1.0)
     assert minnow(f"{command} --budget 1s --resume").code == 0
     metrics = json.loads((here / "new/student/metrics.json").read_text())
     assert len(metrics["history"]) == length

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from core.errors import UserError
-from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement, parse_spec
+from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement
 from teachers.output_cache import cache_outputs
+from teachers.spec import parse_spec
 from training.augment import Augmentation
 from training.evaluate import logits_of, score_logits
 from training.preprocess import IMAGENET

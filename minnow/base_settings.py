@@ -1,0 +1,37 @@
+"""The settings of a base: which network, and the fine-tuning that it shares with a teacher."""
+
+from __future__ import annotations
+
+from core.config import BaseConfig, SearchConfig, TeacherConfig
+from teachers.spec import parse_spec
+
+
+def base_of_search(config: SearchConfig) -> BaseConfig | None:
+    """Return the base of a search and its fine-tuning; ``None``: it has neither base nor teacher."""
+    base = config.base
+    if base is None:
+        if config.teacher is None:
+            return None
+        base = BaseConfig(spec=config.teacher.spec)
+    return BaseConfig(**base_fine_tuning(base, config.teacher).model_dump(exclude={"tune"}))
+
+
+def base_of_student(search: SearchConfig, teacher: str | None) -> BaseConfig | None:
+    """Return the base that a student takes over from its search; ``None``: its teacher is the base.
+
+    Args:
+        search: settings of the search.
+        teacher: spec of the student's teacher.
+    """
+    if search.base is None and search.teacher is not None and search.teacher.spec == teacher:
+        return None
+    return base_of_search(search)
+
+
+def base_fine_tuning(base: BaseConfig, teacher: TeacherConfig | None) -> TeacherConfig:
+    """Return a base's fine-tuning: what is not given is as for the teacher of that name, if any."""
+    usual = TeacherConfig(spec=base.spec)
+    if teacher is not None and base.spec in [spec for spec, _ in parse_spec(teacher.spec)]:
+        usual = teacher
+    given = {name: value for name, value in base.model_dump().items() if value is not None}
+    return usual.model_copy(update={**given, "tune": "all"})
