@@ -17,7 +17,7 @@ from minnow.commands.options import Assignments, ConfigFile, Pick, Resume, Seeds
     {
         options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
-        options.TEACHER: ("teacher.spec", "base.spec", "teacher.epochs", "loss.name", "loss.features"),
+        options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name", "loss.features"),
         options.TRAINING: ("train.epochs", "budget", "seed", "seeds"),
         options.RUN: ("out", "resume", "config", "assignments"),
     },

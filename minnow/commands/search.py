@@ -33,7 +33,7 @@ Score = Annotated[
     {
         options.DATA: ("data.spec", "data.size", "data.unlabelled"),
         options.SEARCH: (
-            *("space.name", "space.resolutions", "strategy.name", "trials", "budget", "timeout"),
+            *("space.name", "space.resolutions", "strategy.name", "trials", "budget"),
             *("evaluator", "workers"),
         ),
         options.GOALS: ("objectives", "limits", "score_reference"),
