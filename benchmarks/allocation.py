@@ -15,19 +15,18 @@ seeds in every resample).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from trained_lines import (
+    begun,
     difference,
     limit_ms,
     networks_near,
     one_at_a_time,
-    opened,
+    parser_of,
     rows_of,
     student_of,
     teacher_of,
@@ -43,25 +42,18 @@ from nas.architecture import Architecture
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
 from training.data.images import ImageSet
-from training.device import keep_freed_memory
 
 _MEASURED = 40  # random networks that latencies are predicted from
 
 
 def main() -> None:
     """Run the trainings that have no line yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="of search --space elastic")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the lines")
+    parser = parser_of(__doc__)
     parser.add_argument("--part", type=int, default=8, help="denominator of the teacher's latency")
     parser.add_argument("--networks", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=2, help="number of seeds, from 0")
     parser.add_argument("--arm", nargs="+", default=["supernet:32", "teacher:32", "teacher:96"])
-    parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    keep_freed_memory()
-    run, data, space = opened(given.run)
+    run, data, space = begun(given)
     with one_at_a_time(given.out):
         networks = _networks(space, data.num_classes, given.part, given.networks)
     for seed in range(given.seeds):

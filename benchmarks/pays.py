@@ -21,7 +21,6 @@ at that latency. With several DIRs after ``--pool``, of other splits of the same
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,16 +29,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import kendalltau
 from trained_lines import (
     NEAR,
+    begun,
     difference,
     latency,
     limit_ms,
     networks_near,
     one_at_a_time,
-    opened,
+    parser_of,
     rows_of,
     student_of,
     teacher_of,
@@ -56,7 +55,6 @@ from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
 from nas.trial import Trial
 from training.data.images import ImageSet
-from training.device import keep_freed_memory
 
 ARMS = ("choice", "random", "macs", "uniform")
 _STEPS = 200  # of the share of a uniform cut
@@ -81,19 +79,13 @@ class Rival:
 
 def main() -> None:
     """Run the trainings that have no line yet, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="of search --space elastic")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the lines")
+    parser = parser_of(__doc__)
     parser.add_argument("--part", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--random", type=int, default=5, help="random networks at each part")
-    parser.add_argument("--seeds", type=int, default=2, help="number of seeds, from 0")
     parser.add_argument("--epochs", type=int, help="as of distill --epochs")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pool", type=Path, nargs="*", default=[], help="other DIRs for the tables")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    keep_freed_memory()
-    run, data, space = opened(given.run)
+    run, data, space = begun(given)
     supernet = find_supernet(given.run)
     if supernet is None:
         raise SystemExit(f"{given.run} has no supernet")

@@ -23,7 +23,6 @@ with the best validation F1, which is the one that a user would ship.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -31,14 +30,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pays import Rival, rivals_of
 from pruned_teacher import RANKINGS, PruningPlan, train_pruned
 from trained_lines import (
+    begun,
     claimed,
     difference,
     one_at_a_time,
-    opened,
+    parser_of,
     rows_of,
     student_of,
     teacher_of,
@@ -51,7 +50,6 @@ from distill.supernet import find_supernet
 from minnow.run_directory import Run
 from nas.cost import cost
 from training.data.images import ImageSet
-from training.device import keep_freed_memory
 
 OURS = ("choice", "random")
 _MEANS = ("macs", "params", "latency_ms", "val_f1", "f1", "seconds")
@@ -59,21 +57,15 @@ _MEANS = ("macs", "params", "latency_ms", "val_f1", "f1", "seconds")
 
 def main() -> None:
     """Run the trainings that have no line yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="of search --space elastic")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the lines")
+    parser = parser_of(__doc__)
     parser.add_argument("--part", type=int, default=8, help="denominator of the teacher's latency")
     parser.add_argument("--random", type=int, default=2, help="random networks beside the choice")
-    parser.add_argument("--seeds", type=int, default=2, help="number of seeds, from 0")
     parser.add_argument("--epochs", type=int, help="as of distill --epochs")
     parser.add_argument("--pruned-epochs", type=int, help="of the pruned teachers (as many)")
     parser.add_argument("--stages", type=int, default=8, help="of pruning")
     parser.add_argument("--rank", nargs="+", choices=RANKINGS, default=RANKINGS)
-    parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    keep_freed_memory()
-    run, data, space = opened(given.run)
+    run, data, space = begun(given)
     with one_at_a_time(given.out):
         rivals = rivals_of(given.part, run.trials, space, data, given.random)
     ours = [rival for rival in rivals if rival.arm in OURS]

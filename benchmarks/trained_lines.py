@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from core.config import SearchConfig, StudentConfig
 from core.files import write_json
@@ -31,12 +32,34 @@ from training.bootstrap import compare_f1
 from training.budget import resolve_student
 from training.bundle_files import METRICS_FILE
 from training.data.images import ImageSet, data_options, open_images
+from training.device import keep_freed_memory
 from training.predictions import PREDICTIONS, read_predictions
 
 NEAR = 1.15  # predicted latencies that are measured, times the limit
 _BAND = 0.9  # of the limit, at least
 _DRAWS = 20_000  # random networks, at most
 _WAIT = 3_600.0  # seconds for another process that measures
+
+
+def parser_of(doc: str) -> argparse.ArgumentParser:
+    """Return the parser of a script that trains students of a search.
+
+    Args:
+        doc: of the script; its first line describes it.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("run", type=Path, help="of search --space elastic")
+    parser.add_argument("--out", type=Path, required=True, help="directory of the lines")
+    parser.add_argument("--seeds", type=int, default=2, help="number of seeds, from 0")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+def begun(given: argparse.Namespace) -> tuple[Run, ImageSet, Elastic]:
+    """Prepare this process for trainings in the given threads; return what :func:`opened` does."""
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    return opened(given.run)
 
 
 def opened(path: Path) -> tuple[Run, ImageSet, Elastic]:

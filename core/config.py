@@ -29,6 +29,10 @@ def _seconds(value: Any) -> Any:
     return total
 
 
+#: A time in seconds, or as in ``1h30m``; ``None``: no limit.
+_Time = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)]
+
+
 def _sides(value: Any) -> Any:
     """Turn ``96`` and ``64,96,128`` into a tuple."""
     if isinstance(value, int):
@@ -501,8 +505,7 @@ class SearchConfig(_Model):
         ),
     ] = None
     timeout: Annotated[
-        Annotated[float, Field(gt=0)] | None,
-        BeforeValidator(_seconds),
+        _Time,
         setting(
             "Start no trial after this time, as in 90s, 10m or 1h30m; it counts from the first trial.",
             auto="no limit, or a share of the budget",
@@ -511,8 +514,7 @@ class SearchConfig(_Model):
         ),
     ] = None
     budget: Annotated[
-        Annotated[float, Field(gt=0)] | None,
-        BeforeValidator(_seconds),
+        _Time,
         setting(
             "Time for the whole job, as in 30m: teacher, supernet, trials and the final training.",
             auto="no limit",
@@ -573,8 +575,7 @@ class StudentConfig(_Model):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)
     budget: Annotated[
-        Annotated[float, Field(gt=0)] | None,
-        BeforeValidator(_seconds),
+        _Time,
         setting(
             "Time for this command, as in 15m; it decides train.epochs.",
             auto="no limit",

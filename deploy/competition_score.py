@@ -71,14 +71,15 @@ def timed_labels(
         inputs = pixels.contiguous().numpy().astype(np.float32) / np.float32(255.0)
         return int(session.run(None, {INPUT: inputs})[0][0].argmax())
 
+    def pixels(position: int) -> np.ndarray:
+        return images[indices[position : position + 1]][0]
+
     seconds, labels = np.empty(len(indices)), np.empty(len(indices), dtype=np.int64)
     with _one_torch_thread():
         for position in range(min(WARM_UP_RUNS, len(indices))):
-            classify(images[indices[position : position + 1]][0])
+            classify(pixels(position))
         for position in range(len(indices)):
-            image = images[indices[position : position + 1]][
-                0
-            ]  # read from the memory map before the clock starts
+            image = pixels(position)  # read from the memory map before the clock starts
             before = clock()
             labels[position] = classify(image)
             seconds[position] = clock() - before

@@ -284,7 +284,7 @@ class Sandwich(SubnetLoss):
 
     def drawn(self, rng: np.random.Generator) -> list[Architecture | None]:
         """Return the largest, the smallest, and random ones."""
-        random = [self.space.decode(self.space.spread(rng)) for _ in range(_RANDOM_SUBNETS)]
+        random = [self.space.random_subnet(rng) for _ in range(_RANDOM_SUBNETS)]
         return [None, self._smallest, *random]
 
 

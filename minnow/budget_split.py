@@ -6,10 +6,11 @@ import math
 
 from core.config import SearchConfig, TeacherConfig, TrainConfig
 from deploy.architecture_latency import measure_architecture
-from minnow.base_settings import base_fine_tuning, base_of_search
+from minnow.base_settings import base_fine_tuning
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.near_limits import size_limits
+from nas.architecture import Architecture
 from nas.cost import cost
 from nas.networks import build
 from nas.objectives import Objectives
@@ -55,32 +56,33 @@ def split_budget(
     if config.budget is None or config.study is not None:
         return config
     rest, planned, images = config.budget, [], len(data.splits["train"])
-    base = base_of_search(config)
     if config.teacher is not None:
-        members = [
-            _tuning(config.teacher.model_copy(update={"spec": spec}), data)
-            for spec, _ in parse_spec(config.teacher.spec)
-        ]
-        if config.base is not None and base is not None:  # else it is the teacher
-            members.append(_tuning(base_fine_tuning(base, config.teacher), data))
-        fixed, epoch = (sum(seconds) for seconds in zip(*members, strict=True))
-        usual = decided(TrainConfig(epochs=config.teacher.epochs), images, TEACHER).epochs or 1
-        epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest - fixed)
-        config = config.model_copy(
-            update={"teacher": config.teacher.model_copy(update={"epochs": epochs})}
-        )
-        planned.append(f"teacher {_epochs_text(epochs, usual, epoch, fixed)}, less if cached")
-        rest = max(0.0, rest - epochs * epoch - fixed)
+        specs = [spec for spec, _ in parse_spec(config.teacher.spec)]
+        tuned = [config.teacher.model_copy(update={"spec": spec}) for spec in specs]
+        if config.base is not None and config.base.spec not in specs:  # else it is tuned as a teacher
+            tuned.append(base_fine_tuning(config.base, config.teacher))
+        once, epoch = (sum(seconds) for seconds in zip(*[_tuning(t, data) for t in tuned], strict=True))
+        taken, text = once, duration_text(once)
+        if epoch:  # else none of them is trained for epochs
+            usual = decided(TrainConfig(epochs=config.teacher.epochs), images, TEACHER).epochs or 1
+            epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest - once)
+            config = config.model_copy(
+                update={"teacher": config.teacher.model_copy(update={"epochs": epochs})}
+            )
+            taken, text = once + epochs * epoch, _epochs_text(epochs, usual, once + epochs * epoch)
+        planned.append(f"teacher {text}, less if cached")
+        rest = max(0.0, rest - taken)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
-        whole = build(space.base, data.num_classes)
-        epoch = training_seconds(whole, space.base.resolution, pick_device()) * OVERHEAD
-        epoch *= len(data.learned) * _supernet_step(config, space, objectives, data.num_classes)
+        whole = space.decode(space.largest)
+        network = build(whole, data.num_classes)
+        epoch = OVERHEAD * training_seconds(network, whole.resolution, pick_device())
+        epoch *= len(data.learned) * _supernet_step(config, whole, objectives, data.num_classes)
         usual = supernet_recipe(config, len(data.learned)).epochs or 1
         epochs = config.supernet.epochs or _fitting(usual, epoch, _SUPERNET * rest)
         config = config.model_copy(
             update={"supernet": config.supernet.model_copy(update={"epochs": epochs})}
         )
-        planned.append(f"supernet {_epochs_text(epochs, usual, epoch)}")
+        planned.append(f"supernet {_epochs_text(epochs, usual, epochs * epoch)}")
         rest = max(0.0, rest - epochs * epoch)
     share = _TRAINED_TRIALS if config.evaluator == "train" else _TRIALS
     timeout = config.timeout or max(1.0, share * rest)
@@ -92,14 +94,14 @@ def split_budget(
     return config.model_copy(update={"timeout": timeout})
 
 
-def _epochs_text(epochs: int, usual: int, epoch: float, fixed: float = 0.0) -> str:
+def _epochs_text(epochs: int, usual: int, seconds: float) -> str:
     of = f"{epochs} of {usual}" if epochs < usual else str(epochs)
-    return f"{duration_text(epochs * epoch + fixed)} ({of} epochs)"
+    return f"{duration_text(seconds)} ({of} epochs)"
 
 
 def _fitting(usual: int, epoch: float, seconds: float) -> int:
     """Return the usual number of epochs, or as many as fit in a time, one at least."""
-    return usual if epoch == 0 else max(1, min(usual, math.floor(seconds / epoch)))
+    return max(1, min(usual, math.floor(seconds / epoch)))
 
 
 def _tuning(config: TeacherConfig, data: ImageSet) -> tuple[float, float]:
@@ -116,13 +118,12 @@ def _tuning(config: TeacherConfig, data: ImageSet) -> tuple[float, float]:
 
 
 def _supernet_step(
-    config: SearchConfig, space: Elastic, objectives: Objectives, num_classes: int
+    config: SearchConfig, whole: Architecture, objectives: Objectives, num_classes: int
 ) -> float:
     """Return what a step of the supernet costs, in steps of the whole network."""
     limits = size_limits(objectives)
     if config.supernet.sizes == "all" or not limits:
         return _SANDWICH
-    whole = space.decode(space.largest)
     shares = [_PARAMS_SHARE]
     for limit in limits:
         if limit.metric == "latency_ms":

@@ -40,10 +40,11 @@ def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
 
 def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
     """Yield the settings that have no effect in a search."""
-    evaluator = usual_evaluator(config, nas.spaces.load(config.space.name))
+    space = nas.spaces.load(config.space.name)
+    evaluator = usual_evaluator(config, space)
     if evaluator != "supernet":
         yield Unused(("supernet.",), f"the evaluator {evaluator} makes no supernet")
-    if not issubclass(nas.spaces.load(config.space.name), Elastic):
+    if not issubclass(space, Elastic):
         yield Unused(("base.",), "no network is cut out of another one; choose the space elastic")
     elif evaluator == "train":
         yield Unused(("base.",), "networks start from random weights", but=("base.spec",))

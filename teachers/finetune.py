@@ -115,17 +115,17 @@ def finetune_teacher(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         replace_head(pretrained.model, data.num_classes)
+    job = _Job(pretrained, resolution, data, augment, device)
     if reason is None:
         recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
         recipe = decided(recipe, len(data.splits["train"]), TEACHER)
-        job = _Job(pretrained, resolution, data, augment, device)
         tuned, cached = _tune_all(job, recipe, warn, report)
     else:
         of_training = {"epochs", "learning_rate"}
         _warn_of_unused(
             config, f"of teacher {pretrained.name!r} only the head is trained", of_training, warn
         )
-        tuned, cached = _tune_head(_Job(pretrained, resolution, data, augment, device), count)
+        tuned, cached = _tune_head(job, count)
     model = pretrained.model
     return Teacher(
         name=pretrained.name,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import cli
+from minnow.listener import Listener
 
 ROOT = Path(__file__).parents[2]
 
@@ -230,6 +231,26 @@ def minnow(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         return Said(ended.value.code or 0, said.out, said.err.splitlines())
 
     return run
+
+
+class Keeping(Listener):
+    """Keeps the notes and the warnings."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def keeping() -> Keeping:
+    """A listener that keeps the notes and the warnings."""
+    return Keeping()
 
 
 @pytest.fixture(scope="session")

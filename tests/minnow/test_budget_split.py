@@ -9,42 +9,34 @@ import pytest
 from core.config import BaseConfig, SearchConfig, SupernetConfig, TeacherConfig
 from minnow import budget_split
 from minnow.budget_split import split_budget
-from minnow.listener import Listener
 from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
 from training.speed import OVERHEAD
 
 
-class Notes(Listener):
-    """Keeps the notes."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.lines.append(line)
-
-
 @pytest.fixture
-def split(some_digits, monkeypatch, own_cache):
+def split(some_digits, monkeypatch, own_cache, keeping):
     """Split a budget as if a training step took a second per image."""
     monkeypatch.setattr(budget_split, "training_seconds", lambda *_: 1 / OVERHEAD)
     monkeypatch.setattr(budget_split, "inference_seconds", lambda *_: 0.25 / OVERHEAD)
-    monkeypatch.setattr(budget_split, "find_pretrained", lambda spec: _Pretrained())
+    monkeypatch.setattr(budget_split, "find_pretrained", lambda spec: _Pretrained(spec))
     space = Elastic((32,))
 
     def run(budget: float | None, **changes) -> tuple[SearchConfig, str]:
         config = SearchConfig(evaluator="supernet", teacher=TeacherConfig(spec="any"), budget=budget)
-        config, notes = config.model_copy(update=changes), Notes()
+        config = config.model_copy(update=changes)
+        keeping.notes.clear()
         objectives = Objectives.parse(config.objectives, config.limits)
-        return split_budget(config, space, objectives, some_digits, notes), " ".join(notes.lines)
+        return split_budget(config, space, objectives, some_digits, keeping), " ".join(keeping.notes)
 
     return run
 
 
 class _Pretrained:
-    classes = None
     model = None
+
+    def __init__(self, spec: str) -> None:
+        self.classes = ("a", "b") if spec == "trained" else None
 
     def head_alone(self) -> None:
         return None
@@ -117,3 +109,22 @@ def test_a_head_on_frozen_features_costs_some_inference_once(split, some_digits)
 def test_a_base_beside_the_teacher_is_tuned_too(split):
     alone, both = (split(2e4, base=base)[0].teacher.epochs for base in (None, BaseConfig(spec="another")))
     assert both == pytest.approx(alone / 2, abs=1)
+
+
+def test_a_base_among_the_teachers_is_tuned_once(split):
+    teacher = TeacherConfig(spec="one,two")
+    alone, both = (split(2e4, teacher=teacher, base=base)[1] for base in (None, BaseConfig(spec="two")))
+    assert alone == both
+
+
+def test_a_teacher_that_is_trained_already_takes_no_time_and_no_epochs(split):
+    config, said = split(600.0, evaluator="train", teacher=TeacherConfig(spec="trained"))
+    assert config.teacher.epochs is None and "teacher 0s, less" in said
+    assert config.timeout == pytest.approx(300)
+
+
+def test_the_supernet_is_timed_at_the_largest_side_of_the_space(split, monkeypatch):
+    sides = []
+    monkeypatch.setattr(budget_split, "training_seconds", lambda _, side, __: sides.append(side) or 1.0)
+    split(600.0, teacher=TeacherConfig(spec="trained"))
+    assert sides == [32]

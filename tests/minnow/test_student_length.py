@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from core.config import StudentConfig
 from core.errors import UserError
 from minnow import student_length
-from minnow.listener import Listener
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
 from training.speed import OVERHEAD
-
-
-class Said(Listener):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.notes.append(line)
-
-    def warn(self, line: str) -> None:
-        self.warnings.append(line)
 
 
 class _Teacher:
@@ -33,14 +19,13 @@ class _Teacher:
 
 
 @pytest.fixture
-def fitting(some_digits, tiny, tmp_path, monkeypatch):
+def fitting(some_digits, tiny, tmp_path, monkeypatch, keeping):
     """Decide a length as if training took 1 s per image of the training split, inference nothing."""
     images = len(some_digits.splits["train"])
     monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1 / OVERHEAD / images)
     monkeypatch.setattr(student_length, "inference_seconds", lambda *_: 0.0)
-    said = Said()
 
-    def decide(seconds: float, teachers=()) -> tuple[int, Said]:
+    def decide(seconds: float, teachers=()) -> tuple[int, Any]:
         epochs = fitting_length(
             StudentConfig(),
             tiny,
@@ -49,10 +34,10 @@ def fitting(some_digits, tiny, tmp_path, monkeypatch):
             seconds,
             tmp_path,
             inherits=False,
-            listener=said,
+            listener=keeping,
         )
         assert begun_length(tmp_path) == epochs
-        return epochs, said
+        return epochs, keeping
 
     return decide
 

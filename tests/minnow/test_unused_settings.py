@@ -9,7 +9,6 @@ import pytest
 
 from core.config import SearchConfig, StudentConfig
 from core.config_io import SettingError, known_settings, merged
-from minnow.listener import Listener
 from minnow.settings import search_settings
 from minnow.unused_settings import unused_in_search, unused_in_student
 
@@ -81,20 +80,14 @@ def test_rules_name_settings_that_exist(kind) -> None:
                 assert own in names or any(name.startswith(own) for name in names if own.endswith("."))
 
 
-def test_what_was_given_without_effect_is_an_error_and_of_a_file_a_warning(tmp_path: Path) -> None:
-    warned: list[str] = []
-
-    class Warnings(Listener):
-        def warn(self, message: str) -> None:
-            warned.append(message)
-
+def test_what_was_given_without_effect_is_an_error_and_of_a_file_a_warning(
+    tmp_path: Path, keeping
+) -> None:
     with pytest.raises(SettingError, match=r"^supernet\.epochs: has no effect: ") as error:
-        search_settings({"supernet.epochs": 3}, out=tmp_path / "run", listener=Warnings())
-    assert error.value.setting == "supernet.epochs" and not warned
+        search_settings({"supernet.epochs": 3}, out=tmp_path / "run", listener=keeping)
+    assert error.value.setting == "supernet.epochs" and not keeping.warnings
     (tmp_path / "shared.yaml").write_text("supernet: {epochs: 3}\nloss: {name: kd}\n")
-    config, _ = search_settings(
-        {}, file=tmp_path / "shared.yaml", out=tmp_path / "run", listener=Warnings()
-    )
+    config, _ = search_settings({}, file=tmp_path / "shared.yaml", out=tmp_path / "run", listener=keeping)
     assert config.supernet.epochs == 3
-    (line,) = warned  # kd is what it would be anyway
+    (line,) = keeping.warnings  # kd is what it would be anyway
     assert "shared.yaml: supernet.epochs has no effect" in line

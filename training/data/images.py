@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ class ImageSet:
         """Ascending (n,) int64 indices of the images without labels to learn from."""
         return self.splits.get("unlabelled", self.splits["train"][:0])
 
-    @property
+    @cached_property
     def learned(self) -> np.ndarray:
         """Ascending (n,) int64 indices of all images that a student learns from: train and unlabelled."""
         return np.concatenate([self.splits["train"], self.unlabelled])
