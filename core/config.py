@@ -236,7 +236,8 @@ class TeacherConfig(_Model):
     spec: Annotated[
         str,
         setting(
-            "A timm name, a run directory, or TIMM_NAME:WEIGHTS_FILE; an ensemble as a,b or a*0.7,b*0.3.",
+            "A timm name, a run directory, or TIMM_NAME:WEIGHTS_FILE, with a resolution as a@192; an "
+            "ensemble as a,b or a*0.7,b*0.3.",
             auto={"search": "none", "student": "the search's"},
             option="teacher",
         ),

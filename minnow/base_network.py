@@ -15,7 +15,7 @@ from nas.networks.timm_architecture import architecture_from_timm
 from teachers import find_pretrained
 from teachers.ensemble import PreparedTeacher
 from teachers.finetune import Teacher
-from teachers.spec import parse_spec
+from teachers.spec import parse_spec, split_side
 from training.data.images import ImageSet
 
 _SETTING = "base.spec"
@@ -54,7 +54,7 @@ def architecture_of(spec: str) -> Architecture:
     """
     if len(parse_spec(spec)) > 1:
         raise SettingError(_SETTING, f"students are cut out of one network, got {spec}; name one")
-    pretrained = find_pretrained(spec)
+    pretrained = find_pretrained(split_side(spec)[0])
     try:
         return architecture_from_timm(pretrained.model, pretrained.name, pretrained.resolution)
     except UserError as error:

@@ -154,7 +154,8 @@ def fine_tuned(
         report=report,
         count=partial(listener.count, f"features of {config.spec}"),
     )
-    origin = "from the cache" if teacher.cached else f"fine-tuned in {teacher.seconds:.0f} s"
+    verb = "fine-tuned" if teacher.head_alone is None else "trained"
+    origin = "from the cache" if teacher.cached else f"{verb} in {teacher.seconds:.0f} s"
     if teacher.head_alone is not None:
         origin += f", a linear head on frozen features ({teacher.head_alone})"
     listener.note(

@@ -20,6 +20,7 @@ from core.errors import UserError, disk_errors
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.linear_head import VIEWS, FrozenBody, fit_head, linear_head, without_head
+from teachers.spec import split_side
 from teachers.teacher_cache import Tuned, load_tuned, save_tuned
 from teachers.timm_models import replace_head
 from training.batches import Batches, augmentation_of
@@ -104,7 +105,9 @@ def finetune_teacher(
         UserError: there is no such teacher; it was trained for other classes; it does not take images of
             this resolution; or its fine-tuning diverged twice.
     """
-    pretrained = find_pretrained(config.spec, sources)
+    name, side = split_side(config.spec)
+    config = config.model_copy(update={"resolution": side or config.resolution})
+    pretrained = find_pretrained(name, sources)
     if pretrained.classes is not None:
         return _trained_teacher(pretrained, config, data, device, warn)
     resolution = config.resolution or pretrained.default_resolution(data.size)

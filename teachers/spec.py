@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 from core.errors import UserError, short
+
+LEAST_SIDE, MOST_SIDE = 32, 1024  # of a teacher's input, pixels
 
 
 def parse_spec(spec: str) -> list[tuple[str, float]]:
@@ -25,3 +28,18 @@ def parse_spec(spec: str) -> list[tuple[str, float]]:
         members.append((name, weight))
     total = sum(weight for _, weight in members)
     return [(name, weight / total) for name, weight in members]
+
+
+def split_side(spec: str) -> tuple[str, int | None]:
+    """Split ``NAME@SIDE`` into the name and the side of the network's input, pixels.
+
+    Raises:
+        UserError: the side is out of range.
+    """
+    match = re.fullmatch(r"(.+)@(\d+)", spec)
+    if match is None:
+        return spec, None
+    name, side = match[1], int(match[2])
+    if not LEAST_SIDE <= side <= MOST_SIDE:
+        raise UserError(f"teacher {short(spec)}: a side is from {LEAST_SIDE} to {MOST_SIDE} pixels")
+    return name, side

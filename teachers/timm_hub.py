@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from core.errors import UserError, one_line, short
 from teachers.base import PretrainedNetwork, TeacherSource
+from teachers.pypi_weights import package_of
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -105,8 +106,10 @@ class TimmHubSource(TeacherSource):
 
 
 def _unavailable(spec: str, host: str, reason: str) -> UserError:
+    package = package_of(spec)
+    install = "" if package is None else f"pip install {package}, "
     return UserError(
         f"teacher '{spec}': its weights are not on this machine and cannot be downloaded from {host} "
-        f"({reason}); connect to the Internet, give a downloaded file as {spec}:FILE, or use "
+        f"({reason}); connect to the Internet, {install}give a downloaded file as {spec}:FILE, or use "
         "tf_efficientnet_lite0 (its weights come with the installation)"
     )

@@ -74,10 +74,10 @@ def test_a_teacher_of_another_family(folder: Path, search, minnow):
 
 
 def test_of_several_teachers_the_first_that_can_be_cut_is_the_base(folder: Path, search, minnow):
-    said = search(f"{OTHER},{BASE}", f"{INHERIT} --teacher-epochs 3 --out runs/found")
+    said = search(f"{OTHER}@48,{BASE}", f"{INHERIT} --teacher-epochs 3 --out runs/found")
     assert said.code == 0, said.notices
     assert lines(said, "no base given", BASE, "the first teacher that can be cut")
-    assert lines(said, "with the base's weights")
+    assert lines(said, "with the base's weights") and lines(said, "teacher: resnet10t at 48 px")
     assert len(lines(said, "teacher: ", "fine-tuned in")) == 2
     assert lines(said, "base: mobilenetv3_small_050", "from the cache")
     assert yaml.safe_load(Path("runs/found/config.yaml").read_text())["base"]["spec"] == BASE

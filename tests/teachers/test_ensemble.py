@@ -12,13 +12,23 @@ import torch
 from core.errors import UserError
 from teachers.ensemble import EnsembleOutputs, TeacherEnsemble, disagreement
 from teachers.output_cache import cache_outputs
-from teachers.spec import parse_spec
+from teachers.spec import parse_spec, split_side
 from training.augment import Augmentation
 from training.evaluate import logits_of, score_logits
 from training.preprocess import IMAGENET
 from training.signals import Signals
 
 AUGMENTATION = Augmentation(flip=False)
+
+
+def test_a_member_with_a_resolution_of_its_own():
+    assert [name for name, _ in parse_spec("a@192*0.5,b")] == ["a@192", "b"]
+    assert split_side("a@192") == ("a", 192) and split_side("runs/x@home") == ("runs/x@home", None)
+    assert split_side("net:./a@2/weights.pt@96") == ("net:./a@2/weights.pt", 96)
+    with pytest.raises(UserError, match="from 32 to 1024 pixels"):
+        split_side("a@16")
+
+
 HOW = {"resolution": 32, "normalization": IMAGENET}
 
 

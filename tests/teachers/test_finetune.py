@@ -106,6 +106,12 @@ def test_it_keeps_its_own_resolution_and_normalisation(some_digits, shared_cache
     assert teacher.evaluate(some_digits, "test") == evaluate(teacher.model, some_digits, "test", **how)
 
 
+def test_a_resolution_in_its_name_wins(some_digits, shared_cache):
+    named = CONFIG.model_copy(update={"spec": "small@32", "resolution": 64})
+    teacher = make(some_digits, named)
+    assert teacher.resolution == 32 and teacher.digest == make(some_digits).digest
+
+
 def test_it_was_trained(some_digits, shared_cache):
     start = Small().find("small")
     teacher = make(some_digits)
