@@ -13,9 +13,10 @@ of EfficientNet-Lite0 with the same share of every decision's range within a num
     all          learns from all/
 
 Each arm has a teacher fine-tuned on its own labels, and starts from that teacher's weights; teachers and
-students take as many steps in every arm. ``table`` prints the test macro-F1 of each, its difference to ``quarter`` with a 95 % interval
-(paired bootstrap over the test images of all splits, all seeds in every resample), and the share of the
-difference between ``all`` and ``quarter`` that the images without labels recover.
+students take as many steps in every arm. ``table`` prints the test macro-F1 of each, its difference to
+``quarter`` with a 95 % interval (paired bootstrap over the test images of all splits, all seeds in every
+resample), and the share of the difference between ``all`` and ``quarter`` that the images without labels
+recover.
 """
 
 from __future__ import annotations
