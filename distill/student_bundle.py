@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core.config import StudentConfig
@@ -42,6 +43,7 @@ def write_student(
     identity: str,
     latency: Timer | None,
     inherited: InheritedWeights | None,
+    earlier: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Measure the trained student, write its bundle, and return the content of ``metrics.json``."""
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
@@ -81,6 +83,11 @@ def write_student(
         "test_files": data.test_digest,
         "versions": package_versions(),
     }
+    others = {PREDICTIONS: predictions_csv(logits, data, images)}
+    if earlier is not None:
+        tested = not np.isin(images, data.splits["train"]).any()
+        metrics = with_earlier_scores(metrics, earlier, tested=tested)
+        others = others if tested else {}
     save_bundle(
         out,
         model,
@@ -88,9 +95,35 @@ def write_student(
         data.classes,
         config={**_settings(config, data, normalization), "balance": balance},
         metrics=metrics,
-        others={PREDICTIONS: predictions_csv(logits, data, images)},
+        others=others,
     )
     return metrics
+
+
+def with_earlier_scores(
+    metrics: Mapping[str, Any], earlier: Mapping[str, Any], *, tested: bool
+) -> dict[str, Any]:
+    """Return the metrics of a student with an earlier one's scores on images that it was trained on.
+
+    Args:
+        metrics: of the student that was trained on more images.
+        earlier: of the student that was not.
+        tested: whether the test images are still held out.
+    """
+    history = [{k: v for k, v in epoch.items() if k != "val_f1"} for epoch in metrics["history"]]
+    mixed = {**metrics, "history": history, "val": earlier["val"]}
+    mixed |= {"unlabelled": earlier["unlabelled"], "refit": "val" if tested else "all"}
+    teacher = metrics["teacher"]
+    if not tested:
+        mixed |= {"test": earlier["test"], "teacher": earlier["teacher"]}
+        mixed |= {"test_pixels": "", "test_files": ""}  # no other network's scores compare with these
+    elif teacher is not None:
+        members = [
+            {**member, "val_f1": before["val_f1"]}
+            for member, before in zip(teacher["members"], earlier["teacher"]["members"], strict=True)
+        ]
+        mixed["teacher"] = {**teacher, "val_f1": earlier["teacher"]["val_f1"], "members": members}
+    return mixed
 
 
 def adjust_post_hoc(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, model_validator
 
@@ -44,11 +44,11 @@ class TeacherRecord(NetworkRecord):
 
 
 class EpochRecord(StoredRecord):
-    """One epoch of the training."""
+    """One epoch of the training; without a score where the validation images are trained on."""
 
     epoch: Count
     loss: float
-    val_f1: Share
+    val_f1: Share | None = None
 
 
 class RollbackRecord(StoredRecord):
@@ -105,6 +105,7 @@ class StudentMetrics(StoredRecord):
     balance: BalanceRecord = BalanceRecord()
     unlabelled: UnlabelledRecord | None = None
     inherited: str | None = None
+    refit: Literal["val", "all"] | None = None
     seed: Count
     identity: str | None = None
     test_pixels: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def train_student(
     teacher: PreparedTeacher | None,
     latency: Timer | None = None,
     inherited: InheritedWeights | None = None,
+    earlier: Mapping[str, Any] | None = None,
     warn: Callable[[str], None] = warnings.warn,
     report: Callable[[Progress], None] | None = None,
     processes: Processes = ALONE,
@@ -60,6 +61,8 @@ def train_student(
         teacher: ``None`` trains on labels alone.
         latency: measures the trained network and its teachers; ``None`` leaves their latency out.
         inherited: what the student is cut out of; ``None`` starts from random weights.
+        earlier: for images that are trained on and were not before, the metrics of the student that did
+            not see them; they replace the scores on those images.
         warn: callback for the one-line warning after a rollback.
         report: callback for the progress of every step.
         processes: that train together; the main one alone measures and writes.
@@ -105,7 +108,7 @@ def train_student(
 
     def write() -> dict[str, Any]:
         metrics = write_student(
-            fitted, architecture, data, config, out, teacher, identity, latency, inherited
+            fitted, architecture, data, config, out, teacher, identity, latency, inherited, earlier
         )
         for name in (CHECKPOINT, ORDERS_FILE):
             (out / name).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.runtime import share_cores
 from minnow.listener import Listener
@@ -69,6 +69,7 @@ def distill(
     out: PathLike | None = None,
     resume: bool = False,
     seeds: int = 1,
+    refit: Literal["val", "all"] | None = None,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -85,6 +86,8 @@ def distill(
         out: run directory; ``None``: that of the search.
         resume: continue an interrupted training.
         seeds: number of students to train; the best on validation is returned.
+        refit: train once more, and return that student: ``val``: on the validation images, too; ``all``:
+            on all images, to ship; its scores are those of the student that had not seen them.
         config: YAML file of settings; those given here override it.
         progress: print what the command line prints.
         listener: receives progress events instead.
@@ -97,7 +100,7 @@ def distill(
         settings["teacher"] = teacher
     where = {**_source(student), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("distill", settings, where, resume, seeds, receiver)
+        return _train("distill", settings, where, resume, seeds, refit, receiver)
 
 
 def train(
@@ -107,6 +110,7 @@ def train(
     out: PathLike | None = None,
     resume: bool = False,
     seeds: int = 1,
+    refit: Literal["val", "all"] | None = None,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -115,7 +119,7 @@ def train(
     """Train a network without a teacher; the arguments are those of :func:`distill`."""
     where = {**_source(model), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("train", settings, where, resume, seeds, receiver)
+        return _train("train", settings, where, resume, seeds, refit, receiver)
 
 
 def fit(
@@ -181,14 +185,25 @@ def _train(
     where: dict[str, Any],
     resume: bool,
     seeds: int,
+    refit: Literal["val", "all"] | None,
     listener: Listener,
 ) -> Student:
     chosen, resolved, run = student_settings(settings, prefix=prefix, listener=listener, **where)
+    from minnow.refit import run_student_and_refit
     from minnow.student import Student
-    from minnow.student_run import run_student
 
-    run_student(chosen, resolved, run, resume=resume, seeds=seeds, listener=listener)
-    return Student(run)
+    last = run_student_and_refit(
+        chosen,
+        resolved,
+        run,
+        refit,
+        given=settings,
+        file=where["file"],
+        resume=resume,
+        seeds=seeds,
+        listener=listener,
+    )
+    return Student(last)
 
 
 def _data(given: PathLike | Mapping[str, Any]) -> str | Mapping[str, Any]:

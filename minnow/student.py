@@ -133,7 +133,8 @@ class Student:
         """
         spec = self.config.data.spec if data is None else images_of(str(data))
         settings = self.config.data.model_copy(update={"spec": spec, "unlabelled": None})
-        images = open_data(settings, listener or Listener())
+        listener = listener or Listener()
+        images = open_data(settings, listener)
         if images.classes != self.classes:
             raise UserError(
                 f"{self.path} has the classes {', '.join(self.classes)}, "
@@ -142,6 +143,9 @@ class Student:
         if split != "all" and split not in images.splits:
             raise UserError(f"split {short(split)}: give train, val, test or all")
         indices = np.arange(len(images.images)) if split == "all" else images.splits[split]
+        refit = self.metrics.get("refit")
+        if spec == self.config.data.spec and (refit == "all" or (refit and split != "test")):
+            listener.warn("the network was trained on images of this split: the score is too high")
         logits = logits_of(
             self.bundle.model,
             images,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,8 +56,18 @@ from training.processes import Processes, current
 
 
 @dataclass(frozen=True)
-class _Training:
-    """Everything that the students of all seeds share."""
+class Training:
+    """Everything that the students of all seeds share.
+
+    Attributes:
+        architecture: of the students.
+        config: settings, resolved.
+        data: the images.
+        teacher: with its outputs; ``None``: they learn from labels alone.
+        weights: that they start from; ``None``: random ones.
+        processes: that train together.
+        listener: receives progress and warnings.
+    """
 
     architecture: Architecture
     config: StudentConfig
@@ -66,6 +76,28 @@ class _Training:
     weights: InheritedWeights | None
     processes: Processes
     listener: Listener
+
+    def run(self, folder: Path, name: str, *, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Train one student, as :func:`distill.student_training.train_student`.
+
+        Args:
+            folder: of its bundle.
+            name: of the student, in messages.
+            earlier: metrics of the student before a refit.
+        """
+        return train_student(
+            self.architecture,
+            self.data,
+            self.config,
+            folder,
+            teacher=self.teacher,
+            inherited=self.weights,
+            earlier=earlier,
+            latency=lambda networks: [latency.to_dict() for latency in measure_in_turns(networks)],
+            warn=self.listener.warn,
+            report=partial(self.listener.training, f"training {name}"),
+            processes=self.processes,
+        )
 
 
 def run_student(
@@ -127,9 +159,9 @@ def run_student(
         weights = processes.on_main(
             lambda: student_weights(chosen, config, base, data, folder, resume=resume, listener=listener)
         )
-        training = _Training(chosen.architecture, config, data, teacher, weights, processes, listener)
+        training = Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:
-            metrics = _train(training, run / STUDENT_FOLDER, "the student")
+            metrics = training.run(run / STUDENT_FOLDER, "the student")
             processes.on_main(lambda: (folder / LENGTH_FILE).unlink(missing_ok=True))
         else:
             _train_seeds(training, run, wanted)
@@ -189,7 +221,7 @@ def _of_fitting_length(
     return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
 
 
-def _train_seeds(training: _Training, run: Path, wanted: Sequence[int]) -> None:
+def _train_seeds(training: Training, run: Path, wanted: Sequence[int]) -> None:
     """Train the students that are not finished."""
     finished = finished_students(run)
     for seed, folder in finished.items():
@@ -204,25 +236,10 @@ def _train_seeds(training: _Training, run: Path, wanted: Sequence[int]) -> None:
             training.listener.note(f"{name} is finished")
             continue
         seeded = training.config.model_copy(update={"seed": seed})
-        _train(replace(training, config=seeded), seed_path(run, seed), name)
+        replace(training, config=seeded).run(seed_path(run, seed), name)
 
 
-def _train(training: _Training, folder: Path, name: str) -> dict[str, Any]:
-    return train_student(
-        training.architecture,
-        training.data,
-        training.config,
-        folder,
-        teacher=training.teacher,
-        inherited=training.weights,
-        latency=lambda networks: [latency.to_dict() for latency in measure_in_turns(networks)],
-        warn=training.listener.warn,
-        report=partial(training.listener.training, f"training {name}"),
-        processes=training.processes,
-    )
-
-
-def _comment(training: _Training, metrics: dict[str, Any]) -> None:
+def _comment(training: Training, metrics: dict[str, Any]) -> None:
     """Warn of a weak teacher and of names that the table changes; hint at inherited weights."""
     config, teacher, listener = training.config, training.teacher, training.listener
     if teacher is not None:

@@ -210,3 +210,22 @@ def show_student(run: Path) -> None:
         remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
     say(f"student in {folder} (epoch {metrics.epoch} of {config.train.epochs}{remark})")
     next_step(["predict", run, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", run])
+
+
+def show_refit(folder: Path) -> None:
+    """Print what a student that was trained on more images learned from, and whose scores it has.
+
+    Raises:
+        UserError: a file of the student is missing or damaged.
+    """
+    metrics = read_student_metrics(folder)
+    low, high = metrics.test.f1_interval
+    score = f"test F1 {metrics.test.f1:.3f} ({interval_text(low, high)})"
+    if metrics.refit == "all":
+        say(
+            f"student of all images in {folder}: no image is left to score it; {score} is that of "
+            f"{folder.parent / STUDENT_FOLDER}, which had not seen the test images"
+        )
+    else:
+        say(f"student of training and validation images in {folder}: {score}")
+    next_step(["export", folder])

@@ -63,7 +63,7 @@ def make_teacher(
     kinds = () if kind is None else (kind,)
     val = members[0].val if len(members) == 1 else teachers.evaluate(data, "val")
     given = len(data.unlabelled)
-    if given:
+    if given and data.held_out is None:  # else chosen before, by a teacher that had held-out images
         data = _sure(teachers, data, listener)
     if live:
         outputs: list[Outputs] = [LiveOutputs(member, kinds) for member in members]
@@ -72,7 +72,7 @@ def make_teacher(
         stored = [_stored_outputs(member, data, augment, views, kinds, listener) for member in members]
         outputs = [*stored]
         disagreeing = disagreement(stored, data.splits["train"]) if views else None
-    if len(members) > 1:
+    if len(members) > 1 and data.held_out is None:
         share = "" if disagreeing is None else f"; two differ on {disagreeing:.1%} of the training images"
         listener.note(f"teachers together: validation F1 {val.f1:.4f}{share}")
     mean = outputs[0] if len(outputs) == 1 else EnsembleOutputs(tuple(outputs), teachers.weights)
@@ -158,10 +158,11 @@ def fine_tuned(
     origin = "from the cache" if teacher.cached else f"{verb} in {teacher.seconds:.0f} s"
     if teacher.head_alone is not None:
         origin += f", a linear head on frozen features ({teacher.head_alone})"
-    listener.note(
-        f"{role}: {teacher.name} at {teacher.resolution} px ({teacher.source}), {origin}, "
-        f"validation F1 {teacher.val.f1:.4f}"
-    )
+    score = f"validation F1 {teacher.val.f1:.4f}"
+    if data.held_out is not None:
+        score = f"on {len(data.splits['train']):,} images, {data.refit_words}"
+    where = f"{teacher.name} at {teacher.resolution} px ({teacher.source})"
+    listener.note(f"{role}: {where}, {origin}, {score}")
     return teacher
 
 

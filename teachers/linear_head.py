@@ -22,8 +22,9 @@ from training.preprocess import Normalization
 
 #: Augmented views of each training image that the head is fitted on.
 VIEWS = 4
-_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)  # the strongest first
-_ITERATIONS = 200  # of L-BFGS per penalty, which starts from the head of the penalty before
+#: Weights of the squared norm, to choose from.
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
+_ITERATIONS = 1_000  # of L-BFGS, at most
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def fit_head(
     augment: AugmentConfig,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight ``(C, D)`` and bias ``(C,)`` of the head that is best on validation.
+    """Return the weight ``(C, D)`` and bias ``(C,)`` of the head whose penalty is best on validation.
 
     The features of the training images are cached as outputs of teachers are, for :data:`VIEWS` views.
+    Where the validation images are trained on, the penalty is chosen while they are held out.
 
     Args:
         body: computes the features.
@@ -85,69 +87,65 @@ def fit_head(
         UserError: the disk is full.
     """
     stored = cache_outputs(body, data, augmentation_of(augment, data), VIEWS, report=report)
-    train, val = data.splits["train"], data.splits["val"]
-    views = [stored.rows(view, "logits")[train].astype(np.float32) for view in range(VIEWS)]
+
+    def seen(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        views = [stored.rows(view, "logits")[train].astype(np.float32) for view in range(VIEWS)]
+        return np.concatenate(views), np.tile(data.labels[train], VIEWS)
+
+    chosen_on = data.held_out or data
+    val = chosen_on.splits["val"]
     of_val = logits_of(
         body.model, data, val, resolution=body.resolution, normalization=body.normalization
     )
-    return logistic_regression(
-        torch.from_numpy(np.concatenate(views)),
-        torch.from_numpy(np.tile(data.labels[train], VIEWS)),
-        torch.from_numpy(of_val),
-        torch.from_numpy(data.labels[val]),
-        data.num_classes,
-    )
+    penalty = best_penalty(*seen(chosen_on.splits["train"]), of_val, data.labels[val])
+    return logistic_regression(*seen(data.splits["train"]), penalty)
 
 
-def logistic_regression(
-    features: torch.Tensor,
-    labels: torch.Tensor,
-    val_features: torch.Tensor,
-    val_labels: torch.Tensor,
-    num_classes: int,
-    penalties: Sequence[float] = _PENALTIES,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight ``(C, D)`` and bias ``(C,)`` with the least cross-entropy on validation.
-
-    Each minimises the mean cross-entropy plus half a penalty times the squared norm of the weight, for
-    features of mean 0 and variance 1; the result is for the features as they are.
+def best_penalty(
+    features: np.ndarray,
+    labels: np.ndarray,
+    val_features: np.ndarray,
+    val_labels: np.ndarray,
+    penalties: Sequence[float] = PENALTIES,
+) -> float:
+    """Return the penalty whose head has the least cross-entropy on validation.
 
     Args:
         features: ``(n, D)``.
-        labels: ``(n,)`` int64, 0..C-1.
+        labels: ``(n,)``, all classes.
         val_features: ``(m, D)``.
-        val_labels: ``(m,)`` int64.
-        num_classes: C.
-        penalties: to choose from, the strongest first.
+        val_labels: ``(m,)``.
+        penalties: to choose from.
     """
-    mean, spread = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
-    inputs, val_inputs = (features - mean) / spread, (val_features - mean) / spread
-    weight = torch.zeros(num_classes, features.shape[1], requires_grad=True)
-    bias = torch.zeros(num_classes, requires_grad=True)
-    best, chosen = float("inf"), (weight.detach(), bias.detach())
+    losses = {}
     for penalty in penalties:
-        _minimise(weight, bias, inputs, labels, penalty)
-        with torch.no_grad():
-            loss = float(F.cross_entropy(F.linear(val_inputs, weight, bias), val_labels))
-        if loss < best:
-            best, chosen = loss, (weight.detach().clone(), bias.detach().clone())
-    scaled = chosen[0] / spread
-    return scaled, chosen[1] - scaled @ mean
+        weight, bias = logistic_regression(features, labels, penalty)
+        logits = F.linear(torch.from_numpy(val_features), weight, bias)
+        losses[penalty] = float(F.cross_entropy(logits, torch.from_numpy(val_labels)))
+    return min(losses, key=losses.__getitem__)
 
 
-def _minimise(
-    weight: torch.Tensor, bias: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor, penalty: float
-) -> None:
-    """Move weight and bias to the minimum of the penalised loss."""
-    optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=_ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
-    )
+def logistic_regression(
+    features: np.ndarray, labels: np.ndarray, penalty: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the weight ``(C, D)`` and bias ``(C,)`` that minimise the penalised cross-entropy.
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(inputs, weight, bias), labels)
-        loss = loss + penalty / 2 * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    It is the mean cross-entropy plus half the penalty times the squared norm of the weight, for features
+    of mean 0 and variance 1; the result is for the features as they are.
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    Args:
+        features: ``(n, D)``.
+        labels: ``(n,)``, each of 0..C-1 at least once.
+        penalty: above 0.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=_ITERATIONS)
+    model.fit(scaler.transform(features), labels)
+    weight, bias = model.coef_, model.intercept_
+    if len(weight) == 1:  # of two classes, it fits the difference of their logits
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / scaler.scale_
+    return torch.tensor(weight).float(), torch.tensor(bias - weight @ scaler.mean_).float()

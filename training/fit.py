@@ -38,7 +38,8 @@ class Progress:
         step: finished steps of the current epoch.
         steps: steps per epoch.
         images_per_second: over the current epoch, validation excluded.
-        val_f1: on validation, of the epoch that would be kept now; ``None`` before the first ends.
+        val_f1: on validation, of the epoch that would be kept now; ``None`` before the first ends,
+            and where the validation images are trained on.
     """
 
     epoch: int
@@ -112,6 +113,7 @@ def fit(
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
     from its checkpoint ends with the same weights as one that was never interrupted. Under a schedule
     that does not depend on the number of epochs, so does one that ended and is resumed with more of them.
+    Where the validation images are trained on, the last epoch is kept and none is the last early.
     Several processes train the same network as one would, but for rounding and dropout.
 
     Args:
@@ -132,6 +134,8 @@ def fit(
         UserError: the optimiser is unknown, or the checkpoint damaged, foreign or not to be written.
         ValueError: the recipe's epochs are not resolved.
     """
+    if batches.data.held_out is not None:
+        keep_last, recipe = True, recipe.model_copy(update={"patience": 0})
     if not recipe.epochs:
         raise ValueError("recipe.epochs is not resolved: see training.budget")
     keep_freed_memory()
@@ -161,7 +165,7 @@ def fit(
             continue
         save()
         if report is not None:
-            rate, kept = state.history[-1]["images_per_second"], state.kept_val.f1
+            rate, kept = state.history[-1]["images_per_second"], _kept_f1(state, batches)
             report(Progress(len(state.history), recipe.epochs, 0, len(batches), rate, kept))
     state.model.load_state_dict(state.kept_weights)
     return Fitted(
@@ -202,6 +206,11 @@ def _run_epoch(
     state.finish_epoch(val, record, keep_last=keep_last)
 
 
+def _kept_f1(state: TrainingState, batches: Batches) -> float | None:
+    """Return the F1 of the kept epoch on images that are held out; ``None`` where there is none."""
+    return state.kept_val.f1 if state.history and batches.data.held_out is None else None
+
+
 def _validate(model: nn.Module, batches: Batches, epoch: int, learning_rate: float) -> Metrics:
     """Return scores on validation; a step can ruin the weights after its own loss was still finite."""
     data = batches.data
@@ -233,7 +242,7 @@ def _train_epoch(
     torch.manual_seed(batches.seed * 1_000_003 + epoch)  # dropout, whatever ran before
     state.model.train()
     steps = len(batches)
-    kept = state.kept_val.f1 if state.history else None
+    kept = _kept_f1(state, batches)
     started, images, total = time.perf_counter(), 0, 0.0
     for step, batch in enumerate(batches.epoch(epoch)):
         try:

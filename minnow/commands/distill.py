@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typer import Option
 
 from core.config import StudentConfig
 from minnow.commands import options
-from minnow.commands.options import Assignments, ConfigFile, Pick, Resume, Seeds, with_settings
+from minnow.commands.options import Assignments, ConfigFile, Pick, RefitOn, Resume, Seeds, with_settings
 
 
 @with_settings(
@@ -17,8 +17,8 @@ from minnow.commands.options import Assignments, ConfigFile, Pick, Resume, Seeds
     {
         options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
-        options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name", "loss.features"),
-        options.TRAINING: ("train.epochs", "budget", "seed", "seeds"),
+        options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name"),
+        options.TRAINING: ("train.epochs", "budget", "seed", "seeds", "refit"),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
 )
@@ -33,6 +33,7 @@ def distill(
     ] = None,
     pick: Pick = "best",
     seeds: Seeds = 1,
+    refit: RefitOn = None,
     out: Annotated[
         Path | None,
         Option(
@@ -48,13 +49,21 @@ def distill(
 
     Example: distill --teacher tf_efficientnet_lite0 --student runs/photos --epochs 40
 
-    The teacher is fine-tuned on your training images first, and its outputs are cached.
+    The teacher is fine-tuned on your training images first, and its outputs are cached. To ship a
+    student that learned from every image, distill --student runs/photos --refit all.
     """
     where = {"student": student, "pick": pick, "file": config, "out": out, "prefix": "distill"}
-    train_chosen(changes, where, resume=resume, seeds=seeds)
+    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit)
 
 
-def train_chosen(changes: dict[str, Any], where: dict[str, Any], *, resume: bool, seeds: int) -> None:
+def train_chosen(
+    changes: dict[str, Any],
+    where: dict[str, Any],
+    *,
+    resume: bool,
+    seeds: int,
+    refit: Literal["val", "all"] | None,
+) -> None:
     """Train the network that ``where`` names, as :func:`minnow.settings.student_settings` takes it."""
     import sys
 
@@ -67,10 +76,23 @@ def train_chosen(changes: dict[str, Any], where: dict[str, Any], *, resume: bool
         from minnow.settings import student_settings
 
         chosen, settings, run = student_settings(changes, **where, listener=listener)
-        from minnow.student_run import run_student
-        from minnow.tables import show_student
+        from minnow.refit import run_student_and_refit
+        from minnow.tables import show_refit, show_student
 
         again = [argument for argument in sys.argv[1:] if argument != "--resume"]
         with interruptible(*again, "--resume"):
-            run_student(chosen, settings, run, resume=resume, seeds=seeds, listener=listener)
-        show_student(run)
+            last = run_student_and_refit(
+                chosen,
+                settings,
+                run,
+                refit,
+                given=changes,
+                file=where["file"],
+                resume=resume,
+                seeds=seeds,
+                listener=listener,
+            )
+        if refit is None:
+            show_student(run)
+        else:
+            show_refit(last)

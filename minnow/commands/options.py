@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel
 from typer import Argument, Option
@@ -37,6 +37,15 @@ Seeds = Annotated[
 SearchOut = Annotated[
     Path | None,
     Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=RUN),
+]
+RefitOn = Annotated[
+    Literal["val", "all"] | None,
+    Option(
+        "--refit",
+        help="Then train once more, on the validation images too (val) or on all images (all, to ship); "
+        "the scores stay those of the student that had not seen them. (default: no)",
+        rich_help_panel=TRAINING,
+    ),
 ]
 Resume = Annotated[bool, Option("--resume", help="Resume an interrupted run.", rich_help_panel=RUN)]
 ConfigFile = Annotated[

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import timm
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
+import teachers.linear_head
 from core.config import AugmentConfig, TeacherConfig
 from core.errors import UserError
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.finetune import finetune_teacher
-from teachers.linear_head import VIEWS, logistic_regression
+from teachers.linear_head import VIEWS, best_penalty, logistic_regression
 from teachers.output_cache import cache_outputs, inference_function
 from teachers.timm_models import pretrained_from_timm
 from training.batches import augmentation_of
@@ -64,43 +64,61 @@ def make(data, spec: str, warn=pytest.fail, count=None, **settings):
     return finetune_teacher(config, data, AUGMENT, sources=[Tiny()], warn=warn, count=count)
 
 
-def clusters(seed: int, n: int, spread: float = 1.5):
-    """Points around three centres, whose coordinates differ in scale and offset."""
+def clusters(seed: int, n: int, spread: float = 1.5, classes: int = 3):
+    """Points around a few centres, whose coordinates differ in scale and offset."""
     rng = np.random.default_rng(seed)
-    labels = rng.integers(3, size=n)
-    centres = np.random.default_rng(7).standard_normal((3, 5))
+    labels = rng.integers(classes, size=n)
+    centres = np.random.default_rng(7).standard_normal((classes, 5))
     points = centres[labels] + spread * rng.standard_normal((n, 5))
     scale, offset = np.array([1, 10, 0.1, 3, 1]), np.array([0, 5, -1, 0, 100])
-    return torch.from_numpy((points * scale + offset).astype(np.float32)), torch.from_numpy(labels)
+    return (points * scale + offset).astype(np.float32), labels
 
 
-def test_it_is_scikit_learns_regression():
-    (features, labels), (val, val_labels) = clusters(0, 300), clusters(1, 100)
-    weight, bias = logistic_regression(features, labels, val, val_labels, 3, penalties=(0.05,))
-    mean, spread = features.mean(dim=0), features.std(dim=0)
-    oracle = LogisticRegression(C=1 / (0.05 * len(features)), tol=1e-8, max_iter=1000)
-    oracle.fit(((features - mean) / spread).numpy(), labels.numpy())
-    expected = oracle.predict_proba(((val - mean) / spread).numpy())
-    np.testing.assert_allclose(F.linear(val, weight, bias).softmax(dim=1), expected, atol=2e-3)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_it_is_a_minimum_of_the_penalised_loss(classes):
+    features, labels = clusters(0, 300, classes=classes)
+    weight, bias = (part.double() for part in logistic_regression(features, labels, 0.05))
+    mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    inputs = torch.from_numpy((features - mean) / spread)
+    scaled = (weight * torch.from_numpy(spread)).requires_grad_(True)  # for features of variance 1
+    shifted = (bias + weight @ torch.from_numpy(mean)).requires_grad_(True)
+    if classes == 2:  # half the difference has half the norm of one class's logit and none of the other's
+        logits = torch.stack([torch.zeros(300), 2 * F.linear(inputs, scaled[1:], shifted[1:])[:, 0]], 1)
+        norm = (2 * scaled[1]).square().sum()
+    else:
+        logits, norm = F.linear(inputs, scaled, shifted), scaled.square().sum()
+    loss = F.cross_entropy(logits, torch.from_numpy(labels)) + 0.05 / 2 * norm
+    assert weight.shape == (classes, 5) and bias.shape == (classes,)
+    for slope in torch.autograd.grad(loss, [scaled, shifted]):
+        assert slope.abs().max() < 1e-3
 
 
 def test_the_penalty_is_that_of_the_best_validation():
     (features, labels), (val, val_labels) = clusters(0, 25), clusters(1, 400)
 
-    def loss(penalties):
-        weight, bias = logistic_regression(features, labels, val, val_labels, 3, penalties)
-        return float(F.cross_entropy(F.linear(val, weight, bias), val_labels))
+    def loss(penalty):
+        weight, bias = logistic_regression(features, labels, penalty)
+        return float(
+            F.cross_entropy(F.linear(torch.from_numpy(val), weight, bias), torch.from_numpy(val_labels))
+        )
 
-    each = [loss((penalty,)) for penalty in (30.0, 0.1, 1e-5)]
+    each = [loss(penalty) for penalty in (30.0, 0.1, 1e-5)]
     assert min(each) == each[1]  # neither end
-    assert loss((30.0, 0.1, 1e-5)) == pytest.approx(each[1], abs=1e-3)
+    assert best_penalty(features, labels, val, val_labels, (30.0, 0.1, 1e-5)) == 0.1
 
 
-def test_a_class_without_training_images():
-    (features, labels), (val, val_labels) = clusters(0, 60), clusters(1, 60)
-    weight, bias = logistic_regression(features, labels, val, val_labels, 4)
-    assert torch.isfinite(weight).all() and torch.isfinite(bias).all()
-    assert (F.linear(val, weight, bias).argmax(dim=1) < 3).all()
+def test_validation_images_that_are_trained_on_do_not_choose_the_penalty(some_digits, monkeypatch):
+    chosen = []
+
+    def choose(features, labels, val_features, val_labels):
+        chosen.append((len(labels), len(val_labels)))
+        return 0.1
+
+    monkeypatch.setattr(teachers.linear_head, "best_penalty", choose)
+    held_out, more = make(some_digits, "dino"), make(some_digits.refit("all"), "dino")
+    train, val = (len(some_digits.splits[part]) for part in ("train", "val"))
+    assert chosen == [(VIEWS * train, val)] * 2
+    assert not torch.equal(held_out.model.head.weight, more.model.head.weight)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -191,8 +209,10 @@ def test_a_network_of_timm_from_its_weights_file(some_digits, tmp_path):
     name = "vit_small_patch14_reg4_dinov2"
     torch.manual_seed(0)
     torch.save(timm.create_model(name).state_dict(), tmp_path / "dino.pth")
-    counts = {"train": 12, "val": 4, "test": 4}
-    few = some_digits.resplit(**{p: some_digits.splits[p][:n] for p, n in counts.items()})
+    counts = {"val": 4, "test": 4}
+    train = some_digits.splits["train"]
+    one_each = np.sort(train[np.unique(some_digits.labels[train], return_index=True)[1]])
+    few = some_digits.resplit(train=one_each, **{p: some_digits.splits[p][:n] for p, n in counts.items()})
     config = TeacherConfig(spec=f"{name}:{tmp_path / 'dino.pth'}")
     teacher = finetune_teacher(config, few, AUGMENT)
     assert (teacher.resolution, teacher.head_alone) == (70, "pretrained without classes")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from training.data.split import PARTS, make_splits
 from training.data.unlabelled import JoinedImages, load_unlabelled, repeated
 
 _WARNED = 10
+
+#: What a student is trained on in the end: the validation images too, or all images.
+Refit = Literal["val", "all"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class ImageSet:
         flip: whether a mirrored image still means the same.
         notes: how the data was taken where it does not say all, one line each.
         base: the same data without unlabelled images; None where there are none.
+        held_out: the same images before :meth:`refit`; None where validation images are held out.
     """
 
     spec: str
@@ -114,6 +119,7 @@ class ImageSet:
     flip: bool = True
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
     base: ImageSet | None = field(default=None, repr=False, compare=False)
+    held_out: ImageSet | None = field(default=None, repr=False, compare=False)
 
     @property
     def num_classes(self) -> int:
@@ -141,6 +147,12 @@ class ImageSet:
         names = "\n".join(self.files[index] for index in self.splits["test"])
         return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
+    @property
+    def refit_words(self) -> str:
+        """What the images to train on are, after :meth:`refit`."""
+        tested = np.isin(self.splits["test"], self.splits["train"]).any()
+        return "those of all splits" if tested else "those to validate on included"
+
     def resplit(self, **parts: np.ndarray) -> ImageSet:
         """Return the same images with other splits, and a digest of its own.
 
@@ -155,6 +167,17 @@ class ImageSet:
             digest.update(f"\n{part} {len(indices)}\n".encode())
             digest.update(indices.tobytes())
         return replace(self, splits=splits, digest=digest.hexdigest()[:32], base=base)
+
+    def refit(self, which: Refit) -> ImageSet:
+        """Return the same images, with more of them to train on; scores on those mean nothing.
+
+        Args:
+            which: ``val``: train and val; ``all``: train, val and test.
+        """
+        parts = PARTS if which == "all" else ("train", "val")
+        train = np.sort(np.concatenate([self.splits[part] for part in parts]))
+        more = self.resplit(train=train)
+        return replace(more, held_out=self, base=self.base and self.base.refit(which))
 
 
 def open_images(
