@@ -8,7 +8,7 @@ distilled from the supernet's weights with the defaults of ``distill``, with the
 
     choice   the trial with the best validation F1 within the limit
     random   random networks of the space at 90 to 100 % of the limit
-    macs     most MACs within the limit, of as many random networks as the search had trials
+    macs     most MACs within the limit, of as many random networks near it as the search had trials
     uniform  the same share of every decision's range, the most within the limit
 
 Each training leaves a line in a file of its own in DIR; trainings that have theirs are skipped, and
@@ -22,7 +22,7 @@ at that latency. With several DIRs after ``--pool``, of other splits of the same
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ from trained_lines import (
     networks_near,
     one_at_a_time,
     parser_of,
+    random_networks_near,
     rows_of,
     student_of,
     teacher_of,
@@ -111,22 +112,25 @@ def rivals_of(
     if choice is None:
         raise SystemExit(f"no trial has {limit:.3f} ms or less; search within it first")
     predicted = fitted_latency([trial.architecture for trial in trials if trial.completed], classes)
-    wanted = max(count, len(within.compared(trials)))
-    networks = networks_near(limit, space, classes, predicted, count=wanted, seed=part)
+    networks = networks_near(limit, space, classes, predicted, count=count, seed=part)
     if len(networks) < count:
         raise SystemExit(f"only {len(networks)} random networks have nearly {limit:.3f} ms")
-    heaviest = max(networks, key=lambda network: cost(network[0], classes).macs)
-    uniform, uniform_ms = next(
-        (cut, took)
-        for cut in uniform_cuts(space)
-        if predicted(cut) <= NEAR * limit and (took := latency(cut, classes)) <= limit
-    )
+    many = random_networks_near(limit, space, predicted, count=len(trials), seed=part)
+    heaviest = within_limit(sorted(many, key=lambda one: -cost(one, classes).macs), limit, classes)
+    cuts = (cut for cut in uniform_cuts(space) if predicted(cut) <= NEAR * limit)
     return [
         Rival(part, "choice", choice.architecture, (choice.metrics or {})["latency_ms"]),
         *(Rival(part, "random", *network) for network in networks[:count]),
         Rival(part, "macs", *heaviest),
-        Rival(part, "uniform", uniform, uniform_ms),
+        Rival(part, "uniform", *within_limit(cuts, limit, classes)),
     ]
+
+
+def within_limit(
+    networks: Iterable[Architecture], limit: float, classes: int
+) -> tuple[Architecture, float]:
+    """Return the first network within a latency in ms, and its own."""
+    return next((one, took) for one in networks if (took := latency(one, classes)) <= limit)
 
 
 def uniform_cuts(space: Elastic) -> Iterator[Architecture]:

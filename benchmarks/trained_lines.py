@@ -106,18 +106,33 @@ def networks_near(
         count: how many networks, at most.
         seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    found: dict[str, tuple[Architecture, float]] = {}
-    for _ in range(_DRAWS):
-        drawn = space.random_subnet(rng)
-        if not _BAND / NEAR * limit <= predicted(drawn) <= NEAR * limit or drawn.key in found:
-            continue
+    found: list[tuple[Architecture, float]] = []
+    for drawn in random_networks_near(limit, space, predicted, count=_DRAWS, seed=seed):
         took = latency(drawn, classes)
         if _BAND * limit <= took <= limit:
-            found[drawn.key] = drawn, took
+            found.append((drawn, took))
         if len(found) == count:
             break
-    return list(found.values())
+    return found
+
+
+def random_networks_near(
+    limit: float,
+    space: Elastic,
+    predicted: Callable[[Architecture], float],
+    *,
+    count: int,
+    seed: int,
+) -> Iterator[Architecture]:
+    """Yield different random networks whose predicted latency is near one in ms, ``count`` at most."""
+    rng, seen = np.random.default_rng(seed), set[str]()
+    for _ in range(_DRAWS):
+        drawn = space.random_subnet(rng)
+        if _BAND / NEAR * limit <= predicted(drawn) <= NEAR * limit and drawn.key not in seen:
+            seen.add(drawn.key)
+            yield drawn
+        if len(seen) == count:
+            return
 
 
 def one_at_a_time(out: Path) -> AbstractContextManager[None]:

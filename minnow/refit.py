@@ -63,8 +63,8 @@ def run_student_and_refit(
     if which is None or not (student / WEIGHTS_FILE).exists():
         if which is not None and config.budget is not None:
             raise UserError(
-                "a budget plans one training: leave out refit, and give it afterwards, to the same command "
-                "without a budget"
+                "a budget plans one training: leave out refit, and give it afterwards, to the same "
+                "command without a budget"
             )
         run_student(chosen, config, run, resume=resume, seeds=seeds, listener=listener)
     else:
@@ -135,8 +135,8 @@ def _check_settings(student: Path, given: Mapping[str, Any], file: Path | None) 
     other = [name for name in names if _value(wanted, name) != _value(has, name)]
     if other:
         raise UserError(
-            f"{student} is finished, and a refit has its settings: leave out {', '.join(other)}, or train "
-            "another student in another run directory"
+            f"{student} is finished, and a refit has its settings: leave out {', '.join(other)}, or "
+            "train another student in another run directory"
         )
 
 

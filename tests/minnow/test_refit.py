@@ -118,6 +118,8 @@ def test_images_without_labels_stay_those_that_the_first_teacher_chose(finished,
     first, refit = metrics("with/student"), metrics("with/refit")
     left_out = first["unlabelled"]["left_out"]
     assert refit["unlabelled"] == first["unlabelled"] and 0 < left_out < 120
-    assert sum("left out: the teacher is less sure" in note for note in keeping.notes) == 2  # of one teacher
+    assert (
+        sum("left out: the teacher is less sure" in note for note in keeping.notes) == 2
+    )  # of one teacher
     assert refit["teacher"]["val_f1"] == first["teacher"]["val_f1"]
     assert refit["test"]["f1"] != first["test"]["f1"]
