@@ -102,7 +102,9 @@ def write_network(path: Path, images: ImageSet, macs: float) -> None:
 def table(out: Path) -> str:
     """Return the Markdown table of the students in ``out/split-*/ARM-SEED/``, and what they recover."""
     splits = sorted(out.glob("split-*"))
-    rows = {arm: [_rows(split, arm) for split in splits] for arm in ARMS}
+    by_split = [{arm: _rows(split, arm) for arm in ARMS} for split in splits]
+    finished = [split for split in by_split if all(split.values())]  # no arm has more splits than others
+    rows = {arm: [split[arm] for split in finished] for arm in ARMS}
     means = {}
     lines = [
         "| labels | test macro-F1 | minus a quarter alone (95 %) | teacher | n |",
@@ -131,17 +133,14 @@ def table(out: Path) -> str:
 
 def _rows(split: Path, arm: str) -> list[dict[str, Any]]:
     rows = []
-    for folder in sorted(split.glob(f"{arm}-*/student")):
-        metrics, predictions = (
-            read_json(folder / METRICS_FILE, ""),
-            read_predictions(folder / PREDICTIONS),
-        )
+    for file in sorted(split.glob(f"{arm}-*/student/{METRICS_FILE}")):
+        metrics, predictions = read_json(file, ""), read_predictions(file.parent / PREDICTIONS)
         rows.append(
             {
                 "f1": metrics["test"]["f1"],
                 "teacher_f1": metrics["teacher"]["f1"],
-                "labels": predictions.labels,
-                "predicted": predictions.predicted,
+                "labels": predictions.labels.tolist(),
+                "predicted": predictions.predicted.tolist(),
                 "classes": len(metrics["test"]["per_class_f1"]),
             }
         )

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import minnow
+import training.budget
 from minnow.listener import SearchPlan
 
 TEACHER = "mobilenetv3_small_050:teacher.pth"
@@ -108,7 +109,8 @@ def test_progress_prints_what_the_command_prints(here, capsys):
     assert printed.out == "" and "trial 0 (1 of 1)" in printed.err
 
 
-def test_fit_does_the_whole_job_and_repeats_no_finished_step(here, write_classes, capsys):
+def test_fit_does_the_whole_job_and_repeats_no_finished_step(here, write_classes, capsys, monkeypatch):
+    monkeypatch.setattr(training.budget, "INHERITED", training.budget.Length(2, 2))
     write_classes(here / "photos")
     torch.manual_seed(0)
     network = timm.create_model("mobilenetv3_small_050", num_classes=2)

@@ -43,6 +43,7 @@ def test_a_latency_is_predicted_from_measured_ones(space, own_cache, monkeypatch
 
 
 @pytest.mark.parametrize("limits", [[], ["f1>=0.5"], ["params<=100M"], ["macs<=700k"]])
-def test_without_a_limit_that_decides_the_size_there_are_none(space, limits):
+def test_without_a_limit_that_decides_the_size_there_are_none(space, limits, monkeypatch):
     """Nor where hardly any network is within it."""
+    monkeypatch.setattr(near_limits, "_DRAWS", 1_000)
     assert subnets_near_limits(space, Objectives.parse(["f1:max"], limits), 3) == ()

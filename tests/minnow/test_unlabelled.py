@@ -111,6 +111,7 @@ def test_without_a_teacher_they_are_refused(finished, more, minnow):
     assert not Path("new").exists()
 
 
+@pytest.mark.slow
 def test_trials_of_a_search_learn_from_them_in_workers_too(finished, more, minnow):
     few = "--set data.labels_per_class=20 --epochs 1 --trials 2 --unlabelled more"
     search = f"search --space toy --teacher {finished}/runs/alone {few}"
