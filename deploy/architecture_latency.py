@@ -156,11 +156,23 @@ class LatencyProbe:
 
 
 def fitted_latency(
-    architectures: Sequence[Architecture], num_classes: int
+    architectures: Sequence[Architecture],
+    num_classes: int,
+    report: Callable[[int, int], None] | None = None,
 ) -> Callable[[Architecture], float]:
-    """Return a prediction of latencies in ms, fitted to those of ``architectures``, which it measures."""
+    """Return a prediction of latencies in ms, fitted to those of ``architectures``, which it measures.
+
+    Args:
+        architectures: to measure.
+        num_classes: classes of the data.
+        report: called with (networks measured, networks in all).
+    """
     features = np.array([latency_features(network, num_classes) for network in architectures])
-    measured = [measure_architecture(network, num_classes).median_ms for network in architectures]
+    measured = []
+    for network in architectures:
+        measured.append(measure_architecture(network, num_classes).median_ms)
+        if report is not None:
+            report(len(measured), len(architectures))
     rates = fit_latency_model(features, np.array(measured))
     return lambda network: float(latency_features(network, num_classes) @ rates)
 

@@ -9,7 +9,7 @@ from deploy.architecture_latency import measure_architecture
 from minnow.base_settings import base_fine_tuning
 from minnow.format import duration_text
 from minnow.listener import Listener
-from minnow.near_limits import size_limits
+from minnow.near_limits import seconds_to_measure, size_limits
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.networks import build
@@ -73,6 +73,9 @@ def split_budget(
         planned.append(f"teacher {text}, less if cached")
         rest = max(0.0, rest - taken)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
+        near = config.supernet.sizes != "all"
+        measuring = seconds_to_measure(space, objectives, data.num_classes) if near else 0.0
+        rest = max(0.0, rest - measuring)
         whole = space.decode(space.largest)
         network = build(whole, data.num_classes)
         epoch = OVERHEAD * training_seconds(network, whole.resolution, pick_device())
@@ -82,7 +85,7 @@ def split_budget(
         config = config.model_copy(
             update={"supernet": config.supernet.model_copy(update={"epochs": epochs})}
         )
-        planned.append(f"supernet {_epochs_text(epochs, usual, epochs * epoch)}")
+        planned.append(f"supernet {_epochs_text(epochs, usual, measuring + epochs * epoch)}")
         rest = max(0.0, rest - epochs * epoch)
     share = _TRAINED_TRIALS if config.evaluator == "train" else _TRIALS
     timeout = config.timeout or max(1.0, share * rest)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from deploy.architecture_latency import fitted_latency
+from deploy.architecture_latency import fitted_latency, measure_architecture
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.objectives import COSTS, Limit, Objectives
@@ -26,7 +27,10 @@ def size_limits(objectives: Objectives) -> tuple[Limit, ...]:
 
 
 def subnets_near_limits(
-    space: Elastic, objectives: Objectives, num_classes: int
+    space: Elastic,
+    objectives: Objectives,
+    num_classes: int,
+    report: Callable[[int, int], None] | None = None,
 ) -> tuple[Architecture, ...]:
     """Return random subnets within all limits, each of which reaches 0.6 of one of them.
 
@@ -40,6 +44,7 @@ def subnets_near_limits(
         space: of the subnets.
         objectives: goals and limits.
         num_classes: classes of the data.
+        report: called with (networks measured, networks in all).
     """
     limits = size_limits(objectives)
     if not limits:
@@ -47,8 +52,9 @@ def subnets_near_limits(
     within, least = Objectives((), limits), _NEAREST if len(objectives.goals) == 1 else 0.0
     rng = np.random.default_rng(0)
     latency: Callable[[Architecture], float] | None = None
-    if any(limit.metric == "latency_ms" for limit in limits):
-        latency = fitted_latency([space.random_subnet(rng) for _ in range(_MEASURED)], num_classes)
+    if _timed(limits):
+        networks = [space.random_subnet(rng) for _ in range(_MEASURED)]
+        latency = fitted_latency(networks, num_classes, report)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
         network = space.random_subnet(rng)
@@ -63,3 +69,19 @@ def subnets_near_limits(
         if len(found) == _SUBNETS:
             break
     return tuple(found.values()) if len(found) >= _LEAST else ()
+
+
+def seconds_to_measure(space: Elastic, objectives: Objectives, num_classes: int) -> float:
+    """Return about how long :func:`subnets_near_limits` measures latencies; no time if it did before.
+
+    One of them is measured now.
+    """
+    if not _timed(size_limits(objectives)):
+        return 0.0
+    started = time.perf_counter()
+    measure_architecture(space.random_subnet(np.random.default_rng(0)), num_classes)
+    return _MEASURED * (time.perf_counter() - started)
+
+
+def _timed(limits: Iterable[Limit]) -> bool:
+    return any(limit.metric == "latency_ms" for limit in limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,17 @@ def search_weights(
         return inherit_from_base(base, data, config.space.importance)
     objectives = Objectives.parse(config.objectives, config.limits)
     limits = [*map(str, size_limits(objectives))]
-    near = () if has_supernet(run) else _near_subnets(config, space, objectives, data.num_classes)
+    near = (
+        ()
+        if has_supernet(run)
+        else _near_subnets(
+            config,
+            space,
+            objectives,
+            data.num_classes,
+            partial(listener.count, "latencies of random subnets"),
+        )
+    )
     supernet = train_supernet(
         space,
         base,
@@ -90,7 +100,11 @@ def search_weights(
 
 
 def _near_subnets(
-    config: SearchConfig, space: Elastic, objectives: Objectives, num_classes: int
+    config: SearchConfig,
+    space: Elastic,
+    objectives: Objectives,
+    num_classes: int,
+    report: Callable[[int, int], None],
 ) -> tuple[Architecture, ...]:
     """Return the subnets that a new supernet is trained for; none: those of all sizes.
 
@@ -99,7 +113,7 @@ def _near_subnets(
     """
     if config.supernet.sizes == "all":
         return ()
-    near = subnets_near_limits(space, objectives, num_classes)
+    near = subnets_near_limits(space, objectives, num_classes, report)
     if config.supernet.sizes == "near" and not near:
         raise UserError(
             "supernet.sizes near needs a limit on params, macs or latency_ms that decides the size, and "

@@ -47,6 +47,7 @@ from minnow.teacher import (
 from nas.architecture import Architecture
 from nas.layers import CLASSIFIERS
 from teachers.ensemble import PreparedTeacher
+from teachers.finetune import Teacher
 from training.budget import resolve_student
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 from training.data.images import ImageSet
@@ -144,15 +145,19 @@ def run_student(
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
+            tuned: list[Teacher] | None = None
             if config.budget is not None and config.train.epochs is None:
+                if config.teacher is not None:
+                    tuning = (config.teacher, data.labelled, config.augment, listener)
+                    tuned = processes.main_first(lambda: fine_tuned_teachers(*tuning))
                 left = (config.budget - (time.monotonic() - begun)) / seeds
                 config = processes.on_main(
                     lambda: _of_fitting_length(
-                        config, chosen, data, left, folder, resume=resume, listener=listener
+                        config, chosen, data, tuned or (), left, folder, resume=resume, listener=listener
                     )
                 )
             config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
-            teacher, data = processes.main_first(lambda: student_teacher(config, data, listener))
+            teacher, data = processes.main_first(lambda: student_teacher(config, data, listener, tuned))
             base = processes.main_first(
                 lambda: student_base(chosen, config, teacher, data.labelled, listener)
             )
@@ -196,6 +201,7 @@ def _of_fitting_length(
     config: StudentConfig,
     chosen: ChosenNetwork,
     data: ImageSet,
+    teachers: Sequence[Teacher],
     seconds: float,
     folder: Path,
     *,
@@ -205,15 +211,12 @@ def _of_fitting_length(
     """Return the settings with the epochs that fit in a time, or those of the training that began."""
     epochs = begun_length(folder) if resume else None
     if epochs is None:
-        begun, teachers = time.monotonic(), []
-        if config.teacher is not None:
-            teachers = fine_tuned_teachers(config.teacher, data.labelled, config.augment, listener)
         epochs = fitting_length(
             config,
             chosen.architecture,
             data,
             teachers,
-            seconds - (time.monotonic() - begun),
+            seconds,
             folder,
             inherits=inherits(chosen, config),
             listener=listener,

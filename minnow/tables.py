@@ -185,8 +185,12 @@ def show_front(run: Run) -> None:
         output().print(front_table(run.trials, run.best, run.objectives))
 
 
-def show_student(run: Path) -> None:
+def show_student(run: Path, *, last: bool = True) -> None:
     """Print the student of a run beside its teacher, and the command to type next.
+
+    Args:
+        run: its directory.
+        last: whether a command comes next.
 
     Raises:
         UserError: a file of the student is missing or damaged.
@@ -209,7 +213,8 @@ def show_student(run: Path) -> None:
         epochs = len(metrics.history)
         remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
     say(f"student in {folder} (epoch {metrics.epoch} of {config.train.epochs}{remark})")
-    next_step(["predict", run, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", run])
+    if last:
+        next_step(["predict", run, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", run])
 
 
 def show_refit(folder: Path) -> None:

@@ -37,6 +37,7 @@ def make_teacher(
     views: int,
     *,
     live: bool = False,
+    members: Sequence[Teacher] | None = None,
     listener: Listener,
 ) -> tuple[PreparedTeacher, ImageSet]:
     """Fine-tune the teachers, or load them from the cache, and compute their outputs.
@@ -51,12 +52,14 @@ def make_teacher(
         augment: augmentation of the training.
         views: augmented views of each image whose outputs are cached.
         live: compute the outputs of every batch instead.
+        members: the fine-tuned teachers, where they are loaded already.
         listener: receives progress and one line about each teacher.
 
     Raises:
         UserError: unknown teacher, or weights that cannot be read or downloaded.
     """
-    members = fine_tuned_teachers(config, data.labelled, augment, listener)
+    if members is None:
+        members = fine_tuned_teachers(config, data.labelled, augment, listener)
     weights = tuple(weight for _, weight in parse_spec(config.spec))
     teachers = TeacherEnsemble(tuple(members), weights)
     kind = feature_kind(loss)
@@ -81,7 +84,10 @@ def make_teacher(
 
 
 def student_teacher(
-    config: StudentConfig, data: ImageSet, listener: Listener
+    config: StudentConfig,
+    data: ImageSet,
+    listener: Listener,
+    members: Sequence[Teacher] | None = None,
 ) -> tuple[PreparedTeacher | None, ImageSet]:
     """Prepare the teacher of a student, with outputs for the views of its recipe; ``None`` without one.
 
@@ -91,6 +97,7 @@ def student_teacher(
         config: of the student, resolved.
         data: the images.
         listener: as for :func:`make_teacher`.
+        members: likewise.
 
     Raises:
         UserError: as :func:`make_teacher`.
@@ -98,9 +105,15 @@ def student_teacher(
     if config.teacher is None:
         return None, data
     views = min(config.train.view_count, config.train.epochs or 0)
-    live = config.live_teacher
     return make_teacher(
-        config.teacher, config.loss, data, config.augment, views, live=live, listener=listener
+        config.teacher,
+        config.loss,
+        data,
+        config.augment,
+        views,
+        live=config.live_teacher,
+        members=members,
+        listener=listener,
     )
 
 

@@ -92,7 +92,6 @@ def train_chosen(
                 seeds=seeds,
                 listener=listener,
             )
-        if refit is None:
-            show_student(run)
-        else:
+        show_student(run, last=refit is None)
+        if refit is not None:
             show_refit(last)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from core.config import BaseConfig, SearchConfig, SupernetConfig, TeacherConfig
-from minnow import budget_split
+from minnow import budget_split, near_limits
 from minnow.budget_split import split_budget
 from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
@@ -128,3 +128,22 @@ def test_the_supernet_is_timed_at_the_largest_side_of_the_space(split, monkeypat
     monkeypatch.setattr(budget_split, "training_seconds", lambda _, side, __: sides.append(side) or 1.0)
     split(600.0, teacher=TeacherConfig(spec="trained"))
     assert sides == [32]
+
+
+def test_latencies_that_are_measured_before_the_supernet_are_planned(split, monkeypatch):
+    monkeypatch.setattr(near_limits, "measure_architecture", lambda *_: clock.append(clock[-1] + 0.5))
+    clock = [0.0]
+    monkeypatch.setattr(near_limits.time, "perf_counter", lambda: clock[-1])
+    trained = {"teacher": TeacherConfig(spec="trained"), "supernet": SupernetConfig(epochs=1)}
+    split(2e4, **trained, limits=("macs<=500k",))
+    assert len(clock) == 1
+    monkeypatch.setattr(budget_split, "_supernet_step", lambda *_: 1.0)
+    _, of_all = split(2e4, **{**trained, "supernet": SupernetConfig(epochs=1, sizes="all")})
+    _, timed = split(2e4, **trained, limits=("latency_ms<=0.3",))
+    assert len(clock) == 2
+    assert _seconds(timed, "supernet") == _seconds(of_all, "supernet") + 15  # 30 of half a second
+
+
+def _seconds(said: str, stage: str) -> int:
+    minutes, seconds = re.search(rf"{stage} (?:(\d+)m )?(\d+)s", said).groups("0")
+    return 60 * int(minutes) + int(seconds)
