@@ -317,7 +317,7 @@ class SpaceConfig(_Model):
         BeforeValidator(_sides),
         setting(
             "Input sides to choose from, pixels, as in 64,96,128.",
-            auto="five, up to the stored side",
+            auto="five, up to the stored side; smaller ones too for tight limits",
             form="sides",
             option="resolution",
         ),

@@ -17,6 +17,7 @@ from minnow.base_network import architecture_of, resolve_base
 from minnow.base_settings import base_of_search
 from minnow.budget_split import split_budget
 from minnow.data_set import open_data
+from minnow.input_sides import default_resolutions, with_small_sides
 from minnow.listener import Listener
 from minnow.teacher import check_balance, check_unlabelled
 from minnow.unused_settings import usual_evaluator
@@ -30,8 +31,6 @@ from nas.strategies.base import Strategy
 from training.budget import resolve_search
 from training.data.images import ImageSet
 from training.optimizer import make_optimizer
-
-_RESOLUTION_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
     data = open_data(config.data, listener)
+    if issubclass(space_class, Elastic):
+        config = with_small_sides(config, objectives, data, listener)
     space = make_space(space_class, config, data.size)
     config = split_budget(config, space, objectives, data, listener)
     config = resolve_search(config, len(data.learned))
@@ -148,15 +149,6 @@ def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) 
     if not issubclass(kind, Elastic) or base is None:
         return kind(resolutions)
     return kind(resolutions, base=architecture_of(base.spec))
-
-
-def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]:
-    """Return input sides, pixels, from ``least`` times the stored side up to it.
-
-    They are an eighth of the stored side apart, multiples of 8, and 16 or more.
-    """
-    shares = [share for share in _RESOLUTION_SHARES if share >= least]
-    return tuple(sorted({max(16, round(stored_side * share / 8) * 8) for share in shares}))
 
 
 def make_strategy(

@@ -1,0 +1,70 @@
+"""Input resolutions that a search chooses from, where the settings name none."""
+
+from __future__ import annotations
+
+from core.config import SearchConfig
+from deploy.architecture_latency import measure_architecture
+from minnow.base_network import architecture_of
+from minnow.base_settings import base_of_search
+from minnow.listener import Listener
+from minnow.near_limits import size_limits
+from nas.architecture import Architecture
+from nas.cost import cost
+from nas.objectives import Limit, Objectives
+from nas.spaces.elastic import Elastic
+from training.data.images import ImageSet
+
+_SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
+_TIGHT = 0.6  # share of a limit from which on the smallest network leaves little to choose
+
+
+def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]:
+    """Return input sides, pixels, from ``least`` times the stored side up to it.
+
+    They are an eighth of the stored side apart, multiples of 8, and 16 or more.
+    """
+    shares = [share for share in _SHARES if share >= least]
+    return tuple(sorted({max(16, round(stored_side * share / 8) * 8) for share in shares}))
+
+
+def with_small_sides(
+    config: SearchConfig, objectives: Objectives, data: ImageSet, listener: Listener
+) -> SearchConfig:
+    """Return the settings of an elastic search with smaller sides where its limits need them.
+
+    The usual sides start at 5/8 of the stored one. Where even the smallest network of those has more than
+    0.6 of a limit on MACs or latency, sides down to a quarter are added.
+
+    Args:
+        config: settings; those that name resolutions, or of a search that began, are returned unchanged.
+        objectives: with the limits.
+        data: the images.
+        listener: receives the decision.
+    """
+    base = base_of_search(config)
+    if config.space.resolutions is not None or config.study is not None or base is None:
+        return config
+    limits = [limit for limit in size_limits(objectives) if limit.metric != "params"]
+    usual = [share for share in _SHARES if share >= Elastic.least_share]
+    whole, least = architecture_of(base.spec) if limits else None, usual[0]
+    for lower in reversed(_SHARES[: _SHARES.index(least)]):
+        space = Elastic(default_resolutions(data.size, least), base=whole)
+        smallest = space.decode(space.smallest)
+        if not any(_is_tight(smallest, limit, data.num_classes) for limit in limits):
+            break
+        least = lower
+    if least == usual[0]:
+        return config
+    sides = default_resolutions(data.size, least)
+    listener.note(
+        f"the limits leave few networks at the usual resolutions: {sides[0]} px and up are tried"
+    )
+    return config.model_copy(update={"space": config.space.model_copy(update={"resolutions": sides})})
+
+
+def _is_tight(smallest: Architecture, limit: Limit, num_classes: int) -> bool:
+    if limit.metric == "macs":
+        value: float = cost(smallest, num_classes).macs
+    else:
+        value = measure_architecture(smallest, num_classes).median_ms
+    return value > _TIGHT * limit.value
