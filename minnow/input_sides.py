@@ -14,8 +14,9 @@ from nas.objectives import Limit, Objectives
 from nas.spaces.elastic import Elastic
 from training.data.images import ImageSet
 
-_SHARES = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
-_TIGHT = 0.6  # share of a limit from which on the smallest network leaves little to choose
+_SHARES = (0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
+_TIGHT = 0.8  # share of a limit from which on the smallest network leaves hardly anything to choose
+_LESS = 0.9  # share of its cost that the smallest network of a smaller side has, at most
 
 
 def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]:
@@ -33,7 +34,8 @@ def with_small_sides(
     """Return the settings of an elastic search with smaller sides where its limits need them.
 
     The usual sides start at 5/8 of the stored one. Where even the smallest network of those has more than
-    0.6 of a limit on MACs or latency, sides down to a quarter are added.
+    0.8 of a limit on MACs or latency, sides down to 3/8 are added, as long as they make it smaller by a
+    tenth: the latency of a small network is mostly that of its number of layers.
 
     Args:
         config: settings; those that name resolutions, or of a search that began, are returned unchanged.
@@ -45,15 +47,23 @@ def with_small_sides(
     if config.space.resolutions is not None or config.study is not None or base is None:
         return config
     limits = [limit for limit in size_limits(objectives) if limit.metric != "params"]
-    usual = [share for share in _SHARES if share >= Elastic.least_share]
-    whole, least = architecture_of(base.spec) if limits else None, usual[0]
-    for lower in reversed(_SHARES[: _SHARES.index(least)]):
+    if not limits:
+        return config
+    whole = architecture_of(base.spec)
+
+    def taken(least: float) -> float:
+        """Return the largest share of a limit that the smallest network takes."""
         space = Elastic(default_resolutions(data.size, least), base=whole)
         smallest = space.decode(space.smallest)
-        if not any(_is_tight(smallest, limit, data.num_classes) for limit in limits):
+        return max(_cost(smallest, limit, data.num_classes) / limit.value for limit in limits)
+
+    least = Elastic.least_share
+    now = taken(least)
+    for lower in reversed([share for share in _SHARES if share < least]):
+        if now <= _TIGHT or (then := taken(lower)) > _LESS * now:
             break
-        least = lower
-    if least == usual[0]:
+        least, now = lower, then
+    if least == Elastic.least_share:
         return config
     sides = default_resolutions(data.size, least)
     listener.note(
@@ -62,9 +72,8 @@ def with_small_sides(
     return config.model_copy(update={"space": config.space.model_copy(update={"resolutions": sides})})
 
 
-def _is_tight(smallest: Architecture, limit: Limit, num_classes: int) -> bool:
+def _cost(network: Architecture, limit: Limit, num_classes: int) -> float:
+    """Return what a network has of the metric of a limit."""
     if limit.metric == "macs":
-        value: float = cost(smallest, num_classes).macs
-    else:
-        value = measure_architecture(smallest, num_classes).median_ms
-    return value > _TIGHT * limit.value
+        return cost(network, num_classes).macs
+    return measure_architecture(network, num_classes).median_ms

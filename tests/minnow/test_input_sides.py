@@ -36,7 +36,7 @@ def sides(some_digits, own_cache, keeping, monkeypatch):
 def test_they_are_shares_of_the_stored_side():
     assert default_resolutions(128) == (64, 80, 96, 112, 128)
     assert default_resolutions(64, 0.625) == USUAL
-    assert default_resolutions(32, 0.25) == (16, 24, 32)
+    assert default_resolutions(32, 0.375) == (16, 24, 32)
 
 
 @pytest.mark.parametrize("limits", [(), ("params<=200k",), ("f1>=0.5",), ("macs<=100M",)])
@@ -45,15 +45,15 @@ def test_loose_limits_change_nothing(sides, limits):
 
 
 def test_a_limit_that_the_smallest_network_hardly_meets_adds_smaller_sides(sides):
-    limit = 1.5 * smallest_macs(32)  # tight at 40 px and at 32, not at 24
-    assert smallest_macs(32) > 0.6 * limit > smallest_macs(24)
+    limit = 1.1 * smallest_macs(32)  # tight at 40 px and at 32, not at 24
+    assert smallest_macs(32) > 0.8 * limit > smallest_macs(24)
     found, said = sides(f"macs<={limit:.0f}")
     assert found == (24, 32, *USUAL) and "24 px and up" in said
 
 
-def test_no_smaller_ones_than_a_quarter(sides):
+def test_no_smaller_ones_than_three_eighths(sides):
     found, _ = sides("macs<=1k")
-    assert found[0] == 16
+    assert found[0] == 24
 
 
 def test_a_latency_is_measured(sides, monkeypatch):
@@ -64,8 +64,14 @@ def test_a_latency_is_measured(sides, monkeypatch):
         return type("Latency", (), {"median_ms": network.resolution / 100})()
 
     monkeypatch.setattr("minnow.input_sides.measure_architecture", measured)
-    found, _ = sides("latency_ms<=0.6")
+    found, _ = sides("latency_ms<=0.45")
     assert asked == [40, 32] and found == (32, *USUAL)
+
+
+def test_sides_that_save_no_latency_are_left_out(sides, monkeypatch):
+    latency = type("Latency", (), {"median_ms": 0.5})()
+    monkeypatch.setattr("minnow.input_sides.measure_architecture", lambda *_: latency)
+    assert sides("latency_ms<=0.4") == (None, "")
 
 
 def test_what_was_given_or_begun_stays(sides):
