@@ -128,6 +128,7 @@ def fit(
     teacher: str | Mapping[str, Any] | None = None,
     out: PathLike | None = None,
     resume: bool = False,
+    refit: Literal["val", "all"] | None = None,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -143,6 +144,7 @@ def fit(
             or out of the setting ``base``.
         out: run directory; ``None``: a new one in ``runs/``, or with ``resume`` the last one.
         resume: continue an interrupted call.
+        refit: as in :func:`distill`.
         config: YAML file of settings of the search; those given here override it.
         progress: print what the command line prints.
         listener: receives progress events instead.
@@ -160,7 +162,7 @@ def fit(
         resolved, run = fit_settings(
             keywords, file=_path(config), out=_path(out), resume=resume, listener=receiver
         )
-        return run_fit(resolved, run, resume=resume, listener=receiver)
+        return run_fit(resolved, run, resume=resume, refit=refit, listener=receiver)
 
 
 def evaluate(run: PathLike, data: str | None = None, *, split: str = "test") -> Evaluation:

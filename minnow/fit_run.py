@@ -9,14 +9,17 @@ from typing import Any
 
 from core.config import FIT_DEFAULTS, SearchConfig
 from core.config_io import dotted
+from core.errors import UserError
 from distill.student_training import CHECKPOINT
 from minnow.listener import Listener
-from minnow.run_directory import BEST, Run
+from minnow.refit import REFIT_FOLDER, run_refit
+from minnow.run_directory import BEST, Run, choose
 from minnow.search_run import run_search
 from minnow.settings import search_settings, student_settings
 from minnow.student import Student
 from minnow.student_run import run_student
 from training.bundle_files import ONNX_FILE, STUDENT_FOLDER, WEIGHTS_FILE
+from training.data.images import Refit
 
 
 def fit_settings(
@@ -40,13 +43,21 @@ def fit_settings(
     return search_settings(given, file=file, out=out, resume=resume, listener=listener)
 
 
-def run_fit(config: SearchConfig, path: Path, *, resume: bool = False, listener: Listener) -> Student:
+def run_fit(
+    config: SearchConfig,
+    path: Path,
+    *,
+    resume: bool = False,
+    refit: Refit | None = None,
+    listener: Listener,
+) -> Student:
     """Search, distil, export and report; steps that are finished in ``path`` are not repeated.
 
     Args:
         config: settings of the search.
         path: run directory.
         resume: continue an interrupted call.
+        refit: train the student once more, see :func:`minnow.refit.run_refit`, and return that one.
         listener: receives progress, decisions and warnings.
 
     Raises:
@@ -71,7 +82,15 @@ def run_fit(config: SearchConfig, path: Path, *, resume: bool = False, listener:
             settings = settings.model_copy(update={"budget": max(1.0, left)})
         started = (folder / CHECKPOINT).exists()
         run_student(chosen, settings, path, resume=started, listener=listener)
-    student = Student(path)
+    last = path / STUDENT_FOLDER
+    if refit is not None:
+        last = path / REFIT_FOLDER
+        if not (last / WEIGHTS_FILE).exists():
+            chosen = choose(path, BEST, config.storage)
+            run_refit(chosen, path, refit, resume=(last / CHECKPOINT).exists(), listener=listener)
+    student = Student(last)
+    if refit not in (None, has := student.metrics.get("refit")):
+        raise UserError(f"{last} has a student of refit {has}; delete it to train one of refit {refit}")
     if not (student.path / ONNX_FILE).exists():
         exported = student.export("onnx")
         listener.note(f"ONNX file: {exported.path}, {exported.size_bytes / 1e3:,.0f} kB")

@@ -233,4 +233,4 @@ def show_refit(folder: Path) -> None:
         )
     else:
         say(f"student of training and validation images in {folder}: {score}")
-    next_step(["export", folder])
+    next_step(["predict", folder, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", folder])

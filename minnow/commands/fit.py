@@ -9,6 +9,7 @@ from minnow.commands import options
 from minnow.commands.options import (
     Assignments,
     ConfigFile,
+    RefitOn,
     Resume,
     SearchOut,
     with_settings,
@@ -22,12 +23,14 @@ from minnow.commands.options import (
         options.SEARCH: ("space.name", "trials", "budget"),
         options.GOALS: ("objectives", "limits"),
         options.TEACHER: ("teacher.spec", "base.spec"),
-        options.RUN: ("seed", "out", "resume", "config", "assignments"),
+        options.TRAINING: ("refit", "seed"),
+        options.RUN: ("out", "resume", "config", "assignments"),
     },
     defaults=FIT_DEFAULTS,
 )
 def fit(
     changes: dict[str, Any],
+    refit: RefitOn = None,
     out: SearchOut = None,
     resume: Resume = False,
     config: ConfigFile = None,
@@ -48,10 +51,13 @@ def fit(
         share_cores(listener.note)
         from minnow.fit_run import fit_settings, run_fit
         from minnow.run_directory import Run
-        from minnow.tables import show_front, show_student
+        from minnow.tables import show_front, show_refit, show_student
 
         settings, run = fit_settings(changes, file=config, out=out, resume=resume, listener=listener)
-        with interruptible(*resuming("fit", settings, run)):
-            run_fit(settings, run, resume=resume, listener=listener)
+        again = () if refit is None else ("--refit", refit)
+        with interruptible(*resuming("fit", settings, run), *again):
+            student = run_fit(settings, run, resume=resume, refit=refit, listener=listener)
         show_front(Run(run, settings.storage))
-        show_student(run)
+        show_student(run, last=refit is None)
+        if refit is not None:
+            show_refit(student.path)

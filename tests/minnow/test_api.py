@@ -137,5 +137,10 @@ def test_fit_does_the_whole_job_and_repeats_no_finished_step(here, write_classes
     (here / "runs/photos/student/model.onnx").unlink()
     minnow.fit(out="runs/photos", resume=True)
     assert (here / "runs/photos/student/model.onnx").exists()
+    refit = minnow.fit(out="runs/photos", resume=True, refit="val")
+    assert refit.path == Path("runs/photos/refit") and (here / refit.path / "model.onnx").exists()
+    assert refit.metrics["inherited"] == "mobilenetv3_small_050"
+    with pytest.raises(minnow.UserError, match="has a student of refit val; delete it"):
+        minnow.fit(out="runs/photos", resume=True, refit="all")
     with pytest.raises(minnow.UserError, match="holds a run already"):
         minnow.fit("photos", out="runs/photos")
