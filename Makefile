@@ -17,7 +17,7 @@ demo: setup
 
 # A worker trains on one core; a file of tests stays together, since its tests share what is slow to make.
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: types
 	$(BIN)/ruff check .
