@@ -18,7 +18,7 @@ from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from teachers import find_pretrained
 from teachers.linear_head import VIEWS
-from teachers.spec import parse_spec
+from teachers.spec import parse_spec, split_side
 from training.budget import TEACHER, decided, supernet_recipe
 from training.data.images import ImageSet
 from training.device import pick_device
@@ -109,15 +109,16 @@ def _fitting(usual: int, epoch: float, seconds: float) -> int:
 
 def _tuning(config: TeacherConfig, data: ImageSet) -> tuple[float, float]:
     """Return the seconds of a teacher's fine-tuning: those it takes once, and those of each epoch."""
-    pretrained = find_pretrained(config.spec)
+    name, side = split_side(config.spec)
+    pretrained = find_pretrained(name)
     if pretrained.classes is not None:  # it is trained already
         return 0.0, 0.0
-    resolution = config.resolution or pretrained.default_resolution(data.size)
+    resolution = side or config.resolution or pretrained.default_resolution(data.size)
     pretrained.take_resolution(resolution)
-    images, side = len(data.splits["train"]), (resolution, pick_device())
+    images, device = len(data.splits["train"]), pick_device()
     if config.tune == "head" or (config.tune is None and pretrained.head_alone()):
-        return OVERHEAD * VIEWS * images * inference_seconds(pretrained.model, *side), 0.0
-    return 0.0, OVERHEAD * images * training_seconds(pretrained.model, *side)
+        return OVERHEAD * VIEWS * images * inference_seconds(pretrained.model, resolution, device), 0.0
+    return 0.0, OVERHEAD * images * training_seconds(pretrained.model, resolution, device)
 
 
 def _supernet_step(

@@ -36,6 +36,7 @@ class _Pretrained:
     model = None
 
     def __init__(self, spec: str) -> None:
+        self.spec = spec
         self.classes = ("a", "b") if spec == "trained" else None
 
     def head_alone(self) -> None:
@@ -104,6 +105,15 @@ def test_a_head_on_frozen_features_costs_some_inference_once(split, some_digits)
     _, said = split(20_000.0, teacher=TeacherConfig(spec="any", tune="head"))
     seconds = len(some_digits.splits["train"])
     assert f"teacher {seconds // 60}m {seconds % 60:02d}s" in said
+
+
+def test_a_teacher_is_timed_at_the_side_in_its_name(split, monkeypatch):
+    sides = []
+    monkeypatch.setattr(
+        _Pretrained, "take_resolution", lambda self, side: sides.append((self.spec, side))
+    )
+    split(2e4, teacher=TeacherConfig(spec="one@48,two", resolution=40))
+    assert sides == [("one", 48), ("two", 40)]
 
 
 def test_a_base_beside_the_teacher_is_tuned_too(split):
