@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from trained_lines import difference, opened, rows_of, student_of, teacher_of, train_line
+from trained_lines import begun, difference, parser_of, rows_of, student_of, teacher_of, train_line
 
 from core.config import StudentConfig, TeacherConfig
 from distill.student_loss import feature_kind
@@ -35,25 +35,19 @@ from teachers.ensemble import PreparedTeacher
 from teachers.finetune import Teacher
 from teachers.output_cache import inference_function
 from training.data.images import ImageSet
-from training.device import keep_freed_memory
 
 _BATCH_SIZE, _REPEATS = 64, 5  # of the timed inference
 
 
 def main() -> None:
     """Run the trainings that have no line yet, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="of search --space elastic")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the lines")
+    parser = parser_of(__doc__)
+    parser.set_defaults(seeds=3, threads=1)
     lites = ["tf_efficientnet_lite0", "tf_efficientnet_lite2"]
     parser.add_argument("--teacher", nargs="+", default=lites, help="as of distill --teacher")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument("--epochs", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    keep_freed_memory()
-    run, data, _ = opened(given.run)
+    run, data, _ = begun(given)
     for spec in given.teacher:
         _train(spec, run, data, _folder(given.out, spec), given.seeds, given.epochs)
     rows = {spec: _rows(_folder(given.out, spec), given) for spec in given.teacher}

@@ -3,7 +3,7 @@ python=${PYTHON:-.venv/bin/python}
 export PYTHONPATH=.:benchmarks
 search() {
   "$python" cli.py search --data "$data" --image-size "$side" --space elastic --teacher tf_efficientnet_lite0 \
-    --teacher-epochs 10 "$@"
+    --teacher-epochs "${TEACHER_EPOCHS:-10}" "$@"
 }
 limit() { "$python" benchmarks/trained_lines.py "$out/run" "$1"; }
 in_two_processes() {  # and once more, for the table of all lines

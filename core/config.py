@@ -14,6 +14,7 @@ from core.setting import setting
 
 MAX_SEED = 2**32 - 1  # numpy's older generators take no more
 MIN_SIDE, MAX_SIDE = 8, 4096  # of stored images and of the input of networks, pixels
+MIN_TEACHER_SIDE, MAX_TEACHER_SIDE = 32, 1024  # of the input of teachers and bases, pixels
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
@@ -248,8 +249,8 @@ class TeacherConfig(_Model):
             "Side of the teacher's input, pixels.",
             auto="its pretrained one, but not far above the stored images",
             option="teacher-resolution",
-            ge=32,
-            le=1024,
+            ge=MIN_TEACHER_SIDE,
+            le=MAX_TEACHER_SIDE,
         ),
     ] = None
     epochs: Annotated[
@@ -290,8 +291,8 @@ class BaseConfig(_Model):
         setting(
             "Side of the base's input, pixels.",
             auto=_AS_TEACHER + "its pretrained one, but not far above the stored images",
-            ge=32,
-            le=1024,
+            ge=MIN_TEACHER_SIDE,
+            le=MAX_TEACHER_SIDE,
         ),
     ] = None
     epochs: Annotated[
@@ -303,6 +304,9 @@ class BaseConfig(_Model):
         setting("Peak learning rate, for a batch of 64.", auto=_AS_TEACHER + "0.002", gt=0),
     ] = None
 
+
+#: What a student is trained on in the end: the validation images too, or all images.
+Refit = Literal["val", "all"]
 
 #: A rule of :mod:`nas.networks.channel_importance`.
 Importance = Literal["taylor", "magnitude"]

@@ -166,6 +166,14 @@ def given_names(config: BaseModel, prefix: str = "") -> list[str]:
     return sorted(names)
 
 
+def value_of(config: BaseModel, name: str) -> Any:
+    """Return the value of a dotted name, or of a mapping's key; ``None`` where a section is missing."""
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    return value
+
+
 def to_yaml(config: BaseModel) -> str:
     """Return the text of ``config.yaml``."""
     import yaml

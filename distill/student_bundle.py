@@ -9,10 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from core.config import StudentConfig
+from core.config import Refit, StudentConfig
 from distill.inherited_weights import InheritedWeights, input_normalization
 from nas.architecture import Architecture
 from nas.cost import cost
@@ -85,9 +84,8 @@ def write_student(
     }
     others = {PREDICTIONS: predictions_csv(logits, data, images)}
     if earlier is not None:
-        tested = not np.isin(images, data.splits["train"]).any()
-        metrics = with_earlier_scores(metrics, earlier, tested=tested)
-        others = others if tested else {}
+        metrics = with_earlier_scores(metrics, earlier, data.refitted)
+        others = {} if data.refitted == "all" else others
     save_bundle(
         out,
         model,
@@ -101,20 +99,20 @@ def write_student(
 
 
 def with_earlier_scores(
-    metrics: Mapping[str, Any], earlier: Mapping[str, Any], *, tested: bool
+    metrics: Mapping[str, Any], earlier: Mapping[str, Any], refit: Refit | None
 ) -> dict[str, Any]:
     """Return the metrics of a student with an earlier one's scores on images that it was trained on.
 
     Args:
         metrics: of the student that was trained on more images.
         earlier: of the student that was not.
-        tested: whether the test images are still held out.
+        refit: what it was trained on.
     """
     history = [{k: v for k, v in epoch.items() if k != "val_f1"} for epoch in metrics["history"]]
     mixed = {**metrics, "history": history, "val": earlier["val"]}
-    mixed |= {"unlabelled": earlier["unlabelled"], "refit": "val" if tested else "all"}
+    mixed |= {"unlabelled": earlier["unlabelled"], "refit": refit}
     teacher = metrics["teacher"]
-    if not tested:
+    if refit == "all":
         mixed |= {"test": earlier["test"], "teacher": earlier["teacher"]}
         mixed |= {"test_pixels": "", "test_files": ""}  # no other network's scores compare with these
     elif teacher is not None:

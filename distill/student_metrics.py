@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import NonNegativeFloat, model_validator
 
+from core.config import Refit
 from core.reading import read_json, read_record
 from training.bundle_files import METRICS_FILE
 from training.score_record import Count, ScoreRecord, Share, StoredRecord
@@ -105,7 +106,7 @@ class StudentMetrics(StoredRecord):
     balance: BalanceRecord = BalanceRecord()
     unlabelled: UnlabelledRecord | None = None
     inherited: str | None = None
-    refit: Literal["val", "all"] | None = None
+    refit: Refit | None = None
     seed: Count
     identity: str | None = None
     test_pixels: str

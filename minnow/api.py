@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from core.config import Refit
 from core.runtime import share_cores
 from minnow.listener import Listener
 from minnow.run_directory import Run
@@ -69,7 +70,7 @@ def distill(
     out: PathLike | None = None,
     resume: bool = False,
     seeds: int = 1,
-    refit: Literal["val", "all"] | None = None,
+    refit: Refit | None = None,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -110,7 +111,7 @@ def train(
     out: PathLike | None = None,
     resume: bool = False,
     seeds: int = 1,
-    refit: Literal["val", "all"] | None = None,
+    refit: Refit | None = None,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -128,7 +129,7 @@ def fit(
     teacher: str | Mapping[str, Any] | None = None,
     out: PathLike | None = None,
     resume: bool = False,
-    refit: Literal["val", "all"] | None = None,
+    refit: Refit | None = None,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -187,7 +188,7 @@ def _train(
     where: dict[str, Any],
     resume: bool,
     seeds: int,
-    refit: Literal["val", "all"] | None,
+    refit: Refit | None,
     listener: Listener,
 ) -> Student:
     chosen, resolved, run = student_settings(settings, prefix=prefix, listener=listener, **where)

@@ -69,7 +69,8 @@ def split_budget(
             config = config.model_copy(
                 update={"teacher": config.teacher.model_copy(update={"epochs": epochs})}
             )
-            taken, text = once + epochs * epoch, _epochs_text(epochs, usual, once + epochs * epoch)
+            taken = once + epochs * epoch
+            text = _epochs_text(epochs, usual, taken)
         planned.append(f"teacher {text}, less if cached")
         rest = max(0.0, rest - taken)
     if config.evaluator == "supernet" and isinstance(space, Elastic):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config import FIT_DEFAULTS, SearchConfig
+from core.config import FIT_DEFAULTS, Refit, SearchConfig
 from core.config_io import dotted
 from core.errors import UserError
 from distill.student_training import CHECKPOINT
@@ -19,7 +19,6 @@ from minnow.settings import search_settings, student_settings
 from minnow.student import Student
 from minnow.student_run import run_student
 from training.bundle_files import ONNX_FILE, STUDENT_FOLDER, WEIGHTS_FILE
-from training.data.images import Refit
 
 
 def fit_settings(

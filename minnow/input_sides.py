@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from core.config import SearchConfig
 from deploy.architecture_latency import measure_architecture
-from minnow.base_network import architecture_of
-from minnow.base_settings import base_of_search
-from minnow.listener import Listener
 from minnow.near_limits import size_limits
 from nas.architecture import Architecture
 from nas.cost import cost
@@ -28,33 +25,29 @@ def default_resolutions(stored_side: int, least: float = 0.5) -> tuple[int, ...]
     return tuple(sorted({max(16, round(stored_side * share / 8) * 8) for share in shares}))
 
 
-def with_small_sides(
-    config: SearchConfig, objectives: Objectives, data: ImageSet, listener: Listener
-) -> SearchConfig:
-    """Return the settings of an elastic search with smaller sides where its limits need them.
+def small_sides(
+    space: Elastic, config: SearchConfig, objectives: Objectives, data: ImageSet
+) -> tuple[int, ...] | None:
+    """Return the sides of an elastic search whose limits need smaller ones than the usual; else ``None``.
 
     The usual sides start at 5/8 of the stored one. Where even the smallest network of those has more than
     0.8 of a limit on MACs or latency, sides down to 3/8 are added, as long as they make it smaller by a
     tenth: the latency of a small network is mostly that of its number of layers.
 
     Args:
-        config: settings; those that name resolutions, or of a search that began, are returned unchanged.
+        space: with the usual sides.
+        config: settings; where they name resolutions, or the search began, its sides stay.
         objectives: with the limits.
         data: the images.
-        listener: receives the decision.
     """
-    base = base_of_search(config)
-    if config.space.resolutions is not None or config.study is not None or base is None:
-        return config
     limits = [limit for limit in size_limits(objectives) if limit.metric != "params"]
-    if not limits:
-        return config
-    whole = architecture_of(base.spec)
+    if config.space.resolutions is not None or config.study is not None or not limits:
+        return None
 
     def taken(least: float) -> float:
         """Return the largest share of a limit that the smallest network takes."""
-        space = Elastic(default_resolutions(data.size, least), base=whole)
-        smallest = space.decode(space.smallest)
+        smaller = Elastic(default_resolutions(data.size, least), base=space.base)
+        smallest = smaller.decode(smaller.smallest)
         return max(_cost(smallest, limit, data.num_classes) / limit.value for limit in limits)
 
     least = Elastic.least_share
@@ -63,13 +56,7 @@ def with_small_sides(
         if now <= _TIGHT or (then := taken(lower)) > _LESS * now:
             break
         least, now = lower, then
-    if least == Elastic.least_share:
-        return config
-    sides = default_resolutions(data.size, least)
-    listener.note(
-        f"the limits leave few networks at the usual resolutions: {sides[0]} px and up are tried"
-    )
-    return config.model_copy(update={"space": config.space.model_copy(update={"resolutions": sides})})
+    return None if least == Elastic.least_share else default_resolutions(data.size, least)
 
 
 def _cost(network: Architecture, limit: Limit, num_classes: int) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import SearchConfig, StudentConfig
-from core.config_io import SettingError
+from core.config_io import SettingError, value_of
 from core.errors import UserError
 from nas.storage_url import has_password, masked, same_storage, sqlite_file, without_password
 
@@ -52,7 +52,7 @@ def check_code(config: Config, given: Mapping[str, Any], files: Sequence[tuple[P
 def code_settings(config: Config) -> Iterator[tuple[str, str]]:
     """Yield the dotted names and values of the settings that name code by file or module."""
     for name, registry in _PLUGINS.items():
-        value = _value(config, name)
+        value = value_of(config, name)
         if not isinstance(value, str) or ":" not in value:
             continue
         module, _, attribute = registry.partition(":")
@@ -119,7 +119,7 @@ def _with_password(named: str, sources: Sequence[str]) -> str:
 
 def _origin(files: Sequence[tuple[Path, Config]], name: str, value: str) -> Path | None:
     """Return the first file that gives a setting this value."""
-    return next((path for path, settings in files if _value(settings, name) == value), None)
+    return next((path for path, settings in files if value_of(settings, name) == value), None)
 
 
 def _is_given(given: Mapping[str, Any], name: str) -> bool:
@@ -127,10 +127,3 @@ def _is_given(given: Mapping[str, Any], name: str) -> bool:
     parent, _, key = name.rpartition(".")
     mapping = given.get(parent)
     return name in given or (isinstance(mapping, Mapping) and key in mapping)
-
-
-def _value(config: Config, name: str) -> Any:
-    value: Any = config
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
-    return value

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.config import StudentConfig
-from core.config_io import dotted, given_names, merged, overlaid, read_config
+from core.config import Refit, StudentConfig
+from core.config_io import dotted, given_names, merged, overlaid, read_config, value_of
 from core.errors import UserError
 from core.locks import locked
 from distill.student_metrics import read_whole_metrics
@@ -22,7 +22,6 @@ from minnow.starting_weights import student_weights
 from minnow.student_run import Training, run_student
 from minnow.teacher import student_teacher
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
-from training.data.images import Refit
 from training.processes import current
 
 REFIT_FOLDER = "refit"  # of a run directory
@@ -132,18 +131,12 @@ def _check_settings(student: Path, given: Mapping[str, Any], file: Path | None) 
     over = StudentConfig() if file is None else read_config(StudentConfig, file)
     wanted = merged(StudentConfig, overlaid(has, over), changes)
     names = dict.fromkeys([*changes, *given_names(over)])
-    other = [name for name in names if _value(wanted, name) != _value(has, name)]
+    other = [name for name in names if value_of(wanted, name) != value_of(has, name)]
     if other:
         raise UserError(
             f"{student} is finished, and a refit has its settings: leave out {', '.join(other)}, or "
             "train another student in another run directory"
         )
-
-
-def _value(config: Any, name: str) -> Any:
-    for part in name.split("."):
-        config = config.get(part) if isinstance(config, Mapping) else getattr(config, part, None)
-    return config
 
 
 def _settings(config: StudentConfig, earlier: dict[str, Any]) -> StudentConfig:

@@ -17,7 +17,7 @@ from minnow.base_network import architecture_of, resolve_base
 from minnow.base_settings import base_of_search
 from minnow.budget_split import split_budget
 from minnow.data_set import open_data
-from minnow.input_sides import default_resolutions, with_small_sides
+from minnow.input_sides import default_resolutions, small_sides
 from minnow.listener import Listener
 from minnow.teacher import check_balance, check_unlabelled
 from minnow.unused_settings import usual_evaluator
@@ -59,9 +59,13 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
     data = open_data(config.data, listener)
-    if issubclass(space_class, Elastic):
-        config = with_small_sides(config, objectives, data, listener)
     space = make_space(space_class, config, data.size)
+    if isinstance(space, Elastic) and (sides := small_sides(space, config, objectives, data)) is not None:
+        listener.note(
+            f"the limits leave few networks at the usual resolutions: {sides[0]} px and up are tried"
+        )
+        small = config.space.model_copy(update={"resolutions": sides})
+        config, space = config.model_copy(update={"space": small}), Elastic(sides, base=space.base)
     config = split_budget(config, space, objectives, data, listener)
     config = resolve_search(config, len(data.learned))
     epochs = config.train.epochs or 0

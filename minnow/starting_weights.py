@@ -61,17 +61,10 @@ def search_weights(
         return inherit_from_base(base, data, config.space.importance)
     objectives = Objectives.parse(config.objectives, config.limits)
     limits = [*map(str, size_limits(objectives))]
-    near = (
-        ()
-        if has_supernet(run)
-        else _near_subnets(
-            config,
-            space,
-            objectives,
-            data.num_classes,
-            partial(listener.count, "latencies of random subnets"),
-        )
-    )
+    near: tuple[Architecture, ...] = ()
+    if not has_supernet(run):
+        report = partial(listener.count, "latencies of random subnets")
+        near = _near_subnets(config, space, objectives, data.num_classes, report)
     supernet = train_supernet(
         space,
         base,

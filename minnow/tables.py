@@ -214,7 +214,7 @@ def show_student(run: Path, *, last: bool = True) -> None:
         remark += f"; stopped after {epochs}, the last {config.train.patience} were no better"
     say(f"student in {folder} (epoch {metrics.epoch} of {config.train.epochs}{remark})")
     if last:
-        next_step(["predict", run, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", run])
+        _use(folder, run)
 
 
 def show_refit(folder: Path) -> None:
@@ -233,4 +233,9 @@ def show_refit(folder: Path) -> None:
         )
     else:
         say(f"student of training and validation images in {folder}: {score}")
-    next_step(["predict", folder, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", folder])
+    _use(folder, folder)
+
+
+def _use(folder: Path, name: Path) -> None:
+    """Print the command that exports a student, or predicts with the exported one."""
+    next_step(["predict", name, "PHOTOS/"] if (folder / ONNX_FILE).exists() else ["export", name])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from core.config import MAX_TEACHER_SIDE, MIN_TEACHER_SIDE
 from core.errors import UserError, short
-
-LEAST_SIDE, MOST_SIDE = 32, 1024  # of a teacher's input, pixels
 
 
 def parse_spec(spec: str) -> list[tuple[str, float]]:
@@ -40,6 +39,7 @@ def split_side(spec: str) -> tuple[str, int | None]:
     if match is None:
         return spec, None
     name, side = match[1], int(match[2])
-    if not LEAST_SIDE <= side <= MOST_SIDE:
-        raise UserError(f"teacher {short(spec)}: a side is from {LEAST_SIDE} to {MOST_SIDE} pixels")
+    if not MIN_TEACHER_SIDE <= side <= MAX_TEACHER_SIDE:
+        bounds = f"from {MIN_TEACHER_SIDE} to {MAX_TEACHER_SIDE} pixels"
+        raise UserError(f"teacher {short(spec)}: a side is {bounds}")
     return name, side

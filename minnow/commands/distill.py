@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from typer import Option
 
-from core.config import StudentConfig
+from core.config import Refit, StudentConfig
 from minnow.commands import options
 from minnow.commands.options import Assignments, ConfigFile, Pick, RefitOn, Resume, Seeds, with_settings
 
@@ -62,7 +62,7 @@ def train_chosen(
     *,
     resume: bool,
     seeds: int,
-    refit: Literal["val", "all"] | None,
+    refit: Refit | None,
 ) -> None:
     """Train the network that ``where`` names, as :func:`minnow.settings.student_settings` takes it."""
     import sys

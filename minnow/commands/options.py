@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel
 from typer import Argument, Option
 
-from core.config import SearchConfig
+from core.config import Refit, SearchConfig
 from core.config_io import known_settings
 from core.errors import UserError, short
 from core.reading import parse_yaml
@@ -39,7 +39,7 @@ SearchOut = Annotated[
     Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=RUN),
 ]
 RefitOn = Annotated[
-    Literal["val", "all"] | None,
+    Refit | None,
     Option(
         "--refit",
         help="Then train once more, on the validation images too (val) or on all images (all, to ship); "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.config import SearchConfig, SpaceConfig, TeacherConfig
-from minnow.input_sides import default_resolutions, with_small_sides
+from core.config import DataConfig, SearchConfig, SpaceConfig, TeacherConfig
+from minnow.input_sides import default_resolutions, small_sides
+from minnow.search_setup import prepare_search
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.spaces.elastic import Elastic
@@ -19,16 +20,14 @@ def smallest_macs(side: int) -> int:
 
 
 @pytest.fixture
-def sides(some_digits, own_cache, keeping, monkeypatch):
-    """Return the sides of an elastic search on images of 64 px within limits, and what is said."""
-    monkeypatch.setattr("minnow.input_sides.architecture_of", lambda spec: Elastic((64,)).base)
+def sides(own_cache):
+    """Return the sides of an elastic search on images of 64 px within limits; None: the usual ones."""
     images = type("Images", (), {"size": 64, "num_classes": 10})()
 
     def decide(*limits: str, **changes):
         config = SearchConfig(teacher=TeacherConfig(spec="any"), limits=limits)
         objectives = Objectives.parse(config.objectives, config.limits)
-        decided = with_small_sides(config.model_copy(update=changes), objectives, images, keeping)
-        return decided.space.resolutions, " ".join(keeping.notes)
+        return small_sides(Elastic(USUAL), config.model_copy(update=changes), objectives, images)
 
     return decide
 
@@ -41,19 +40,17 @@ def test_they_are_shares_of_the_stored_side():
 
 @pytest.mark.parametrize("limits", [(), ("params<=200k",), ("f1>=0.5",), ("macs<=100M",)])
 def test_loose_limits_change_nothing(sides, limits):
-    assert sides(*limits) == (None, "")
+    assert sides(*limits) is None
 
 
 def test_a_limit_that_the_smallest_network_hardly_meets_adds_smaller_sides(sides):
     limit = 1.1 * smallest_macs(32)  # tight at 40 px and at 32, not at 24
     assert smallest_macs(32) > 0.8 * limit > smallest_macs(24)
-    found, said = sides(f"macs<={limit:.0f}")
-    assert found == (24, 32, *USUAL) and "24 px and up" in said
+    assert sides(f"macs<={limit:.0f}") == (24, 32, *USUAL)
 
 
 def test_no_smaller_ones_than_three_eighths(sides):
-    found, _ = sides("macs<=1k")
-    assert found[0] == 24
+    assert sides("macs<=1k")[0] == 24
 
 
 def test_a_latency_is_measured(sides, monkeypatch):
@@ -64,16 +61,29 @@ def test_a_latency_is_measured(sides, monkeypatch):
         return type("Latency", (), {"median_ms": network.resolution / 100})()
 
     monkeypatch.setattr("minnow.input_sides.measure_architecture", measured)
-    found, _ = sides("latency_ms<=0.45")
-    assert asked == [40, 32] and found == (32, *USUAL)
+    assert sides("latency_ms<=0.45") == (32, *USUAL)
+    assert asked == [40, 32]
 
 
 def test_sides_that_save_no_latency_are_left_out(sides, monkeypatch):
     latency = type("Latency", (), {"median_ms": 0.5})()
     monkeypatch.setattr("minnow.input_sides.measure_architecture", lambda *_: latency)
-    assert sides("latency_ms<=0.4") == (None, "")
+    assert sides("latency_ms<=0.4") is None
 
 
 def test_what_was_given_or_begun_stays(sides):
-    assert sides("macs<=1k", space=SpaceConfig(name="elastic", resolutions=(48,)))[0] == (48,)
-    assert sides("macs<=1k", study="run")[0] is None
+    assert sides("macs<=1k", space=SpaceConfig(name="elastic", resolutions=(48,))) is None
+    assert sides("macs<=1k", study="run") is None
+
+
+def test_a_search_says_so_and_keeps_them(own_cache, keeping):
+    limit = smallest_macs(40)
+    settings = SearchConfig(
+        space=SpaceConfig(name="elastic"),
+        data=DataConfig(spec="digits", size=64),
+        teacher=TeacherConfig(spec="tf_efficientnet_lite0"),
+        limits=(f"macs<={limit}",),
+    )
+    parts = prepare_search(settings, keeping)
+    assert parts.config.space.resolutions == parts.space.resolutions == (32, *USUAL)
+    assert any("32 px and up are tried" in note for note in keeping.notes)

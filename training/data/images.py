@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from core.cache import cache_dir
-from core.config import MAX_SIDE, MIN_SIDE, DataConfig
+from core.config import MAX_SIDE, MIN_SIDE, DataConfig, Refit
 from core.errors import UserError
 from training.data.fitting import FITS, Fit
 from training.data.listing import Remarks
@@ -23,9 +22,6 @@ from training.data.split import PARTS, make_splits
 from training.data.unlabelled import JoinedImages, load_unlabelled, repeated
 
 _WARNED = 10
-
-#: What a student is trained on in the end: the validation images too, or all images.
-Refit = Literal["val", "all"]
 
 
 @dataclass(frozen=True)
@@ -148,10 +144,16 @@ class ImageSet:
         return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property
+    def refitted(self) -> Refit | None:
+        """What :meth:`refit` added to the images to train on; ``None``: nothing."""
+        if self.held_out is None:
+            return None
+        return "all" if np.isin(self.splits["test"], self.splits["train"]).any() else "val"
+
+    @property
     def refit_words(self) -> str:
         """What the images to train on are, after :meth:`refit`."""
-        tested = np.isin(self.splits["test"], self.splits["train"]).any()
-        return "those of all splits" if tested else "those to validate on included"
+        return "those of all splits" if self.refitted == "all" else "those to validate on included"
 
     def resplit(self, **parts: np.ndarray) -> ImageSet:
         """Return the same images with other splits, and a digest of its own.
