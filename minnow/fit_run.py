@@ -12,7 +12,7 @@ from core.config_io import dotted
 from core.errors import UserError
 from distill.student_training import CHECKPOINT
 from minnow.listener import Listener
-from minnow.refit import REFIT_FOLDER, run_refit
+from minnow.refit import REFIT_FOLDER, check_planned, run_refit
 from minnow.run_directory import BEST, Run, choose
 from minnow.search_run import run_search
 from minnow.settings import search_settings, student_settings
@@ -60,9 +60,10 @@ def run_fit(
         listener: receives progress, decisions and warnings.
 
     Raises:
-        UserError: a setting is wrong, or no network meets the limits.
+        UserError: a setting is wrong, or no network meets the limits; or a refit within a budget.
     """
     begun = time.monotonic()
+    check_planned(config.budget, refit, path)
     if not resume or len(Run(path, config.storage).trials) < config.trials:
         run_search(config, path, resume=resume, listener=listener)
     folder = path / STUDENT_FOLDER

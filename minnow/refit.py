@@ -59,12 +59,8 @@ def run_student_and_refit(
         UserError: as :func:`minnow.student_run.run_student` and :func:`run_refit`.
     """
     student = run / STUDENT_FOLDER
+    check_planned(config.budget, which, run)
     if which is None or not (student / WEIGHTS_FILE).exists():
-        if which is not None and config.budget is not None:
-            raise UserError(
-                "a budget plans one training: leave out refit, and give it afterwards, to the same "
-                "command without a budget"
-            )
         run_student(chosen, config, run, resume=resume, seeds=seeds, listener=listener)
     else:
         _check_settings(student, given, file)
@@ -72,6 +68,20 @@ def run_student_and_refit(
         return student
     run_refit(chosen, run, which, resume=resume, listener=listener)
     return run / REFIT_FOLDER
+
+
+def check_planned(budget: float | None, which: Refit | None, run: Path) -> None:
+    """Refuse to begin a student within a budget and a refit after it, which no budget plans.
+
+    Raises:
+        UserError: says how to have both.
+    """
+    if budget is None or which is None or (run / STUDENT_FOLDER / WEIGHTS_FILE).exists():
+        return
+    raise UserError(
+        "a budget plans one training: leave out refit, and give it afterwards, to the same command "
+        "without a budget"
+    )
 
 
 def run_refit(

@@ -90,6 +90,9 @@ def test_it_has_the_settings_of_the_student(finished, alone, minnow):
 def test_a_budget_plans_one_training(finished, here, minnow):
     command = f"train --model {finished}/runs/found --budget 1m --refit all --out shipped"
     assert "a budget plans one training" in minnow(command).complaint
+    whole = "fit --data digits --limit params<=1M --budget 1m --refit all --out whole"
+    assert "a budget plans one training" in minnow(whole).complaint
+    assert not Path("whole").exists()
 
 
 def test_an_interrupted_one_is_resumed_when_asked_to(finished, alone, minnow):
