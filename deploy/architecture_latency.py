@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +20,8 @@ from scipy.optimize import nnls
 
 from core.cache import cache_dir
 from core.cached_records import read_cached, write_cached
-from deploy.latency_measurement import Latency, measure_module, runtime_name
+from deploy.latency_measurement import Latency, measure_module
+from deploy.reference_network import machine_name, reference_ms, runtime_name
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.layers import Layer
@@ -56,6 +54,7 @@ class _Record(BaseModel):
     num_classes: int
     runtime: str
     machine: str
+    reference_ms: float  # undisturbed, of the reference network that it was measured beside
     latency_ms: _Timing
 
 
@@ -83,6 +82,7 @@ def measure_architecture(
         "num_classes": num_classes,
         "runtime": runtime_name(threads),
         "machine": machine_name(),
+        "reference_ms": reference_ms(),
     }
     digest = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:16]
     path = directory / f"{architecture.key}-{digest}.json"
@@ -99,19 +99,6 @@ def measure_architecture(
     )
     write_cached(path, {**subject, "latency_ms": latency.to_dict()})
     return latency
-
-
-@cache
-def machine_name() -> str:
-    """Return CPU model, core count, system and architecture, on which a latency depends too."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{model} x{os.cpu_count()}, {platform.system()} {platform.machine()}"
 
 
 class LatencyProbe:

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from core.config import ScoreConfig
-from deploy.latency_measurement import WARM_UP_RUNS, thread_clock
 from deploy.onnx_export import onnx_bytes
+from deploy.timing import WARM_UP_RUNS, thread_clock
 from training.data.images import ImageSet
 from training.data.unlabelled import JoinedImages
 from training.onnx_graph import INPUT, open_session

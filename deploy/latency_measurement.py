@@ -6,6 +6,9 @@ network of 6.6 ms took 14.8 ms by the wall clock and 6.9 ms by the thread's cloc
 search measures while its workers train, and its numbers must not depend on their load. Several threads
 share no such clock, so ``threads > 1`` uses the wall clock.
 
+A core also runs slower at times. So every five runs of a network come between runs of the reference
+network, and its times are divided by the slowdown of the reference (:mod:`deploy.reference_network`).
+
 Torch in the same process does not disturb the measurement: ONNX Runtime runs a one-thread session in the
 calling thread, and OpenMP's idle workers stop spinning within milliseconds, during the warm-up.
 """
@@ -23,14 +26,11 @@ import numpy as np
 from torch import nn
 
 from deploy.onnx_export import onnx_bytes
-from training.onnx_graph import INPUT, onnx_runtime, open_session
+from deploy.reference_network import reference_ms, reference_run, runtime_name
+from deploy.timing import BUDGET_S, MAX_RUNS, thread_clock, time_runs, timed_block, unfinished, warm_up
+from training.onnx_graph import INPUT, open_session
 
-WARM_UP_S = 0.05
-WARM_UP_RUNS = 10
-BUDGET_S = 1.5
-MIN_RUNS = 20
-MAX_RUNS = 100
-ROUNDS = 5  # per network, of several networks in turns
+ROUNDS = 5  # runs of each of several networks, times those of one alone
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,6 @@ class Latency:
         }
 
 
-def runtime_name(threads: int = 1) -> str:
-    """Return the runtime of a latency, e.g. ``onnxruntime 1.32.0 CPUExecutionProvider, 1 thread``."""
-    version = onnx_runtime().__version__
-    unit = "thread" if threads == 1 else "threads"
-    return f"onnxruntime {version} CPUExecutionProvider, {threads} {unit}"
-
-
 def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float = BUDGET_S) -> Latency:
     """Measure the latency of an ONNX file with one float32 image input.
 
@@ -75,10 +68,11 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
         budget_s: seconds after which it stops, once there are ``MIN_RUNS`` runs.
     """
     session = open_session(model, threads=threads)
-    image = _image(session)
-    clock = thread_clock() if threads == 1 else time.perf_counter
-    times = time_runs(partial(session.run, None, {INPUT: image}), clock=clock, budget_s=budget_s)
-    return _latency(times, threads)
+    run = classify_one(session)
+    if threads > 1:
+        return _latency(time_runs(run, clock=time.perf_counter, budget_s=budget_s), threads)
+    (times,) = undisturbed_times([run], most=MAX_RUNS, budget_s=budget_s)
+    return _latency(times)
 
 
 def measure_module(
@@ -92,53 +86,53 @@ def measure_module(
 def measure_in_turns(networks: Sequence[tuple[nn.Module, int]]) -> list[Latency]:
     """Measure the latency of several networks in turns, so that their ratios hold.
 
-    Each is measured ``ROUNDS`` times, one after the other. The load and the speed of a machine change
-    from minute to minute; in turns, they change all networks alike.
-
     Args:
         networks: each with the side of its square RGB input, pixels.
     """
-    sessions = [open_session(onnx_bytes(network, side)) for network, side in networks]
-    images = [_image(session) for session in sessions]
-    seconds: list[list[np.ndarray]] = [[] for _ in networks]
-    for _ in range(ROUNDS):
-        for times, session, image in zip(seconds, sessions, images, strict=True):
-            run = partial(session.run, None, {INPUT: image})
-            times.append(time_runs(run, clock=thread_clock(), budget_s=BUDGET_S / ROUNDS))
-    return [_latency(np.concatenate(times)) for times in seconds]
+    runs = [classify_one(open_session(onnx_bytes(network, side))) for network, side in networks]
+    times = undisturbed_times(runs, most=ROUNDS * MAX_RUNS, budget_s=len(runs) * BUDGET_S)
+    return [_latency(each) for each in times]
 
 
-def _image(session: Any) -> np.ndarray:
+def undisturbed_times(
+    runs: Sequence[Callable[[], object]], *, most: int, budget_s: float
+) -> list[np.ndarray]:
+    """Return the seconds of each function's runs, divided by the slowdown of the machine at the moment.
+
+    Blocks of the functions take turns, with blocks of the reference between them.
+
+    Args:
+        runs: functions, which compute in the calling thread.
+        most: runs of each, at most.
+        budget_s: seconds after which it stops, once each has ``MIN_RUNS`` runs.
+
+    Raises:
+        UserError: the cache directory cannot be written.
+    """
+    if not runs:
+        return []
+    reference, usual, clock = reference_run(), reference_ms() / 1e3, thread_clock()
+    for run in (*runs, reference):
+        warm_up(run)
+    times: list[list[float]] = [[] for _ in runs]
+    start, before = time.perf_counter(), float(np.median(timed_block(reference, clock)))
+    while unfinished(len(times[0]), most, start, budget_s):
+        for run, own in zip(runs, times, strict=True):
+            block = timed_block(run, clock)
+            after = float(np.median(timed_block(reference, clock)))
+            slowdown = (before + after) / (2 * usual)
+            own.extend(seconds / slowdown for seconds in block)
+            before = after
+    return [np.array(own) for own in times]
+
+
+def classify_one(session: Any) -> Callable[[], object]:
+    """Return a call that classifies a random image."""
     _, *shape = session.get_inputs()[0].shape
-    return np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    return partial(session.run, None, {INPUT: image})
 
 
 def _latency(times: np.ndarray, threads: int = 1) -> Latency:
     low, median, high = np.percentile(times * 1000.0, [25, 50, 75])
     return Latency(float(median), float(high - low), len(times), runtime_name(threads))
-
-
-def time_runs(
-    run: Callable[[], object],
-    *,
-    clock: Callable[[], float],
-    budget_s: float = BUDGET_S,
-) -> np.ndarray:
-    """Return the seconds of ``MIN_RUNS`` to ``MAX_RUNS`` runs by ``clock``, after a warm-up."""
-    start, count = time.perf_counter(), 0
-    while count < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_S:
-        run()
-        count += 1
-    times: list[float] = []
-    start = time.perf_counter()
-    while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and time.perf_counter() - start < budget_s):
-        before = clock()
-        run()
-        times.append(clock() - before)
-    return np.array(times)
-
-
-def thread_clock() -> Callable[[], float]:
-    """Return the clock of this thread's time on a core; the wall clock if that is coarse (Windows)."""
-    coarse = time.get_clock_info("thread_time").resolution > 1e-5
-    return time.perf_counter if coarse else time.thread_time

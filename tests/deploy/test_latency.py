@@ -17,19 +17,9 @@ from torch import nn
 import deploy.architecture_latency
 from core.cached_records import write_cached
 from deploy.architecture_latency import measure_architecture
-from deploy.latency_measurement import (
-    MAX_RUNS,
-    MIN_RUNS,
-    ROUNDS,
-    WARM_UP_RUNS,
-    Latency,
-    measure_in_turns,
-    measure_module,
-    measure_onnx,
-    thread_clock,
-    time_runs,
-)
+from deploy.latency_measurement import ROUNDS, Latency, measure_in_turns, measure_module, measure_onnx
 from deploy.onnx_export import onnx_bytes
+from deploy.timing import MAX_RUNS, MIN_RUNS, WARM_UP_RUNS, thread_clock, time_runs
 from nas.architecture import Architecture
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +52,7 @@ def test_in_turns_each_has_its_own() -> None:
     big = nn.Sequential(nn.Conv2d(3, 64, 7), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     first, second, third = measure_in_turns([(small, 32), (big, 96), (small, 32)])
     assert second.median_ms > 5 * max(first.median_ms, third.median_ms)
-    assert all(ROUNDS * MIN_RUNS <= each.n <= ROUNDS * MAX_RUNS for each in (first, second, third))
+    assert all(MIN_RUNS <= each.n <= ROUNDS * MAX_RUNS for each in (first, second, third))
     assert measure_in_turns([]) == []
 
 
