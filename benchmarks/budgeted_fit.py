@@ -53,7 +53,7 @@ def main() -> None:
     }
     whole = given.out / "whole"
     if not (whole / "study.db").exists():  # a search of one trial, which fine-tunes the teacher
-        once = {"evaluator": "inherit", "epochs": 0, "trials": 1, "space": "elastic"}
+        once: dict[str, Any] = {"evaluator": "inherit", "epochs": 0, "trials": 1, "space": "elastic"}
         minnow.search(**settings, **once, out=whole, listener=ConsoleListener())
     _, data, space = opened(whole)
     largest = space.decode(space.largest)

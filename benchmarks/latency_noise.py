@@ -2,8 +2,9 @@
 
 Usage: python benchmarks/latency_noise.py [--networks 6] [--repeats 20]
 
-Random networks of the elastic space are measured in turns, again and again, in the two ways. The table has the
-standard deviation of each network's medians, as a share of their mean. Run it beside the load of interest.
+Random networks of the elastic space are measured in turns, again and again, in the two ways. The table
+has the standard deviation of each network's medians, as a share of their mean. Run it beside the load of
+interest.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ def main() -> None:
     print("| network, ms | MACs | alone, % | beside the reference, % |\n|---|---|---|---|")
     for index, network in enumerate(networks):
         median, macs = 1e3 * medians[1, :, index].mean(), cost(network, _CLASSES).macs
-        print(
-            f"| {median:.2f} | {macs / 1e6:.1f} M | {deviations[0, index]:.1f} | {deviations[1, index]:.1f} |"
-        )
-    print(f"\nmeans: {deviations[0].mean():.1f} % alone, {deviations[1].mean():.1f} % beside the reference")
+        alone, beside = deviations[:, index]
+        print(f"| {median:.2f} | {macs / 1e6:.1f} M | {alone:.1f} | {beside:.1f} |")
+    print(
+        f"\nmeans: {deviations[0].mean():.1f} % alone, {deviations[1].mean():.1f} % beside the reference"
+    )
 
 
 if __name__ == "__main__":

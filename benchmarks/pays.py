@@ -111,13 +111,13 @@ def rivals_of(
     choice = within.best(trials)
     if choice is None:
         raise SystemExit(f"no trial has {limit:.3f} ms or less; search within it first")
-    predicted = fitted_latency([trial.architecture for trial in trials if trial.completed], classes)
-    networks = networks_near(limit, space, classes, predicted, count=count, seed=part)
+    predictor = fitted_latency([trial.architecture for trial in trials if trial.completed], classes)
+    networks = networks_near(limit, space, classes, predictor, count=count, seed=part)
     if len(networks) < count:
         raise SystemExit(f"only {len(networks)} random networks have nearly {limit:.3f} ms")
-    many = random_networks_near(limit, space, predicted, count=len(trials), seed=part)
+    many = random_networks_near(limit, space, predictor, count=len(trials), seed=part)
     heaviest = within_limit(sorted(many, key=lambda one: -cost(one, classes).macs), limit, classes)
-    cuts = (cut for cut in uniform_cuts(space) if predicted(cut) <= NEAR * limit)
+    cuts = (cut for cut in uniform_cuts(space) if predictor.predict([cut])[0] <= NEAR * limit)
     return [
         Rival(part, "choice", choice.architecture, (choice.metrics or {})["latency_ms"]),
         *(Rival(part, "random", *network) for network in networks[:count]),

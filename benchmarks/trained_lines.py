@@ -19,6 +19,7 @@ from core.files import write_json
 from core.locks import locked_file, try_lock
 from core.reading import read_json
 from deploy.architecture_latency import measure_architecture
+from deploy.profile import Predictor
 from distill.inherited_weights import InheritedWeights
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
@@ -91,7 +92,7 @@ def networks_near(
     limit: float,
     space: Elastic,
     classes: int,
-    predicted: Callable[[Architecture], float],
+    predictor: Predictor,
     *,
     count: int,
     seed: int,
@@ -102,12 +103,12 @@ def networks_near(
         limit: the latency, ms.
         space: of the networks.
         classes: of the data.
-        predicted: which networks are measured.
+        predictor: of the networks that are measured.
         count: how many networks, at most.
         seed: of the draws.
     """
     found: list[tuple[Architecture, float]] = []
-    for drawn in random_networks_near(limit, space, predicted, count=_DRAWS, seed=seed):
+    for drawn in random_networks_near(limit, space, predictor, count=_DRAWS, seed=seed):
         took = latency(drawn, classes)
         if _BAND * limit <= took <= limit:
             found.append((drawn, took))
@@ -119,7 +120,7 @@ def networks_near(
 def random_networks_near(
     limit: float,
     space: Elastic,
-    predicted: Callable[[Architecture], float],
+    predictor: Predictor,
     *,
     count: int,
     seed: int,
@@ -128,7 +129,10 @@ def random_networks_near(
     rng, seen = np.random.default_rng(seed), set[str]()
     for _ in range(_DRAWS):
         drawn = space.random_subnet(rng)
-        if _BAND / NEAR * limit <= predicted(drawn) <= NEAR * limit and drawn.key not in seen:
+        if (
+            _BAND / NEAR * limit <= predictor.predict([drawn])[0] <= NEAR * limit
+            and drawn.key not in seen
+        ):
             seen.add(drawn.key)
             yield drawn
         if len(seen) == count:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from deploy.architecture_latency import fitted_latency, measure_architecture
+from deploy.profile import Predictor
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.objectives import COSTS, Limit, Objectives
@@ -51,17 +52,17 @@ def subnets_near_limits(
         return ()
     within, least = Objectives((), limits), _NEAREST if len(objectives.goals) == 1 else 0.0
     rng = np.random.default_rng(0)
-    latency: Callable[[Architecture], float] | None = None
+    predictor: Predictor | None = None
     if _timed(limits):
         networks = [space.random_subnet(rng) for _ in range(_MEASURED)]
-        latency = fitted_latency(networks, num_classes, report)
+        predictor = fitted_latency(networks, num_classes, report)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
         network = space.random_subnet(rng)
         total = cost(network, num_classes)
         metrics: dict[str, float] = {"params": total.params, "macs": total.macs}
-        if latency is not None:
-            metrics["latency_ms"] = latency(network)
+        if predictor is not None:
+            metrics["latency_ms"] = float(predictor.predict([network])[0])
         if within.violation(metrics):
             continue
         if max(metrics[limit.metric] / limit.value for limit in limits) >= least:

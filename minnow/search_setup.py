@@ -11,7 +11,8 @@ import nas.spaces
 import nas.strategies
 from core.config import SearchConfig, StrategyConfig
 from core.errors import UserError
-from deploy.architecture_latency import LatencyProbe, measure_architecture
+from deploy.architecture_latency import measure_architecture
+from deploy.latency_probe import LatencyProbe
 from distill.student_loss import StudentLoss
 from minnow.base_network import architecture_of, resolve_base
 from minnow.base_settings import base_of_search
