@@ -30,7 +30,7 @@ from deploy.reference_network import reference_ms, reference_run, runtime_name
 from deploy.timing import BUDGET_S, MAX_RUNS, thread_clock, time_runs, timed_block, unfinished, warm_up
 from training.onnx_graph import INPUT, open_session
 
-ROUNDS = 5  # runs of each of several networks, times those of one alone
+ROUNDS = 2  # runs of each of several networks, times those of one alone
 
 
 @dataclass(frozen=True)
