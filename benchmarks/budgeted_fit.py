@@ -52,7 +52,7 @@ def main() -> None:
         "seed": given.seed,
     }
     whole = given.out / "whole"
-    if not (whole / "study.db").exists():  # a search of one trial, which fine-tunes the teacher
+    if not (whole / "study.journal").exists():  # a search of one trial, which fine-tunes the teacher
         once: dict[str, Any] = {"evaluator": "inherit", "epochs": 0, "trials": 1, "space": "elastic"}
         minnow.search(**settings, **once, out=whole, listener=ConsoleListener())
     _, data, space = opened(whole)

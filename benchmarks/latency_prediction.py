@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/latency_prediction.py [--space elastic mobilenet] [--networks 200] [--orders 10]
 
-Random networks of a space, of all sizes, are measured once. The first table: a predictor is fitted to
+Random networks of a space are measured once. The first table: a predictor is fitted to
 some of them and predicts the others; rank correlation, share within 10 %, median error, beside
 non-negative least squares on the number of layers, multiply-adds and traffic. The second: a search that
 comes by the networks in random order, under several limits; how many it measures, and how many within the
@@ -52,11 +52,11 @@ def main() -> None:
 
 
 def drawn(name: str, count: int) -> list[Architecture]:
-    """Return random networks of a space, of all sizes."""
+    """Return random networks of a space; in elastic of all sizes."""
     space, rng = _SPACES[name](), np.random.default_rng(0)
     if isinstance(space, Elastic):
         return [space.random_subnet(rng) for _ in range(count)]
-    return [space.decode(space.spread(rng)) for _ in range(count)]
+    return [space.decode(space.sample(rng)) for _ in range(count)]
 
 
 def prediction_table(

@@ -36,7 +36,7 @@ def search(folder: Path, minnow):
     return run
 
 
-def test_search_distil_and_rank(folder: Path, search, minnow):
+def test_search_and_distil(folder: Path, search, minnow):
     said = search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M")
     assert said.code == 0, said.notices
     assert any("with the supernet's weights" in line for line in said.notices)
@@ -63,11 +63,26 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
     assert said.code == 0 and load_bundle(Path("runs/scratch")).metrics["inherited"] is None
     assert load_bundle(Path("runs/scratch")).config["train"]["learning_rate"] == 0.006
 
+    assert minnow("export runs/found").code == 0
+    said = minnow("evaluate runs/found --json")
+    assert json.loads(said.output)["f1"] == pytest.approx(bundle.metrics["test"]["f1"])
+
+
+def test_a_supernet_ranks_networks(folder: Path, search, minnow):
+    assert search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M").code == 0
+    said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit latency_ms<=1")
+    assert "known: params, macs" in said.complaint
     said = minnow("bench ranking runs/found --networks 3 --epochs 1")
     assert said.code == 0, said.notices
     assert (
         "Kendall" in said.output and len(Path("runs/found/ranking.jsonl").read_text().splitlines()) == 3
     )
+
+
+@pytest.mark.slow
+def test_networks_that_were_ranked_are_not_trained_again(folder: Path, search, minnow):
+    assert search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M").code == 0
+    assert minnow("bench ranking runs/found --networks 3 --epochs 1").code == 0
     again = minnow("bench ranking runs/found --networks 3 --epochs 1 --trainings 2")
     assert again.code == 0 and "another training's validation F1" in again.output
     rows = [json.loads(line) for line in Path("runs/found/ranking.jsonl").read_text().splitlines()]
@@ -76,12 +91,6 @@ def test_search_distil_and_rank(folder: Path, search, minnow):
 
     others = minnow("bench ranking runs/found --networks 3 --epochs 1 --seed 1")
     assert others.code == 0 and "of 3 networks" in " ".join(others.output.split())
-    said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit latency_ms<=1")
-    assert "known: params, macs" in said.complaint
-
-    assert minnow("export runs/found").code == 0
-    said = minnow("evaluate runs/found --json")
-    assert json.loads(said.output)["f1"] == pytest.approx(bundle.metrics["test"]["f1"])
 
 
 def test_a_search_goes_on_with_its_supernet(folder: Path, search, minnow):

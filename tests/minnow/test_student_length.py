@@ -74,7 +74,7 @@ def test_a_damaged_length_is_refused(tmp_path):
 
 def test_a_training_within_a_time_goes_on_after_an_interruption(here, finished, minnow, monkeypatch):
     """It keeps the length it began with, however fast the machine is then."""
-    monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1e-4)
+    monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1e-3)
     command = f"train --model {finished}/runs/found --set data.labels_per_class=6 --out new --seeds 1"
     from training import fit as loop
 
