@@ -42,7 +42,7 @@ def main() -> None:
     for repeat in range(given.repeats):
         for index, run in enumerate(runs):
             alone = time_runs(run, clock=thread_clock())
-            (beside,) = undisturbed_times([run], most=MAX_RUNS, budget_s=BUDGET_S)
+            (beside,), _ = undisturbed_times([run], most=MAX_RUNS, budget_s=BUDGET_S)
             medians[:, repeat, index] = np.median(alone), np.median(beside)
     deviations = 100 * medians.std(axis=1, ddof=1) / medians.mean(axis=1)
     print("| network, ms | MACs | alone, % | beside the reference, % |\n|---|---|---|---|")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,14 @@ class Latency:
         iqr_ms: distance between the quartiles, milliseconds.
         n: number of timed runs.
         runtime: library, version, provider and threads.
+        slowdown: of the machine during the runs, whose times are corrected by it; 1: none, or not known.
     """
 
     median_ms: float
     iqr_ms: float
     n: int
     runtime: str
+    slowdown: float = field(default=1.0, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, float | int | str]:
         """Return ``latency_ms`` of ``metrics.json``: ``median``, ``iqr`` (ms), ``n``, ``runtime``."""
@@ -71,8 +73,8 @@ def measure_onnx(model: str | Path | bytes, *, threads: int = 1, budget_s: float
     run = classify_one(session)
     if threads > 1:
         return _latency(time_runs(run, clock=time.perf_counter, budget_s=budget_s), threads)
-    (times,) = undisturbed_times([run], most=MAX_RUNS, budget_s=budget_s)
-    return _latency(times)
+    (times,), slowdown = undisturbed_times([run], most=MAX_RUNS, budget_s=budget_s)
+    return _latency(times, slowdown=slowdown)
 
 
 def measure_module(
@@ -90,14 +92,17 @@ def measure_in_turns(networks: Sequence[tuple[nn.Module, int]]) -> list[Latency]
         networks: each with the side of its square RGB input, pixels.
     """
     runs = [classify_one(open_session(onnx_bytes(network, side))) for network, side in networks]
-    times = undisturbed_times(runs, most=ROUNDS * MAX_RUNS, budget_s=len(runs) * BUDGET_S)
-    return [_latency(each) for each in times]
+    times, slowdown = undisturbed_times(runs, most=ROUNDS * MAX_RUNS, budget_s=len(runs) * BUDGET_S)
+    return [_latency(each, slowdown=slowdown) for each in times]
 
 
 def undisturbed_times(
     runs: Sequence[Callable[[], object]], *, most: int, budget_s: float
-) -> list[np.ndarray]:
+) -> tuple[list[np.ndarray], float]:
     """Return the seconds of each function's runs, divided by the slowdown of the machine at the moment.
+
+    The median of the slowdowns is returned too; it is below 1 on a machine that was slower when the
+    reference was first timed.
 
     Blocks of the functions take turns, with blocks of the reference between them.
 
@@ -110,20 +115,21 @@ def undisturbed_times(
         UserError: the cache directory cannot be written.
     """
     if not runs:
-        return []
+        return [], 1.0
     reference, usual, clock = reference_run(), reference_ms() / 1e3, thread_clock()
     for run in (*runs, reference):
         warm_up(run)
     times: list[list[float]] = [[] for _ in runs]
+    slowdowns = []
     start, before = time.perf_counter(), float(np.median(timed_block(reference, clock)))
     while unfinished(len(times[0]), most, start, budget_s):
         for run, own in zip(runs, times, strict=True):
             block = timed_block(run, clock)
             after = float(np.median(timed_block(reference, clock)))
-            slowdown = (before + after) / (2 * usual)
-            own.extend(seconds / slowdown for seconds in block)
+            slowdowns.append((before + after) / (2 * usual))
+            own.extend(seconds / slowdowns[-1] for seconds in block)
             before = after
-    return [np.array(own) for own in times]
+    return [np.array(own) for own in times], float(np.median(slowdowns))
 
 
 def classify_one(session: Any) -> Callable[[], object]:
@@ -133,6 +139,6 @@ def classify_one(session: Any) -> Callable[[], object]:
     return partial(session.run, None, {INPUT: image})
 
 
-def _latency(times: np.ndarray, threads: int = 1) -> Latency:
+def _latency(times: np.ndarray, threads: int = 1, slowdown: float = 1.0) -> Latency:
     low, median, high = np.percentile(times * 1000.0, [25, 50, 75])
-    return Latency(float(median), float(high - low), len(times), runtime_name(threads))
+    return Latency(float(median), float(high - low), len(times), runtime_name(threads), slowdown)

@@ -11,6 +11,7 @@ from core.config import MAX_SIDE, MIN_SIDE
 from core.errors import UserError
 
 _CLASSES = 10  # of a model file that names no number
+_SAID = 1.15  # slowdown of the machine from which on it is said
 
 
 def latency(
@@ -53,10 +54,12 @@ def latency(
         architecture, num_classes = student.bundle.architecture, len(student.classes)
         measured = student.latency()
         name = str(student.path)
+    slowdown = measured.slowdown
+    note = f"; corrected: the machine is {slowdown:.1f} times slower now than undisturbed"
     output().print(
         f"{name}: {measured.median_ms:.3f} ms median, {measured.iqr_ms:.3f} ms IQR, n={measured.n} "
         f"(batch 1, {architecture.resolution} px, {measured.runtime}); "
-        f"{costs_text(architecture, num_classes)}",
+        f"{costs_text(architecture, num_classes)}{note if slowdown > _SAID else ''}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -45,7 +45,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_a_slow_machine_is_corrected(machine: Machine) -> None:
     runs = [lambda: machine.run(0.002), lambda: machine.run(0.0003)]
-    first, second = undisturbed_times(runs, most=MAX_RUNS, budget_s=60.0)
+    (first, second), slowdown = undisturbed_times(runs, most=MAX_RUNS, budget_s=60.0)
+    assert 0.99 <= slowdown <= 2
     assert len(first) == len(second) == MAX_RUNS
     assert np.median(first) == pytest.approx(0.002, rel=0.02)
     assert np.median(second) == pytest.approx(0.0003, rel=0.02)
@@ -55,14 +56,15 @@ def test_a_slow_machine_is_corrected(machine: Machine) -> None:
 
 def test_a_machine_that_stays_slow_is_corrected(machine: Machine) -> None:
     machine._period, machine.now = 1e9, 1.5e9
-    (times,) = undisturbed_times([lambda: machine.run(0.002)], most=MAX_RUNS, budget_s=60.0)
+    (times,), slowdown = undisturbed_times([lambda: machine.run(0.002)], most=MAX_RUNS, budget_s=60.0)
+    assert slowdown == pytest.approx(2, rel=1e-3)
     np.testing.assert_allclose(times, 0.002, rtol=1e-3)
 
 
 def test_a_spent_budget_still_gives_enough_runs(machine: Machine) -> None:
-    (times,) = undisturbed_times([lambda: machine.run(0.002)], most=MAX_RUNS, budget_s=0.0)
+    (times,), _ = undisturbed_times([lambda: machine.run(0.002)], most=MAX_RUNS, budget_s=0.0)
     assert MIN_RUNS <= len(times) < MAX_RUNS
-    assert undisturbed_times([], most=MAX_RUNS, budget_s=0.0) == []
+    assert undisturbed_times([], most=MAX_RUNS, budget_s=0.0) == ([], 1.0)
 
 
 @pytest.fixture
