@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field
 from core.cache import cache_dir
 from core.cached_records import read_cached, write_cached
 from deploy.latency_measurement import Latency, measure_module
+from deploy.machine import machine_name, runtime_name
 from deploy.profile import Predictor, fit
-from deploy.reference_network import machine_name, reference_ms, runtime_name
+from deploy.reference_network import reference_ms
 from nas.architecture import Architecture
 from nas.networks import build
 

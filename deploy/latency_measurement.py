@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from deploy.machine import runtime_name
 from deploy.onnx_export import onnx_bytes
-from deploy.reference_network import reference_ms, reference_run, runtime_name
+from deploy.reference_network import reference_ms, reference_run
 from deploy.timing import BUDGET_S, MAX_RUNS, thread_clock, time_runs, timed_block, unfinished, warm_up
 from training.onnx_graph import INPUT, open_session
 

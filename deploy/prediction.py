@@ -15,8 +15,8 @@ import torch
 from core.csv_table import cells_of, change_notice, csv_bytes, csv_text, path_cell
 from core.errors import UserError
 from core.files import write_bytes
-from deploy.architecture_latency import machine_name
 from deploy.classifier import Classifier, Prediction
+from deploy.machine import machine_name
 from training.data.decode import EXTENSIONS, quiet_pillow, special_kind
 from training.data.file_tree import FileTree, joined, named
 from training.data.listing import NO_REMARKS, Remarks

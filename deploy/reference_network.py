@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -23,12 +21,13 @@ from pydantic import BaseModel, Field
 
 from core.cache import cache_dir
 from core.cached_records import read_cached, write_cached
+from deploy.machine import machine_name, runtime_name
 from deploy.onnx_export import onnx_bytes
 from deploy.timing import thread_clock, timed_block
 from nas.architecture import classifier
 from nas.layers import Conv, InvertedResidualv2
 from nas.networks import build
-from training.onnx_graph import INPUT, onnx_runtime, open_session
+from training.onnx_graph import INPUT, open_session
 
 _SIDE, _CLASSES = 96, 10
 _BODY = (
@@ -100,23 +99,3 @@ def _timed() -> _Record:
         machine=machine_name(),
         milliseconds=1e3 * float(np.quantile(medians, _UNDISTURBED)),
     )
-
-
-def runtime_name(threads: int = 1) -> str:
-    """Return the runtime of a latency, e.g. ``onnxruntime 1.32.0 CPUExecutionProvider, 1 thread``."""
-    version = onnx_runtime().__version__
-    unit = "thread" if threads == 1 else "threads"
-    return f"onnxruntime {version} CPUExecutionProvider, {threads} {unit}"
-
-
-@cache
-def machine_name() -> str:
-    """Return CPU model, core count, system and architecture, on which a latency depends too."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{model} x{os.cpu_count()}, {platform.system()} {platform.machine()}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.latency_measurement import runtime_name
+from deploy.machine import runtime_name
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.search_setup import SearchParts
