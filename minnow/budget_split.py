@@ -17,6 +17,7 @@ from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from teachers import find_pretrained
+from teachers.finetune import tuned_before
 from teachers.linear_head import VIEWS
 from teachers.spec import parse_spec, split_side
 from training.budget import TEACHER, decided, supernet_recipe
@@ -61,8 +62,12 @@ def split_budget(
         tuned = [config.teacher.model_copy(update={"spec": spec}) for spec in specs]
         if config.base is not None and config.base.spec not in specs:  # else it is tuned as a teacher
             tuned.append(base_fine_tuning(config.base, config.teacher))
-        once, epoch = (sum(seconds) for seconds in zip(*[_tuning(t, data) for t in tuned], strict=True))
-        taken, text = once, duration_text(once)
+        cached = all(tuned_before(each, data.labelled, config.augment) for each in tuned)
+        once, epoch = 0.0, 0.0
+        if not cached:
+            costs = [_tuning(each, data) for each in tuned]
+            once, epoch = (sum(seconds) for seconds in zip(*costs, strict=True))
+        taken, text = once, "from the cache" if cached else duration_text(once)
         if epoch:  # else none of them is trained for epochs
             usual = decided(TrainConfig(epochs=config.teacher.epochs), images, TEACHER).epochs or 1
             epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest - once)
@@ -71,7 +76,7 @@ def split_budget(
             )
             taken = once + epochs * epoch
             text = _epochs_text(epochs, usual, taken)
-        planned.append(f"teacher {text}, less if cached")
+        planned.append(f"teacher {text}")
         rest = max(0.0, rest - taken)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
         near = config.supernet.sizes != "all"

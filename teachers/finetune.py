@@ -21,7 +21,7 @@ from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.linear_head import VIEWS, FrozenBody, fit_head, linear_head, without_head
 from teachers.spec import split_side
-from teachers.teacher_cache import Tuned, load_tuned, save_tuned
+from teachers.teacher_cache import Tuned, is_saved, load_tuned, save_tuned
 from teachers.timm_models import replace_head
 from training.batches import Batches, augmentation_of
 from training.budget import TEACHER, decided
@@ -110,19 +110,12 @@ def finetune_teacher(
     pretrained = find_pretrained(name, sources)
     if pretrained.classes is not None:
         return _trained_teacher(pretrained, config, data, device, warn)
-    resolution = config.resolution or pretrained.default_resolution(data.size)
-    pretrained.take_resolution(resolution)
-    reason = "as asked" if config.tune == "head" else pretrained.head_alone()
-    reason = None if config.tune == "all" else reason
-    augment = augment.model_copy(update={"cutmix": 0.0, "mixup": 0.0})
+    job, reason = _job_of(pretrained, config, data, augment, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         replace_head(pretrained.model, data.num_classes)
-    job = _Job(pretrained, resolution, data, augment, device)
     if reason is None:
-        recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
-        recipe = decided(recipe, len(data.splits["train"]), TEACHER)
-        tuned, cached = _tune_all(job, recipe, warn, report)
+        tuned, cached = _tune_all(job, _recipe(config, data), warn, report)
     else:
         of_training = {"epochs", "learning_rate"}
         _warn_of_unused(
@@ -133,7 +126,7 @@ def finetune_teacher(
     return Teacher(
         name=pretrained.name,
         model=_frozen(model, device),
-        resolution=resolution,
+        resolution=job.resolution,
         normalization=pretrained.normalization,
         digest=weights_digest(pretrained.name, model),
         val=tuned.val,
@@ -143,6 +136,48 @@ def finetune_teacher(
         rollbacks=tuple(tuned.rollbacks),
         head_alone=reason,
     )
+
+
+def tuned_before(
+    config: TeacherConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    sources: list[TeacherSource] | None = None,
+) -> bool:
+    """Return whether :func:`finetune_teacher` finds its result in the cache, or trains nothing.
+
+    Raises:
+        UserError: there is no such teacher, or it does not take images of this resolution.
+    """
+    name, side = split_side(config.spec)
+    config = config.model_copy(update={"resolution": side or config.resolution})
+    pretrained = find_pretrained(name, sources)
+    if pretrained.classes is not None:
+        return True
+    job, reason = _job_of(pretrained, config, data, augment, torch.device("cpu"))
+    folder = job.folder("head", VIEWS) if reason else job.folder(_recipe(config, data).model_dump())
+    return is_saved(folder)
+
+
+def _job_of(
+    pretrained: PretrainedNetwork,
+    config: TeacherConfig,
+    data: ImageSet,
+    augment: AugmentConfig,
+    device: torch.device,
+) -> tuple[_Job, str | None]:
+    """Return what is tuned on what, and the reason where it is the head alone."""
+    resolution = config.resolution or pretrained.default_resolution(data.size)
+    pretrained.take_resolution(resolution)
+    reason = "as asked" if config.tune == "head" else pretrained.head_alone()
+    augment = augment.model_copy(update={"cutmix": 0.0, "mixup": 0.0})
+    job = _Job(pretrained, resolution, data, augment, device)
+    return job, None if config.tune == "all" else reason
+
+
+def _recipe(config: TeacherConfig, data: ImageSet) -> TrainConfig:
+    recipe = TrainConfig(epochs=config.epochs, learning_rate=config.learning_rate)
+    return decided(recipe, len(data.splits["train"]), TEACHER)
 
 
 @dataclass(frozen=True)

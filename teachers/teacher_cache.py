@@ -63,6 +63,11 @@ def save_tuned(folder: Path, module: nn.Module, tuned: Tuned) -> None:
     write_cached(folder / _RECORD, record)
 
 
+def is_saved(folder: Path) -> bool:
+    """Return whether a fine-tuning is in the cache; its weights are not checked."""
+    return (folder / _WEIGHTS).is_file() and (folder / _RECORD).is_file()
+
+
 def load_tuned(folder: Path, module: nn.Module) -> Tuned | None:
     """Fill ``module`` from the cache; return ``None`` where the fine-tuning is missing or damaged."""
     from safetensors.torch import load

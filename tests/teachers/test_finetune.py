@@ -17,7 +17,7 @@ from core.config import AugmentConfig, TeacherConfig
 from core.errors import UserError
 from nas.networks import build
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
-from teachers.finetune import Teacher, finetune_teacher
+from teachers.finetune import Teacher, finetune_teacher, tuned_before
 from training.bundle import save_bundle
 from training.evaluate import evaluate, logits_of
 from training.preprocess import IMAGENET, Normalization, prepare
@@ -87,6 +87,18 @@ def test_the_second_call_trains_nothing_and_gives_the_same_teacher(some_digits, 
     assert np.array_equal(logits(first, some_digits), logits(again, some_digits))
     assert replace(again, model=first.model, cached=False) == first
     assert again.digest == first.digest == weights_digest("small", again.model)
+
+
+def test_a_cached_teacher_is_known_before_it_is_loaded(some_digits, own_cache):
+    def known(**changes) -> bool:
+        config = CONFIG.model_copy(update=changes)
+        return tuned_before(config, some_digits, AUGMENT, sources=[Small()])
+
+    assert not known()
+    make(some_digits)
+    assert known() and not known(epochs=5) and not known(resolution=64) and not known(tune="head")
+    make(some_digits, CONFIG.model_copy(update={"tune": "head", "epochs": None}))
+    assert known(tune="head") and known()
 
 
 def test_it_is_frozen_and_tells_the_classes_apart(some_digits, shared_cache):
