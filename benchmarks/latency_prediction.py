@@ -24,7 +24,6 @@ from deploy.architecture_latency import measure_architecture
 from deploy.latency_probe import LatencyProbe
 from deploy.profile import fit
 from nas.architecture import Architecture
-from nas.operations import layer_operations
 from nas.spaces.elastic import Elastic
 from nas.spaces.mobilenet import MobileNet
 
@@ -90,11 +89,7 @@ def prediction_table(
 
 def _sums(network: Architecture) -> list[float]:
     """Return 1, the number of layers, millions of multiply-adds, and of numbers read and written."""
-    operations = [
-        operation
-        for layer, shape in zip(network.layers, network.shapes, strict=True)
-        for operation in layer_operations(layer, shape, _CLASSES)
-    ]
+    operations = list(network.operations(_CLASSES))
     macs = sum(operation.macs for operation in operations)
     traffic = sum(operation.traffic for operation in operations)
     return [1.0, float(len(network.layers)), macs / 1e6, traffic / 1e6]

@@ -29,7 +29,7 @@ def write_cached(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         UserError: the disk is full or read-only.
     """
-    write_text(path, json.dumps({**content, _SEAL: _digest(content)}) + "\n")
+    write_text(path, json.dumps({**content, _SEAL: record_digest(content)}) + "\n")
 
 
 def read_cached(kind: type[M], path: Path) -> M | None:
@@ -42,7 +42,7 @@ def read_cached(kind: type[M], path: Path) -> M | None:
     try:
         content = dict(mapping(read_json(path, "", limit=DATA_SET), str(path), "a record"))
         seal = content.pop(_SEAL, None)
-        if seal not in (None, _digest(content)):
+        if seal not in (None, record_digest(content)):
             raise UserError(f"{path}: its checksum is wrong")
         return kind.model_validate(content)
     except ValidationError as error:
@@ -70,5 +70,6 @@ def file_crc32(path: Path) -> int:
     return crc
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def record_digest(content: Mapping[str, Any]) -> str:
+    """Return the hexadecimal digest of plain data, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

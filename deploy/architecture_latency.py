@@ -6,8 +6,6 @@ JSON file per (network, classes, runtime, threads, machine) serves all runs and 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from core.cache import cache_dir
-from core.cached_records import read_cached, write_cached
+from core.cached_records import read_cached, record_digest, write_cached
 from deploy.latency_measurement import Latency, measure_module
 from deploy.machine import machine_name, runtime_name
 from deploy.profile import Predictor, fit
@@ -77,7 +75,7 @@ def measure_architecture(
         "machine": machine_name(),
         "reference_ms": reference_ms(),
     }
-    digest = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:16]
+    digest = record_digest(subject)[:16]
     path = directory / f"{architecture.key}-{digest}.json"
     stored = read_cached(_Record, path)
     if stored is not None and stored.model_dump(include=set(subject)) == subject:

@@ -27,7 +27,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize, nnls
 
 from nas.architecture import Architecture
-from nas.operations import CONVOLUTION, Operation, layer_operations
+from nas.operations import CONVOLUTION, Operation
 
 Array = NDArray[np.float64]
 
@@ -185,17 +185,11 @@ def _table(architecture: Architecture, num_classes: int) -> dict[_Unit, Array]:
 
 def _executed(architecture: Architecture, num_classes: int) -> Iterator[Operation]:
     """Yield all operations, with costly activations as operations of their own."""
-    for layer, shape in zip(architecture.layers, architecture.shapes, strict=True):
-        for operation in layer_operations(layer, shape, num_classes):
-            yield operation
-            if operation.activation not in _FUSED:
-                yield replace(
-                    operation,
-                    kind=str(operation.activation),
-                    inputs=operation.outputs,
-                    kernel=1,
-                    groups=1,
-                )
+    for operation in architecture.operations(num_classes):
+        yield operation
+        if operation.activation not in _FUSED:
+            kind = str(operation.activation)
+            yield replace(operation, kind=kind, inputs=operation.outputs, kernel=1, groups=1)
 
 
 @lru_cache(1 << 15)

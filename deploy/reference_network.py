@@ -7,8 +7,6 @@ measurement it is timed again, and the ratio of the two is the slowdown.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -20,7 +18,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from core.cache import cache_dir
-from core.cached_records import read_cached, write_cached
+from core.cached_records import read_cached, record_digest, write_cached
 from deploy.machine import machine_name, runtime_name
 from deploy.onnx_export import onnx_bytes
 from deploy.timing import thread_clock, timed_block
@@ -73,7 +71,7 @@ def reference_ms() -> float:
         UserError: the cache directory cannot be written.
     """
     subject = {"runtime": runtime_name(), "machine": machine_name()}
-    digest = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:16]
+    digest = record_digest(subject)[:16]
     return _stored_ms(cache_dir() / "reference" / f"{digest}.json")
 
 

@@ -31,9 +31,7 @@ def time_runs(
     times: list[float] = []
     start = time.perf_counter()
     while unfinished(len(times), MAX_RUNS, start, budget_s):
-        before = clock()
-        run()
-        times.append(clock() - before)
+        times.append(_seconds(run, clock))
     return np.array(times)
 
 
@@ -45,12 +43,13 @@ def unfinished(count: int, most: int, start: float, budget_s: float) -> bool:
 def timed_block(run: Callable[[], object], clock: Callable[[], float]) -> list[float]:
     """Return the seconds of five runs in a row by ``clock``, after one that fills the caches."""
     run()
-    times = []
-    for _ in range(_BLOCK):
-        before = clock()
-        run()
-        times.append(clock() - before)
-    return times
+    return [_seconds(run, clock) for _ in range(_BLOCK)]
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    before = clock()
+    run()
+    return clock() - before
 
 
 def thread_clock() -> Callable[[], float]:

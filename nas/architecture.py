@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.files import write_text
 from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Flatten, GlobalAvgPool, Layer, Linear
 from nas.model_file import ModelFile, model_content, model_text, parse_model, read_model
+from nas.operations import Operation, layer_operations
 from nas.shapes import Shape, output_shape
 
 
@@ -74,6 +75,15 @@ class Architecture:
             except ValueError as error:
                 raise ValueError(f"layer {index} ({type(layer).__name__}): {error}") from None
         return tuple(shapes)
+
+    def operations(self, num_classes: int) -> Iterator[Operation]:
+        """Yield the operations of all layers, from input to logits.
+
+        Args:
+            num_classes: width of the classifier.
+        """
+        for layer, shape in zip(self.layers, self.shapes, strict=True):
+            yield from layer_operations(layer, shape, num_classes)
 
     @cached_property
     def key(self) -> str:

@@ -15,7 +15,7 @@ from deploy.onnx_export import onnx_bytes
 from nas.architecture import Architecture, classifier
 from nas.layers import Bottleneck, Conv, Fire, InvertedResidualv3, MBConv
 from nas.networks import build
-from nas.operations import ADD, CONVOLUTION, POOL, SCALE, layer_operations
+from nas.operations import ADD, CONVOLUTION, POOL, SCALE
 from nas.spaces.elastic import Elastic
 from nas.spaces.mobilenet import MobileNet
 
@@ -56,11 +56,7 @@ def test_they_are_those_of_the_network(network: Architecture) -> None:
     module(torch.zeros(1, 3, network.resolution, network.resolution))
     graph = onnx.load_from_string(onnx_bytes(build(network, 5), network.resolution)).graph
     kinds = Counter(node.op_type for node in graph.node)
-    operations = [
-        operation
-        for layer, shape in zip(network.layers, network.shapes, strict=True)
-        for operation in layer_operations(layer, shape, 5)
-    ]
+    operations = list(network.operations(5))
     expected = Counter(
         (one.inputs[0], one.outputs[0], one.kernel, one.groups, one.outputs[1])
         for one in operations

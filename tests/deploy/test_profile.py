@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from deploy.profile import LEAST, fit
 from nas.architecture import Architecture, classifier
 from nas.layers import Conv, InvertedResidualv3
-from nas.operations import CONVOLUTION, Operation, layer_operations
+from nas.operations import CONVOLUTION, Operation
 from nas.spaces.mobilenet import MobileNet
 
 CLASSES = 6
@@ -23,11 +23,7 @@ def networks() -> list[Architecture]:
 
 def device(network: Architecture, time: object) -> float:
     """Return the time of a network on a device where every operation takes its own, in ms."""
-    return sum(
-        time(operation)
-        for layer, shape in zip(network.layers, network.shapes, strict=True)
-        for operation in layer_operations(layer, shape, CLASSES)
-    )
+    return sum(time(operation) for operation in network.operations(CLASSES))
 
 
 def linear(operation: Operation) -> float:
