@@ -10,17 +10,22 @@ interest.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
-from deploy.latency_measurement import classify_one, undisturbed_times
-from deploy.onnx_export import onnx_bytes
-from deploy.timing import BUDGET_S, MAX_RUNS, thread_clock, time_runs
+from deploy.device.agent import thread_clock, time_runs, undisturbed_times
+from deploy.device.runners.run_onnxruntime import open_model
+from deploy.targets import connect
+from deploy.targets.base import ConvertedModel
+from deploy.targets.conversion import convert
+from deploy.targets.reference_network import reference_model
+from deploy.targets.session import BUDGET_S, MAX_RUNS
 from nas.cost import cost
 from nas.networks import build
 from nas.spaces.elastic import Elastic
-from training.onnx_graph import open_session
 
 _CLASSES = 6
 
@@ -34,15 +39,15 @@ def main() -> None:
     torch.set_num_threads(1)
     space, rng = Elastic(), np.random.default_rng(0)
     networks = [space.random_subnet(rng) for _ in range(given.networks)]
-    runs = [
-        classify_one(open_session(onnx_bytes(build(network, _CLASSES), network.resolution)))
-        for network in networks
-    ]
+    session = connect()
+    reference, usual = _run(reference_model(session.target)), session.reference_s
+    models = [convert(session.target, build(each, _CLASSES), each.resolution) for each in networks]
+    runs, clock = [_run(model) for model in models], thread_clock()
     medians = np.empty((2, given.repeats, given.networks))
     for repeat in range(given.repeats):
         for index, run in enumerate(runs):
-            alone = time_runs(run, clock=thread_clock())
-            (beside,), _ = undisturbed_times([run], most=MAX_RUNS, budget_s=BUDGET_S)
+            alone = time_runs(run, clock, MAX_RUNS, BUDGET_S)
+            (beside,), _ = undisturbed_times([run], reference, usual, clock, MAX_RUNS, BUDGET_S)
             medians[:, repeat, index] = np.median(alone), np.median(beside)
     deviations = 100 * medians.std(axis=1, ddof=1) / medians.mean(axis=1)
     print("| network, ms | MACs | alone, % | beside the reference, % |\n|---|---|---|---|")
@@ -53,6 +58,12 @@ def main() -> None:
     print(
         f"\nmeans: {deviations[0].mean():.1f} % alone, {deviations[1].mean():.1f} % beside the reference"
     )
+
+
+def _run(model: ConvertedModel) -> Callable[[], object]:
+    """Return a call that classifies a random image."""
+    image = np.random.default_rng(0).random(model.shape, dtype=np.float32)
+    return partial(open_model(model.files, threads=1), image)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Latency of untrained networks on this machine, measured once.
+"""Latency of untrained networks on a target, measured once.
 
 A network's latency does not depend on its weights, so a search measures it before training. One small
 JSON file per (network, classes, runtime, threads, machine) serves all runs and processes.
@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field
 
 from core.cache import cache_dir
 from core.cached_records import read_cached, record_digest, write_cached
-from deploy.latency_measurement import Latency, measure_module
-from deploy.machine import machine_name, runtime_name
+from deploy.latency_measurement import measure_module
 from deploy.profile import Predictor, fit
-from deploy.reference_network import reference_ms
+from deploy.targets import DEFAULT, connect
+from deploy.targets.session import Latency
 from nas.architecture import Architecture
 from nas.networks import build
 
@@ -55,25 +55,29 @@ def measure_architecture(
     *,
     cache: Path | None = None,
     threads: int = 1,
+    target: str = DEFAULT,
 ) -> Latency:
-    """Return the latency of the untrained network, cached if this machine has measured it before.
+    """Return the latency of the untrained network, cached if it was measured there before.
 
     Args:
         architecture: the network.
         num_classes: width of its classifier.
         cache: directory of the results; default ``latency/`` under the user's cache directory.
         threads: threads inside one operator.
+        target: as for :func:`deploy.targets.parse`.
 
     Raises:
-        UserError: the cache directory cannot be written.
+        UserError: no such target, something is missing for it, or the cache directory cannot be written.
+        ModelError: the network cannot be converted, or the runtime cannot run it.
     """
+    session = connect(target)
     directory = cache_dir() / "latency" if cache is None else cache
     subject = {
         "architecture": architecture.key,
         "num_classes": num_classes,
-        "runtime": runtime_name(threads),
-        "machine": machine_name(),
-        "reference_ms": reference_ms(),
+        "runtime": session.runtime(threads),
+        "machine": session.machine,
+        "reference_ms": 1e3 * session.reference_s,
     }
     digest = record_digest(subject)[:16]
     path = directory / f"{architecture.key}-{digest}.json"
@@ -87,6 +91,7 @@ def measure_architecture(
         architecture.resolution,
         input_channels=architecture.input_channels,
         threads=threads,
+        target=target,
     )
     write_cached(path, {**subject, "latency_ms": latency.to_dict()})
     return latency
@@ -96,17 +101,20 @@ def fitted_latency(
     architectures: Sequence[Architecture],
     num_classes: int,
     report: Callable[[int, int], None] | None = None,
+    *,
+    target: str = DEFAULT,
 ) -> Predictor:
-    """Measure networks, and return a predictor of the latencies of others on this machine.
+    """Measure networks, and return a predictor of the latencies of others on the target.
 
     Args:
         architectures: to measure.
         num_classes: classes of the data.
         report: called with (networks measured, networks in all).
+        target: as for :func:`deploy.targets.parse`.
     """
     measured = []
     for network in architectures:
-        measured.append(measure_architecture(network, num_classes).median_ms)
+        measured.append(measure_architecture(network, num_classes, target=target).median_ms)
         if report is not None:
             report(len(measured), len(architectures))
     return fit(architectures, measured, num_classes)

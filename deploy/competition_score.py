@@ -6,7 +6,7 @@ with an F1 of 0.7 in 86.3 s. Less is better, and every model as good as the refe
 
 The time covers the work of a device for an image in memory: resize it to the network's input, scale and
 normalise it, run the network on ONNX Runtime with one thread, take the largest logit. Decoding files is
-not included. The clock is the thread's own, see :mod:`deploy.latency_measurement`.
+not included. The clock is the thread's own, see :mod:`deploy.device.agent`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 from core.config import ScoreConfig
+from deploy.device.agent import WARM_UP_RUNS, thread_clock
 from deploy.onnx_export import onnx_bytes
-from deploy.timing import WARM_UP_RUNS, thread_clock
 from training.data.images import ImageSet
 from training.data.unlabelled import JoinedImages
-from training.onnx_graph import INPUT, open_session
+from training.onnx_graph import INPUT, onnx_runtime, open_session
 from training.preprocess import IMAGENET, Normalization, resize
 
 _STEEPNESS = 20.0  # of the sigmoid, per unit of F1
@@ -84,6 +84,11 @@ def timed_labels(
             labels[position] = classify(image)
             seconds[position] = clock() - before
     return seconds, labels
+
+
+def runtime_name() -> str:
+    """Return the runtime of a total time, e.g. ``onnxruntime 1.32.0 CPUExecutionProvider, 1 thread``."""
+    return f"onnxruntime {onnx_runtime().__version__} CPUExecutionProvider, 1 thread"
 
 
 @contextmanager

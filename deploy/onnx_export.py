@@ -45,8 +45,8 @@ class Exported:
     opset: int
 
 
-class _NormalizedNetwork(nn.Module):
-    """A network behind its normalisation."""
+class NormalizedNetwork(nn.Module):
+    """A network behind its normalisation, which maps images in 0..1 to logits."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -57,7 +57,22 @@ class _NormalizedNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(normalization.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(normalization.std).view(1, -1, 1, 1))
 
+    @classmethod
+    def of(cls, network: nn.Module, normalization: Normalization, channels: int) -> NormalizedNetwork:
+        """Return a copy of a network behind its normalisation, on the CPU and ready for inference.
+
+        Raises:
+            ValueError: the normalisation is of another number of channels.
+        """
+        if len(normalization.mean) != channels:
+            raise ValueError(
+                f"normalisation has {len(normalization.mean)} channels, the input {channels}"
+            )
+        copied = copy.deepcopy(network).to("cpu", torch.float32)
+        return cls(copied, normalization).eval().requires_grad_(False)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(N, C)`` of images ``(N, 3, r, r)`` in 0..1."""
         logits: torch.Tensor = self.network((images - self.mean) / self.std)
         return logits
 
@@ -97,7 +112,7 @@ def export_onnx(
     import onnx
 
     path = Path(path)
-    network = _normalized(model, normalization, input_channels)
+    network = NormalizedNetwork.of(model, normalization, input_channels)
     opset = OPSET if opset is None else opset
     if opset not in OPSETS:
         raise UserError(f"ONNX opset {opset} is not available; give {OPSETS[0]} to {OPSETS[-1]}")
@@ -132,28 +147,21 @@ def onnx_bytes(
     input_channels: int = 3,
     normalization: Normalization = IMAGENET,
 ) -> bytes:
-    """Return the graph of :func:`export_onnx`, without metadata and checks, for measurements."""
-    network = _normalized(model, normalization, input_channels)
-    return _serialise(network, resolution, input_channels, OPSET)
+    """Return the graph of :func:`export_onnx`, without metadata and checks."""
+    return graph_bytes(
+        NormalizedNetwork.of(model, normalization, input_channels), resolution, input_channels
+    )
 
 
-def _normalized(
-    model: nn.Module, normalization: Normalization, input_channels: int
-) -> _NormalizedNetwork:
-    if len(normalization.mean) != input_channels:
-        raise ValueError(
-            f"normalisation has {len(normalization.mean)} channels, the input {input_channels}"
-        )
-    copied = copy.deepcopy(model).to("cpu", torch.float32)
-    return _NormalizedNetwork(copied, normalization).eval().requires_grad_(False)
-
-
-def _serialise(network: _NormalizedNetwork, resolution: int, input_channels: int, opset: int) -> bytes:
+def graph_bytes(
+    network: NormalizedNetwork, resolution: int, input_channels: int = 3, opset: int = OPSET
+) -> bytes:
+    """Return the ONNX graph of a network with its normalisation, without metadata and checks."""
     example = torch.zeros(1, input_channels, resolution, resolution)
     return traced(network, example, [OUTPUT], opset=opset)
 
 
-def _checked_graph(network: _NormalizedNetwork, resolution: int, input_channels: int, opset: int) -> Any:
+def _checked_graph(network: NormalizedNetwork, resolution: int, input_channels: int, opset: int) -> Any:
     """Return the graph as a message of ONNX, checked by its own rules.
 
     Raises:
@@ -162,7 +170,7 @@ def _checked_graph(network: _NormalizedNetwork, resolution: int, input_channels:
     import onnx
 
     try:
-        content = _serialise(network, resolution, input_channels, opset)
+        content = graph_bytes(network, resolution, input_channels, opset)
         graph = onnx.load_model_from_string(content)
         onnx.checker.check_model(graph, full_check=True)
     except (
@@ -175,7 +183,7 @@ def _checked_graph(network: _NormalizedNetwork, resolution: int, input_channels:
     return graph
 
 
-def _verify(content: bytes, network: _NormalizedNetwork, samples: np.ndarray, opset: int) -> float:
+def _verify(content: bytes, network: NormalizedNetwork, samples: np.ndarray, opset: int) -> float:
     """Return the largest difference between the logits of ONNX Runtime and PyTorch.
 
     Raises:

@@ -16,7 +16,7 @@ from core.csv_table import cells_of, change_notice, csv_bytes, csv_text, path_ce
 from core.errors import UserError
 from core.files import write_bytes
 from deploy.classifier import Classifier, Prediction
-from deploy.machine import machine_name
+from deploy.device.agent import machine_name
 from training.data.decode import EXTENSIONS, quiet_pillow, special_kind
 from training.data.file_tree import FileTree, joined, named
 from training.data.listing import NO_REMARKS, Remarks

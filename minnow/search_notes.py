@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.machine import runtime_name
+from deploy.competition_score import runtime_name
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.search_setup import SearchParts

@@ -14,26 +14,23 @@ import pytest
 import torch
 from torch import nn
 
-import deploy.architecture_latency
 from core.cached_records import write_cached
 from deploy.architecture_latency import measure_architecture
-from deploy.latency_measurement import ROUNDS, Latency, measure_in_turns, measure_module, measure_onnx
-from deploy.onnx_export import onnx_bytes
-from deploy.timing import MAX_RUNS, MIN_RUNS, WARM_UP_RUNS, thread_clock, time_runs
+from deploy.device.agent import MIN_RUNS, WARM_UP_RUNS, thread_clock, time_runs
+from deploy.latency_measurement import ROUNDS, measure_in_turns, measure_module
+from deploy.targets import connect
+from deploy.targets.session import MAX_RUNS, Latency
 from nas.architecture import Architecture
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_measures_a_file_and_its_content_alike(network: nn.Module, tmp_path: Path) -> None:
-    content = onnx_bytes(network, 32)
-    (tmp_path / "model.onnx").write_bytes(content)
-    for source in (content, tmp_path / "model.onnx", str(tmp_path / "model.onnx")):
-        latency = measure_onnx(source)
-        assert latency.median_ms > 0 and latency.iqr_ms >= 0
-        assert MIN_RUNS <= latency.n <= MAX_RUNS
-        assert latency.runtime.startswith("onnxruntime ")
-        assert latency.runtime.endswith(" CPUExecutionProvider, 1 thread")
+def test_says_what_was_measured_on_what(network: nn.Module) -> None:
+    latency = measure_module(network, 32)
+    assert latency.median_ms > 0 and latency.iqr_ms >= 0
+    assert MIN_RUNS <= latency.n <= MAX_RUNS
+    assert latency.runtime.startswith("onnxruntime ")
+    assert latency.runtime.endswith(" CPUExecutionProvider, 1 thread")
 
 
 def test_dictionary_is_what_metrics_hold() -> None:
@@ -63,7 +60,7 @@ def test_every_run_is_timed_by_the_clock_that_was_given() -> None:
         nonlocal now, runs
         now, runs = now + runs, runs + 1
 
-    times = time_runs(run, clock=lambda: now)
+    times = time_runs(run, lambda: now, MAX_RUNS, 60.0)
     assert len(times) == MAX_RUNS
     warm_up = runs - MAX_RUNS
     assert warm_up >= WARM_UP_RUNS
@@ -71,7 +68,7 @@ def test_every_run_is_timed_by_the_clock_that_was_given() -> None:
 
 
 def test_a_spent_budget_still_gives_enough_runs() -> None:
-    assert len(time_runs(lambda: None, clock=time.perf_counter, budget_s=0.0)) == MIN_RUNS
+    assert len(time_runs(lambda: None, time.perf_counter, MAX_RUNS, 0.0)) == MIN_RUNS
 
 
 def test_time_off_the_core_is_not_counted() -> None:
@@ -104,7 +101,7 @@ def test_other_networks_classes_threads_and_machines_are_measured_anew(
     measure_architecture(tiny, 4, cache=tmp_path)
     two = measure_architecture(tiny, 3, cache=tmp_path, threads=2)
     assert two.runtime.endswith("2 threads")
-    monkeypatch.setattr(deploy.architecture_latency, "machine_name", lambda: "another machine")
+    monkeypatch.setattr(connect(), "machine", "another machine")
     measure_architecture(tiny, 3, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from core.errors import UserError
-from deploy import latency_measurement, reference_network
-from deploy.latency_measurement import undisturbed_times
-from deploy.reference_network import reference_ms, reference_run
-from deploy.timing import MAX_RUNS, MIN_RUNS
+from deploy.device.address import Address
+from deploy.device.agent import MIN_RUNS, undisturbed_seconds, undisturbed_times
+from deploy.targets import session
+from deploy.targets.onnx_runtime import OnnxRuntime
+from deploy.targets.reference_network import reference_network
+from deploy.targets.session import MAX_RUNS, Session
 
 
 class Machine:
@@ -23,29 +25,24 @@ class Machine:
         period: seconds after which it changes between its usual speed and half of it.
     """
 
-    def __init__(self, period: float) -> None:
-        self.now, self._period = 0.0, period
+    def __init__(self, period: float = 0.25) -> None:
+        self.now, self.period = 0.0, period
 
     def run(self, seconds: float) -> None:
-        slow = int(self.now / self._period) % 2
+        slow = int(self.now / self.period) % 2
         self.now += seconds * (2 if slow else 1)
 
-    def clock(self) -> float:
-        return self.now
+    def times(self, *seconds: float, budget_s: float = 60.0) -> tuple[list[np.ndarray], float]:
+        """Measure functions that take so long, beside a reference of half a millisecond."""
+        runs = [lambda each=each: self.run(each) for each in seconds]
+        times, slowdown = undisturbed_times(
+            runs, lambda: self.run(0.0005), 0.0005, lambda: self.now, MAX_RUNS, budget_s
+        )
+        return [np.array(own) for own in times], slowdown
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    made = Machine(period=0.25)
-    monkeypatch.setattr(latency_measurement, "thread_clock", lambda: made.clock)
-    monkeypatch.setattr(latency_measurement, "reference_run", lambda: lambda: made.run(0.0005))
-    monkeypatch.setattr(latency_measurement, "reference_ms", lambda: 0.5)
-    return made
-
-
-def test_a_slow_machine_is_corrected(machine: Machine) -> None:
-    runs = [lambda: machine.run(0.002), lambda: machine.run(0.0003)]
-    (first, second), slowdown = undisturbed_times(runs, most=MAX_RUNS, budget_s=60.0)
+def test_a_slow_machine_is_corrected() -> None:
+    (first, second), slowdown = Machine().times(0.002, 0.0003)
     assert 0.99 <= slowdown <= 2
     assert len(first) == len(second) == MAX_RUNS
     assert np.median(first) == pytest.approx(0.002, rel=0.02)
@@ -54,59 +51,74 @@ def test_a_slow_machine_is_corrected(machine: Machine) -> None:
     assert np.mean(np.abs(first / 0.002 - 1) < 0.01) > 0.8
 
 
-def test_a_machine_that_stays_slow_is_corrected(machine: Machine) -> None:
-    machine._period, machine.now = 1e9, 1.5e9
-    (times,), slowdown = undisturbed_times([lambda: machine.run(0.002)], most=MAX_RUNS, budget_s=60.0)
+def test_a_machine_that_stays_slow_is_corrected() -> None:
+    machine = Machine(period=1e9)
+    machine.now = 1.5e9
+    (times,), slowdown = machine.times(0.002)
     assert slowdown == pytest.approx(2, rel=1e-3)
     np.testing.assert_allclose(times, 0.002, rtol=1e-3)
 
 
-def test_a_spent_budget_still_gives_enough_runs(machine: Machine) -> None:
-    (times,), _ = undisturbed_times([lambda: machine.run(0.002)], most=MAX_RUNS, budget_s=0.0)
+def test_a_spent_budget_still_gives_enough_runs() -> None:
+    (times,), _ = Machine().times(0.002, budget_s=0.0)
     assert MIN_RUNS <= len(times) < MAX_RUNS
-    assert undisturbed_times([], most=MAX_RUNS, budget_s=0.0) == ([], 1.0)
+
+
+def test_the_undisturbed_time_is_that_of_the_fast_state() -> None:
+    machine = Machine(period=0.003)
+    seconds = undisturbed_seconds(lambda: machine.run(0.0005), lambda: machine.now, 0.05)
+    assert seconds == pytest.approx(0.0005, rel=1e-6)
 
 
 @pytest.fixture
-def timed(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache of a machine that has timed its reference, for a moment only."""
-    monkeypatch.setattr(reference_network, "_SECONDS", 0.01)
-    reference_network._stored_ms.cache_clear()
-    assert reference_ms() > 0
-    reference_network._stored_ms.cache_clear()
+def opened(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A connection of its own, whose reference is timed for a moment only."""
+    monkeypatch.setattr(session, "_REFERENCE_S", 0.01)
+    return Session(OnnxRuntime(), Address())
+
+
+def again(opened: Session) -> float:
+    """The reference's seconds, as another process would find them."""
+    opened.__dict__.pop("reference_s", None)
+    return opened.reference_s
+
+
+def test_it_is_timed_once_per_machine(
+    opened: Session, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert opened.reference_s > 0
     (file,) = (own_cache / "reference").iterdir()
-    return file
-
-
-def test_it_is_timed_once_per_machine(timed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = json.loads(timed.read_text())
+    content = json.loads(file.read_text())
     del content["checksum"]
-    timed.write_text(json.dumps({**content, "milliseconds": 12.5}))
-    assert reference_ms() == 12.5
-    monkeypatch.setattr(reference_network, "machine_name", lambda: "another machine")
-    assert reference_ms() != 12.5
-    assert len(list(timed.parent.iterdir())) == 2
+    file.write_text(json.dumps({**content, "milliseconds": 12.5}))
+    assert again(opened) == 0.0125
+    monkeypatch.setattr(opened, "machine", "another machine")
+    assert again(opened) != 0.0125
+    assert len(list(file.parent.iterdir())) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"milliseconds": -1, "runtime": "x", "machine": "y"}'])
-def test_a_damaged_file_is_timed_again(timed: Path, content: str) -> None:
-    timed.write_text(content)
-    assert 0 < reference_ms() < 1e3
-    assert json.loads(timed.read_text())["milliseconds"] == reference_ms()
+def test_a_damaged_file_is_timed_again(opened: Session, own_cache: Path, content: str) -> None:
+    assert opened.reference_s > 0
+    (file,) = (own_cache / "reference").iterdir()
+    file.write_text(content)
+    assert 0 < again(opened) < 1
+    assert json.loads(file.read_text())["milliseconds"] == pytest.approx(1e3 * opened.reference_s)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written(
+    opened: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr(reference_network, "_SECONDS", 0.01)
     with pytest.raises(UserError, match="file"):
-        reference_ms()
+        again(opened)
 
 
 def test_making_it_leaves_the_random_numbers_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    reference_run.cache_clear()
-    reference_run()
+    reference_network.cache_clear()
+    reference_network()
     assert torch.equal(torch.rand(3), expected)

@@ -28,7 +28,7 @@ def test_one_place_imports_the_runtime():
 
 def test_the_runtime_leaves_no_identifier_of_the_machine_behind(tmp_path):
     """Telemetry begins by writing one below the home directory."""
-    code = "from deploy.machine import runtime_name; print(runtime_name())"
+    code = "from deploy.competition_score import runtime_name; print(runtime_name())"
     environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run(

@@ -1,0 +1,89 @@
+"""Base class of targets, and what they make: models in the format of a runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import deploy.device.runners
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+FLOAT, INT8 = "float32", "int8"
+RUNNERS = Path(deploy.device.runners.__path__[0])
+
+
+@dataclass(frozen=True)
+class ConvertedModel:
+    """A network in the format of a target.
+
+    Attributes:
+        files: content by name; the first is the one to open.
+        shape: of the input: one image, in the target's layout.
+    """
+
+    files: Mapping[str, bytes]
+    shape: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(map(len, self.files.values()))
+
+
+class Target(ABC):
+    """A runtime at a precision: converts networks, and names the program that runs them on a device.
+
+    Attributes:
+        precision: ``float32`` or ``int8``, of weights and activations.
+        layout: order of the input's dimensions, ``NCHW`` or ``NHWC``.
+        runner: self-contained Python file that opens models on the device; needs numpy and the runtime
+            only. It defines ``version() -> str``, ``open_model(files, threads)``, which returns a
+            function from an image to its logits, ``PACKAGE`` to install, and ``OWN_THREADS = True``
+            where the runtime computes in threads of its own.
+        modules: that converting imports, beside Minnow's own dependencies.
+        extra: of Minnow's package that installs them.
+        apart: converting runs in a process of its own, where crashes and imports stay.
+        weight_bytes: that a weight takes in the file.
+        channel_bytes: that an output channel of a convolution takes beside its weights: bias and scales.
+    """
+
+    precision: ClassVar[str] = FLOAT
+    layout: ClassVar[str] = "NCHW"
+    runner: ClassVar[Path]
+    modules: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str | None] = None
+    apart: ClassVar[bool] = True
+    weight_bytes: ClassVar[int] = 4
+    channel_bytes: ClassVar[int] = 4
+
+    @abstractmethod
+    def convert(
+        self, network: nn.Module, example: torch.Tensor, images: np.ndarray
+    ) -> Mapping[str, bytes]:
+        """Return the files of a model, by name; the first is the one to open.
+
+        Args:
+            network: in eval mode, on the CPU; maps images in 0..1 to logits, its normalisation included.
+            example: input of the network, ``(1, C, r, r)`` float32.
+            images: to calibrate a quantisation with, ``(n, C, r, r)`` float32 in 0..1.
+        """
+
+    def check(self) -> None:
+        """Check that the packages for converting are installed.
+
+        Raises:
+            UserError: one is missing; says how to install it.
+        """
+        for module in self.modules:
+            if importlib.util.find_spec(module) is None:
+                install = f"pip install 'minnow[{self.extra}]'" if self.extra else f"pip install {module}"
+                raise UserError(f"{module} is not installed, which converts the network: {install}")
