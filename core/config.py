@@ -355,7 +355,7 @@ class SupernetConfig(_Model):
         Literal["near", "all"] | None,
         setting(
             "Sizes of the networks that the supernet is trained for: near the limits, or all.",
-            auto="near the limits on params, macs or latency_ms, else all",
+            auto="near the limits on costs or latency_ms, else all",
         ),
     ] = None
 
@@ -467,7 +467,8 @@ class SearchConfig(_Model):
         tuple[str, ...],
         setting(
             "Goal, as in latency_ms:min; several give a Pareto front. Metrics: f1, accuracy, "
-            "balanced_accuracy, params, macs, latency_ms, train_seconds, total_seconds, score.",
+            "balanced_accuracy, params, macs, flash_kb, ram_kb, latency_ms, train_seconds, "
+            "total_seconds, score.",
             option="objective",
         ),
     ] = ("f1:max",)
@@ -478,6 +479,14 @@ class SearchConfig(_Model):
             option="limit",
         ),
     ] = ()
+    target: Annotated[
+        str,
+        setting(
+            "Runtime, precision and device that latency_ms, flash_kb and ram_kb are of; 'plugins' lists "
+            "the names, and NAME@ssh:USER@HOST is another machine.",
+            option="target",
+        ),
+    ] = "onnxruntime"
     score: ScoreConfig = Field(default_factory=ScoreConfig)
     evaluator: Annotated[
         Literal["train", "inherit", "supernet"] | None,
@@ -579,6 +588,13 @@ class StudentConfig(_Model):
     train: TrainConfig = Field(default_factory=TrainConfig)
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)
+    target: Annotated[
+        str,
+        setting(
+            "Runtime, precision and device that latencies are of; a search passes its own on.",
+            option="target",
+        ),
+    ] = "onnxruntime"
     budget: Annotated[
         _Time,
         setting(

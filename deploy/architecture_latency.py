@@ -22,6 +22,7 @@ from deploy.targets.session import Latency
 from nas.architecture import Architecture
 from nas.networks import build
 
+_GRAPHS = 2  # version of the networks' graphs, which latencies depend on
 _MAX_MS = 1e6  # of a latency that can be true
 
 
@@ -46,6 +47,7 @@ class _Record(BaseModel):
     runtime: str
     machine: str
     reference_ms: float  # undisturbed, of the reference network that it was measured beside
+    graphs: int
     latency_ms: _Timing
 
 
@@ -78,6 +80,7 @@ def measure_architecture(
         "runtime": session.runtime(threads),
         "machine": session.machine,
         "reference_ms": 1e3 * session.reference_s,
+        "graphs": _GRAPHS,
     }
     digest = record_digest(subject)[:16]
     path = directory / f"{architecture.key}-{digest}.json"

@@ -80,7 +80,9 @@ def split_budget(
         rest = max(0.0, rest - taken)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
         near = config.supernet.sizes != "all"
-        measuring = seconds_to_measure(space, objectives, data.num_classes) if near else 0.0
+        measuring = (
+            seconds_to_measure(space, objectives, data.num_classes, config.target) if near else 0.0
+        )
         rest = max(0.0, rest - measuring)
         whole = space.decode(space.largest)
         network = build(whole, data.num_classes)
@@ -137,7 +139,8 @@ def _supernet_step(
     shares = [_PARAMS_SHARE]
     for limit in limits:
         if limit.metric == "latency_ms":
-            shares.append(limit.value / measure_architecture(whole, num_classes).median_ms)
+            latency = measure_architecture(whole, num_classes, target=config.target)
+            shares.append(limit.value / latency.median_ms)
         elif limit.metric == "macs":
             shares.append(limit.value / cost(whole, num_classes).macs)
     return min(_SANDWICH, _NEAR * (min(shares) + _FIXED))

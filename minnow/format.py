@@ -12,6 +12,8 @@ def metric_text(name: str, value: float) -> str:
         return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
     if name == "macs":
         return f"{value / 1e9:.2f} G" if value >= 1e9 else f"{value / 1e6:.1f} M"
+    if name in ("flash_kb", "ram_kb"):
+        return f"{value:,.0f} kB"
     if name == "latency_ms":
         return f"{value:.2f} ms"
     if name == "total_seconds":
@@ -47,6 +49,8 @@ TITLES = {
     "balanced_accuracy": "balanced acc.",
     "params": "params",
     "macs": "MACs",
+    "flash_kb": "flash",
+    "ram_kb": "RAM",
     "latency_ms": "latency",
     "train_seconds": "training",
     "total_seconds": "all images",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from core.config import SearchConfig
 from deploy.architecture_latency import measure_architecture
+from deploy.targets import costs_on
 from minnow.near_limits import size_limits
 from nas.architecture import Architecture
-from nas.cost import cost
 from nas.objectives import Limit, Objectives
 from nas.spaces.elastic import Elastic
 from training.data.images import ImageSet
 
+_BY_SIDE = ("macs", "ram_kb", "latency_ms")  # metrics that depend on the side
 _SHARES = (0.375, 0.5, 0.625, 0.75, 0.875, 1.0)  # of the stored side
 _TIGHT = 0.8  # share of a limit from which on the smallest network leaves hardly anything to choose
 _LESS = 0.9  # share of its cost that the smallest network of a smaller side has, at most
@@ -31,8 +32,8 @@ def small_sides(
     """Return the sides of an elastic search whose limits need smaller ones than the usual; else ``None``.
 
     The usual sides start at 5/8 of the stored one. Where even the smallest network of those has more than
-    0.8 of a limit on MACs or latency, sides down to 3/8 are added, as long as they make it smaller by a
-    tenth: the latency of a small network is mostly that of its number of layers.
+    0.8 of a limit on MACs, RAM or latency, sides down to 3/8 are added, as long as they make it smaller
+    by a tenth: the latency of a small network is mostly that of its number of layers.
 
     Args:
         space: with the usual sides.
@@ -40,7 +41,7 @@ def small_sides(
         objectives: with the limits.
         data: the images.
     """
-    limits = [limit for limit in size_limits(objectives) if limit.metric != "params"]
+    limits = [limit for limit in size_limits(objectives) if limit.metric in _BY_SIDE]
     if config.space.resolutions is not None or config.study is not None or not limits:
         return None
 
@@ -48,7 +49,9 @@ def small_sides(
         """Return the largest share of a limit that the smallest network takes."""
         smaller = Elastic(default_resolutions(data.size, least), base=space.base)
         smallest = smaller.decode(smaller.smallest)
-        return max(_cost(smallest, limit, data.num_classes) / limit.value for limit in limits)
+        return max(
+            _cost(smallest, limit, data.num_classes, config.target) / limit.value for limit in limits
+        )
 
     least = Elastic.least_share
     now = taken(least)
@@ -59,8 +62,8 @@ def small_sides(
     return None if least == Elastic.least_share else default_resolutions(data.size, least)
 
 
-def _cost(network: Architecture, limit: Limit, num_classes: int) -> float:
+def _cost(network: Architecture, limit: Limit, num_classes: int, target: str) -> float:
     """Return what a network has of the metric of a limit."""
-    if limit.metric == "macs":
-        return cost(network, num_classes).macs
-    return measure_architecture(network, num_classes).median_ms
+    if limit.metric == "latency_ms":
+        return measure_architecture(network, num_classes, target=target).median_ms
+    return costs_on(target, network, num_classes)[limit.metric]

@@ -9,12 +9,12 @@ import numpy as np
 
 from deploy.architecture_latency import fitted_latency, measure_architecture
 from deploy.profile import Predictor
+from deploy.targets import costs_on
 from nas.architecture import Architecture
-from nas.cost import cost
-from nas.objectives import COSTS, Limit, Objectives
+from nas.objectives import CLOSED_FORM, Limit, Objectives
 from nas.spaces.elastic import Elastic
 
-_BEFORE_TRAINING = (*COSTS, "latency_ms")
+_BEFORE_TRAINING = (*CLOSED_FORM, "latency_ms")
 _NEAREST = 0.6  # least share of one of the limits that a subnet reaches
 _SUBNETS = 256
 _LEAST = 16  # of fewer, subnets of other sizes are trained too
@@ -23,7 +23,7 @@ _MEASURED = 30  # random subnets that latencies are predicted from
 
 
 def size_limits(objectives: Objectives) -> tuple[Limit, ...]:
-    """Return the limits that decide the size of networks: upper ones on params, MACs and latency."""
+    """Return the limits that decide the size of networks: upper ones on costs and latency."""
     return tuple(limit for limit in objectives.limits if limit.upper and limit.metric in _BEFORE_TRAINING)
 
 
@@ -31,6 +31,7 @@ def subnets_near_limits(
     space: Elastic,
     objectives: Objectives,
     num_classes: int,
+    target: str,
     report: Callable[[int, int], None] | None = None,
 ) -> tuple[Architecture, ...]:
     """Return random subnets within all limits, each of which reaches 0.6 of one of them.
@@ -45,6 +46,7 @@ def subnets_near_limits(
         space: of the subnets.
         objectives: goals and limits.
         num_classes: classes of the data.
+        target: that limits are of.
         report: called with (networks measured, networks in all).
     """
     limits = size_limits(objectives)
@@ -55,12 +57,11 @@ def subnets_near_limits(
     predictor: Predictor | None = None
     if _timed(limits):
         networks = [space.random_subnet(rng) for _ in range(_MEASURED)]
-        predictor = fitted_latency(networks, num_classes, report)
+        predictor = fitted_latency(networks, num_classes, report, target=target)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
         network = space.random_subnet(rng)
-        total = cost(network, num_classes)
-        metrics: dict[str, float] = {"params": total.params, "macs": total.macs}
+        metrics = costs_on(target, network, num_classes)
         if predictor is not None and not within.violation(metrics):  # a prediction takes the longest
             metrics["latency_ms"] = float(predictor.predict([network])[0])
         if within.violation(metrics):
@@ -72,7 +73,7 @@ def subnets_near_limits(
     return tuple(found.values()) if len(found) >= _LEAST else ()
 
 
-def seconds_to_measure(space: Elastic, objectives: Objectives, num_classes: int) -> float:
+def seconds_to_measure(space: Elastic, objectives: Objectives, num_classes: int, target: str) -> float:
     """Return about how long :func:`subnets_near_limits` measures latencies; no time if it did before.
 
     One of them is measured now.
@@ -80,7 +81,7 @@ def seconds_to_measure(space: Elastic, objectives: Objectives, num_classes: int)
     if not _timed(size_limits(objectives)):
         return 0.0
     started = time.perf_counter()
-    measure_architecture(space.random_subnet(np.random.default_rng(0)), num_classes)
+    measure_architecture(space.random_subnet(np.random.default_rng(0)), num_classes, target=target)
     return _MEASURED * (time.perf_counter() - started)
 
 

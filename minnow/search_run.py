@@ -17,6 +17,7 @@ from core.config_io import to_yaml
 from core.errors import UserError
 from core.files import write_text
 from core.locks import locked
+from deploy.targets import DEFAULT
 from distill.inherited_weights import InheritedWeights
 from distill.student_bundle import package_versions
 from minnow import run_creation
@@ -209,6 +210,7 @@ def _identity(
         "importance": config.space.importance if config.evaluator != "train" else None,
         "fidelity": config.fidelity,
         "score": config.score.model_dump(mode="json"),
+        **({} if config.target == DEFAULT else {"target": config.target}),
     }
     if base is not None and config.base is not None:  # else it is the teacher
         identity["base"] = f"{base.name} ({base.digest[:12]})"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
+import deploy.targets
 import nas.spaces
 import nas.strategies
 from core.config import SearchConfig, StrategyConfig
 from core.errors import UserError
 from deploy.architecture_latency import measure_architecture
+from deploy.device.link import ModelError
 from deploy.latency_probe import LatencyProbe
 from distill.student_loss import StudentLoss
 from minnow.base_network import architecture_of, resolve_base
@@ -54,6 +58,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     """
     space_class = nas.spaces.load(config.space.name)
     nas.strategies.load(config.strategy.name)  # a wrong name is wrong before the data is read
+    deploy.targets.connect(config.target)  # and so is a device that is not there
     config = resolve_evaluator(config, space_class)
     if issubclass(space_class, Elastic):
         config = resolve_base(config, listener)
@@ -71,7 +76,9 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     config = resolve_search(config, len(data.learned))
     epochs = config.train.epochs or 0
     asha = config.fidelity == "asha"
-    strategy = make_strategy(config.strategy, space, objectives, config.seed, data.num_classes)
+    strategy = make_strategy(
+        config.strategy, space, objectives, config.seed, data.num_classes, config.target
+    )
     halving = SuccessiveHalving(strategy, epochs=epochs) if asha else None
     scheduler = Confirmation(
         halving or strategy,
@@ -162,6 +169,7 @@ def make_strategy(
     objectives: Objectives,
     seed: int,
     num_classes: int,
+    target: str,
 ) -> Strategy:
     """Return the strategy of a search, which measures latencies where limits need them.
 
@@ -171,18 +179,22 @@ def make_strategy(
         objectives: goals and limits.
         seed: of its random decisions.
         num_classes: classes of the data.
+        target: that the metrics of limits are of.
 
     Raises:
         UserError: the name or an option is unknown; an option is missing, or has a value that the
             strategy refuses.
     """
     bounds = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
+    kind, _ = deploy.targets.parse(target)
     probes: Mapping[str, Callable[[Architecture], float]] = {
+        "flash_kb": lambda network: kind.flash_kb(network, num_classes),
+        "ram_kb": lambda network: kind.ram_kb(network, num_classes),
         "latency_ms": LatencyProbe(
-            lambda network: measure_architecture(network, num_classes).median_ms,
+            partial(_latency_ms, num_classes=num_classes, target=target),
             min(bounds, default=None),
             num_classes,
-        )
+        ),
     }
     strategy: Strategy = nas.strategies.REGISTRY.create(
         config.name,
@@ -194,3 +206,11 @@ def make_strategy(
         probes=probes,
     )
     return strategy
+
+
+def _latency_ms(network: Architecture, num_classes: int, target: str) -> float:
+    """Return the latency on the target; infinite where that cannot run the network."""
+    try:
+        return measure_architecture(network, num_classes, target=target).median_ms
+    except ModelError:
+        return math.inf

@@ -182,7 +182,7 @@ def _from_search(
     if teacher is None:
         data = search.data.model_copy(update={"unlabelled": None})  # nothing labels them
         search = search.model_copy(update={"data": data})
-    names = ["data", "augment", "seed"]
+    names = ["data", "augment", "target", "seed"]
     if search.balance.mode not in (None, "none"):  # a network that was searched so is trained so
         names.append("balance")
     if search.teacher is not None and search.teacher.spec == teacher:

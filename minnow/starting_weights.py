@@ -106,7 +106,7 @@ def _near_subnets(
     """
     if config.supernet.sizes == "all":
         return ()
-    near = subnets_near_limits(space, objectives, num_classes, report)
+    near = subnets_near_limits(space, objectives, num_classes, config.target, report)
     if config.supernet.sizes == "near" and not near:
         raise UserError(
             "supernet.sizes near needs a limit on params, macs or latency_ms that decides the size, and "

@@ -14,6 +14,7 @@ from core.config import StudentConfig
 from core.errors import UserError, short
 from core.output_path import check_file
 from deploy.classifier import Classifier, ImageLike, Prediction
+from deploy.device.link import ModelError
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
 from distill.student_metrics import read_whole_metrics
@@ -186,6 +187,17 @@ class Student:
             opset=opset,
         )
 
-    def latency(self) -> Latency:
-        """Measure milliseconds per image on ONNX Runtime, batch 1, one thread."""
-        return measure_module(self.bundle.model, self.bundle.architecture.resolution)
+    def latency(self, target: str | None = None) -> Latency:
+        """Measure milliseconds per image, batch 1, one thread.
+
+        Args:
+            target: as for :func:`deploy.targets.parse`; ``None``: that of its training.
+
+        Raises:
+            UserError: no such target, something is missing for it, or it cannot run the network.
+        """
+        target = target or self.config.target
+        try:
+            return measure_module(self.bundle.model, self.bundle.architecture.resolution, target=target)
+        except ModelError as error:
+            raise UserError(f"{target}: {error}") from None

@@ -16,6 +16,7 @@ from core.config import BalanceConfig, StudentConfig
 from core.errors import UserError
 from core.locks import locked
 from core.output_path import check_folder
+from deploy.device.link import ModelError
 from deploy.latency_measurement import measure_in_turns
 from distill.inherited_weights import InheritedWeights
 from distill.seeds import (
@@ -94,11 +95,20 @@ class Training:
             teacher=self.teacher,
             inherited=self.weights,
             earlier=earlier,
-            latency=lambda networks: [latency.to_dict() for latency in measure_in_turns(networks)],
+            latency=self._latencies,
             warn=self.listener.warn,
             report=partial(self.listener.training, f"training {name}"),
             processes=self.processes,
         )
+
+    def _latencies(self, networks: Sequence[tuple[nn.Module, int]]) -> list[dict[str, Any]]:
+        """Return ``latency_ms`` of each network; nothing of any where the target cannot run one."""
+        try:
+            latencies = measure_in_turns(networks, target=self.config.target)
+        except ModelError as error:
+            self.listener.warn(f"no latency on {self.config.target}: {error}")
+            return [{} for _ in networks]
+        return [latency.to_dict() for latency in latencies]
 
 
 def run_student(

@@ -20,13 +20,17 @@ METRICS: dict[str, bool] = {
     "balanced_accuracy": True,
     "params": False,
     "macs": False,
+    "flash_kb": False,
+    "ram_kb": False,
     "latency_ms": False,
     "train_seconds": False,
     "total_seconds": False,
     "score": False,
 }
-#: Metrics in closed form, known without training or measuring anything.
+#: Costs of a network wherever it runs.
 COSTS = ("params", "macs")
+#: Metrics in closed form, known without training or measuring anything; the later ones are of a target.
+CLOSED_FORM = (*COSTS, "flash_kb", "ram_kb")
 #: Metrics that only a study measures whose goals or limits name one of them.
 TIMED = ("total_seconds", "score")
 _SHARES = ("f1", "accuracy", "balanced_accuracy")  # from 0 to 1

@@ -42,8 +42,8 @@ _SECONDS_TO_END = 2.0
 log = logging.getLogger(__name__)
 
 
-class ModelError(Exception):
-    """A runtime cannot open or run a model."""
+class ModelError(UserError):
+    """A runtime cannot convert, open or run a model."""
 
 
 class Link:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from core.plugins import Registry
 from deploy.device.address import Address
 from deploy.targets.base import ConvertedModel, Target
+from nas.architecture import Architecture
+from nas.cost import cost
 
 if TYPE_CHECKING:
     from deploy.targets.session import Session
@@ -20,6 +22,7 @@ REGISTRY = Registry(
     base=Target,
     builtins={
         "onnxruntime": "deploy.targets.onnx_runtime:OnnxRuntime",
+        "onnxruntime-int8": "deploy.targets.onnx_runtime:OnnxRuntimeInt8",
     },
 )
 
@@ -36,12 +39,19 @@ def load(name: str) -> type[Target]:
 def parse(text: str) -> tuple[Target, Address]:
     """Return target and device of ``NAME`` or ``NAME@ssh:[user@]host[:port][/path/of/python3]``.
 
+    NAME is that of a plugin, or ``package.module:Class`` or ``./file.py:Class``.
+
     Raises:
         UserError: an unknown target, or no device.
     """
-    name, at, place = text.partition("@")
+    name = plugin_name(text)
     target: Target = load(name)()
-    return target, Address.parse(place) if at else Address()
+    return target, Address() if name == text else Address.parse(text[len(name) + 1 :])
+
+
+def plugin_name(text: str) -> str:
+    """Return a target's name without its device."""
+    return text.partition("@ssh:")[0]
 
 
 def connect(text: str = DEFAULT) -> Session:
@@ -60,4 +70,30 @@ def _connected(text: str, session: type[Session]) -> Session:
     return session(*parse(text))
 
 
-__all__ = ["DEFAULT", "REGISTRY", "ConvertedModel", "Target", "connect", "load", "parse"]
+def costs_on(text: str, architecture: Architecture, num_classes: int) -> dict[str, float]:
+    """Return params, macs, flash_kb and ram_kb of a network on a target, see :class:`Target`.
+
+    Raises:
+        UserError: it is no target.
+    """
+    target, _ = parse(text)
+    total = cost(architecture, num_classes)
+    return {
+        "params": total.params,
+        "macs": total.macs,
+        "flash_kb": target.flash_kb(architecture, num_classes),
+        "ram_kb": target.ram_kb(architecture, num_classes),
+    }
+
+
+__all__ = [
+    "DEFAULT",
+    "REGISTRY",
+    "ConvertedModel",
+    "Target",
+    "connect",
+    "costs_on",
+    "load",
+    "parse",
+    "plugin_name",
+]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import deploy.device.runners
 from core.errors import UserError
+from nas.architecture import Architecture
+from nas.memory import peak_activations, weight_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 FLOAT, INT8 = "float32", "int8"
+_VALUE_BYTES = {FLOAT: 4, INT8: 1}  # of an activation
+_KB = 1024
 RUNNERS = Path(deploy.device.runners.__path__[0])
 
 
@@ -37,6 +41,31 @@ class ConvertedModel:
     def size_bytes(self) -> int:
         """Bytes of all files."""
         return sum(map(len, self.files.values()))
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Options of a post-training quantisation to int8.
+
+    Attributes:
+        per_channel: each output channel of a weight has its own scale, else the whole weight has one.
+        calibration: range of an activation over the calibration images: ``minmax``, ``entropy`` (least
+            information lost) or ``percentile`` (without the outermost values).
+        narrow: weights of 7 bits, for processors whose int8 instructions overflow (x86 without VNNI).
+        float_layers: names of layers that stay in float.
+    """
+
+    per_channel: bool = True
+    calibration: str = "minmax"
+    narrow: bool = False
+    float_layers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        weights = "per channel" if self.per_channel else "per tensor"
+        bits = ", 7-bit weights" if self.narrow else ""
+        kept = len(self.float_layers)
+        layers = f", {kept} {'layer' if kept == 1 else 'layers'} in float" if kept else ""
+        return f"{weights}, {self.calibration}{bits}{layers}"
 
 
 class Target(ABC):
@@ -77,6 +106,15 @@ class Target(ABC):
             images: to calibrate a quantisation with, ``(n, C, r, r)`` float32 in 0..1.
         """
 
+    def flash_kb(self, architecture: Architecture, num_classes: int) -> float:
+        """Return the size of the weights as the target stores them, in units of 1,024 bytes."""
+        sizes = {"per_weight": self.weight_bytes, "per_channel": self.channel_bytes}
+        return weight_bytes(architecture, num_classes, **sizes) / _KB
+
+    def ram_kb(self, architecture: Architecture, num_classes: int) -> float:
+        """Return the peak of live activations at the target's precision, in units of 1,024 bytes."""
+        return peak_activations(architecture, num_classes) * _VALUE_BYTES[self.precision] / _KB
+
     def check(self) -> None:
         """Check that the packages for converting are installed.
 
@@ -87,3 +125,23 @@ class Target(ABC):
             if importlib.util.find_spec(module) is None:
                 install = f"pip install 'minnow[{self.extra}]'" if self.extra else f"pip install {module}"
                 raise UserError(f"{module} is not installed, which converts the network: {install}")
+
+
+class Int8Target(Target):
+    """A target of int8 weights and activations, by post-training quantisation.
+
+    Attributes:
+        recipes: quantisations that this target knows, the usual one first.
+    """
+
+    precision = INT8
+    weight_bytes = 1
+    channel_bytes = 4 + 4 + 1  # bias, scale, zero point
+    recipes: ClassVar[tuple[Quantization, ...]] = (Quantization(),)
+
+    def __init__(self, quantization: Quantization | None = None) -> None:
+        self.quantization = quantization or self.recipes[0]
+
+    def layers(self, network: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
+        """Return the names of the layers that can stay in float; none where a target cannot do that."""
+        return ()

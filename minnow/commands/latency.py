@@ -31,9 +31,17 @@ def latency(
             max=MAX_SIDE,
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        Option(
+            help="Runtime, precision and device, as for search. (default: the run's, else onnxruntime)"
+        ),
+    ] = None,
 ) -> None:
-    """Measure milliseconds per image on ONNX Runtime, batch 1, 1 thread: median, IQR and n."""
+    """Measure milliseconds per image on a target, batch 1, 1 thread: median, IQR and n."""
     from deploy.architecture_latency import measure_architecture
+    from deploy.device.link import ModelError
+    from deploy.targets import DEFAULT
     from minnow.console import output
     from minnow.format import costs_text
     from minnow.run_directory import Run, choose, holds_search
@@ -47,12 +55,17 @@ def latency(
         if image_size not in (None, architecture.resolution):
             raise UserError(f"{model} is for {architecture.resolution} px; leave out --image-size")
         num_classes = classes or chosen.classes or _CLASSES
-        measured = measure_architecture(architecture, num_classes)
+        if target is None and holds_search(model):
+            target = Run(model).config.target
+        try:
+            measured = measure_architecture(architecture, num_classes, target=target or DEFAULT)
+        except ModelError as error:
+            raise UserError(f"{target}: {error}") from None
         name = f"{chosen.name}, {num_classes} classes"
     else:
         student = Student(model)
         architecture, num_classes = student.bundle.architecture, len(student.classes)
-        measured = student.latency()
+        measured = student.latency(target)
         name = str(student.path)
     slowdown = measured.slowdown
     note = f"; corrected: the machine is {slowdown:.1f} times slower now than undisturbed"

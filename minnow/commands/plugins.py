@@ -9,11 +9,18 @@ from rich.table import Table
 from minnow.console import output
 
 _HOW = "Others: {flag} package.module:Class or ./file.py:Class, or an entry point in {group}."
-_FLAGS = {"space": "--space", "strategy": "--strategy", "loss": "--loss", "feature loss": "--features"}
+_FLAGS = {
+    "space": "--space",
+    "strategy": "--strategy",
+    "loss": "--loss",
+    "feature loss": "--features",
+    "target": "--target",
+}
 
 
 def plugins() -> None:
-    """List every space, strategy, loss and teacher source."""
+    """List every space, strategy, loss, teacher source and target."""
+    import deploy.targets
     import distill.losses
     import nas.spaces
     import nas.strategies
@@ -25,6 +32,7 @@ def plugins() -> None:
         ("Losses on logits", distill.losses.LOGIT_LOSSES),
         ("Losses on features", distill.losses.FEATURE_LOSSES),
         ("Teacher sources", teachers.TEACHER_SOURCES),
+        ("Targets", deploy.targets.REGISTRY),
     ):
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for column in ("name", "origin", "what it is"):

@@ -18,10 +18,12 @@ from core.errors import UserError, one_line, out_of_memory
 from core.files import write_bytes
 from deploy.architecture_latency import measure_architecture
 from deploy.competition_score import competition_score, total_seconds
+from deploy.device.link import ModelError
+from deploy.targets import costs_on
 from distill.inherited_weights import InheritedWeights, initial_network, input_normalization
 from distill.student_loss import student_loss
 from minnow.data_set import reopen_data
-from nas.cost import cost
+from nas.architecture import Architecture
 from nas.objectives import Objectives
 from nas.search import EvaluationError
 from nas.trial import Proposal
@@ -63,7 +65,7 @@ class TrainEvaluator:
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Train the proposal and return its metrics.
 
-        They are f1, accuracy and balanced_accuracy on validation, params, macs, latency_ms, train_seconds
+        They are f1, accuracy and balanced_accuracy on validation, the costs, latency_ms, train_seconds
         and images_per_second; and total_seconds and score where an objective or limit names one of them.
 
         Raises:
@@ -153,24 +155,34 @@ def measured(
 ) -> dict[str, float]:
     """Return the metrics of a network that has its weights.
 
-    They are f1, accuracy and balanced_accuracy on validation, params, macs and latency_ms; and
+    They are f1, accuracy and balanced_accuracy on validation, the costs and latency_ms; and
     total_seconds and score where an objective or limit names one of them.
     """
     architecture = proposal.architecture
-    total = cost(architecture, data.num_classes)
     metrics: dict[str, float] = {
         "f1": val.f1,
         "accuracy": val.accuracy,
         "balanced_accuracy": val.balanced_accuracy,
-        "params": total.params,
-        "macs": total.macs,
-        "latency_ms": measure_architecture(architecture, data.num_classes).median_ms,
+        **costs_on(config.target, architecture, data.num_classes),
+        "latency_ms": _latency_ms(architecture, data.num_classes, config.target),
     }
     if Objectives.parse(config.objectives, config.limits).timed:
         images, side = data.splits["val"], architecture.resolution
         seconds = total_seconds(model, data, images, resolution=side, normalization=normalization)
         metrics |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
     return metrics
+
+
+def _latency_ms(architecture: Architecture, num_classes: int, target: str) -> float:
+    """Return the latency on the target.
+
+    Raises:
+        EvaluationError: the target cannot convert or run the network.
+    """
+    try:
+        return measure_architecture(architecture, num_classes, target=target).median_ms
+    except ModelError as error:
+        raise EvaluationError(f"{target}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ class UnevenConv(nn.Conv2d):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map ``(B, C, h, w)`` to ``(B, out, h', w')``."""
-        return super().forward(F.pad(features, self.pads))
+        return super().forward(F.pad(features, self.pads, value=0.0))
 
 
 class ConvBnAct(nn.Sequential):

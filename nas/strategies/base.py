@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import UserError
 from nas.architecture import Architecture
 from nas.cost import cost
-from nas.objectives import Objectives
+from nas.objectives import CLOSED_FORM, COSTS, Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.feasible import Filter, check_limits, next_feasible
 from nas.trial import Proposal, Trial
@@ -63,7 +63,8 @@ class Strategy(ABC):
         seed: of every random decision.
         num_classes: of the data; costs depend on it.
         probes: metric name to a function that measures it on an untrained network
-            (``{"latency_ms": ...}``); only called for limits that closed forms do not cover.
+            (``{"latency_ms": ...}``), for limits that params and MACs do not cover; those of flash_kb and
+            ram_kb are closed forms, and called often.
 
     Raises:
         UserError: no network of the space meets the limits; names the cheapest.
@@ -92,6 +93,10 @@ class Strategy(ABC):
         self.pending: dict[int, Proposal] = {}  # asked, not told
         self.refused: list[Refusal] = []  # what the current ask has turned down so far
         self._probes = dict(probes or {})
+        self._closed = {name: of for name, of in self._probes.items() if name in CLOSED_FORM}
+        for name in objectives.named:
+            if name in CLOSED_FORM and name not in COSTS and name not in self._closed:
+                raise UserError(f"{name} depends on the target, and no probe of it is given")
         self._seen: dict[str, Trial | None] = {}  # architecture key -> its first result
         self._numbers: set[int] = set()
         self._next = 0
@@ -112,14 +117,15 @@ class Strategy(ABC):
         """Learn from a told trial; ``trial.metrics`` is ``None`` where it failed."""
 
     def measure(self, architecture: Architecture) -> dict[str, float]:
-        """Return the metrics known before training: params, macs, and probed limits.
+        """Return the metrics known before training: those in closed form, and probed limits.
 
-        Probes run only for networks that meet the limits on params and MACs.
+        Other probes run only for networks that meet the limits on metrics in closed form.
         """
         metrics = self._costs(architecture)
         for limit in self.objectives.limits:
-            if limit.metric in self._probes and self.objectives.violation(metrics) == 0:
-                metrics[limit.metric] = self._probes[limit.metric](architecture)
+            name = limit.metric
+            if name in self._probes and name not in metrics and not self.objectives.violation(metrics):
+                metrics[name] = self._probes[name](architecture)
         return metrics
 
     def violation(self, trial: Trial) -> float:
@@ -250,7 +256,8 @@ class Strategy(ABC):
 
     def _costs(self, architecture: Architecture) -> dict[str, float]:
         total = cost(architecture, self.num_classes)
-        return {"params": total.params, "macs": total.macs}
+        of_target = {name: probe(architecture) for name, probe in self._closed.items()}
+        return {"params": total.params, "macs": total.macs, **of_target}
 
     def _filter(self) -> Filter:
         return Filter(self.space, self.objectives, self._costs, self.measure, self._seen)

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.errors import UserError
 from nas.architecture import Architecture
-from nas.objectives import COSTS, Limit, Objectives
+from nas.objectives import CLOSED_FORM, COSTS, Limit, Objectives
 from nas.spaces.base import Point, SearchSpace
 
 Measure = Callable[[Architecture], dict[str, float]]
@@ -34,7 +34,7 @@ class Filter:
     Attributes:
         space: of the points.
         objectives: hold the limits.
-        costs: params and macs, in closed form.
+        costs: metrics in closed form.
         measure: those, and what must be measured where they are within the limits.
         seen: architecture keys that are taken.
     """
@@ -105,7 +105,7 @@ def check_limits(accepts: Filter) -> None:
         UserError: none does; names the limit and the cheapest network's cost.
     """
     space, limits = accepts.space, accepts.objectives.limits
-    if not any(limit.metric in (*COSTS, *_PROBED) for limit in limits):
+    if not any(limit.metric in (*CLOSED_FORM, *_PROBED) for limit in limits):
         return
     rng = np.random.default_rng(0)
     sampled = (space.canonical(space.sample(rng)) for _ in range(_SAMPLES))
@@ -121,7 +121,7 @@ def check_limits(accepts: Filter) -> None:
 
 
 def _refuse_costs(accepts: Filter, rng: np.random.Generator) -> None:
-    limits = [limit for limit in accepts.objectives.limits if limit.metric in COSTS]
+    limits = [limit for limit in accepts.objectives.limits if limit.metric in CLOSED_FORM]
     for limit in limits:
         lowest = _cheapest(accepts, limit.metric, rng)
         if limit.upper and lowest > limit.value:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nas.objectives import COSTS, Objectives
+from nas.objectives import CLOSED_FORM, Objectives
 from nas.spaces.base import Decision, Point
 
 Codes = np.ndarray  # (points, columns) of 0 and 1, and then the features
@@ -127,15 +127,15 @@ class Catalogue:
     Args:
         encoding: of the points.
         objectives: their goals and limits in closed form are looked up.
-        costs: params and macs of a point; asked for again and again.
+        costs: metrics in closed form of a point; asked for again and again.
     """
 
     def __init__(
         self, encoding: Encoding, objectives: Objectives, costs: Callable[[Point], Mapping[str, float]]
     ) -> None:
         self._encoding = encoding
-        self._limits = [limit for limit in objectives.limits if limit.metric in COSTS]
-        self._goals = [name for name in objectives.names if name in COSTS]
+        self._limits = [limit for limit in objectives.limits if limit.metric in CLOSED_FORM]
+        self._goals = [name for name in objectives.names if name in CLOSED_FORM]
         self._costs = costs
 
     def describe(self, points: Iterable[Point]) -> Candidates:

@@ -11,7 +11,7 @@ from typing import Unpack
 import numpy as np
 
 from core.errors import UserError
-from nas.objectives import COSTS, METRICS, Objectives
+from nas.objectives import CLOSED_FORM, COSTS, METRICS, Objectives
 from nas.spaces.base import Point, SearchSpace
 from nas.strategies.base import Given, Strategy, whole_number
 from nas.strategies.feasible import next_feasible
@@ -67,7 +67,7 @@ class Gp(Strategy):
         self._learners = {
             metric: Learner(self._encoding, maximize=maximize)
             for metric, maximize in (limited | goals).items()
-            if metric not in COSTS
+            if metric not in CLOSED_FORM
         }
         self._catalogue = Catalogue(self._encoding, objectives, costs)
         self._told: dict[Point, bool] = {}  # whether it ever completed
