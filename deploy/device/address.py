@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from core.errors import UserError, short
 
 _SSH = re.compile(
-    r"ssh:(?P<host>(?:[A-Za-z0-9_][\w.-]*@)?(?:[A-Za-z0-9][\w.-]*|\[[0-9A-Fa-f:]+\]))"
+    r"ssh:(?P<host>(?:[A-Za-z0-9_][\w.-]*@)?(?:[A-Za-z0-9][\w.-]*|\[[0-9A-Fa-f:]+(?:%\w+)?\]))"
     r"(?::(?P<port>\d{1,5}))?(?P<python>/[\w./+-]+)?"
 )
 _OPTIONS = (
@@ -18,7 +18,14 @@ _OPTIONS = (
     "ConnectTimeout=15",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
+    "LogLevel=ERROR",  # without banners, so that the last line is the reason
+    "ControlMaster=no",  # a shared connection would outlive this one
+    "ClearAllForwardings=yes",
+    "RemoteCommand=none",
 )
+# The shell outlives the program, so that a crash of the program differs from a lost connection (255). Its
+# own remark about a crash is dropped.
+_SCRIPT = "exec 3>&2 2>/dev/null; (exec {program} 2>&3 3>&-); exit"
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,20 @@ class Address:
         """The device in messages: ``user@host``, or ``this machine``."""
         return "this machine" if self.host is None else self.host
 
+    @property
+    def login(self) -> str:
+        """The command that a user would log in with."""
+        return shlex.join(["ssh", *self._port, self.host or "localhost"])
+
     def command(self, code: str) -> list[str]:
         """Return the command that runs Python code on the device, with standard input and output."""
+        program = [self.python, "-B", "-u", "-c", code]  # -B: no files of compiled modules
         if self.host is None:
-            return [self.python, "-u", "-c", code]
+            return program
         options = [argument for option in _OPTIONS for argument in ("-o", option)]
-        port = [] if self.port is None else ["-p", str(self.port)]
-        # The shell stays, and tells a crash of the interpreter from a lost connection (255).
-        remote = shlex.join([self.python, "-u", "-c", code]) + "; exit"
-        return ["ssh", "-T", *options, *port, "--", self.host, remote]
+        remote = shlex.join(["sh", "-c", _SCRIPT.format(program=shlex.join(program))])
+        return ["ssh", "-T", *options, *self._port, "--", self.host, remote]
+
+    @property
+    def _port(self) -> list[str]:
+        return [] if self.port is None else ["-p", str(self.port)]

@@ -2,7 +2,9 @@
 
 It is self-contained (Python 3.8, numpy and the runtime), and it writes no files: the searching machine
 sends this text to a Python interpreter, here or over ssh, and talks to it by standard input and output.
-The program ends when the connection does.
+The program ends with the connection, even while it measures.
+
+Its output begins with ``GREETING``; what a login shell prints comes before that.
 
 A message is a line of JSON, followed by as many bytes as its ``sizes`` add up to, the message's parts.
 The first request is ``open`` with the runner, Python text that opens models of one runtime; then come
@@ -23,6 +25,8 @@ import json
 import os
 import platform
 import select
+import sys
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     Message = Mapping[str, Any]
     Answer = tuple[dict[str, Any], list[bytes]]
 
+GREETING = b"minnow: ready\n"
 WARM_UP_S = 0.05
 WARM_UP_RUNS = 10
 MIN_RUNS = 20
@@ -169,7 +174,7 @@ class Agent:
         exec(compile(parts[0], "runner", "exec"), self._runner)
         try:
             runtime = self._runner["version"]()
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise MissingError(error.name or str(error), self._runner["PACKAGE"]) from None
         self._reference = self._run(request["reference"], parts, 1)
         return {"runtime": runtime, "machine": machine_name()}, []
@@ -221,7 +226,7 @@ class MissingError(Exception):
     """
 
     def __init__(self, module: str, package: str) -> None:
-        super().__init__(f"{module} is missing: python3 -m pip install {package}")
+        super().__init__(f"{module} is missing: {sys.executable} -m pip install {package}")
 
 
 def _seconds(run: Run, clock: Clock) -> float:
@@ -270,10 +275,22 @@ def _write(stream: IO[bytes], message: Message, parts: Sequence[bytes]) -> None:
     stream.flush()
 
 
+def _end_with_connection() -> None:
+    """Wait for the end of the connection, and end this process; Windows notices it between requests."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(0, getattr(select, "POLLRDHUP", 0))  # beside the end of a pipe, that of a socket
+        poll.poll()
+        os._exit(0)
+
+
 def serve(idle_s: float = 0.0) -> None:
     """Answer requests until the connection ends, or none comes for ``idle_s`` seconds (0: wait on)."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a runtime prints is no answer
+    threading.Thread(target=_end_with_connection, daemon=True).start()
+    answers.write(GREETING)
+    answers.flush()
     requests, agent = os.fdopen(0, "rb", 0), Agent()
     while True:
         received = _read(requests, idle_s)
