@@ -124,7 +124,8 @@ class Session:
 
         Raises:
             ModelError: the runtime cannot run one of them.
-            UserError: the cache directory cannot be written.
+            UserError: the cache directory cannot be written; the device, its Python or its runtime is
+                another one after a lost connection.
         """
         if not models:
             return []
@@ -153,21 +154,27 @@ class Session:
 
         Raises:
             ModelError: the runtime cannot run the model.
+            UserError: as for :meth:`measure`.
         """
         if self.target.layout == "NHWC":
             images = images.transpose(0, 2, 3, 1)
         described, parts = _described([model])
         message = {"do": "classify", "model": described[0], "shape": images.shape}
         content = np.ascontiguousarray(images, dtype="<f4").tobytes()
-        answer, results = self._link.request(message, [*parts, content])
+        with self._turn():
+            answer, results = self._link.request(message, [*parts, content])
         shape = _checked(_Shaped, answer, self.address).shape
         if len(results) != 1 or shape[0] != len(images) or len(results[0]) != 4 * shape[0] * shape[1]:
             raise ModelError(f"{self.address.name} answered with logits of another size")
         return np.frombuffer(results[0], dtype="<f4").reshape(shape)
 
+    def close(self) -> None:
+        """End the program on the device; the next call starts it again."""
+        self._link.close()
+
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """Have another machine for oneself while it measures; here each process has its core."""
+        """Have another machine for oneself while it computes; here each process has its core."""
         if self.address.host is None:
             yield
             return
@@ -176,8 +183,11 @@ class Session:
             directory.mkdir(parents=True, exist_ok=True)
             name = record_digest({"host": self.address.host, "port": self.address.port})[:16]
             lock = FileLock(directory / f"{name}.lock")
-        with lock:
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     def _latency(self, seconds: Sequence[float], threads: int, slowdown: float) -> Latency:
         low, median, high = np.percentile(np.array(seconds) * 1e3, [25, 50, 75])
