@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import UserError, one_line
+from deploy.device import agent
 from deploy.device.address import Address
 from deploy.device.program import Answer, Program, ProgramEndedError
 
@@ -59,14 +60,16 @@ class Link:
         crashes, lost = 0, None
         with self._lock:
             while True:
-                program = self._connected(lost)
+                program, began = self._connected(lost), time.monotonic()
                 try:
                     answer = program.exchange(message, parts)
                     break
                 except ProgramEndedError as end:
                     self._drop()
                     lost = end if end.lost else None
-                    crashes += not end.lost
+                    if lost is None and time.monotonic() - began >= agent.HANGING_S:
+                        raise ModelError(f"its runtime gave no answer for {agent.HANGING_S} s") from None
+                    crashes += lost is None
                     if crashes == _CRASHES:
                         reason = f"its runtime crashed (exit status {end.status}) {end.words}"
                         raise ModelError(reason.rstrip()) from None

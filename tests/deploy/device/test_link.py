@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from deploy.device import program
+from deploy.device import agent, program
 from deploy.device.address import Address
 from deploy.device.link import Link, ModelError
 
@@ -71,13 +71,19 @@ def test_closing_ends_a_request_under_way(
     assert answer() == [1.0, float(len(f"hold {tmp_path}/held"))]  # by a program started again
 
 
-def test_a_request_without_an_answer_is_given_up(
-    opened: Callable[..., Link],
-    run_model: Callable[..., list[float]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_model_that_hangs(
+    here: Link, run_model: Callable[..., list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = opened(Address())
+    monkeypatch.setattr(program, "_LONGEST_S", 0.5)
+    monkeypatch.setattr(agent, "HANGING_S", 0.4)
+    with pytest.raises(ModelError, match=r"its runtime gave no answer for 0\.4 s"):
+        run_model(here, f"hold {tmp_path}/held")
+    assert run_model(here, "good") == [1.0, 4.0]
+
+
+def test_a_program_that_something_else_ends_gets_a_second_try(
+    here: Link, run_model: Callable[..., list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(program, "_LONGEST_S", 0.5)
     assert run_model(here, f"hold {tmp_path}/held")[0] == 1.0
 
