@@ -23,7 +23,12 @@ TOLERANCE = 1e-3  # largest difference to PyTorch's output, as a share of the la
 
 
 def traced(
-    model: nn.Module, example: torch.Tensor, outputs: Sequence[str], *, opset: int = OPSET
+    model: nn.Module,
+    example: torch.Tensor,
+    outputs: Sequence[str],
+    *,
+    opset: int = OPSET,
+    any_batch: bool = True,
 ) -> bytes:
     """Trace and serialise, with batch norm folded into the convolutions.
 
@@ -34,9 +39,10 @@ def traced(
 
     Args:
         model: in eval mode, on the CPU; takes one tensor and returns one per name of ``outputs``.
-        example: ``(N, C, r, r)`` float32; the graph takes any N.
+        example: ``(N, C, r, r)`` float32.
         outputs: their names, in order; the input is called ``INPUT``.
         opset: version of ONNX's operators, one of ``OPSETS``.
+        any_batch: the graph takes any N, else that of the example.
 
     Raises:
         torch.onnx.OnnxExporterError: the network has an operation that this version of ONNX lacks.
@@ -50,7 +56,7 @@ def traced(
             buffer,  # type: ignore[arg-type]  # a file-like object is accepted with dynamo=False
             input_names=[INPUT],
             output_names=list(outputs),
-            dynamic_axes={name: {0: "N"} for name in (INPUT, *outputs)},
+            dynamic_axes={name: {0: "N"} for name in (INPUT, *outputs)} if any_batch else None,
             opset_version=opset,
             dynamo=False,
         )

@@ -23,6 +23,12 @@ REGISTRY = Registry(
     builtins={
         "onnxruntime": "deploy.targets.onnx_runtime:OnnxRuntime",
         "onnxruntime-int8": "deploy.targets.onnx_runtime:OnnxRuntimeInt8",
+        "openvino": "deploy.targets.openvino_cpu:OpenVino",
+        "openvino-int8": "deploy.targets.openvino_cpu:OpenVinoInt8",
+        "litert": "deploy.targets.litert_cpu:LiteRt",
+        "litert-int8": "deploy.targets.litert_cpu:LiteRtInt8",
+        "ncnn": "deploy.targets.ncnn_cpu:Ncnn",
+        "executorch": "deploy.targets.executorch_cpu:ExecuTorch",
     },
 )
 
@@ -51,7 +57,7 @@ def parse(text: str) -> tuple[Target, Address]:
 
 def plugin_name(text: str) -> str:
     """Return a target's name without its device."""
-    return text.partition("@ssh:")[0]
+    return text.partition("@")[0]
 
 
 def connect(text: str = DEFAULT) -> Session:
