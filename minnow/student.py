@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 
 from core.config import StudentConfig
 from core.errors import UserError, short
-from core.output_path import check_file
+from core.output_path import check_file, check_folder
 from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.device.link import ModelError
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
+from deploy.shipping import Shipped, ship
+from deploy.targets import safe_name
 from distill.student_metrics import read_whole_metrics
 from minnow.data_file import images_of
 from minnow.data_set import open_data
@@ -24,11 +26,13 @@ from minnow.listener import Listener
 from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle
 from training.bundle_files import ONNX_FILE
+from training.data.images import ImageSet
 from training.evaluate import logits_of, score_logits
 from training.finite import check_logits
 from training.metrics import Metrics
 
 FORMATS = ("onnx",)
+EXPORTS = "export"  # folder of a student with a folder for each target
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Student:
     def __init__(self, path: str | Path) -> None:
         self.bundle: Bundle = load_bundle(path)
         self.path = self.bundle.path
+        self._opened: dict[str, ImageSet] = {}
 
     def __repr__(self) -> str:
         return f"Student({str(self.path)!r})"
@@ -132,15 +137,8 @@ class Student:
         Raises:
             UserError: no such data set or split, other classes, or a network that returns no numbers.
         """
-        spec = self.config.data.spec if data is None else images_of(str(data))
-        settings = self.config.data.model_copy(update={"spec": spec, "unlabelled": None})
         listener = listener or Listener()
-        images = open_data(settings, listener)
-        if images.classes != self.classes:
-            raise UserError(
-                f"{self.path} has the classes {', '.join(self.classes)}, "
-                f"the data set has {', '.join(images.classes)}"
-            )
+        images, spec = self._images(data, listener)
         if split != "all" and split not in images.splits:
             raise UserError(f"split {short(split)}: give train, val, test or all")
         indices = np.arange(len(images.images)) if split == "all" else images.splits[split]
@@ -156,6 +154,29 @@ class Student:
         )
         check_logits(logits, self.path)
         return Evaluation(images.name, split, score_logits(logits, images, indices), self.classes)
+
+    def _images(self, data: str | None, listener: Listener) -> tuple[ImageSet, str]:
+        """Return a data set with the network's classes, and its name in settings.
+
+        Args:
+            data: as for ``search``; ``None``: the one that the network was trained on.
+            listener: receives progress.
+
+        Raises:
+            UserError: no such data set, or other classes.
+        """
+        spec = self.config.data.spec if data is None else images_of(str(data))
+        settings = self.config.data.model_copy(update={"spec": spec, "unlabelled": None})
+        if spec in self._opened:
+            return self._opened[spec], spec
+        images = open_data(settings, listener)
+        if images.classes != self.classes:
+            raise UserError(
+                f"{self.path} has the classes {', '.join(self.classes)}, "
+                f"the data set has {', '.join(images.classes)}"
+            )
+        self._opened[spec] = images
+        return images, spec
 
     def export(
         self, format: str = "onnx", out: str | Path | None = None, *, opset: int | None = None
@@ -186,6 +207,33 @@ class Student:
             input_channels=architecture.input_channels,
             opset=opset,
         )
+
+    def ship(
+        self,
+        target: str,
+        out: str | Path | None = None,
+        *,
+        data: str | None = None,
+        listener: Listener | None = None,
+    ) -> Shipped:
+        """Convert the network for a target, score it there, and write a folder that is ready to copy.
+
+        Args:
+            target: as for :func:`deploy.targets.parse`.
+            out: the folder; ``None``: ``export/TARGET`` beside the weights.
+            data: images to calibrate and to test with; ``None``: those that it was trained on.
+            listener: receives progress.
+
+        Raises:
+            UserError: no such target, something is missing for it, the images are not there, or the model
+                differs from PyTorch's; then nothing is written.
+        """
+        folder = self.path / EXPORTS / safe_name(target) if out is None else Path(out)
+        check_folder(folder)
+        listener = listener or Listener()
+        images, _ = self._images(data, listener)
+        report = partial(listener.count, "quantisations")
+        return ship(self.bundle, images, self.classifier.fit, target, folder, report)
 
     def latency(self, target: str | None = None) -> Latency:
         """Measure milliseconds per image, batch 1, one thread.

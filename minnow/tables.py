@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.markup import escape
@@ -20,6 +20,9 @@ from nas.objectives import Objectives
 from nas.trial import Trial
 from training.bootstrap import RESAMPLES
 from training.bundle_files import ONNX_FILE, STUDENT_FOLDER
+
+if TYPE_CHECKING:
+    from deploy.shipping import Shipped
 
 _NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
@@ -92,6 +95,27 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
             metric_text("macs", metrics["macs"]),
             "-" if median is None or spread is None else f"{median:.2f} ({spread:.2f}) ms",
             metric_text("train_seconds", metrics["seconds"]),
+        )
+    return table
+
+
+def shipped_table(shipped: Sequence[Shipped]) -> Table:
+    """Return what a student does on targets: files, scores on the test images, latency."""
+    table = Table(title="On its target", box=box.SIMPLE_HEAD, title_justify="left", padding=_NARROW)
+    table.add_column("", no_wrap=True)
+    for name in ("test F1", "float", "difference", "same labels", "latency", "float", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in shipped:
+        difference, before = one.scores.difference, one.float_latency
+        table.add_row(
+            one.target,
+            f"{one.scores.b.value:.3f}",
+            f"{one.scores.a.value:.3f}",
+            f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})",
+            f"{one.agreement:.1%}",
+            f"{one.latency.median_ms:.2f} ms",
+            "-" if before is None else f"{before.median_ms:.2f} ms",
+            f"{sum(one.files.values()) / 1024:,.0f} kB",
         )
     return table
 

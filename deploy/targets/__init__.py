@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,11 @@ def _connected(text: str, session: type[Session]) -> Session:
     return session(*parse(text))
 
 
+def safe_name(text: str) -> str:
+    """Return a name for a folder of a target."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")
+
+
 def costs_on(text: str, architecture: Architecture, num_classes: int) -> dict[str, float]:
     """Return params, macs, flash_kb and ram_kb of a network on a target, see :class:`Target`.
 
@@ -102,4 +108,5 @@ __all__ = [
     "load",
     "parse",
     "plugin_name",
+    "safe_name",
 ]

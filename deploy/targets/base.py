@@ -143,5 +143,10 @@ class Int8Target(Target):
         self.quantization = quantization or self.recipes[0]
 
     def layers(self, network: nn.Module, example: torch.Tensor) -> tuple[str, ...]:
-        """Return the names of the layers that can stay in float; none where a target cannot do that."""
+        """Return the names of the layers that can stay in float; none where a target cannot do that.
+
+        Args:
+            network: as for :meth:`convert`.
+            example: as for :meth:`convert`.
+        """
         return ()

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from core.errors import UserError
 from minnow.commands.options import StudentRun
+
+if TYPE_CHECKING:
+    from deploy.shipping import Shipped
+    from minnow.student import Student
+
+_LOST = 0.005  # of macro-F1, from which on it is said
 
 
 def export(
     run: StudentRun,
+    target: Annotated[
+        list[str] | None,
+        Option(
+            help="Write a folder for this target, scored there on the test images; repeat for several. "
+            "(default: an ONNX file)"
+        ),
+    ] = None,
+    all: Annotated[
+        bool, Option("--all", help="Write folders for all targets that are installed.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        Option(help="Images to calibrate and test with. (default: those of the training)"),
+    ] = None,
     out: Annotated[
-        Path | None, Option(help="ONNX file. (default: model.onnx beside the weights)")
+        Path | None,
+        Option(
+            help="ONNX file, or folder of one target. (default: model.onnx, or export/TARGET, beside the "
+            "weights)"
+        ),
     ] = None,
     opset: Annotated[
         int | None,
@@ -22,11 +47,47 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write an ONNX file with the normalisation inside, checked against PyTorch."""
-    from minnow.console import next_step, say
+    """Write an ONNX file, or a folder for a target: model, labels, preprocessing and a program.
+
+    Example: export runs/latest --target onnxruntime-int8
+    """
+    from minnow.console import next_step, output, say, warn
+    from minnow.progress import ConsoleListener
     from minnow.student import Student
+    from minnow.tables import shipped_table
 
     student = Student(run)
+    if target is None and not all:
+        if data is not None:
+            raise UserError("--data is for --target: an ONNX file is checked against PyTorch alone")
+        _write_onnx(student, out, opset)
+        next_step(["latency", run])
+        return
+    if opset is not None:
+        raise UserError("--opset is for an ONNX file; leave out --target, or --opset")
+    targets = [*dict.fromkeys(target or [])] + (_installed(target or []) if all else [])
+    if out is not None and len(targets) > 1:
+        raise UserError(f"--out is the folder of one target, and there are {len(targets)}")
+    shipped: list[Shipped] = []
+    with ConsoleListener() as listener:
+        for name in targets:
+            try:
+                shipped.append(student.ship(name, out, data=data, listener=listener))
+            except UserError as error:
+                if len(targets) == 1:
+                    raise
+                listener.warn(f"{name}: {error}")
+    output().print(shipped_table(shipped))
+    for one in shipped:
+        for warning in _warnings(one):
+            warn(warning)
+        how = "" if one.chosen is None else f" ({one.chosen.quantization})"
+        say(f"{one.folder}{how}: copy it to the device; there, python3 predict.py photo.jpg")
+
+
+def _write_onnx(student: Student, out: Path | None, opset: int | None) -> None:
+    from minnow.console import say
+
     exported = student.export("onnx", out, opset=opset)
     side = student.bundle.architecture.resolution
     say(
@@ -35,4 +96,32 @@ def export(
         f"ONNX Runtime and PyTorch differ by at most {exported.max_abs_difference:.1g} "
         f"on {exported.checked_images} images"
     )
-    next_step(["latency", run])
+
+
+def _installed(given: list[str]) -> list[str]:
+    """Return the names of the targets whose packages are here, without the given ones."""
+    import deploy.targets
+
+    names = []
+    for name in deploy.targets.REGISTRY.names():
+        try:
+            deploy.targets.load(name)().check()
+        except UserError:
+            continue
+        if name not in given:
+            names.append(name)
+    return names
+
+
+def _warnings(shipped: Shipped) -> list[str]:
+    """Return what speaks against a quantised model."""
+    found = []
+    latency, before = shipped.latency, shipped.float_latency
+    if before is not None and latency.median_ms >= before.median_ms:
+        found.append(
+            f"{shipped.target} is slower than float here ({latency.median_ms:.2f} against "
+            f"{before.median_ms:.2f} ms): another processor may differ; measure on the device"
+        )
+    if (lost := -shipped.scores.difference.value) > _LOST and shipped.chosen is not None:
+        found.append(f"{shipped.target} loses {100 * lost:.1f} points of test F1 by its quantisation")
+    return found
