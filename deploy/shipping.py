@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from core.files import json_text, staged_files
 from deploy.device.link import ModelError
 from deploy.quantization import Attempt, QuantizationTask, best_quantization
+from deploy.target_scores import logits_of_model, network_inputs, spread
 from deploy.targets import connect, load, plugin_name
 from deploy.targets.base import ConvertedModel, Int8Target
 from deploy.targets.conversion import convert
@@ -22,11 +22,9 @@ from training.bundle import Bundle
 from training.data.fitting import Fit
 from training.data.images import ImageSet
 from training.evaluate import logits_of
-from training.preprocess import resize
 
 VERSION = 1  # of inference.json
 _CALIBRATION = 256  # training images
-_BATCH = 64
 _AGREEMENT = 0.995  # share of labels that a float model gives as PyTorch does
 _PROGRAM = Path(__file__).with_name("shipped_predict.py")
 _COLLAPSED = 0.1  # of macro-F1 on validation, that a quantised model may not lose
@@ -108,7 +106,7 @@ def ship(
     """
     session = connect(target)
     side, test = bundle.architecture.resolution, data.splits["test"]
-    calibration = _inputs(data, _spread(data.splits["train"], _CALIBRATION), side)
+    calibration = network_inputs(data, spread(data.splits["train"], _CALIBRATION), side)
     attempts: Sequence[Attempt] = ()
     chosen = whole = None
     if isinstance(session.target, Int8Target):
@@ -121,12 +119,7 @@ def ship(
     else:
         model = convert(session.target, bundle.model, side, normalization=bundle.normalization)
     expected = _logits(bundle, data, test)
-    logits = np.concatenate(
-        [
-            session.logits(model, _inputs(data, test[start : start + _BATCH], side))
-            for start in range(0, len(test), _BATCH)
-        ]
-    )
+    logits = logits_of_model(session, model, data, test, side)
     labels, given = expected.argmax(axis=1), logits.argmax(axis=1)
     agreement = float(np.mean(labels == given))
     if not np.isfinite(logits).all():
@@ -173,7 +166,7 @@ def _quantized(
         side,
         bundle.normalization,
         calibration,
-        _inputs(data, val, side),
+        network_inputs(data, val, side),
         data.labels[val],
         expected,
     )
@@ -237,18 +230,6 @@ def _write(
         (staged / "report.json").write_text(json_text(shipped.to_dict()), encoding="utf-8")
 
 
-def _inputs(data: ImageSet, indices: np.ndarray, side: int) -> np.ndarray:
-    """Return stored images as the network's input, ``(n, 3, r, r)`` float32 in 0..1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(data.images[indices])).permute(0, 3, 1, 2)
-    return resize(pixels, side).contiguous().numpy().astype(np.float32) / np.float32(255)
-
-
 def _logits(bundle: Bundle, data: ImageSet, indices: np.ndarray) -> np.ndarray:
     side = bundle.architecture.resolution
     return logits_of(bundle.model, data, indices, resolution=side, normalization=bundle.normalization)
-
-
-def _spread(indices: np.ndarray, count: int) -> np.ndarray:
-    """Return up to ``count`` of the indices, evenly spread over them."""
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
-    return indices[places]

@@ -18,6 +18,7 @@ from deploy.device.link import ModelError
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
 from deploy.shipping import Shipped, ship
+from deploy.target_scores import logits_on
 from deploy.targets import safe_name
 from distill.student_metrics import read_whole_metrics
 from minnow.data_file import images_of
@@ -125,13 +126,20 @@ class Student:
         return self.classifier.predict(images)
 
     def evaluate(
-        self, data: str | None = None, *, split: str = "test", listener: Listener | None = None
+        self,
+        data: str | None = None,
+        *,
+        split: str = "test",
+        target: str | None = None,
+        listener: Listener | None = None,
     ) -> Evaluation:
         """Score the network on a split of a data set with the same classes.
 
         Args:
             data: a data set as for ``search``; ``None``: the one that the student was trained on.
             split: ``train``, ``val``, ``test`` or ``all``.
+            target: computes the scores, as for :func:`deploy.targets.parse`, by its usual quantisation;
+                ``None``: PyTorch.
             listener: receives progress.
 
         Raises:
@@ -145,7 +153,8 @@ class Student:
         refit = self.metrics.get("refit")
         if spec == self.config.data.spec and (refit == "all" or (refit and split != "test")):
             listener.warn("the network was trained on images of this split: the score is too high")
-        logits = logits_of(
+        compute = logits_of if target is None else partial(logits_on, target)
+        logits = compute(
             self.bundle.model,
             images,
             indices,

@@ -77,6 +77,15 @@ def _connected(text: str, session: type[Session]) -> Session:
     return session(*parse(text))
 
 
+def precision(text: str) -> str:
+    """Return the precision of a target, ``float32`` or ``int8``.
+
+    Raises:
+        UserError: it is no target.
+    """
+    return load(plugin_name(text)).precision
+
+
 def safe_name(text: str) -> str:
     """Return a name for a folder of a target."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")
@@ -108,5 +117,6 @@ __all__ = [
     "load",
     "parse",
     "plugin_name",
+    "precision",
     "safe_name",
 ]

@@ -13,6 +13,10 @@ def evaluate(
     run: StudentRun,
     data: Annotated[str | None, Option(help=f"{DATA_HELP} (default: as in its training)")] = None,
     split: Annotated[str, Option(metavar="[train|val|test|all]", help="Split to score on.")] = "test",
+    target: Annotated[
+        str | None,
+        Option(help="Let this target compute the scores, as its usual quantisation. (default: PyTorch)"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a trained network: macro-F1, accuracy, F1 per class, confusion matrix."""
@@ -27,7 +31,7 @@ def evaluate(
     if data is None:
         say(f"no --data given: using {student.config.data.spec}, which it was trained on")
     with ConsoleListener() as listener:
-        evaluation = student.evaluate(data, split=split, listener=listener)
+        evaluation = student.evaluate(data, split=split, target=target, listener=listener)
     if as_json:
         output().print_json(json.dumps(evaluation.to_dict()))
     else:

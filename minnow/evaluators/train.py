@@ -19,7 +19,9 @@ from core.files import write_bytes
 from deploy.architecture_latency import measure_architecture
 from deploy.competition_score import competition_score, total_seconds
 from deploy.device.link import ModelError
-from deploy.targets import costs_on
+from deploy.target_scores import logits_on
+from deploy.targets import costs_on, precision
+from deploy.targets.base import FLOAT
 from distill.inherited_weights import InheritedWeights, initial_network, input_normalization
 from distill.student_loss import student_loss
 from minnow.data_set import reopen_data
@@ -31,6 +33,7 @@ from training.balance import loss_offsets
 from training.batches import Batches, Outputs, augmentation_of
 from training.data.images import ImageSet
 from training.device import pick_device
+from training.evaluate import score_logits
 from training.fit import Fitted, Progress, fit
 from training.metrics import Metrics
 from training.optimizer import flat_schedule, schedule_by_recipe
@@ -155,10 +158,13 @@ def measured(
 ) -> dict[str, float]:
     """Return the metrics of a network that has its weights.
 
-    They are f1, accuracy and balanced_accuracy on validation, the costs and latency_ms; and
+    They are f1, accuracy and balanced_accuracy on validation, of the quantised network where the target
+    is of int8; the costs and latency_ms; and
     total_seconds and score where an objective or limit names one of them.
     """
-    architecture = proposal.architecture
+    architecture, side = proposal.architecture, proposal.architecture.resolution
+    if precision(config.target) != FLOAT:
+        val = _scores_on_target(model, data, config.target, side, normalization)
     metrics: dict[str, float] = {
         "f1": val.f1,
         "accuracy": val.accuracy,
@@ -167,10 +173,26 @@ def measured(
         "latency_ms": _latency_ms(architecture, data.num_classes, config.target),
     }
     if Objectives.parse(config.objectives, config.limits).timed:
-        images, side = data.splits["val"], architecture.resolution
+        images = data.splits["val"]
         seconds = total_seconds(model, data, images, resolution=side, normalization=normalization)
         metrics |= {"total_seconds": seconds, "score": competition_score(val.f1, seconds, config.score)}
     return metrics
+
+
+def _scores_on_target(
+    model: nn.Module, data: ImageSet, target: str, side: int, normalization: Normalization
+) -> Metrics:
+    """Return the validation scores of the network as the target computes it.
+
+    Raises:
+        EvaluationError: the target cannot convert or run the network.
+    """
+    val = data.splits["val"]
+    try:
+        logits = logits_on(target, model, data, val, resolution=side, normalization=normalization)
+    except ModelError as error:
+        raise EvaluationError(f"{target}: {error}") from None
+    return score_logits(logits, data, val)
 
 
 def _latency_ms(architecture: Architecture, num_classes: int, target: str) -> float:
