@@ -72,6 +72,11 @@ class QuantizationTask:
         """Macro-F1 of the float network on the validation images."""
         return compute_metrics(self.labels, self.logits.argmax(axis=1), self.logits.shape[1]).f1
 
+    def prepared(self) -> tuple[nn.Module, torch.Tensor]:
+        """Return the network with its normalisation, and an example of its input."""
+        network = NormalizedNetwork.of(self.network, self.normalization, 3)
+        return network, torch.zeros(1, 3, self.resolution, self.resolution)
+
     def attempt(self, quantization: Quantization, *, images: int | None = None) -> Attempt:
         """Quantise, and score on the first ``images`` of validation."""
         kind = type(self.session.target)
@@ -132,8 +137,7 @@ def _worst_layers(
     """Return the layers that can stay in float, those first whose quantisation alone costs most."""
     target = task.session.target
     assert isinstance(target, Int8Target)
-    network = NormalizedNetwork.of(task.network, task.normalization, 3)
-    layers = target.layers(network, torch.zeros(1, 3, task.resolution, task.resolution))
+    layers = target.layers(*task.prepared())
     errors = {}
     for done, layer in enumerate(layers):
         report(done, len(layers))

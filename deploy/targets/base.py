@@ -49,8 +49,8 @@ class Quantization:
 
     Attributes:
         per_channel: each output channel of a weight has its own scale, else the whole weight has one.
-        calibration: range of an activation over the calibration images: ``minmax``, ``entropy`` (least
-            information lost) or ``percentile`` (without the outermost values).
+        calibration: range of an activation over the calibration images: ``minmax``, or ``percentile``
+            (without the outermost values).
         narrow: weights of 7 bits, for processors whose int8 instructions overflow (x86 without VNNI).
         float_layers: names of layers that stay in float.
     """

@@ -42,11 +42,10 @@ class OnnxRuntimeInt8(Int8Target):
     runner = RUNNERS / "run_onnxruntime.py"
     channel_bytes = 17  # bias, its zero point and scale (4 each); scale (4) and zero point of weights
     recipes = (
-        Quantization(),
         Quantization(narrow=True),
-        Quantization(calibration="percentile"),
-        Quantization(calibration="entropy"),
-        Quantization(per_channel=False),
+        Quantization(),
+        Quantization(narrow=True, calibration="percentile"),
+        Quantization(narrow=True, per_channel=False),
     )
 
     def convert(
@@ -58,7 +57,6 @@ class OnnxRuntimeInt8(Int8Target):
 
         methods = {
             "minmax": CalibrationMethod.MinMax,
-            "entropy": CalibrationMethod.Entropy,
             "percentile": CalibrationMethod.Percentile,
         }
         with tempfile.TemporaryDirectory(prefix="minnow-") as folder:
