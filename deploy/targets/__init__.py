@@ -77,6 +77,11 @@ def _connected(text: str, session: type[Session]) -> Session:
     return session(*parse(text))
 
 
+def names_program(text: str) -> bool:
+    """Tell if a target says which program is the Python of its device."""
+    return "/" in text[len(plugin_name(text)) :]
+
+
 def precision(text: str) -> str:
     """Return the precision of a target, ``float32`` or ``int8``.
 
@@ -115,6 +120,7 @@ __all__ = [
     "connect",
     "costs_on",
     "load",
+    "names_program",
     "parse",
     "plugin_name",
     "precision",

@@ -1,0 +1,99 @@
+"""Targets on the command line: what a search limits, what is measured where, what is exported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import minnow as api
+from core.config import SearchConfig, StudentConfig
+from deploy.targets import costs_on
+from minnow.permission import code_settings
+from minnow.run_directory import Run
+
+Said = Any  # of conftest.py
+INT8 = "onnxruntime-int8"
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Path:
+    """A search of three trials for int8 within limits on flash and RAM."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MINNOW_CACHE", str(finished / "cache"))
+        limits = ["flash_kb<=40", "ram_kb<=40"]
+        settings = {"trials": 3, "limits": limits, "target": INT8, "epochs": 1, "seed": 1}
+        api.search("digits", out=folder / "run", **settings)
+    return folder / "run"
+
+
+def test_limits_are_those_of_the_target(searched: Path) -> None:
+    run = Run(searched)
+    assert len(run.trials) == 3
+    for trial in run.trials:
+        expected = costs_on(INT8, trial.architecture, 10)
+        assert {name: trial.metrics[name] for name in expected} == expected
+        assert expected["flash_kb"] <= 40 and expected["ram_kb"] <= 40
+        floats = costs_on("onnxruntime", trial.architecture, 10)
+        assert floats["ram_kb"] == pytest.approx(4 * expected["ram_kb"])
+        assert 1.5 < floats["flash_kb"] / expected["flash_kb"] < 4
+    assert yaml.safe_load((searched / "config.yaml").read_text())["target"] == INT8
+
+
+def test_a_study_keeps_its_target(searched: Path, minnow: Callable[..., Said], here: Path) -> None:
+    said = minnow(
+        "search", "--resume", "--out", str(searched), "--target", "onnxruntime", "--trials", "4"
+    )
+    assert "target" in said.complaint
+
+
+def test_latency_is_that_of_the_run(searched: Path, minnow: Callable[..., Said], here: Path) -> None:
+    assert ", int8, 1 thread" in minnow("latency", str(searched)).output
+    assert "int8" not in minnow("latency", str(searched), "--target", "onnxruntime").output
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("nonsense", "known: onnxruntime"), ("onnxruntime@usb", "no device"), ("./gone.py:Mine", "exist")],
+)
+def test_wrong_targets(minnow: Callable[..., Said], here: Path, target: str, words: str) -> None:
+    said = minnow("search", "--target", target, "--trials", "1")
+    assert words in said.complaint
+    assert not (here / "runs").exists()
+
+
+def test_a_file_names_no_program_of_a_device() -> None:
+    for config in (SearchConfig, StudentConfig):
+        named = config(target="onnxruntime@ssh:pi@host:22/bin/reboot")
+        assert [*code_settings(named)] == [("target", named.target)]
+        assert [*code_settings(config(target="onnxruntime@ssh:pi@host:22"))] == []
+        assert [*code_settings(config(target="./mine.py:Mine"))] == [("target", "./mine.py:Mine")]
+
+
+def test_exports_a_folder(there: Path, minnow: Callable[..., Said], tmp_path: Path) -> None:
+    said = minnow("export", "runs/alone", "--target", "onnxruntime", "--out", str(tmp_path / "out"))
+    assert said.code == 0, said.notices
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["agreement"] >= 0.995
+    assert "100.0%" in said.output and str(tmp_path / "out") in said.notices[-1]
+    evaluated = minnow("evaluate", "runs/alone", "--target", "onnxruntime", "--json")
+    assert json.loads(evaluated.output)["f1"] == pytest.approx(report["test_f1"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "onnxruntime", "--opset", "18"], "--opset"),
+        (["--data", "digits"], "--data is for --target"),
+        (["--target", "onnxruntime", "--target", INT8, "--out", "x"], "there are 2"),
+        (["--target", "tensorrt"], "unknown target"),
+    ],
+)
+def test_export_refuses(there: Path, minnow: Callable[..., Said], options: list[str], words: str) -> None:
+    assert words in minnow("export", "runs/alone", *options).complaint
