@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deploy.targets import DEFAULT
 from minnow import near_limits
 from minnow.near_limits import subnets_near_limits
 from nas.cost import cost
@@ -22,22 +23,24 @@ def macs(networks) -> list[int]:
 
 def test_they_are_within_all_limits_and_near_one(space):
     objectives = Objectives.parse(["f1:max"], ["macs<=3M", "params<=400k"])
-    found = subnets_near_limits(space, objectives, 3)
+    found = subnets_near_limits(space, objectives, 3, DEFAULT)
     assert len({network.key for network in found}) == len(found) > 100
     shares = [(total.macs / 3e6, total.params / 4e5) for total in (cost(network, 3) for network in found)]
     assert all(max(share) <= 1 and max(share) >= 0.6 for share in shares)
-    assert found == subnets_near_limits(space, objectives, 3)
+    assert found == subnets_near_limits(space, objectives, 3, DEFAULT)
 
 
 def test_a_front_needs_small_ones_too(space):
-    found = macs(subnets_near_limits(space, Objectives.parse(["f1:max", "macs:min"], ["macs<=3M"]), 3))
+    found = macs(
+        subnets_near_limits(space, Objectives.parse(["f1:max", "macs:min"], ["macs<=3M"]), 3, DEFAULT)
+    )
     assert max(found) <= 3e6 and min(found) < 1e6
 
 
 def test_a_latency_is_predicted_from_measured_ones(space, own_cache, monkeypatch):
     monkeypatch.setattr(near_limits, "_MEASURED", 6)
     limit = 0.5
-    found = subnets_near_limits(space, Objectives.parse(["f1:max"], [f"latency_ms<={limit}"]), 3)
+    found = subnets_near_limits(space, Objectives.parse(["f1:max"], [f"latency_ms<={limit}"]), 3, DEFAULT)
     assert found and len(list((own_cache / "latency").iterdir())) == 6
     assert len({network.resolution for network in found}) == 2
 
@@ -46,4 +49,4 @@ def test_a_latency_is_predicted_from_measured_ones(space, own_cache, monkeypatch
 def test_without_a_limit_that_decides_the_size_there_are_none(space, limits, monkeypatch):
     """Nor where hardly any network is within it."""
     monkeypatch.setattr(near_limits, "_DRAWS", 1_000)
-    assert subnets_near_limits(space, Objectives.parse(["f1:max"], limits), 3) == ()
+    assert subnets_near_limits(space, Objectives.parse(["f1:max"], limits), 3, DEFAULT) == ()
