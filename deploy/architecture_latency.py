@@ -1,4 +1,4 @@
-"""Latency of untrained networks on a target, measured once.
+"""Latency of untrained networks on a target, measured once, or predicted from a profile.
 
 A network's latency does not depend on its weights, so a search measures it before training. One small
 JSON file per (network, classes, runtime, threads, machine) serves all runs and processes.
@@ -17,7 +17,7 @@ from core.cache import cache_dir
 from core.cached_records import read_cached, record_digest, write_cached
 from deploy.latency_measurement import measure_module
 from deploy.profile import Predictor, fit
-from deploy.targets import DEFAULT, connect
+from deploy.targets import DEFAULT, connect, profile_of
 from deploy.targets.session import Latency
 from nas.architecture import Architecture
 from nas.networks import build
@@ -61,17 +61,21 @@ def measure_architecture(
 ) -> Latency:
     """Return the latency of the untrained network, cached if it was measured there before.
 
+    Where the target is a profile it is predicted, for the threads that the profile was measured with.
+
     Args:
         architecture: the network.
         num_classes: width of its classifier.
         cache: directory of the results; default ``latency/`` under the user's cache directory.
         threads: threads inside one operator.
-        target: as for :func:`deploy.targets.parse`.
+        target: as for :func:`deploy.targets.parse`, or a profile.
 
     Raises:
         UserError: no such target, something is missing for it, or the cache directory cannot be written.
         ModelError: the network cannot be converted, or the runtime cannot run it.
     """
+    if (profile := profile_of(target)) is not None:
+        return profile.latency(architecture, num_classes)
     session = connect(target)
     directory = cache_dir() / "latency" if cache is None else cache
     subject = {
@@ -98,6 +102,29 @@ def measure_architecture(
     )
     write_cached(path, {**subject, "latency_ms": latency.to_dict()})
     return latency
+
+
+def latency_bound(
+    architectures: Sequence[Architecture],
+    num_classes: int,
+    report: Callable[[int, int], None] | None = None,
+    *,
+    target: str = DEFAULT,
+) -> Callable[[Architecture], float]:
+    """Return a predictor of the latency, ms, that limits apply to.
+
+    Where the target is a profile, that predicts, with its margin; else networks are measured now.
+
+    Args:
+        architectures: to measure.
+        num_classes: classes of the data.
+        report: called with (networks measured, networks in all).
+        target: as for :func:`measure_architecture`.
+    """
+    if (profile := profile_of(target)) is not None:
+        return lambda network: profile.latency(network, num_classes).upper_ms
+    predictor = fitted_latency(architectures, num_classes, report, target=target)
+    return lambda network: float(predictor.predict([network])[0])
 
 
 def fitted_latency(

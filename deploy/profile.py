@@ -64,7 +64,7 @@ class Predictor:
     Args:
         networks: measured ones.
         milliseconds: ``(n,)`` of each.
-        num_classes: classes of the data.
+        num_classes: width of their classifiers.
     """
 
     def __init__(self, networks: Sequence[Architecture], milliseconds: Array, num_classes: int) -> None:
@@ -83,12 +83,18 @@ class Predictor:
         self._fit(shares, milliseconds / usual - 1)
         self._corrections: dict[_Unit, float] = {}
 
-    def predict(self, architectures: Sequence[Architecture]) -> Array:
-        """Return the latency of each network, ``(n,)`` milliseconds."""
+    def predict(self, architectures: Sequence[Architecture], num_classes: int | None = None) -> Array:
+        """Return the latency of each network, ``(n,)`` milliseconds.
+
+        Args:
+            architectures: the networks.
+            num_classes: width of their classifiers; ``None``: that of the measured networks.
+        """
+        classes = self._num_classes if num_classes is None else num_classes
         times = np.empty(len(architectures))
         for index, network in enumerate(architectures):
             usual, corrected = self._constant, 0.0
-            for unit, features in _table(network, self._num_classes).items():
+            for unit, features in _table(network, classes).items():
                 took = float(features @ self._rates(unit.kind))
                 usual += took
                 corrected += took * self._correction(unit)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.targets import connect
+from deploy.targets import connect, profile_of
 from deploy.targets.base import ConvertedModel
 from deploy.targets.conversion import convert
 from deploy.targets.session import Session
@@ -31,7 +31,7 @@ def logits_on(
     """Return logits ``(n, C)`` float32 of stored images on a target, by its usual quantisation.
 
     Args:
-        target: as for :func:`deploy.targets.parse`.
+        target: as for :func:`deploy.targets.parse`; for a profile, its runtime computes here.
         model: maps normalised ``(N, 3, r, r)`` to logits; it is not changed.
         data: the images; some of those to train on calibrate a quantisation.
         indices: ``(n,)`` of the images.
@@ -42,7 +42,8 @@ def logits_on(
         UserError: no such target, or something is missing for it.
         ModelError: the network cannot be converted, or the runtime cannot run it.
     """
-    session = connect(target)
+    profile = profile_of(target)
+    session = connect(target if profile is None else profile.record.target)
     calibration = network_inputs(data, spread(data.splits["train"], _CALIBRATION), resolution)
     converted = convert(
         session.target, model, resolution, normalization=normalization, images=calibration

@@ -16,10 +16,17 @@ _REMEDY = "restore it from a copy or train the student again"
 
 
 class LatencyRecord(StoredRecord):
-    """Milliseconds per image: median and interquartile range; ``None`` where nothing was measured."""
+    """Milliseconds per image: median and interquartile range; ``None`` where nothing was measured.
+
+    Attributes:
+        n: number of runs; 0: the latency is predicted.
+        runtime: what it was measured on, or predicted from.
+    """
 
     median: NonNegativeFloat | None = None
     iqr: NonNegativeFloat | None = None
+    n: Count | None = None
+    runtime: str | None = None
 
 
 class HeldOutRecord(ScoreRecord):

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.errors import UserError
-    from minnow.api import distill, evaluate, fit, load, search, train
+    from minnow.api import distill, evaluate, fit, load, profile_target, search, train
     from minnow.listener import Listener
     from minnow.run_directory import Run
     from minnow.student import Evaluation, Student
 
 #: Public name to the module that defines it, which is imported when the name is first used.
 _HOMES = {
-    **dict.fromkeys(("distill", "evaluate", "fit", "load", "search", "train"), "minnow.api"),
+    **dict.fromkeys(
+        ("distill", "evaluate", "fit", "load", "profile_target", "search", "train"), "minnow.api"
+    ),
     "Evaluation": "minnow.student",
     "Listener": "minnow.listener",
     "Run": "minnow.run_directory",
@@ -38,6 +40,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "profile_target",
     "search",
     "train",
 ]

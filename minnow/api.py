@@ -7,17 +7,19 @@ Every setting of ``core.config`` is a keyword, by its option name (``trials=60``
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import Refit
 from core.runtime import share_cores
+from deploy.targets import DEFAULT
 from minnow.listener import Listener
 from minnow.run_directory import Run
 from minnow.settings import search_settings, student_settings
 
 if TYPE_CHECKING:
+    from deploy.profile_file import Profile
     from minnow.student import Evaluation, Student
 
 PathLike = str | Path
@@ -169,6 +171,47 @@ def fit(
 def evaluate(run: PathLike, data: str | None = None, *, split: str = "test") -> Evaluation:
     """Score a trained network, see :meth:`minnow.student.Student.evaluate`."""
     return load(run).evaluate(data, split=split)
+
+
+def profile_target(
+    target: str = DEFAULT,
+    *,
+    out: PathLike,
+    space: str = "elastic",
+    teacher: str | None = None,
+    networks: int = 40,
+    num_classes: int = 10,
+    resolutions: Sequence[int] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    listener: Listener | None = None,
+) -> Profile:
+    """Measure networks on a target, and write the profile that predicts the latencies of others.
+
+    What a file holds already is not measured again, so an interrupted call is resumed by the same one.
+
+    Args:
+        target: name of a runtime and precision, with its device, as in ``onnxruntime@ssh:pi@host``.
+        out: the JSON file; ``target="FILE.json"`` then stands for the device.
+        space: search space of the networks.
+        teacher: network that those of the space elastic are cut out of; ``None``:
+            ``tf_efficientnet_lite0``.
+        networks: number of networks, spread over the sizes of the space.
+        num_classes: width of their classifiers; searches may have others.
+        resolutions: input sides of the space, pixels; ``None``: 96, 128 and 160.
+        seed: of the choice of networks.
+        progress: print what the command line prints.
+        listener: receives progress events instead.
+
+    Raises:
+        UserError: a setting is wrong, ``out`` holds another profile, or the device cannot be used.
+    """
+    with _listening(progress, listener) as receiver:
+        from minnow.target_profile import ProfileJob, run_profile
+
+        sides = None if resolutions is None else tuple(resolutions)
+        job = ProfileJob(target, Path(out), space, teacher, networks, num_classes, sides, seed)
+        return run_profile(job, receiver)
 
 
 def load(path: PathLike) -> Student:

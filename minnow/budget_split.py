@@ -140,7 +140,7 @@ def _supernet_step(
     for limit in limits:
         if limit.metric == "latency_ms":
             latency = measure_architecture(whole, num_classes, target=config.target)
-            shares.append(limit.value / latency.median_ms)
+            shares.append(limit.value / latency.upper_ms)
         elif limit.metric == "macs":
             shares.append(limit.value / cost(whole, num_classes).macs)
     return min(_SANDWICH, _NEAR * (min(shares) + _FIXED))

@@ -37,6 +37,19 @@ def costs_text(architecture: Architecture, num_classes: int) -> str:
     return f"{metric_text('params', total.params)} params, {metric_text('macs', total.macs)} MACs"
 
 
+def latency_text(median: float | None, iqr: float | None, runs: int | None) -> str:
+    """Return a latency in ms with the IQR of its runs; one without runs is predicted.
+
+    Args:
+        median: of the runs, ms; ``None``: there is no latency.
+        iqr: ms.
+        runs: number of them; ``None``: not known.
+    """
+    if median is None or iqr is None:
+        return "-"
+    return f"{median:.2f} ms, predicted" if runs == 0 else f"{median:.2f} ({iqr:.2f}) ms"
+
+
 def interval_text(low: float, high: float) -> str:
     """Return both ends of an interval of scores in 0..1."""
     return f"{low:.3f}-{high:.3f}"
@@ -58,7 +71,14 @@ TITLES = {
 }
 
 
-def title_of(metric: str) -> str:
-    """Return the title of a column of trials, whose scores are on the validation images."""
+def title_of(metric: str, *, predicted: bool = False) -> str:
+    """Return the title of a column of trials, whose scores are on the validation images.
+
+    Args:
+        metric: of the column.
+        predicted: whether latencies are predicted.
+    """
     title = TITLES.get(metric, metric)
+    if predicted and metric == "latency_ms":
+        return f"predicted {title}"
     return f"val {title}" if metric in ("f1", "accuracy", "balanced_accuracy") else title

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from deploy.architecture_latency import fitted_latency, measure_architecture
-from deploy.profile import Predictor
-from deploy.targets import costs_on
+from deploy.architecture_latency import latency_bound, measure_architecture
+from deploy.targets import costs_on, is_profile
 from nas.architecture import Architecture
 from nas.objectives import CLOSED_FORM, Limit, Objectives
 from nas.spaces.elastic import Elastic
@@ -39,8 +38,8 @@ def subnets_near_limits(
     Where a search has several goals, whose front has networks of all sizes, smaller ones count too.
 
     Only :func:`size_limits` count; the latency is predicted from that of 30 random
-    subnets, which are measured. None are returned where there is no such limit, where the whole network
-    is hardly larger, or where subnets within the limits are rare.
+    subnets, which are measured, or from a profile. None are returned where there is no such limit, where
+    the whole network is hardly larger, or where subnets within the limits are rare.
 
     Args:
         space: of the subnets.
@@ -54,16 +53,16 @@ def subnets_near_limits(
         return ()
     within, least = Objectives((), limits), _NEAREST if len(objectives.goals) == 1 else 0.0
     rng = np.random.default_rng(0)
-    predictor: Predictor | None = None
+    latency: Callable[[Architecture], float] | None = None
     if _timed(limits):
         networks = [space.random_subnet(rng) for _ in range(_MEASURED)]
-        predictor = fitted_latency(networks, num_classes, report, target=target)
+        latency = latency_bound(networks, num_classes, report, target=target)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
         network = space.random_subnet(rng)
         metrics = costs_on(target, network, num_classes)
-        if predictor is not None and not within.violation(metrics):  # a prediction takes the longest
-            metrics["latency_ms"] = float(predictor.predict([network])[0])
+        if latency is not None and not within.violation(metrics):  # a prediction takes the longest
+            metrics["latency_ms"] = latency(network)
         if within.violation(metrics):
             continue
         if max(metrics[limit.metric] / limit.value for limit in limits) >= least:
@@ -78,7 +77,7 @@ def seconds_to_measure(space: Elastic, objectives: Objectives, num_classes: int,
 
     One of them is measured now.
     """
-    if not _timed(size_limits(objectives)):
+    if not _timed(size_limits(objectives)) or is_profile(target):
         return 0.0
     started = time.perf_counter()
     measure_architecture(space.random_subnet(np.random.default_rng(0)), num_classes, target=target)

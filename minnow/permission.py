@@ -15,7 +15,7 @@ from typing import Any
 from core.config import SearchConfig, StudentConfig
 from core.config_io import SettingError, value_of
 from core.errors import UserError
-from deploy.targets import names_program, plugin_name
+from deploy.targets import is_profile, names_program, plugin_name
 from nas.storage_url import has_password, masked, same_storage, sqlite_file, without_password
 
 #: Environment variable with the URL of a storage, which keeps its password out of commands and files.
@@ -59,6 +59,8 @@ def code_settings(config: Config) -> Iterator[tuple[str, str]]:
             yield name, value
             continue
         if name == "target":
+            if is_profile(value):
+                continue
             value = plugin_name(value)
         if not isinstance(value, str) or ":" not in value:
             continue

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "study.journal"
 SUMMARY = "summary.json"
+PREDICTED = "latency_ms"  # the fact of a study that tells what its latencies are predicted from
 
 _CHANNELS = 3  # of the images, which are read as RGB
 _USUAL_SIDE = 224  # pixels, to read a model file that leaves the resolution to the images
@@ -88,6 +89,12 @@ class Run(StudyResults):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes of the data."""
         return tuple(self.study.facts.get("classes", ()))
+
+    @property
+    def latency_source(self) -> str | None:
+        """The origin of latencies that are predicted; ``None``: they are measured."""
+        source = self.study.facts.get(PREDICTED)
+        return None if source is None else str(source)
 
     def options(self, trial: Trial) -> Mapping[str, Any]:
         """Return the options of a trial by decision name."""

@@ -11,9 +11,11 @@ import numpy as np
 from deploy.competition_score import runtime_name
 from minnow.format import duration_text
 from minnow.listener import Listener
+from minnow.predicted_latency import note_predictions
 from minnow.search_setup import SearchParts
 from minnow.teacher import weaker_teacher
 from nas.selection import insignificance
+from nas.spaces.elastic import Elastic
 from nas.trial import Trial
 from teachers.ensemble import PreparedTeacher
 from training.device import pick_device
@@ -21,6 +23,9 @@ from training.device import pick_device
 
 def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> None:
     """Note what the search is about to do."""
+    base = parts.space.base.base if isinstance(parts.space, Elastic) else None
+    classes = parts.data.num_classes
+    note_predictions(parts.config.target, parts.config.space.name, base, classes, listener)
     config, space, halving = parts.config, parts.space, parts.halving
     sides = ", ".join(map(str, space.resolutions))
     confirm = config.confirm

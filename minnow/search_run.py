@@ -17,7 +17,7 @@ from core.config_io import to_yaml
 from core.errors import UserError
 from core.files import write_text
 from core.locks import locked
-from deploy.targets import DEFAULT
+from deploy.targets import DEFAULT, profile_of
 from distill.inherited_weights import InheritedWeights
 from distill.student_bundle import package_versions
 from minnow import run_creation
@@ -31,7 +31,7 @@ from minnow.evaluators import (
 )
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
-from minnow.run_directory import JOURNAL, Run, check_complete, reported_trials
+from minnow.run_directory import JOURNAL, PREDICTED, Run, check_complete, reported_trials
 from minnow.search_notes import Stopwatch, note_plan, note_spending, warn_of_results
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights
@@ -130,6 +130,8 @@ def _open_study(
     identity = _identity(config, parts.space, data, teacher, base)
     images = {part: len(indices) for part, indices in data.splits.items()}
     facts = {"classes": data.classes, "images": images, "versions": package_versions()}
+    if (profile := profile_of(config.target)) is not None:
+        facts[PREDICTED] = f"predicted from {profile.source}, with a margin of {profile.margin:.1%}"
     store = Store(
         storage,
         name,
@@ -210,11 +212,17 @@ def _identity(
         "importance": config.space.importance if config.evaluator != "train" else None,
         "fidelity": config.fidelity,
         "score": config.score.model_dump(mode="json"),
-        **({} if config.target == DEFAULT else {"target": config.target}),
+        **({} if config.target == DEFAULT else {"target": _target(config.target)}),
     }
     if base is not None and config.base is not None:  # else it is the teacher
         identity["base"] = f"{base.name} ({base.digest[:12]})"
     return identity
+
+
+def _target(text: str) -> str:
+    """Return a target by name, or a profile by its content."""
+    profile = profile_of(text)
+    return text if profile is None else f"{profile.path.name} ({profile.digest[:12]})"
 
 
 def _check_measured(known: Sequence[Trial], objectives: Objectives, run: Path) -> None:

@@ -58,7 +58,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     """
     space_class = nas.spaces.load(config.space.name)
     nas.strategies.load(config.strategy.name)  # a wrong name is wrong before the data is read
-    deploy.targets.connect(config.target)  # and so is a device that is not there
+    deploy.targets.check_ready(config.target)  # and so is a device that is not there
     config = resolve_evaluator(config, space_class)
     if issubclass(space_class, Elastic):
         config = resolve_base(config, listener)
@@ -179,14 +179,17 @@ def make_strategy(
         objectives: goals and limits.
         seed: of its random decisions.
         num_classes: classes of the data.
-        target: that the metrics of limits are of.
+        target: that the metrics of limits are of; where it is a profile, every latency is predicted, and
+            increased by the profile's margin.
 
     Raises:
         UserError: the name or an option is unknown; an option is missing, or has a value that the
             strategy refuses.
     """
     bounds = [limit.value for limit in objectives.limits if limit.metric == "latency_ms" and limit.upper]
-    kind, _ = deploy.targets.parse(target)
+    kind = deploy.targets.runtime_target(target)
+    if deploy.targets.is_profile(target):  # whose predictions need no others before them
+        bounds = []
     probes: Mapping[str, Callable[[Architecture], float]] = {
         "flash_kb": lambda network: kind.flash_kb(network, num_classes),
         "ram_kb": lambda network: kind.ram_kb(network, num_classes),
@@ -209,8 +212,8 @@ def make_strategy(
 
 
 def _latency_ms(network: Architecture, num_classes: int, target: str) -> float:
-    """Return the latency on the target; infinite where that cannot run the network."""
+    """Return the latency that limits apply to; infinite where the target cannot run the network."""
     try:
-        return measure_architecture(network, num_classes, target=target).median_ms
+        return measure_architecture(network, num_classes, target=target).upper_ms
     except ModelError:
         return math.inf

@@ -19,7 +19,7 @@ from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
 from deploy.shipping import Shipped, ship
 from deploy.target_scores import logits_on
-from deploy.targets import safe_name
+from deploy.targets import profile_of, safe_name
 from distill.student_metrics import read_whole_metrics
 from minnow.data_file import images_of
 from minnow.data_set import open_data
@@ -245,15 +245,17 @@ class Student:
         return ship(self.bundle, images, self.classifier.fit, target, folder, report)
 
     def latency(self, target: str | None = None) -> Latency:
-        """Measure milliseconds per image, batch 1, one thread.
+        """Measure milliseconds per image, batch 1, one thread; a profile predicts them.
 
         Args:
-            target: as for :func:`deploy.targets.parse`; ``None``: that of its training.
+            target: as for :func:`deploy.targets.parse`, or a profile; ``None``: that of its training.
 
         Raises:
             UserError: no such target, something is missing for it, or it cannot run the network.
         """
         target = target or self.config.target
+        if (profile := profile_of(target)) is not None:
+            return profile.latency(self.bundle.architecture, len(self.classes))
         try:
             return measure_module(self.bundle.model, self.bundle.architecture.resolution, target=target)
         except ModelError as error:

@@ -18,6 +18,7 @@ from core.locks import locked
 from core.output_path import check_folder
 from deploy.device.link import ModelError
 from deploy.latency_measurement import measure_in_turns
+from deploy.targets import profile_of
 from distill.inherited_weights import InheritedWeights
 from distill.seeds import (
     SEEDS_FOLDER,
@@ -34,6 +35,7 @@ from minnow import run_creation
 from minnow.base_network import inherits, student_base
 from minnow.data_set import open_data
 from minnow.listener import Listener
+from minnow.predicted_latency import note_predictions, predicted_latencies
 from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, student_weights
@@ -102,7 +104,12 @@ class Training:
         )
 
     def _latencies(self, networks: Sequence[tuple[nn.Module, int]]) -> list[dict[str, Any]]:
-        """Return ``latency_ms`` of each network; nothing of any where the target cannot run one."""
+        """Return ``latency_ms`` of each network; nothing of any where the target cannot run one.
+
+        The first is the student, the others are its teachers. A profile predicts them.
+        """
+        if (profile := profile_of(self.config.target)) is not None:
+            return predicted_latencies(profile, self.architecture, networks[1:], self.data.num_classes)
         try:
             latencies = measure_in_turns(networks, target=self.config.target)
         except ModelError as error:
@@ -146,6 +153,9 @@ def run_student(
         run = processes.on_main(lambda: _checked_place(run, wanted, resume, own))
         config = _checked(chosen.architecture, config, listener)
         data = processes.main_first(lambda: open_data(config.data, listener))
+        note_predictions(
+            config.target, None, chosen.architecture.base, data.num_classes, listener
+        )  # a profile that is missing is found before the work
         if chosen.classes not in (None, data.num_classes):
             listener.note(
                 f"the model file's last layer is for {chosen.classes} classes; "

@@ -14,7 +14,7 @@ from rich.table import Table
 from distill.student_metrics import StudentMetrics, read_student_metrics
 from minnow.comparison import StudentComparison
 from minnow.console import next_step, output, say
-from minnow.format import interval_text, metric_text, title_of
+from minnow.format import interval_text, latency_text, metric_text, title_of
 from minnow.run_directory import Run, student_config
 from nas.objectives import Objectives
 from nas.trial import Trial
@@ -28,10 +28,18 @@ _NARROW = (0, 1, 0, 0)  # of cells: tables of networks fit into 100 columns
 _SHOWN = ("f1", "params", "macs", "latency_ms", "train_seconds")
 
 
-def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) -> Table:
+def front_table(
+    trials: Sequence[Trial], chosen: Trial, objectives: Objectives, *, predicted: bool = False
+) -> Table:
     """Return the Pareto front, best in the first goal first; the chosen trial and the knee are marked.
 
     A network that was trained several times is shown with the means and the number of trainings.
+
+    Args:
+        trials: of the search.
+        chosen: one of them.
+        objectives: goals and limits.
+        predicted: whether latencies are predicted.
     """
     front = objectives.front(trials)
     trainings = Counter(trial.proposal.group for trial in objectives.sound(trials))
@@ -47,7 +55,7 @@ def front_table(trials: Sequence[Trial], chosen: Trial, objectives: Objectives) 
     columns = list(dict.fromkeys([*objectives.named, *timed, *_SHOWN]))
     knee = objectives.knee(trials) if len(front) > 1 else None
     for name in columns:
-        table.add_column(title_of(name), justify="right", no_wrap=True)
+        table.add_column(title_of(name, predicted=predicted), justify="right", no_wrap=True)
     table.add_column("input", justify="right")
     if repeated:
         table.add_column("mean of", justify="right")
@@ -85,7 +93,7 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
     for name, metrics in rows:
         if metrics is None:
             continue
-        median, spread = (metrics["latency_ms"].get(name) for name in ("median", "iqr"))
+        latency = (metrics["latency_ms"].get(name) for name in ("median", "iqr", "n"))
         table.add_row(
             name,
             metric_text("f1", metrics["f1"]),
@@ -93,7 +101,7 @@ def comparison_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any] | N
             metric_text("accuracy", metrics["accuracy"]),
             metric_text("params", metrics["params"]),
             metric_text("macs", metrics["macs"]),
-            "-" if median is None or spread is None else f"{median:.2f} ({spread:.2f}) ms",
+            latency_text(*latency),
             metric_text("train_seconds", metrics["seconds"]),
         )
     return table
@@ -206,7 +214,10 @@ def show_search(run: Run) -> None:
 def show_front(run: Run) -> None:
     """Print the Pareto front of a search, if a trial is within the limits."""
     if run.best is not None:
-        output().print(front_table(run.trials, run.best, run.objectives))
+        source = run.latency_source
+        output().print(front_table(run.trials, run.best, run.objectives, predicted=source is not None))
+        if source is not None:
+            say(f"latencies are {source}")
 
 
 def show_student(run: Path, *, last: bool = True) -> None:

@@ -46,6 +46,11 @@ class StudyResults(ABC):
     def options(self, trial: Trial) -> Mapping[str, Any]:
         """Return the options of a trial by decision name."""
 
+    @property
+    def latency_source(self) -> str | None:
+        """The origin of latencies that are predicted; ``None``: they are measured."""
+        return None
+
     @cached_property
     def best(self) -> Trial | None:
         """The chosen trial: best in the first objective within the limits, if any is within them."""

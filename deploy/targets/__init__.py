@@ -1,11 +1,17 @@
-"""Targets: a runtime at a precision, by name, on this machine or another."""
+"""Targets: a runtime at a precision, by name, on this machine or another, or in a profile.
+
+The text ``pi4.json`` stands for the target and the device that this profile was measured on
+(:mod:`deploy.profile_file`): its latencies are predicted, and nothing runs on it.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.errors import UserError
 from core.plugins import Registry
 from deploy.device.address import Address
 from deploy.targets.base import ConvertedModel, Target
@@ -13,9 +19,11 @@ from nas.architecture import Architecture
 from nas.cost import cost
 
 if TYPE_CHECKING:
+    from deploy.profile_file import Profile
     from deploy.targets.session import Session
 
 DEFAULT = "onnxruntime"
+_PROFILE = ".json"
 
 REGISTRY = Registry(
     kind="target",
@@ -49,8 +57,12 @@ def parse(text: str) -> tuple[Target, Address]:
     NAME is that of a plugin, or ``package.module:Class`` or ``./file.py:Class``.
 
     Raises:
-        UserError: an unknown target, or no device.
+        UserError: an unknown target, no device, or a profile.
     """
+    if is_profile(text):
+        raise UserError(
+            f"{text} is a profile, and nothing runs on it: give its device, as in {DEFAULT}@ssh:pi@HOST"
+        )
     name = plugin_name(text)
     target: Target = load(name)()
     return target, Address() if name == text else Address.parse(text[len(name) + 1 :])
@@ -59,6 +71,49 @@ def parse(text: str) -> tuple[Target, Address]:
 def plugin_name(text: str) -> str:
     """Return a target's name without its device."""
     return text.partition("@")[0]
+
+
+def is_profile(text: str) -> bool:
+    """Tell if a target's text is the path of a profile."""
+    return text.lower().endswith(_PROFILE)
+
+
+def profile_of(text: str) -> Profile | None:
+    """Return the profile that a target's text names; ``None`` for a target that measures.
+
+    Raises:
+        UserError: the file is missing, damaged or not finished.
+    """
+    if not is_profile(text):
+        return None
+    from deploy.profile_file import read_profile  # imports torch, which listing targets does not
+
+    return read_profile(Path(text))
+
+
+def runtime_target(text: str) -> Target:
+    """Return the target of ``NAME``, ``NAME@ssh:...`` or a profile.
+
+    Raises:
+        UserError: it is none.
+    """
+    profile = profile_of(text)
+    if profile is None:
+        return parse(text)[0]
+    target: Target = load(profile.record.target)()
+    return target
+
+
+def check_ready(text: str) -> None:
+    """Check that a target's device is there, or that its profile can be used.
+
+    Raises:
+        UserError: as of :func:`connect`, or the profile is missing, damaged or not finished.
+    """
+    if is_profile(text):
+        runtime_target(text)
+    else:
+        connect(text)
 
 
 def connect(text: str = DEFAULT) -> Session:
@@ -79,7 +134,7 @@ def _connected(text: str, session: type[Session]) -> Session:
 
 def names_program(text: str) -> bool:
     """Tell if a target says which program is the Python of its device."""
-    return "/" in text[len(plugin_name(text)) :]
+    return not is_profile(text) and "/" in text[len(plugin_name(text)) :]
 
 
 def precision(text: str) -> str:
@@ -88,7 +143,7 @@ def precision(text: str) -> str:
     Raises:
         UserError: it is no target.
     """
-    return load(plugin_name(text)).precision
+    return runtime_target(text).precision
 
 
 def safe_name(text: str) -> str:
@@ -102,7 +157,7 @@ def costs_on(text: str, architecture: Architecture, num_classes: int) -> dict[st
     Raises:
         UserError: it is no target.
     """
-    target, _ = parse(text)
+    target = runtime_target(text)
     total = cost(architecture, num_classes)
     return {
         "params": total.params,
@@ -117,12 +172,16 @@ __all__ = [
     "REGISTRY",
     "ConvertedModel",
     "Target",
+    "check_ready",
     "connect",
     "costs_on",
+    "is_profile",
     "load",
     "names_program",
     "parse",
     "plugin_name",
     "precision",
     "safe_name",
+    "profile_of",
+    "runtime_target",
 ]

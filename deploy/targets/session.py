@@ -37,9 +37,10 @@ class Latency:
     Attributes:
         median_ms: median over the runs, milliseconds.
         iqr_ms: distance between the quartiles, milliseconds.
-        n: number of timed runs.
+        n: number of timed runs; 0: the latency is predicted.
         runtime: library, version, provider and threads.
         slowdown: of the machine during the runs, whose times are corrected by it; 1: none, or not known.
+        margin: share of a predicted latency that it is increased by where limits apply to it.
     """
 
     median_ms: float
@@ -47,6 +48,17 @@ class Latency:
     n: int
     runtime: str
     slowdown: float = field(default=1.0, compare=False, repr=False)
+    margin: float = 0.0
+
+    @property
+    def predicted(self) -> bool:
+        """True if the latency was not measured."""
+        return self.n == 0
+
+    @property
+    def upper_ms(self) -> float:
+        """The latency that limits apply to: the median, of a prediction with its margin."""
+        return self.median_ms * (1 + self.margin)
 
     def to_dict(self) -> dict[str, float | int | str]:
         """Return ``latency_ms`` of ``metrics.json``: ``median``, ``iqr`` (ms), ``n``, ``runtime``."""

@@ -24,6 +24,7 @@ from minnow.commands import (
     report,
     search,
     settings,
+    target,
     train,
 )
 
@@ -67,7 +68,12 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
-for name, group in (("data", data.app), ("model", model.app), ("bench", bench.app)):
+for name, group in (
+    ("data", data.app),
+    ("model", model.app),
+    ("target", target.app),
+    ("bench", bench.app),
+):
     app.add_typer(group, name=name)
 
 

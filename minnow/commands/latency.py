@@ -34,11 +34,15 @@ def latency(
     target: Annotated[
         str | None,
         Option(
-            help="Runtime, precision and device, as for search. (default: the run's, else onnxruntime)"
+            help="Runtime, precision and device, or a profile, as for search. (default: the run's, else "
+            "onnxruntime)"
         ),
     ] = None,
 ) -> None:
-    """Measure milliseconds per image on a target, batch 1, 1 thread: median, IQR and n."""
+    """Measure milliseconds per image on a target, batch 1, 1 thread: median, IQR and n.
+
+    A profile predicts them; the IQR is then that of the errors of its predictions.
+    """
     from deploy.architecture_latency import measure_architecture
     from deploy.device.link import ModelError
     from deploy.targets import DEFAULT
@@ -68,9 +72,10 @@ def latency(
         measured = student.latency(target)
         name = str(student.path)
     slowdown = measured.slowdown
+    runs = "not measured" if measured.predicted else f"n={measured.n}"
     note = f"; corrected: the machine is {slowdown:.1f} times slower now than undisturbed"
     output().print(
-        f"{name}: {measured.median_ms:.3f} ms median, {measured.iqr_ms:.3f} ms IQR, n={measured.n} "
+        f"{name}: {measured.median_ms:.3f} ms median, {measured.iqr_ms:.3f} ms IQR, {runs} "
         f"(batch 1, {architecture.resolution} px, {measured.runtime}); "
         f"{costs_text(architecture, num_classes)}{note if slowdown > _SAID else ''}",
         highlight=False,

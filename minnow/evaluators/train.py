@@ -159,8 +159,8 @@ def measured(
     """Return the metrics of a network that has its weights.
 
     They are f1, accuracy and balanced_accuracy on validation, of the quantised network where the target
-    is of int8; the costs and latency_ms; and
-    total_seconds and score where an objective or limit names one of them.
+    is of int8; the costs and latency_ms; and total_seconds and score where an objective or limit names
+    one of them. A predicted latency_ms has its margin in it.
     """
     architecture, side = proposal.architecture, proposal.architecture.resolution
     if precision(config.target) != FLOAT:
@@ -196,13 +196,13 @@ def _scores_on_target(
 
 
 def _latency_ms(architecture: Architecture, num_classes: int, target: str) -> float:
-    """Return the latency on the target.
+    """Return the latency on the target that limits apply to, see :class:`Latency`.
 
     Raises:
         EvaluationError: the target cannot convert or run the network.
     """
     try:
-        return measure_architecture(architecture, num_classes, target=target).median_ms
+        return measure_architecture(architecture, num_classes, target=target).upper_ms
     except ModelError as error:
         raise EvaluationError(f"{target}: {error}") from None
 

@@ -24,7 +24,9 @@ def run_html(results: StudyResults) -> str:
         )
         for trial in results.front
     ]
-    table = Table("front", [Head("trial"), *(Head(title_of(name)) for name in names)], rows)
+    predicted = results.latency_source is not None
+    titles = [title_of(name, predicted=predicted) for name in names]
+    table = Table("front", [Head("trial"), *map(Head, titles)], rows)
     title = f"Search in {results.name}: {len(results.trials)} trials, Pareto front ({results.objectives})"
     return render(_TEMPLATE, title=title, table=table)
 

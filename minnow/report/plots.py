@@ -162,7 +162,7 @@ def front_figure(results: StudyResults) -> go.Figure:
                     **panel,
                 )
         values = _column(measured, other.metric)
-        _scale_axis(figure, other.metric, values, panel)
+        _scale_axis(figure, other.metric, values, panel, predicted=results.latency_source is not None)
         _draw_limits(figure, results.objectives, other.metric, values, panel)
     figure.update_yaxes(title_text=title_of(goal.metric), row=1, col=1)
     figure.update_layout(legend={"orientation": "h", "y": 1.12}, margin=_MARGIN)
@@ -226,9 +226,18 @@ def _column(trials: Sequence[Trial], metric: str) -> list[float]:
     return [_value(trial, metric) for trial in trials]
 
 
-def _scale_axis(figure: go.Figure, metric: str, values: Sequence[float], panel: dict[str, int]) -> None:
-    unit = ", ms" if metric == "latency_ms" else ""
-    figure.update_xaxes(title_text=f"{TITLES.get(metric, metric)}{unit}", **panel)
+def _scale_axis(
+    figure: go.Figure,
+    metric: str,
+    values: Sequence[float],
+    panel: dict[str, int],
+    *,
+    predicted: bool,
+) -> None:
+    title = TITLES.get(metric, metric)
+    if metric == "latency_ms":
+        title = f"{title_of(metric, predicted=predicted)}, ms"
+    figure.update_xaxes(title_text=title, **panel)
     if values and min(values) > 0 and max(values) / min(values) > _LOG_RATIO:
         figure.update_xaxes(type="log", dtick="D2", **panel)
 

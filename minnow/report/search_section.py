@@ -62,9 +62,14 @@ def search_facts(run: Run) -> list[tuple[str, str]]:
     if run.best is not None:
         metrics = run.best.metrics or {}
         names = dict.fromkeys([*run.objectives.names, "f1", "params", "macs", "latency_ms"])
+        predicted = run.latency_source is not None
         facts = [
             ("chosen: trial", str(run.best.number)),
-            *((title_of(name), metric_text(name, metrics[name])) for name in names if name in metrics),
+            *(
+                (title_of(name, predicted=predicted), metric_text(name, metrics[name]))
+                for name in names
+                if name in metrics
+            ),
             *facts,
         ]
     return facts
@@ -103,8 +108,9 @@ def _reasons(run: Run, best: Trial) -> str:
         reasons.append(f"the next one, trial {second.number}, has {value}")
     if run.knee is not None and run.knee.number != best.number:
         reasons.append(f"the knee of the Pareto front is trial {run.knee.number} (--pick knee)")
+    predicted = {"latency_ms": ", predicted"} if run.latency_source is not None else {}
     limits = [
-        f"{limit} ({metric_text(limit.metric, metrics[limit.metric])})"
+        f"{limit} ({metric_text(limit.metric, metrics[limit.metric])}{predicted.get(limit.metric, '')})"
         for limit in objectives.limits
         if limit.metric in metrics
     ]
@@ -128,7 +134,7 @@ def _front(run: Run) -> dict[str, Any]:
     trials = sorted(on_front.values(), key=lambda t: (objectives.losses(t.metrics or {}), t.number))
     columns = _measured(objectives, trials)
     general = [name for name in run.options(trials[0]) if "." not in name][:3] if trials else []
-    heads = ["trial", *map(title_of, columns), "mean of", *general]
+    heads = ["trial", *_titles(run, columns), "mean of", *general]
     rows = [
         Row(
             [
@@ -152,7 +158,7 @@ def _trials_table(run: Run) -> Table:
     """Return every trial, the failed ones with their errors."""
     columns = _measured(run.objectives, run.trials)
     several = any(trial.proposal.epochs is not None for trial in run.trials)
-    heads = [Head("trial"), *([Head("epochs")] if several else []), *(Head(title_of(n)) for n in columns)]
+    heads = [Head("trial"), *([Head("epochs")] if several else []), *map(Head, _titles(run, columns))]
     rows = []
     for trial, remark in zip(run.trials, _remarks(run), strict=True):
         options = ", ".join(f"{name} {option}" for name, option in run.options(trial).items())
@@ -197,6 +203,11 @@ def _measured(objectives: Objectives, trials: Iterable[Trial]) -> list[str]:
     return [name for name in names if name in measured]
 
 
+def _titles(run: Run, columns: Iterable[str]) -> list[str]:
+    predicted = run.latency_source is not None
+    return [title_of(name, predicted=predicted) for name in columns]
+
+
 def _number(value: int) -> Cell:
     return Cell(str(value), value=value)
 
@@ -213,6 +224,8 @@ def _settings(run: Run) -> Table:
         facts.append(("images", ", ".join(f"{count:,} {split}" for split, count in images.items())))
     if run.classes:
         facts.append((f"{len(run.classes)} classes", _listed(run.classes)))
+    if run.latency_source is not None:
+        facts.append(("latencies", run.latency_source))
     if versions := study.get("versions"):
         facts.append(("versions", versions_text(versions)))
     rows = [Row([Cell(name, classes="left"), Cell(value, classes="text")]) for name, value in facts]

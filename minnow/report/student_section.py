@@ -12,7 +12,7 @@ from core.config_io import read_settings
 from core.errors import UserError
 from core.reading import read_text
 from distill.student_metrics import NetworkRecord, SeedsRecord, StudentMetrics, read_student_metrics
-from minnow.format import interval_text, metric_text
+from minnow.format import interval_text, latency_text, metric_text
 from minnow.report.plots import learning_figure
 from minnow.report.rendering import Cell, Head, Row, Table, plot
 from minnow.report.search_section import versions_text
@@ -51,6 +51,7 @@ def student_section(folder: Path) -> dict[str, Any]:
         "training": f"Trained {supervision}, seed {metrics.seed}",
         "images": f"{sum(map(sum, metrics.test.confusion)):,}",
         "scores": _scores(metrics.network, teacher),
+        "predicted": metrics.latency_ms.runtime if metrics.latency_ms.n == 0 else None,
         "seeds": None if metrics.seeds is None else _seeds(metrics.seeds),
         "seeds_text": "" if metrics.seeds is None else _seeds_text(metrics.seeds),
         "learning": None if learning is None else plot(learning, "learning", 340),
@@ -81,9 +82,7 @@ def _scores(student: NetworkRecord, teacher: NetworkRecord | None) -> Table:
     for name, network in (("teacher", teacher), ("student", student)):
         if network is None:
             continue
-        latency, spread = network.latency_ms, "-"
-        if latency.median is not None and latency.iqr is not None:
-            spread = f"{latency.median:.2f} ({latency.iqr:.2f}) ms"
+        latency = network.latency_ms
         cells = [
             Cell(name, classes="left"),
             _score(network.f1),
@@ -91,7 +90,7 @@ def _scores(student: NetworkRecord, teacher: NetworkRecord | None) -> Table:
             *map(_score, (network.accuracy, network.balanced_accuracy, network.val_f1)),
             Cell(metric_text("params", network.params), value=network.params),
             Cell(metric_text("macs", network.macs), value=network.macs),
-            Cell(spread, value=latency.median),
+            Cell(latency_text(latency.median, latency.iqr, latency.n), value=latency.median),
             Cell(metric_text("train_seconds", network.seconds), value=network.seconds),
         ]
         rows.append(Row(cells, chosen=name == "student"))
