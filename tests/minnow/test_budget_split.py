@@ -142,8 +142,10 @@ def test_the_supernet_is_timed_at_the_largest_side_of_the_space(split, monkeypat
 
 
 def test_latencies_that_are_measured_before_the_supernet_are_planned(split, monkeypatch):
-    monkeypatch.setattr(near_limits, "measure_architecture", lambda *_: clock.append(clock[-1] + 0.5))
     clock = [0.0]
+    monkeypatch.setattr(
+        near_limits, "measure_architecture", lambda *_, **__: clock.append(clock[-1] + 0.5)
+    )
     monkeypatch.setattr(near_limits.time, "perf_counter", lambda: clock[-1])
     trained = {"teacher": TeacherConfig(spec="trained"), "supernet": SupernetConfig(epochs=1)}
     split(2e4, **trained, limits=("macs<=500k",))
@@ -153,6 +155,11 @@ def test_latencies_that_are_measured_before_the_supernet_are_planned(split, monk
     _, timed = split(2e4, **trained, limits=("latency_ms<=0.3",))
     assert len(clock) == 2
     assert _seconds(timed, "supernet") == _seconds(of_all, "supernet") + 15  # 30 of half a second
+
+
+def test_latencies_of_a_profile_take_no_time():
+    objectives = Objectives.parse(["f1"], ["latency_ms<=0.3"])
+    assert near_limits.seconds_to_measure(Elastic((32,)), objectives, 3, "board.json") == 0.0
 
 
 def _seconds(said: str, stage: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.config import DataConfig, SearchConfig, SpaceConfig, TeacherConfig
+from deploy.targets.session import Latency
 from minnow.input_sides import default_resolutions, small_sides
 from minnow.search_setup import prepare_search
 from nas.cost import cost
@@ -56,9 +57,9 @@ def test_no_smaller_ones_than_three_eighths(sides):
 def test_a_latency_is_measured(sides, monkeypatch):
     asked = []
 
-    def measured(network, classes):
+    def measured(network, classes, *, target):
         asked.append(network.resolution)
-        return type("Latency", (), {"median_ms": network.resolution / 100})()
+        return Latency(network.resolution / 100, 0.0, 100, target)
 
     monkeypatch.setattr("minnow.input_sides.measure_architecture", measured)
     assert sides("latency_ms<=0.45") == (32, *USUAL)
@@ -66,8 +67,8 @@ def test_a_latency_is_measured(sides, monkeypatch):
 
 
 def test_sides_that_save_no_latency_are_left_out(sides, monkeypatch):
-    latency = type("Latency", (), {"median_ms": 0.5})()
-    monkeypatch.setattr("minnow.input_sides.measure_architecture", lambda *_: latency)
+    latency = Latency(0.5, 0.0, 100, "a board")
+    monkeypatch.setattr("minnow.input_sides.measure_architecture", lambda *_, **__: latency)
     assert sides("latency_ms<=0.4") is None
 
 
