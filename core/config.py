@@ -482,8 +482,9 @@ class SearchConfig(_Model):
     target: Annotated[
         str,
         setting(
-            "Runtime, precision and device that latency_ms, flash_kb and ram_kb are of; 'plugins' lists "
-            "the names, and NAME@ssh:USER@HOST is another machine.",
+            "Runtime, precision and device that latency_ms, flash_kb and ram_kb are of; 'target list' "
+            "lists the names, NAME@ssh:USER@HOST is another machine, and FILE.json a profile of one, "
+            "which predicts.",
             option="target",
         ),
     ] = "onnxruntime"
@@ -591,7 +592,8 @@ class StudentConfig(_Model):
     target: Annotated[
         str,
         setting(
-            "Runtime, precision and device that latencies are of; a search passes its own on.",
+            "Runtime, precision and device that latencies are of, or a profile; a search passes its own "
+            "on.",
             option="target",
         ),
     ] = "onnxruntime"

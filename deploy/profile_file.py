@@ -124,7 +124,7 @@ class ProfileRecord(_Record):
             within_10_percent=float((errors <= _NEAR).mean()),
             median_error=float(np.median(errors)),
             quantile_95=float(np.quantile(errors, 0.95)),
-            margin=_margin(times / predicted - 1),
+            margin=margin_of(times, predicted),
         )
 
 
@@ -254,13 +254,17 @@ def left_out(networks: Sequence[Architecture], milliseconds: Array, num_classes:
     return predicted
 
 
-def _margin(excesses: Array) -> float:
-    """Return the excess over predictions that 90 % of networks stay below, at least 0.
+def margin_of(milliseconds: Array, predicted: Array) -> float:
+    """Return the relative excess over predictions that 90 % of networks stay below, at least 0.
 
     It is the bound of split conformal prediction (Vovk et al. 2005) on the errors of the networks left
     out; of fewer than nine networks, the largest excess.
+
+    Args:
+        milliseconds: ``(n,)`` latencies.
+        predicted: ``(n,)``, each from all other networks.
     """
-    count = len(excesses)
+    excesses, count = milliseconds / predicted - 1, len(predicted)
     rank = min(count, math.ceil(_MARGIN * (count + 1)))
     return max(0.0, float(np.sort(excesses)[rank - 1]))
 

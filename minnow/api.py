@@ -198,7 +198,7 @@ def profile_target(
             ``tf_efficientnet_lite0``.
         networks: number of networks, spread over the sizes of the space.
         num_classes: width of their classifiers; searches may have others.
-        resolutions: input sides of the space, pixels; ``None``: 96, 128 and 160.
+        resolutions: input sides of the space, pixels; ``None``: from 32 to 224.
         seed: of the choice of networks.
         progress: print what the command line prints.
         listener: receives progress events instead.

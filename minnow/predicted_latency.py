@@ -18,7 +18,12 @@ _MORE_CLASSES = 5  # times those of the profile, beyond which its classifiers sa
 
 
 def note_predictions(
-    target: str, space: str | None, base: str | None, num_classes: int, listener: Listener
+    target: str,
+    space: str | None,
+    base: str | None,
+    sides: Sequence[int],
+    num_classes: int,
+    listener: Listener,
 ) -> None:
     """Note once where the latencies of a run come from, if they are predicted.
 
@@ -26,6 +31,7 @@ def note_predictions(
         target: of the run.
         space: name of its search space; ``None``: it searches none.
         base: that its networks are cut out of, if any.
+        sides: of the inputs of its networks, pixels.
         num_classes: of its data.
         listener: receives the notes.
 
@@ -37,15 +43,19 @@ def note_predictions(
         return
     listener.note(profile.note())
     record = profile.record
+    differences = []
     if base != record.base or space not in (None, record.space):
-        listener.note(
-            f"{profile.path} was measured on networks of {_space_text(record.space, record.base)}, and "
-            f"these are of {_space_text(space, base)}: errors may be larger than it says"
-        )
+        measured, these = _space_text(record.space, record.base), _space_text(space, base)
+        differences.append(f"are of {these} (there: {measured})")
+    low, high = min(record.resolutions), max(record.resolutions)
+    if min(sides) < low or max(sides) > high:
+        differences.append(f"have inputs of {min(sides)} to {max(sides)} px (there: {low} to {high})")
     if num_classes > _MORE_CLASSES * record.num_classes:
+        differences.append(f"have {num_classes:,} classes (there: {record.num_classes})")
+    if differences:
         listener.note(
-            f"{profile.path} was measured on networks of {record.num_classes} classes, and these have "
-            f"{num_classes:,}: errors may be larger than it says; measure a profile for as many"
+            f"unlike the networks of {profile.path}, those here {' and '.join(differences)}: errors may "
+            "be larger than it says"
         )
 
 
@@ -75,6 +85,6 @@ def predicted_latencies(
 
 
 def _space_text(space: str | None, base: str | None) -> str:
-    if base is None:
-        return "no pretrained network" if space is None else f"the space {space}"
-    return f"subnets of {base}"
+    if base is not None:
+        return f"the base {base}"
+    return "no base" if space is None else f"the space {space}"

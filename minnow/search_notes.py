@@ -25,7 +25,9 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     """Note what the search is about to do."""
     base = parts.space.base.base if isinstance(parts.space, Elastic) else None
     classes = parts.data.num_classes
-    note_predictions(parts.config.target, parts.config.space.name, base, classes, listener)
+    note_predictions(
+        parts.config.target, parts.config.space.name, base, parts.space.resolutions, classes, listener
+    )
     config, space, halving = parts.config, parts.space, parts.halving
     sides = ", ".join(map(str, space.resolutions))
     confirm = config.confirm

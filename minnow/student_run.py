@@ -154,7 +154,12 @@ def run_student(
         config = _checked(chosen.architecture, config, listener)
         data = processes.main_first(lambda: open_data(config.data, listener))
         note_predictions(
-            config.target, None, chosen.architecture.base, data.num_classes, listener
+            config.target,
+            None,
+            chosen.architecture.base,
+            [chosen.architecture.resolution],
+            data.num_classes,
+            listener,
         )  # a profile that is missing is found before the work
         if chosen.classes not in (None, data.num_classes):
             listener.note(

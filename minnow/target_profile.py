@@ -34,6 +34,7 @@ from nas.identity import first_difference
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 
+SIDES = (32, 64, 96, 128, 160, 224)  # pixels; predictions are worse outside of those measured
 _WORK = "measuring networks"
 _FAILURES = 5  # networks that the target may fail to run, before one is measured or in a row
 
@@ -49,7 +50,7 @@ class ProfileJob:
         teacher: network that those of the space elastic are cut out of; ``None``: the space's own.
         networks: number of networks.
         num_classes: width of their classifiers.
-        resolutions: input sides of the space, pixels; ``None``: the space's own.
+        resolutions: input sides of the space, pixels; ``None``: :data:`SIDES`.
         seed: of the choice of networks.
     """
 
@@ -112,12 +113,12 @@ def _checked(job: ProfileJob) -> SearchSpace:
     kind = nas.spaces.load(job.space)
     if issubclass(kind, Elastic):
         base = None if job.teacher is None else architecture_of(job.teacher)
-        return kind(job.resolutions, base=base)
+        return kind(job.resolutions or SIDES, base=base)
     if job.teacher is not None:
         raise UserError(
             f"teacher {job.teacher}: networks of {job.space} are cut out of no other; leave it out"
         )
-    return kind(job.resolutions)
+    return kind(job.resolutions or SIDES)
 
 
 def _new_record(job: ProfileJob, space: SearchSpace) -> ProfileRecord:

@@ -36,7 +36,7 @@ def target_profile(
     ] = 10,
     resolution: Annotated[
         str | None,
-        Option(help="Input sides of the space, pixels, as in 64,96,128. (default: 96,128,160)"),
+        Option(help="Input sides of the space, pixels, as in 64,96,128. (default: 32,64,96,128,160,224)"),
     ] = None,
     seed: Annotated[int, Option(help="Seed of the choice of networks.", min=0, max=MAX_SEED)] = 0,
 ) -> None:

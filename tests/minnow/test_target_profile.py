@@ -217,16 +217,25 @@ def test_teachers_are_predicted_where_all_are_known(profile):
     assert unknown == [own, {}, {}]
 
 
-def test_networks_of_another_space_are_noted(profile, here, keeping):
-    note_predictions("toy.json", "elastic", "tf_efficientnet_lite0", 10, keeping)
-    assert "networks of the space toy" in keeping.notes[1]
-    assert "these are of subnets of tf_efficientnet_lite0" in keeping.notes[1]
-    keeping.notes.clear()
-    note_predictions("toy.json", "toy", None, 10, keeping)
-    note_predictions("onnxruntime", "toy", None, 10, keeping)
-    assert len(keeping.notes) == 1
-    note_predictions("toy.json", "toy", None, 200, keeping)
-    assert "of 10 classes, and these have 200" in keeping.notes[2]
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (("toy", None, (224,), 10), ()),
+        ((None, None, (32,), 50), ()),
+        (
+            ("elastic", "tf_efficientnet_lite0", (224,), 10),
+            ("are of the base tf_efficientnet_lite0 (there: the space toy)",),
+        ),
+        (("toy", None, (24, 64), 10), ("inputs of 24 to 64 px (there: 32 to 224)",)),
+        (("toy", None, (64,), 51), ("have 51 classes (there: 10)",)),
+    ],
+)
+def test_networks_unlike_those_measured_are_noted(profile, here, keeping, network, words):
+    note_predictions("toy.json", *network, keeping)
+    assert len(keeping.notes) == 1 + bool(words)
+    assert all(word in keeping.notes[-1] for word in words)
+    note_predictions("onnxruntime", *network, keeping)
+    assert len(keeping.notes) == 1 + bool(words)
 
 
 @pytest.mark.parametrize("command", ["search --space toy", "train --model {run}", "latency {run}"])
