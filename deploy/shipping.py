@@ -31,6 +31,33 @@ _COLLAPSED = 0.1  # of macro-F1 on validation, that a quantised model may not lo
 
 
 @dataclass(frozen=True)
+class RuntimeScores:
+    """A model on its runtime, compared with PyTorch on the test images.
+
+    Attributes:
+        agreement: share of the images whose label is PyTorch's.
+        difference: largest of the logits, to PyTorch's.
+        f1: macro-F1 of PyTorch (a) and of the runtime (b).
+    """
+
+    agreement: float
+    difference: float
+    f1: Comparison
+
+    def check_float(self, target: str) -> None:
+        """Check that a float model has the labels of PyTorch.
+
+        Raises:
+            ModelError: too many differ.
+        """
+        if self.agreement < _AGREEMENT:
+            raise ModelError(
+                f"{target}: its labels are PyTorch's for {self.agreement:.1%} of the test images, and "
+                f"{_AGREEMENT:.1%} are needed; nothing was written"
+            )
+
+
+@dataclass(frozen=True)
 class Shipped:
     """A student that was converted for a target, and what it does there.
 
@@ -105,7 +132,7 @@ def ship(
         ModelError: the model cannot be converted, or differs from PyTorch's; nothing is written.
     """
     session = connect(target)
-    side, test = bundle.architecture.resolution, data.splits["test"]
+    side = bundle.architecture.resolution
     calibration = network_inputs(data, spread(data.splits["train"], _CALIBRATION), side)
     attempts: Sequence[Attempt] = ()
     chosen = whole = None
@@ -118,25 +145,17 @@ def ship(
             whole = convert(float_target, bundle.model, side, normalization=bundle.normalization)
     else:
         model = convert(session.target, bundle.model, side, normalization=bundle.normalization)
-    expected = _logits(bundle, data, test)
-    logits = logits_of_model(session, model, data, test, side)
-    labels, given = expected.argmax(axis=1), logits.argmax(axis=1)
-    agreement = float(np.mean(labels == given))
-    if not np.isfinite(logits).all():
-        raise ModelError(f"{target}: the model returns no finite numbers; nothing was written")
-    if chosen is None and agreement < _AGREEMENT:
-        raise ModelError(
-            f"{target}: its labels are PyTorch's for {agreement:.1%} of the test images, and "
-            f"{_AGREEMENT:.1%} are needed; nothing was written"
-        )
+    scores = score_on_runtime(bundle, data, session, model, target)
+    if chosen is None:
+        scores.check_float(target)
     latency, *others = session.measure([model] if whole is None else [model, whole])
     shipped = Shipped(
         folder,
         target,
         {name: len(content) for name, content in model.files.items()},
-        agreement,
-        float(np.abs(logits - expected).max()),
-        compare_f1(data.labels[test], labels[None], given[None], data.num_classes),
+        scores.agreement,
+        scores.difference,
+        scores.f1,
         latency,
         others[0] if others else None,
         attempts,
@@ -144,6 +163,34 @@ def ship(
     )
     _write(shipped, model, session, bundle, data.size, fit)
     return shipped
+
+
+def score_on_runtime(
+    bundle: Bundle, data: ImageSet, session: Session, model: ConvertedModel, target: str
+) -> RuntimeScores:
+    """Run a converted student on the test images, and compare it with PyTorch.
+
+    Args:
+        bundle: the student.
+        data: the images of its training.
+        session: runs the model.
+        model: the converted student.
+        target: name for messages.
+
+    Raises:
+        ModelError: the runtime cannot run the model, or its logits are no finite numbers.
+    """
+    side, test = bundle.architecture.resolution, data.splits["test"]
+    expected = _logits(bundle, data, test)
+    logits = logits_of_model(session, model, data, test, side)
+    if not np.isfinite(logits).all():
+        raise ModelError(f"{target}: the model returns no finite numbers; nothing was written")
+    labels, given = expected.argmax(axis=1), logits.argmax(axis=1)
+    return RuntimeScores(
+        float(np.mean(labels == given)),
+        float(np.abs(logits - expected).max()),
+        compare_f1(data.labels[test], labels[None], given[None], data.num_classes),
+    )
 
 
 def _quantized(
