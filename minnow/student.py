@@ -20,6 +20,8 @@ from deploy.onnx_export import Exported, export_onnx
 from deploy.shipping import Shipped, ship
 from deploy.target_scores import logits_on
 from deploy.targets import profile_of, safe_name
+from deploy.web.student_page import NAME as WEB
+from deploy.web.student_page import StudentPage, write_student_page
 from distill.student_metrics import read_whole_metrics
 from minnow.data_file import images_of
 from minnow.data_set import open_data
@@ -228,7 +230,7 @@ class Student:
         """Convert the network for a target, score it there, and write a folder that is ready to copy.
 
         Args:
-            target: as for :func:`deploy.targets.parse`.
+            target: as for :func:`deploy.targets.parse`; for a page see :meth:`write_page`.
             out: the folder; ``None``: ``export/TARGET`` beside the weights.
             data: images to calibrate and to test with; ``None``: those that it was trained on.
             listener: receives progress.
@@ -243,6 +245,29 @@ class Student:
         images, _ = self._images(data, listener)
         report = partial(listener.count, "quantisations")
         return ship(self.bundle, images, self.classifier.fit, target, folder, report)
+
+    def write_page(
+        self,
+        out: str | Path | None = None,
+        *,
+        data: str | None = None,
+        listener: Listener | None = None,
+    ) -> StudentPage:
+        """Write a folder with a page that runs the network in a browser, without an internet connection.
+
+        Args:
+            out: the folder; ``None``: ``export/web`` beside the weights.
+            data: images to test with; ``None``: those that it was trained on.
+            listener: receives progress.
+
+        Raises:
+            UserError: ONNX Runtime Web is not in the cache and cannot be downloaded, the images are not
+                there, or the model differs from PyTorch's; then nothing is written.
+        """
+        folder = self.path / EXPORTS / WEB if out is None else Path(out)
+        check_folder(folder)
+        images, _ = self._images(data, listener or Listener())
+        return write_student_page(self.bundle, images, self.classifier.fit, folder)
 
     def latency(self, target: str | None = None) -> Latency:
         """Measure milliseconds per image, batch 1, one thread; a profile predicts them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
@@ -12,6 +13,7 @@ from minnow.commands.options import StudentRun
 
 if TYPE_CHECKING:
     from deploy.shipping import Shipped
+    from deploy.web.student_page import StudentPage
     from minnow.student import Student
 
 _LOST = 0.005  # of macro-F1, from which on it is said
@@ -22,12 +24,13 @@ def export(
     target: Annotated[
         list[str] | None,
         Option(
-            help="Write a folder for this target, scored there on the test images; repeat for several. "
-            "(default: an ONNX file)"
+            help="Write a folder for this target, scored there on the test images, or a page for "
+            "browsers (web); repeat for several. (default: an ONNX file)"
         ),
     ] = None,
     all: Annotated[
-        bool, Option("--all", help="Write folders for all targets that are installed.")
+        bool,
+        Option("--all", help="Write folders for all targets that are installed, without the page."),
     ] = False,
     data: Annotated[
         str | None,
@@ -47,10 +50,11 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write an ONNX file, or a folder for a target: model, labels, preprocessing and a program.
+    """Write an ONNX file, a folder for a target (model, labels, preprocessing and a program), or a page.
 
     Example: export runs/latest --target onnxruntime-int8
     """
+    from deploy.web.student_page import NAME as WEB
     from minnow.console import next_step, output, say, warn
     from minnow.progress import ConsoleListener
     from minnow.student import Student
@@ -69,20 +73,27 @@ def export(
     if out is not None and len(targets) > 1:
         raise UserError(f"--out is the folder of one target, and there are {len(targets)}")
     shipped: list[Shipped] = []
+    page = None
     with ConsoleListener() as listener:
         for name in targets:
             try:
-                shipped.append(student.ship(name, out, data=data, listener=listener))
+                if name == WEB:
+                    page = student.write_page(out, data=data, listener=listener)
+                else:
+                    shipped.append(student.ship(name, out, data=data, listener=listener))
             except UserError as error:
                 if len(targets) == 1:
                     raise
                 listener.warn(f"{name}: {error}")
-    output().print(shipped_table(shipped))
+    if shipped:
+        output().print(shipped_table(shipped))
     for one in shipped:
         for warning in _warnings(one):
             warn(warning)
         how = "" if one.chosen is None else f" ({one.chosen.quantization})"
         say(f"{one.folder}{how}: copy it to the device; there, python3 predict.py photo.jpg")
+    if page is not None:
+        _announce(page)
 
 
 def _write_onnx(student: Student, out: Path | None, opset: int | None) -> None:
@@ -95,6 +106,16 @@ def _write_onnx(student: Student, out: Path | None, opset: int | None) -> None:
         f"(N, 3, {side}, {side}) float32 RGB in 0..1, output logits (N, {len(student.classes)}); "
         f"ONNX Runtime and PyTorch differ by at most {exported.max_abs_difference:.1g} "
         f"on {exported.checked_images} images"
+    )
+
+
+def _announce(page: StudentPage) -> None:
+    """Say how to open a page."""
+    from minnow.console import say
+
+    say(
+        f"{page.folder} ({page.size_bytes / 1e6:.1f} MB): double click index.html; for a phone, run "
+        f"python3 -m http.server --directory {quote(str(page.folder))} and open port 8000 of this machine"
     )
 
 
