@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import http.server
 import json
@@ -174,6 +175,22 @@ def test_person_gets_an_answer_and_a_time(browser, address, student, odd_photos)
     assert sorted(shown) == sorted(student.classes)
     assert shown[0] == student.predict(odd_photos[0])[0].label
     assert browser.evaluate("document.getElementById('answer').textContent").endswith(shown[0])
+
+
+def test_picture_can_be_dropped(browser, address, student, odd_photos):
+    browser.open(f"{address}index.html")
+    browser.wait_for("!document.getElementById('file').disabled")
+    content = base64.b64encode(odd_photos[1].read_bytes()).decode()
+    browser.evaluate(
+        "const dropped = new DataTransfer();"
+        f"const bytes = Uint8Array.from(atob('{content}'), (character) => character.charCodeAt(0));"
+        "dropped.items.add(new File([bytes], 'dropped.jpg'));"
+        "document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true }));"
+    )
+    browser.wait_for("document.getElementById('status').textContent.includes('Answer for dropped.jpg')")
+    (expected,) = student.predict(odd_photos[1])
+    answer = browser.evaluate("document.getElementById('answer').textContent")
+    assert answer == f"Most likely: {expected.label}"
 
 
 def test_camera_gives_a_picture(browser, address):
