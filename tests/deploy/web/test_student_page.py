@@ -152,7 +152,7 @@ def test_answers_are_those_of_python(browser, address, student, odd_photos, fit)
         assert browser.evaluate("minnowModel.inference.resize.fit") == student.classifier.fit
     browser.evaluate(f"minnowModel.inference.resize.fit = '{fit}'")
     labels = set()
-    for photo in odd_photos:
+    for photo in odd_photos if address.startswith("file:") else odd_photos[:6]:  # the pixels are the same
         (expected,) = classifier.predict(photo)
         got, pixels = answer(browser, photo)
         assert pixels == SIDE**2
@@ -177,8 +177,8 @@ def test_person_gets_an_answer_and_a_time(browser, address, student, odd_photos)
     assert browser.evaluate("document.getElementById('answer').textContent").endswith(shown[0])
 
 
-def test_picture_can_be_dropped(browser, address, student, odd_photos):
-    browser.open(f"{address}index.html")
+def test_picture_can_be_dropped(browser, page, student, odd_photos):
+    browser.open(f"{page.as_uri()}/index.html")
     browser.wait_for("!document.getElementById('file').disabled")
     content = base64.b64encode(odd_photos[1].read_bytes()).decode()
     browser.evaluate(
