@@ -181,7 +181,7 @@ __all__ = [
     "parse",
     "plugin_name",
     "precision",
-    "safe_name",
     "profile_of",
     "runtime_target",
+    "safe_name",
 ]
