@@ -13,7 +13,7 @@ from core.files import json_text, staged_files
 from deploy.device.link import ModelError
 from deploy.quantization import Attempt, QuantizationTask, best_quantization
 from deploy.target_scores import logits_of_model, network_inputs, spread
-from deploy.targets import connect, load, plugin_name
+from deploy.targets import connect, load
 from deploy.targets.base import ConvertedModel, Int8Target
 from deploy.targets.conversion import convert
 from deploy.targets.session import Latency, Session
@@ -139,10 +139,9 @@ def ship(
     if isinstance(session.target, Int8Target):
         chosen, attempts = _quantized(bundle, data, session, calibration, report)
         model = chosen.model
-        name = plugin_name(target).removesuffix("-int8")
-        float_target = load(name)()
-        if float_target.runner == session.target.runner:
-            whole = convert(float_target, bundle.model, side, normalization=bundle.normalization)
+        if session.target.float_target is not None:
+            same = load(session.target.float_target)()
+            whole = convert(same, bundle.model, side, normalization=bundle.normalization)
     else:
         model = convert(session.target, bundle.model, side, normalization=bundle.normalization)
     scores = score_on_runtime(bundle, data, session, model, target)

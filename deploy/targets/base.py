@@ -132,12 +132,15 @@ class Int8Target(Target):
 
     Attributes:
         recipes: quantisations that this target knows, the usual one first.
+        float_target: name of the target of the same runtime in float32, to compare with; ``None``: there
+            is none.
     """
 
     precision = INT8
     weight_bytes = 1
     channel_bytes = 4 + 4 + 1  # bias, scale, zero point
     recipes: ClassVar[tuple[Quantization, ...]] = (Quantization(),)
+    float_target: ClassVar[str | None] = None
 
     def __init__(self, quantization: Quantization | None = None) -> None:
         self.quantization = quantization or self.recipes[0]

@@ -39,6 +39,7 @@ class LiteRtInt8(Int8Target):
     runner = _RUNNER
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     extra = "litert"
+    float_target = "litert"
     channel_bytes = 28  # bias; scales and 64-bit zero points of weights and bias
 
     def convert(

@@ -40,6 +40,7 @@ class OnnxRuntimeInt8(Int8Target):
     """
 
     runner = RUNNERS / "run_onnxruntime.py"
+    float_target = "onnxruntime"
     channel_bytes = 17  # bias, its zero point and scale (4 each); scale (4) and zero point of weights
     recipes = (
         Quantization(narrow=True),

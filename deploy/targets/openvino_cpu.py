@@ -40,6 +40,7 @@ class OpenVinoInt8(Int8Target):
     runner = _RUNNER
     modules = ("openvino", "nncf")
     extra = "openvino"
+    float_target = "openvino"
     channel_bytes = 8  # bias and scale
     recipes = (Quantization(narrow=True), Quantization())
 

@@ -23,7 +23,7 @@ from core.contracts import Suite, expect, expect_error
 from core.errors import UserError
 from deploy.device.address import Address
 from deploy.device.link import ModelError
-from deploy.targets.base import FLOAT, INT8, ConvertedModel, Target
+from deploy.targets.base import FLOAT, INT8, ConvertedModel, Int8Target, Target
 from deploy.targets.conversion import convert
 from deploy.targets.session import Session
 from nas.architecture import Architecture, classifier
@@ -109,6 +109,11 @@ def check_attributes(case: TargetCase) -> None:
     expect(target.precision in (FLOAT, INT8), f"precision {target.precision!r}")
     expect(target.layout in ("NCHW", "NHWC"), f"layout {target.layout!r}")
     expect(target.weight_bytes > 0 and target.channel_bytes >= 0, "bytes of a weight")
+    if isinstance(target, Int8Target):
+        expect(len(target.recipes) > 0, "there is no recipe")
+        if target.float_target is not None:
+            same = deploy.targets.load(target.float_target)
+            expect(same.runner == target.runner, f"{target.float_target} has another runner")
 
 
 @TARGET_CHECKS_SUITE.add("converting leaves the network and the random numbers alone")
