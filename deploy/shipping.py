@@ -24,6 +24,7 @@ from training.data.images import ImageSet
 from training.evaluate import logits_of
 
 VERSION = 1  # of inference.json
+REPORT = "report.json"
 _CALIBRATION = 256  # training images
 _AGREEMENT = 0.995  # share of labels that a float model gives as PyTorch does
 _PROGRAM = Path(__file__).with_name("shipped_predict.py")
@@ -266,14 +267,14 @@ def _write(
     shipped: Shipped, model: ConvertedModel, session: Session, bundle: Bundle, size: int, fit: Fit
 ) -> None:
     spec = inference_spec(bundle, size, fit, layout=session.target.layout, files=[*model.files])
-    with staged_files(shipped.folder, last="report.json") as staged:
+    with staged_files(shipped.folder, last=REPORT) as staged:
         for name, content in model.files.items():
             (staged / name).write_bytes(content)
         (staged / "inference.json").write_text(json_text(spec), encoding="utf-8")
         (staged / "labels.txt").write_text("\n".join(bundle.classes) + "\n", encoding="utf-8")
         (staged / "predict.py").write_bytes(_PROGRAM.read_bytes())
         (staged / "runner.py").write_bytes(session.target.runner.read_bytes())
-        (staged / "report.json").write_text(json_text(shipped.to_dict()), encoding="utf-8")
+        (staged / REPORT).write_text(json_text(shipped.to_dict()), encoding="utf-8")
 
 
 def _logits(bundle: Bundle, data: ImageSet, indices: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 from core.config import FIT_DEFAULTS, Refit, SearchConfig
 from core.config_io import dotted
 from core.errors import UserError
+from deploy.targets import DEFAULT
 from distill.student_training import CHECKPOINT
 from minnow.listener import Listener
 from minnow.refit import REFIT_FOLDER, check_planned, run_refit
@@ -94,4 +95,11 @@ def run_fit(
     if not (student.path / ONNX_FILE).exists():
         exported = student.export("onnx")
         listener.note(f"ONNX file: {exported.path}, {exported.size_bytes / 1e3:,.0f} kB")
+    target = student.config.target
+    if target != DEFAULT and not student.shipped(target):
+        shipped = student.ship(target, listener=listener)
+        listener.note(
+            f"{shipped.folder}: test F1 {shipped.scores.b.value:.3f} on {shipped.target}, "
+            f"{shipped.latency.median_ms:.2f} ms"
+        )
     return student

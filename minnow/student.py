@@ -17,7 +17,7 @@ from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.device.link import ModelError
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
-from deploy.shipping import Shipped, ship
+from deploy.shipping import REPORT, Shipped, ship
 from deploy.target_scores import logits_on
 from deploy.targets import profile_of, safe_name
 from deploy.web.student_page import NAME as WEB
@@ -219,6 +219,12 @@ class Student:
             opset=opset,
         )
 
+    def shipped(self, target: str) -> bool:
+        """Tell if :meth:`ship` has written the usual folder of a target."""
+        profile = profile_of(target)
+        name = target if profile is None else profile.record.target
+        return (self.path / EXPORTS / safe_name(name) / REPORT).exists()
+
     def ship(
         self,
         target: str,
@@ -239,10 +245,14 @@ class Student:
             UserError: no such target, something is missing for it, the images are not there, or the model
                 differs from PyTorch's; then nothing is written.
         """
+        if (profile := profile_of(target)) is not None:  # its runtime, on this machine
+            target = profile.record.target
         folder = self.path / EXPORTS / safe_name(target) if out is None else Path(out)
         check_folder(folder)
         listener = listener or Listener()
-        images, _ = self._images(data, listener)
+        images, spec = self._images(data, listener)
+        if spec == self.config.data.spec and self.metrics.get("refit") == "all":
+            listener.warn("the network was trained on the test images: scores of exports are too high")
         report = partial(listener.count, "quantisations")
         return ship(self.bundle, images, self.classifier.fit, target, folder, report)
 

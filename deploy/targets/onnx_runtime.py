@@ -53,7 +53,7 @@ class OnnxRuntimeInt8(Int8Target):
         self, network: nn.Module, example: torch.Tensor, images: np.ndarray
     ) -> Mapping[str, bytes]:
         """Return ``model.onnx``."""
-        onnx_runtime()  # imported first by this function, which switches its telemetry off
+        onnx_runtime()  # first, since this switches its telemetry off
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
         methods = {
@@ -88,6 +88,8 @@ class OnnxRuntimeInt8(Int8Target):
 def _simplified(content: bytes) -> bytes:
     """Return a graph with constants folded and shapes inferred, as a quantisation needs it."""
     import onnx
+
+    onnx_runtime()  # first, since this switches its telemetry off
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory(prefix="minnow-") as folder:

@@ -16,6 +16,7 @@ from typing import Any
 
 from core.files import staged_files, write_bytes
 from deploy.web.onnx_runtime_web import WebRuntime
+from training.onnx_graph import onnx_runtime
 
 INDEX = "index.html"
 PAGE = Path(__file__).with_name("page")
@@ -52,7 +53,7 @@ def write_page(
     content["model.js"] = _script("minnowModel", model)
     # The package on npm has no texts of its own; those of the Python package are of the same project.
     for source, licence in _LICENCES.items():
-        content[licence] = files("onnxruntime").joinpath(source).read_bytes()
+        content[licence] = files(onnx_runtime()).joinpath(source).read_bytes()
     with staged_files(folder, last=INDEX) as staged:
         for file, data in content.items():
             write_bytes(staged / file, data)
