@@ -134,11 +134,10 @@ def ship(
     """
     session = connect(target)
     side = bundle.architecture.resolution
-    calibration = network_inputs(data, spread(data.splits["train"], _CALIBRATION), side)
     attempts: Sequence[Attempt] = ()
     chosen = whole = None
     if isinstance(session.target, Int8Target):
-        chosen, attempts = _quantized(bundle, data, session, calibration, report)
+        chosen, attempts = _quantized(bundle, data, session, report)
         model = chosen.model
         if session.target.float_target is not None:
             same = load(session.target.float_target)()
@@ -197,7 +196,6 @@ def _quantized(
     bundle: Bundle,
     data: ImageSet,
     session: Session,
-    calibration: np.ndarray,
     report: Callable[[int, int], None] | None,
 ) -> tuple[Attempt, Sequence[Attempt]]:
     """Return the best quantisation by validation, and all that were tried.
@@ -212,7 +210,7 @@ def _quantized(
         bundle.model,
         side,
         bundle.normalization,
-        calibration,
+        network_inputs(data, spread(data.splits["train"], _CALIBRATION), side),
         network_inputs(data, val, side),
         data.labels[val],
         expected,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.targets import connect, profile_of
+from deploy.targets import connect, runnable
 from deploy.targets.base import ConvertedModel
 from deploy.targets.conversion import convert
 from deploy.targets.session import Session
@@ -42,8 +42,7 @@ def logits_on(
         UserError: no such target, or something is missing for it.
         ModelError: the network cannot be converted, or the runtime cannot run it.
     """
-    profile = profile_of(target)
-    session = connect(target if profile is None else profile.record.target)
+    session = connect(runnable(target))
     calibration = network_inputs(data, spread(data.splits["train"], _CALIBRATION), resolution)
     converted = convert(
         session.target, model, resolution, normalization=normalization, images=calibration

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from deploy.architecture_latency import latency_bound, measure_architecture
-from deploy.targets import costs_on, is_profile
+from deploy.targets import is_profile, runtime_target
 from nas.architecture import Architecture
 from nas.objectives import CLOSED_FORM, Limit, Objectives
 from nas.spaces.elastic import Elastic
@@ -57,10 +57,11 @@ def subnets_near_limits(
     if _timed(limits):
         networks = [space.random_subnet(rng) for _ in range(_MEASURED)]
         latency = latency_bound(networks, num_classes, report, target=target)
+    runtime = runtime_target(target)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
         network = space.random_subnet(rng)
-        metrics = costs_on(target, network, num_classes)
+        metrics = runtime.costs(network, num_classes)
         if latency is not None and not within.violation(metrics):  # a prediction takes the longest
             metrics["latency_ms"] = latency(network)
         if within.violation(metrics):

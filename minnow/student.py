@@ -19,7 +19,7 @@ from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
 from deploy.shipping import REPORT, Shipped, ship
 from deploy.target_scores import logits_on
-from deploy.targets import profile_of, safe_name
+from deploy.targets import profile_of, runnable, safe_name
 from deploy.web.student_page import NAME as WEB
 from deploy.web.student_page import StudentPage, write_student_page
 from distill.student_metrics import read_whole_metrics
@@ -219,11 +219,13 @@ class Student:
             opset=opset,
         )
 
+    def _export_folder(self, target: str) -> Path:
+        """Return the usual folder of a target that runs networks, or of the page."""
+        return self.path / EXPORTS / safe_name(target)
+
     def shipped(self, target: str) -> bool:
         """Tell if :meth:`ship` has written the usual folder of a target."""
-        profile = profile_of(target)
-        name = target if profile is None else profile.record.target
-        return (self.path / EXPORTS / safe_name(name) / REPORT).exists()
+        return (self._export_folder(runnable(target)) / REPORT).exists()
 
     def ship(
         self,
@@ -245,9 +247,8 @@ class Student:
             UserError: no such target, something is missing for it, the images are not there, or the model
                 differs from PyTorch's; then nothing is written.
         """
-        if (profile := profile_of(target)) is not None:  # its runtime, on this machine
-            target = profile.record.target
-        folder = self.path / EXPORTS / safe_name(target) if out is None else Path(out)
+        target = runnable(target)
+        folder = self._export_folder(target) if out is None else Path(out)
         check_folder(folder)
         listener = listener or Listener()
         images, spec = self._images(data, listener)
@@ -274,7 +275,7 @@ class Student:
             UserError: ONNX Runtime Web is not in the cache and cannot be downloaded, the images are not
                 there, or the model differs from PyTorch's; then nothing is written.
         """
-        folder = self.path / EXPORTS / WEB if out is None else Path(out)
+        folder = self._export_folder(WEB) if out is None else Path(out)
         check_folder(folder)
         images, _ = self._images(data, listener or Listener())
         return write_student_page(self.bundle, images, self.classifier.fit, folder)

@@ -16,7 +16,6 @@ from core.plugins import Registry
 from deploy.device.address import Address
 from deploy.targets.base import ConvertedModel, Target
 from nas.architecture import Architecture
-from nas.cost import cost
 
 if TYPE_CHECKING:
     from deploy.profile_file import Profile
@@ -97,11 +96,17 @@ def runtime_target(text: str) -> Target:
     Raises:
         UserError: it is none.
     """
+    return parse(runnable(text))[0]
+
+
+def runnable(text: str) -> str:
+    """Return the text of a target that runs networks; a profile stands for its runtime on this machine.
+
+    Raises:
+        UserError: the profile is missing, damaged or not finished.
+    """
     profile = profile_of(text)
-    if profile is None:
-        return parse(text)[0]
-    target: Target = load(profile.record.target)()
-    return target
+    return text if profile is None else profile.record.target
 
 
 def check_ready(text: str) -> None:
@@ -152,19 +157,12 @@ def safe_name(text: str) -> str:
 
 
 def costs_on(text: str, architecture: Architecture, num_classes: int) -> dict[str, float]:
-    """Return params, macs, flash_kb and ram_kb of a network on a target, see :class:`Target`.
+    """Return the costs of a network on a target, see :meth:`Target.costs`.
 
     Raises:
         UserError: it is no target.
     """
-    target = runtime_target(text)
-    total = cost(architecture, num_classes)
-    return {
-        "params": total.params,
-        "macs": total.macs,
-        "flash_kb": target.flash_kb(architecture, num_classes),
-        "ram_kb": target.ram_kb(architecture, num_classes),
-    }
+    return runtime_target(text).costs(architecture, num_classes)
 
 
 __all__ = [
@@ -182,6 +180,7 @@ __all__ = [
     "plugin_name",
     "precision",
     "profile_of",
+    "runnable",
     "runtime_target",
     "safe_name",
 ]

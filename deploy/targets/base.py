@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import deploy.device.runners
 from core.errors import UserError
 from nas.architecture import Architecture
+from nas.cost import cost
 from nas.memory import peak_activations, weight_bytes
 
 if TYPE_CHECKING:
@@ -114,6 +115,16 @@ class Target(ABC):
     def ram_kb(self, architecture: Architecture, num_classes: int) -> float:
         """Return the peak of live activations at the target's precision, in units of 1,024 bytes."""
         return peak_activations(architecture, num_classes) * _VALUE_BYTES[self.precision] / _KB
+
+    def costs(self, architecture: Architecture, num_classes: int) -> dict[str, float]:
+        """Return the metrics in closed form: params, macs, flash_kb and ram_kb."""
+        total = cost(architecture, num_classes)
+        return {
+            "params": total.params,
+            "macs": total.macs,
+            "flash_kb": self.flash_kb(architecture, num_classes),
+            "ram_kb": self.ram_kb(architecture, num_classes),
+        }
 
     def check(self) -> None:
         """Check that the packages for converting are installed.

@@ -93,10 +93,11 @@ class Strategy(ABC):
         self.pending: dict[int, Proposal] = {}  # asked, not told
         self.refused: list[Refusal] = []  # what the current ask has turned down so far
         self._probes = dict(probes or {})
-        self._closed = {name: of for name, of in self._probes.items() if name in CLOSED_FORM}
-        for name in objectives.named:
-            if name in CLOSED_FORM and name not in COSTS and name not in self._closed:
+        of_target = [name for name in objectives.named if name in CLOSED_FORM and name not in COSTS]
+        for name in of_target:
+            if name not in self._probes:
                 raise UserError(f"{name} depends on the target, and no probe of it is given")
+        self._closed = {name: self._probes[name] for name in of_target}
         self._seen: dict[str, Trial | None] = {}  # architecture key -> its first result
         self._numbers: set[int] = set()
         self._next = 0
