@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core.config import Refit, StudentConfig
-from distill.inherited_weights import InheritedWeights, input_normalization
+from distill.inherited_weights import StartingWeights, input_normalization
 from nas.architecture import Architecture
 from nas.cost import cost
 from teachers.ensemble import PreparedTeacher
@@ -41,12 +41,13 @@ def write_student(
     teacher: PreparedTeacher | None,
     identity: str,
     latency: Timer | None,
-    inherited: InheritedWeights | None,
+    start: StartingWeights | None,
+    qat: Mapping[str, float] | None,
     earlier: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Measure the trained student, write its bundle, and return the content of ``metrics.json``."""
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
-    normalization = input_normalization(inherited)
+    normalization = input_normalization(start)
     view: dict[str, Any] = {"resolution": architecture.resolution, "normalization": normalization}
     if config.balance.mode == "post-hoc":
         tau = adjust_post_hoc(model, data, config.balance.tau, view)
@@ -70,7 +71,8 @@ def write_student(
         "latency_ms": dict(own),
         "balance": balance,
         "unlabelled": None if teacher is None else _unlabelled(teacher, data),
-        "inherited": None if inherited is None else inherited.base.base,
+        "inherited": None if start is None else start.origin,
+        "qat": qat,
         "seconds": fitted.seconds,
         "epoch": fitted.kept_epoch,
         "history": fitted.history,

@@ -96,6 +96,13 @@ class UnlabelledRecord(StoredRecord):
     left_out: Count
 
 
+class QatRecord(StoredRecord):
+    """Validation F1 with fake quantisation, before and after the training that had it."""
+
+    val_f1_before: Share
+    val_f1: Share
+
+
 class StudentMetrics(StoredRecord):
     """The content of ``metrics.json``, as far as it is read back."""
 
@@ -114,6 +121,7 @@ class StudentMetrics(StoredRecord):
     unlabelled: UnlabelledRecord | None = None
     inherited: str | None = None
     refit: Refit | None = None
+    qat: QatRecord | None = None
     seed: Count
     identity: str | None = None
     test_pixels: str

@@ -73,6 +73,7 @@ def distill(
     resume: bool = False,
     seeds: int = 1,
     refit: Refit | None = None,
+    qat: bool = False,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -91,6 +92,7 @@ def distill(
         seeds: number of students to train; the best on validation is returned.
         refit: train once more, and return that student: ``val``: on the validation images, too; ``all``:
             on all images, to ship; its scores are those of the student that had not seen them.
+        qat: train on with fake quantisation, and return that student, which loses less in int8.
         config: YAML file of settings; those given here override it.
         progress: print what the command line prints.
         listener: receives progress events instead.
@@ -103,7 +105,7 @@ def distill(
         settings["teacher"] = teacher
     where = {**_source(student), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("distill", settings, where, resume, seeds, refit, receiver)
+        return _train("distill", settings, where, resume, seeds, (refit, qat), receiver)
 
 
 def train(
@@ -114,6 +116,7 @@ def train(
     resume: bool = False,
     seeds: int = 1,
     refit: Refit | None = None,
+    qat: bool = False,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -122,7 +125,7 @@ def train(
     """Train a network without a teacher; the arguments are those of :func:`distill`."""
     where = {**_source(model), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("train", settings, where, resume, seeds, refit, receiver)
+        return _train("train", settings, where, resume, seeds, (refit, qat), receiver)
 
 
 def fit(
@@ -132,6 +135,7 @@ def fit(
     out: PathLike | None = None,
     resume: bool = False,
     refit: Refit | None = None,
+    qat: bool = False,
     config: PathLike | None = None,
     progress: bool = False,
     listener: Listener | None = None,
@@ -148,6 +152,7 @@ def fit(
         out: run directory; ``None``: a new one in ``runs/``, or with ``resume`` the last one.
         resume: continue an interrupted call.
         refit: as in :func:`distill`.
+        qat: as in :func:`distill`.
         config: YAML file of settings of the search; those given here override it.
         progress: print what the command line prints.
         listener: receives progress events instead.
@@ -158,6 +163,7 @@ def fit(
     """
     with _listening(progress, listener) as receiver:
         from minnow.fit_run import fit_settings, run_fit
+        from minnow.student_stages import Further
 
         keywords = settings if data is None else {"data": _data(data), **settings}
         if teacher is not None:
@@ -165,7 +171,8 @@ def fit(
         resolved, run = fit_settings(
             keywords, file=_path(config), out=_path(out), resume=resume, listener=receiver
         )
-        return run_fit(resolved, run, resume=resume, refit=refit, listener=receiver)
+        further = Further(refit, qat)
+        return run_fit(resolved, run, resume=resume, further=further, listener=receiver)
 
 
 def evaluate(run: PathLike, data: str | None = None, *, split: str = "test") -> Evaluation:
@@ -231,18 +238,18 @@ def _train(
     where: dict[str, Any],
     resume: bool,
     seeds: int,
-    refit: Refit | None,
+    further: tuple[Refit | None, bool],
     listener: Listener,
 ) -> Student:
     chosen, resolved, run = student_settings(settings, prefix=prefix, listener=listener, **where)
-    from minnow.refit import run_student_and_refit
     from minnow.student import Student
+    from minnow.student_stages import Further, run_student_and_further
 
-    last = run_student_and_refit(
+    last = run_student_and_further(
         chosen,
         resolved,
         run,
-        refit,
+        Further(*further),
         given=settings,
         file=where["file"],
         resume=resume,

@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config import FIT_DEFAULTS, Refit, SearchConfig
+from core.config import FIT_DEFAULTS, SearchConfig
 from core.config_io import dotted
-from core.errors import UserError
 from deploy.targets import DEFAULT
 from distill.student_training import CHECKPOINT
 from minnow.listener import Listener
-from minnow.refit import REFIT_FOLDER, check_planned, run_refit
 from minnow.run_directory import BEST, Run, choose
 from minnow.search_run import run_search
 from minnow.settings import search_settings, student_settings
 from minnow.student import Student
 from minnow.student_run import run_student
+from minnow.student_stages import Further
 from training.bundle_files import ONNX_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 
@@ -48,7 +47,7 @@ def run_fit(
     path: Path,
     *,
     resume: bool = False,
-    refit: Refit | None = None,
+    further: Further,
     listener: Listener,
 ) -> Student:
     """Search, distil, export and report; steps that are finished in ``path`` are not repeated.
@@ -57,14 +56,14 @@ def run_fit(
         config: settings of the search.
         path: run directory.
         resume: continue an interrupted call.
-        refit: train the student once more, see :func:`minnow.refit.run_refit`, and return that one.
+        further: trainings after the student's own; the last student is returned.
         listener: receives progress, decisions and warnings.
 
     Raises:
-        UserError: a setting is wrong, or no network meets the limits; or a refit within a budget.
+        UserError: a setting is wrong, or no network meets the limits; or more trainings within a budget.
     """
     begun = time.monotonic()
-    check_planned(config.budget, refit, path)
+    further.check_planned(config.budget, path)
     if not resume or len(Run(path, config.storage).trials) < config.trials:
         run_search(config, path, resume=resume, listener=listener)
     folder = path / STUDENT_FOLDER
@@ -83,15 +82,8 @@ def run_fit(
             settings = settings.model_copy(update={"budget": max(1.0, left)})
         started = (folder / CHECKPOINT).exists()
         run_student(chosen, settings, path, resume=started, listener=listener)
-    last = path / STUDENT_FOLDER
-    if refit is not None:
-        last = path / REFIT_FOLDER
-        if not (last / WEIGHTS_FILE).exists():
-            chosen = choose(path, BEST, config.storage)
-            run_refit(chosen, path, refit, resume=(last / CHECKPOINT).exists(), listener=listener)
-    student = Student(last)
-    if refit not in (None, has := student.metrics.get("refit")):
-        raise UserError(f"{last} has a student of refit {has}; delete it to train one of refit {refit}")
+    chosen = choose(path, BEST, config.storage)
+    student = Student(further.run(chosen, path, resume=True, listener=listener))
     if not (student.path / ONNX_FILE).exists():
         exported = student.export("onnx")
         listener.note(f"ONNX file: {exported.path}, {exported.size_bytes / 1e3:,.0f} kB")

@@ -3,85 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.config import Refit, StudentConfig
-from core.config_io import dotted, given_names, merged, overlaid, read_config, value_of
-from core.errors import UserError
-from core.locks import locked
 from distill.student_metrics import read_whole_metrics
-from distill.student_training import CHECKPOINT
 from minnow.base_network import student_base
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.run_directory import ChosenNetwork, choose, student_config
+from minnow.second_training import claim
 from minnow.starting_weights import student_weights
-from minnow.student_run import Training, run_student
+from minnow.student_run import Training
 from minnow.teacher import student_teacher
-from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
+from training.bundle_files import STUDENT_FOLDER
 from training.processes import current
 
 REFIT_FOLDER = "refit"  # of a run directory
-
-
-def run_student_and_refit(
-    chosen: ChosenNetwork,
-    config: StudentConfig,
-    run: Path,
-    which: Refit | None,
-    *,
-    given: Mapping[str, Any],
-    file: Path | None = None,
-    resume: bool = False,
-    seeds: int = 1,
-    listener: Listener,
-) -> Path:
-    """Train a student where the run has none, then once more on more images where that is asked for.
-
-    Args:
-        chosen: network to train.
-        config: settings of the student.
-        run: run directory.
-        which: as of :func:`run_refit`; ``None``: the student alone.
-        given: the caller's settings among those of ``config``; a finished student must have them.
-        file: YAML of settings below ``given``, likewise.
-        resume: continue from a checkpoint.
-        seeds: number of students, of which the best on validation is kept.
-        listener: receives progress, decisions and warnings.
-
-    Returns:
-        The directory of the last student trained.
-
-    Raises:
-        UserError: as :func:`minnow.student_run.run_student` and :func:`run_refit`.
-    """
-    student = run / STUDENT_FOLDER
-    check_planned(config.budget, which, run)
-    if which is None or not (student / WEIGHTS_FILE).exists():
-        run_student(chosen, config, run, resume=resume, seeds=seeds, listener=listener)
-    else:
-        _check_settings(student, given, file)
-    if which is None:
-        return student
-    run_refit(chosen, run, which, resume=resume, listener=listener)
-    return run / REFIT_FOLDER
-
-
-def check_planned(budget: float | None, which: Refit | None, run: Path) -> None:
-    """Refuse to begin a student within a budget and a refit after it, which no budget plans.
-
-    Raises:
-        UserError: says how to have both.
-    """
-    if budget is None or which is None or (run / STUDENT_FOLDER / WEIGHTS_FILE).exists():
-        return
-    raise UserError(
-        "a budget plans one training: leave out refit, and give it afterwards, to the same command "
-        "without a budget"
-    )
 
 
 def run_refit(
@@ -108,7 +47,7 @@ def run_refit(
     """
     first, folder, processes = run / STUDENT_FOLDER, run / REFIT_FOLDER, current()
     with contextlib.ExitStack() as held:
-        processes.on_main(lambda: _claim(folder, resume, held))
+        processes.on_main(lambda: claim(first, folder, resume, held))
         earlier = read_whole_metrics(first)
         config = _settings(student_config(first), earlier)
         chosen = replace(chosen, architecture=choose(first).architecture)
@@ -131,43 +70,8 @@ def run_refit(
         return training.run(folder, "on more images", earlier=earlier)
 
 
-def _check_settings(student: Path, given: Mapping[str, Any], file: Path | None) -> None:
-    """Refuse settings that a finished student does not have.
-
-    Raises:
-        UserError: names them.
-    """
-    has, changes = student_config(student), dotted(StudentConfig, given)
-    over = StudentConfig() if file is None else read_config(StudentConfig, file)
-    wanted = merged(StudentConfig, overlaid(has, over), changes)
-    names = dict.fromkeys([*changes, *given_names(over)])
-    other = [name for name in names if value_of(wanted, name) != value_of(has, name)]
-    if other:
-        raise UserError(
-            f"{student} is finished, and a refit has its settings: leave out {', '.join(other)}, or "
-            "train another student in another run directory"
-        )
-
-
 def _settings(config: StudentConfig, earlier: dict[str, Any]) -> StudentConfig:
     """Return the settings of a student with what its validation images decided."""
     train = config.train.model_copy(update={"epochs": earlier["epoch"]})
     balance = config.balance.model_copy(update={"tau": earlier["balance"]["tau"]})
     return config.model_copy(update={"train": train, "balance": balance, "budget": None})
-
-
-def _claim(folder: Path, resume: bool, held: contextlib.ExitStack) -> None:
-    """Make and lock the directory.
-
-    Raises:
-        UserError: it is taken, or the run has no student.
-    """
-    student = folder.parent / STUDENT_FOLDER
-    if not (student / WEIGHTS_FILE).exists():
-        raise UserError(f"{student} holds no finished student to train again")
-    if (folder / WEIGHTS_FILE).exists():
-        raise UserError(f"{folder} exists already; delete it to train again")
-    if (folder / CHECKPOINT).exists() and not resume:
-        raise UserError(f"{folder} holds an interrupted training; resume it, or delete it")
-    folder.mkdir(exist_ok=True)
-    held.enter_context(locked(folder))

@@ -252,8 +252,8 @@ def show_student(run: Path, *, last: bool = True) -> None:
         _use(folder, run)
 
 
-def show_refit(folder: Path) -> None:
-    """Print what a student that was trained on more images learned from, and whose scores it has.
+def show_further(folder: Path) -> None:
+    """Print what a student that was trained further learned from, and whose scores it has.
 
     Raises:
         UserError: a file of the student is missing or damaged.
@@ -266,8 +266,10 @@ def show_refit(folder: Path) -> None:
             f"student of all images in {folder}: no image is left to score it; {score} is that of "
             f"{folder.parent / STUDENT_FOLDER}, which had not seen the test images"
         )
-    else:
+    elif metrics.refit == "val":
         say(f"student of training and validation images in {folder}: {score}")
+    else:
+        say(f"student for int8 in {folder}: {score} in float")
     _use(folder, folder)
 
 

@@ -9,7 +9,16 @@ from typer import Option
 
 from core.config import Refit, StudentConfig
 from minnow.commands import options
-from minnow.commands.options import Assignments, ConfigFile, Pick, RefitOn, Resume, Seeds, with_settings
+from minnow.commands.options import (
+    Assignments,
+    ConfigFile,
+    Pick,
+    Qat,
+    RefitOn,
+    Resume,
+    Seeds,
+    with_settings,
+)
 
 
 @with_settings(
@@ -18,7 +27,7 @@ from minnow.commands.options import Assignments, ConfigFile, Pick, RefitOn, Resu
         options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
         options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name"),
-        options.TRAINING: ("train.epochs", "budget", "seed", "seeds", "refit"),
+        options.TRAINING: ("train.epochs", "budget", "seed", "seeds", "refit", "qat"),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
 )
@@ -34,6 +43,7 @@ def distill(
     pick: Pick = "best",
     seeds: Seeds = 1,
     refit: RefitOn = None,
+    qat: Qat = False,
     out: Annotated[
         Path | None,
         Option(
@@ -50,10 +60,10 @@ def distill(
     Example: distill --teacher tf_efficientnet_lite0 --student runs/photos --epochs 40
 
     The teacher is fine-tuned on your training images first, and its outputs are cached. To ship a
-    student that learned from every image, distill --student runs/photos --refit all.
+    student that learned from every image, distill --student runs/photos --refit all; for int8, add --qat.
     """
     where = {"student": student, "pick": pick, "file": config, "out": out, "prefix": "distill"}
-    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit)
+    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit, qat=qat)
 
 
 def train_chosen(
@@ -63,6 +73,7 @@ def train_chosen(
     resume: bool,
     seeds: int,
     refit: Refit | None,
+    qat: bool,
 ) -> None:
     """Train the network that ``where`` names, as :func:`minnow.settings.student_settings` takes it."""
     import sys
@@ -76,22 +87,24 @@ def train_chosen(
         from minnow.settings import student_settings
 
         chosen, settings, run = student_settings(changes, **where, listener=listener)
-        from minnow.refit import run_student_and_refit
-        from minnow.tables import show_refit, show_student
+        from minnow.student_stages import Further, run_student_and_further
+        from minnow.tables import show_further, show_student
+
+        further = Further(refit, qat)
 
         again = [argument for argument in sys.argv[1:] if argument != "--resume"]
         with interruptible(*again, "--resume"):
-            last = run_student_and_refit(
+            last = run_student_and_further(
                 chosen,
                 settings,
                 run,
-                refit,
+                further,
                 given=changes,
                 file=where["file"],
                 resume=resume,
                 seeds=seeds,
                 listener=listener,
             )
-        show_student(run, last=refit is None)
-        if refit is not None:
-            show_refit(last)
+        show_student(run, last=not further)
+        if further:
+            show_further(last)

@@ -9,6 +9,7 @@ from minnow.commands import options
 from minnow.commands.options import (
     Assignments,
     ConfigFile,
+    Qat,
     RefitOn,
     Resume,
     SearchOut,
@@ -23,7 +24,7 @@ from minnow.commands.options import (
         options.SEARCH: ("space.name", "trials", "budget"),
         options.GOALS: ("objectives", "limits"),
         options.TEACHER: ("teacher.spec", "base.spec"),
-        options.TRAINING: ("refit", "seed"),
+        options.TRAINING: ("refit", "qat", "seed"),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
     defaults=FIT_DEFAULTS,
@@ -31,6 +32,7 @@ from minnow.commands.options import (
 def fit(
     changes: dict[str, Any],
     refit: RefitOn = None,
+    qat: Qat = False,
     out: SearchOut = None,
     resume: Resume = False,
     config: ConfigFile = None,
@@ -51,13 +53,14 @@ def fit(
         share_cores(listener.note)
         from minnow.fit_run import fit_settings, run_fit
         from minnow.run_directory import Run
-        from minnow.tables import show_front, show_refit, show_student
+        from minnow.student_stages import Further
+        from minnow.tables import show_front, show_further, show_student
 
         settings, run = fit_settings(changes, file=config, out=out, resume=resume, listener=listener)
-        again = () if refit is None else ("--refit", refit)
-        with interruptible(*resuming("fit", settings, run), *again):
-            student = run_fit(settings, run, resume=resume, refit=refit, listener=listener)
+        further = Further(refit, qat)
+        with interruptible(*resuming("fit", settings, run), *further.options):
+            student = run_fit(settings, run, resume=resume, further=further, listener=listener)
         show_front(Run(run, settings.storage))
-        show_student(run, last=refit is None)
-        if refit is not None:
-            show_refit(student.path)
+        show_student(run, last=not further)
+        if further:
+            show_further(student.path)

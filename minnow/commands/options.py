@@ -47,6 +47,14 @@ RefitOn = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+Qat = Annotated[
+    bool,
+    Option(
+        "--qat",
+        help="Then train on with fake quantisation, so that less is lost in int8.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Resume = Annotated[bool, Option("--resume", help="Resume an interrupted run.", rich_help_panel=RUN)]
 ConfigFile = Annotated[
     Path | None,

@@ -10,7 +10,16 @@ from typer import Option
 from core.config import StudentConfig
 from minnow.commands import options
 from minnow.commands.distill import train_chosen
-from minnow.commands.options import Assignments, ConfigFile, Pick, RefitOn, Resume, Seeds, with_settings
+from minnow.commands.options import (
+    Assignments,
+    ConfigFile,
+    Pick,
+    Qat,
+    RefitOn,
+    Resume,
+    Seeds,
+    with_settings,
+)
 
 #: Settings of a teacher, which this command does not have.
 WITHOUT = ("teacher", "loss", "live_teacher")
@@ -23,7 +32,7 @@ WITHOUT = ("teacher", "loss", "live_teacher")
         options.SEARCH: ("model", "pick"),
         options.TRAINING: (
             *("train.epochs", "budget", "train.batch_size", "train.learning_rate", "balance.mode"),
-            *("seed", "seeds", "refit"),
+            *("seed", "seeds", "refit", "qat"),
         ),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
@@ -38,6 +47,7 @@ def train(
     pick: Pick = "best",
     seeds: Seeds = 1,
     refit: RefitOn = None,
+    qat: Qat = False,
     out: Annotated[
         Path | None,
         Option(
@@ -54,4 +64,4 @@ def train(
     Example: train --model runs/photos/architecture.yaml --data photos/
     """
     where = {"student": model, "pick": pick, "file": config, "out": out, "prefix": "train"}
-    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit)
+    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit, qat=qat)
