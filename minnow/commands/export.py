@@ -88,7 +88,7 @@ def export(
     if shipped:
         output().print(shipped_table(shipped))
     for one in shipped:
-        for warning in _warnings(one):
+        for warning in _warnings(one, student):
             warn(warning)
         how = "" if one.chosen is None else f" ({one.chosen.quantization})"
         say(f"{one.folder}{how}: copy it to the device; there, python3 predict.py photo.jpg")
@@ -134,9 +134,12 @@ def _installed(given: list[str]) -> list[str]:
     return names
 
 
-def _warnings(shipped: Shipped) -> list[str]:
+def _warnings(shipped: Shipped, student: Student) -> list[str]:
     """Return what speaks against a quantised model."""
     found = []
+    run = student.path.parent
+    remedy = f"; distill --student {run} --qat trains {run}/qat for int8"
+    remedy = "" if student.metrics.get("qat") else remedy
     latency, before = shipped.latency, shipped.float_latency
     if before is not None and latency.median_ms >= before.median_ms:
         found.append(
@@ -144,5 +147,6 @@ def _warnings(shipped: Shipped) -> list[str]:
             f"{before.median_ms:.2f} ms): another processor may differ; measure on the device"
         )
     if (lost := -shipped.scores.difference.value) > _LOST and shipped.chosen is not None:
-        found.append(f"{shipped.target} loses {100 * lost:.1f} points of test F1 by its quantisation")
+        points = f"{shipped.target} loses {100 * lost:.1f} points of test F1 by its quantisation"
+        found.append(points + remedy)
     return found
