@@ -10,7 +10,7 @@ import numpy as np
 from deploy.architecture_latency import latency_bound, measure_architecture
 from deploy.targets import is_profile, runtime_target
 from nas.architecture import Architecture
-from nas.objectives import CLOSED_FORM, Limit, Objectives
+from nas.objectives import CLOSED_FORM, MEMORY, Limit, Objectives
 from nas.spaces.elastic import Elastic
 
 _BEFORE_TRAINING = (*CLOSED_FORM, "latency_ms")
@@ -57,11 +57,11 @@ def subnets_near_limits(
     if _timed(limits):
         networks = [space.random_subnet(rng) for _ in range(_MEASURED)]
         latency = latency_bound(networks, num_classes, report, target=target)
-    runtime = runtime_target(target)
+    runtime, memory = runtime_target(target), {limit.metric for limit in limits}.intersection(MEMORY)
     found: dict[str, Architecture] = {}
     for _ in range(_DRAWS):
         network = space.random_subnet(rng)
-        metrics = runtime.costs(network, num_classes)
+        metrics = runtime.costs(network, num_classes, memory)
         if latency is not None and not within.violation(metrics):  # a prediction takes the longest
             metrics["latency_ms"] = latency(network)
         if within.violation(metrics):

@@ -29,8 +29,10 @@ METRICS: dict[str, bool] = {
 }
 #: Costs of a network wherever it runs.
 COSTS = ("params", "macs")
-#: Metrics in closed form, known without training or measuring anything; the later ones are of a target.
-CLOSED_FORM = (*COSTS, "flash_kb", "ram_kb")
+#: Those that depend on its target.
+MEMORY = ("flash_kb", "ram_kb")
+#: Metrics in closed form, known without training or measuring anything.
+CLOSED_FORM = (*COSTS, *MEMORY)
 #: Metrics that only a study measures whose goals or limits name one of them.
 TIMED = ("total_seconds", "score")
 _SHARES = ("f1", "accuracy", "balanced_accuracy")  # from 0 to 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -14,6 +14,7 @@ from core.errors import UserError
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.memory import peak_activations, weight_bytes
+from nas.objectives import MEMORY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,15 +117,20 @@ class Target(ABC):
         """Return the peak of live activations at the target's precision, in units of 1,024 bytes."""
         return peak_activations(architecture, num_classes) * _VALUE_BYTES[self.precision] / _KB
 
-    def costs(self, architecture: Architecture, num_classes: int) -> dict[str, float]:
-        """Return the metrics in closed form: params, macs, flash_kb and ram_kb."""
+    def costs(
+        self, architecture: Architecture, num_classes: int, memory: Collection[str] = MEMORY
+    ) -> dict[str, float]:
+        """Return the metrics in closed form.
+
+        Args:
+            architecture: the network.
+            num_classes: width of its classifier.
+            memory: those of flash_kb and ram_kb to return beside params and macs; they take the longest.
+        """
         total = cost(architecture, num_classes)
-        return {
-            "params": total.params,
-            "macs": total.macs,
-            "flash_kb": self.flash_kb(architecture, num_classes),
-            "ram_kb": self.ram_kb(architecture, num_classes),
-        }
+        sizes = {"flash_kb": self.flash_kb, "ram_kb": self.ram_kb}
+        named = {name: of(architecture, num_classes) for name, of in sizes.items() if name in memory}
+        return {"params": total.params, "macs": total.macs, **named}
 
     def check(self) -> None:
         """Check that the packages for converting are installed.

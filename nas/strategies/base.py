@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import UserError
 from nas.architecture import Architecture
 from nas.cost import cost
-from nas.objectives import CLOSED_FORM, COSTS, Objectives
+from nas.objectives import MEMORY, Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.feasible import Filter, check_limits, next_feasible
 from nas.trial import Proposal, Trial
@@ -93,7 +93,7 @@ class Strategy(ABC):
         self.pending: dict[int, Proposal] = {}  # asked, not told
         self.refused: list[Refusal] = []  # what the current ask has turned down so far
         self._probes = dict(probes or {})
-        of_target = [name for name in objectives.named if name in CLOSED_FORM and name not in COSTS]
+        of_target = [name for name in objectives.named if name in MEMORY]
         for name in of_target:
             if name not in self._probes:
                 raise UserError(f"{name} depends on the target, and no probe of it is given")
