@@ -46,6 +46,7 @@ _BLOCKS = (
     InvertedResidualv3(5, 4.0, 40, True, False, 2),
     Conv(96, 1),
 )
+_LARGE, _LARGE_SIDE = (Conv(64, 5),), 120  # of many multiply-adds, and of few operations to convert
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,8 @@ def check_logits(case: TargetCase) -> None:
 @TARGET_CHECKS_SUITE.add("latency is measured")
 def check_latency(case: TargetCase) -> None:
     """Check that a much larger network takes longer, and that the runtime is named."""
-    large = build(_architecture(120), _CLASSES).eval()
-    small, longer = case.session.measure([case.model, convert(case.target, large, 120)])
+    large = build(classifier(_LARGE_SIDE, _LARGE), _CLASSES).eval()
+    small, longer = case.session.measure([case.model, convert(case.target, large, _LARGE_SIDE)])
     expect(0 < small.median_ms < longer.median_ms, f"{small.median_ms} and {longer.median_ms} ms")
     expect(small.n >= 20 and small.iqr_ms >= 0, f"{small}")
     expect(longer.runtime == case.session.runtime(), f"runtime {longer.runtime!r}")
@@ -156,7 +157,7 @@ def check_latency(case: TargetCase) -> None:
 @TARGET_CHECKS_SUITE.add("the size of the weights is that of the files")
 def check_flash(case: TargetCase) -> None:
     """Check that the files hold ``flash_kb``, and little else."""
-    architecture = _architecture(_SIDE)
+    architecture = _architecture()
     operations = len([*architecture.operations(_CLASSES)])
     sizes = [len(content) for content in case.model.files.values()]
     flash = 1024 * case.target.flash_kb(architecture, _CLASSES)
@@ -198,7 +199,7 @@ def _model(kind: type[Target]) -> ConvertedModel:
 def _network() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build(_architecture(_SIDE), _CLASSES)
+        network = build(_architecture(), _CLASSES)
         network.train()
         with torch.no_grad():
             for _ in range(20):  # batch norm of these images
@@ -206,8 +207,8 @@ def _network() -> nn.Module:
         return network.eval()
 
 
-def _architecture(side: int) -> Architecture:
-    return classifier(side, _BLOCKS)
+def _architecture() -> Architecture:
+    return classifier(_SIDE, _BLOCKS)
 
 
 @cache

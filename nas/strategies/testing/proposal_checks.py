@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 import nas.spaces
 from core.contracts import expect, expect_error
@@ -111,13 +111,14 @@ def check_one_point(case: StrategyCase) -> None:
 def check_impossible(case: StrategyCase) -> None:
     """Check that an impossible limit is refused, with the true cost of the cheapest network."""
     for space, metric in (("toy", "params"), ("macro", "macs"), ("mobilenet", "params")):
-        loaded = nas.spaces.load(space)()
-        lowest = _cheapest(loaded, metric)
+        lowest = _cheapest(space, metric)
         wanted = f"{metric}<=100: the smallest found has {metric} {lowest:,}; "
-        expect_error(partial(case.make, loaded, [f"{metric}<=100"]), wanted, UserError)
+        expect_error(partial(case.make, space, [f"{metric}<=100"]), wanted, UserError)
 
 
-def _cheapest(space: SearchSpace, metric: str) -> int:
+@cache
+def _cheapest(name: str, metric: str) -> int:
+    space: SearchSpace = nas.spaces.load(name)()
     points = space.points() if space.enumerable else [(0,) * len(space.decisions)]
     return min(int(getattr(cost(space.decode(point), CLASSES), metric)) for point in points)
 
