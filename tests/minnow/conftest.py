@@ -253,6 +253,12 @@ def keeping() -> Keeping:
     return Keeping()
 
 
+@pytest.fixture
+def photos(here: Path, write_classes: Callable[..., Path]) -> Path:
+    """``photos`` in the working directory: a data set for what does not depend on the images."""
+    return write_classes(here / "photos")
+
+
 @pytest.fixture(scope="session")
 def write_classes() -> Callable[..., Path]:
     """Write dark and light photos of different sizes in two class folders, 12 of each by default."""

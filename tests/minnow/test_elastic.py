@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 
+import cli
 from distill import inherited_weights as inheritance
 from distill.inherited_weights import channel_orders
 from nas.architecture import Architecture
@@ -18,14 +23,42 @@ TEACHER = "mobilenetv3_small_050:teacher.pth"
 SMALL = f"--teacher {TEACHER} --teacher-epochs 1 --resolution 32,40 --image-size 40"
 
 
-@pytest.fixture
-def folder(here: Path, write_classes) -> Path:
-    """Photos of two classes, and a network of timm with random weights."""
-    write_classes(here / "photos")
+def fill(folder: Path, write_classes: Callable[..., Path]) -> None:
+    """Write photos of two classes, and a network of timm with random weights."""
+    write_classes(folder / "photos")
     torch.manual_seed(0)
     model = timm.create_model("mobilenetv3_small_050", num_classes=2)
-    torch.save(model.state_dict(), here / "teacher.pth")
+    torch.save(model.state_dict(), folder / "teacher.pth")
+
+
+@pytest.fixture
+def folder(here: Path, write_classes) -> Path:
+    fill(here, write_classes)
     return here
+
+
+@pytest.fixture(scope="module")
+def searched(finished: Path, write_classes, tmp_path_factory) -> tuple[Path, list[str]]:
+    """A folder with a search of three trials in its supernet, and what the command said."""
+    folder, said = tmp_path_factory.mktemp("searched"), io.StringIO()
+    fill(folder, write_classes)
+    search = f"search --space elastic --data photos --trials 3 {SMALL} --supernet-epochs 1"
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
+        patch.chdir(folder)
+        patch.setenv("MINNOW_CACHE", str(finished / "cache"))
+        patch.setattr("sys.argv", ["cli.py"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*search.split(), "--out", "runs/found", "--limit", "macs<=2M"])
+    assert not ended.value.code, said.getvalue()
+    return folder, said.getvalue().splitlines()
+
+
+@pytest.fixture
+def notices(here: Path, searched: tuple[Path, list[str]]) -> list[str]:
+    """What that search said, which is in the working directory."""
+    folder, said = searched
+    shutil.copytree(folder, here, symlinks=True, dirs_exist_ok=True)
+    return said
 
 
 @pytest.fixture
@@ -36,11 +69,9 @@ def search(folder: Path, minnow):
     return run
 
 
-def test_search_and_distil(folder: Path, search, minnow):
-    said = search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M")
-    assert said.code == 0, said.notices
-    assert any("with the supernet's weights" in line for line in said.notices)
-    (spent,) = (line for line in said.notices if line.startswith("spent "))
+def test_search_and_distil(notices: list[str], minnow):
+    assert any("with the supernet's weights" in line for line in notices)
+    (spent,) = (line for line in notices if line.startswith("spent "))
     assert all(f"{stage} " in spent for stage in ("teacher", "supernet", "3 trials"))
     summary = json.loads(Path("runs/found/summary.json").read_text())
     assert len(summary["trials"]) == 3
@@ -68,8 +99,8 @@ def test_search_and_distil(folder: Path, search, minnow):
     assert json.loads(said.output)["f1"] == pytest.approx(bundle.metrics["test"]["f1"])
 
 
-def test_a_supernet_ranks_networks(folder: Path, search, minnow):
-    assert search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M").code == 0
+@pytest.mark.usefixtures("notices")
+def test_a_supernet_ranks_networks(minnow):
     said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit latency_ms<=1")
     assert "known: params, macs" in said.complaint
     said = minnow("bench ranking runs/found --networks 3 --epochs 1")
@@ -80,8 +111,8 @@ def test_a_supernet_ranks_networks(folder: Path, search, minnow):
 
 
 @pytest.mark.slow
-def test_networks_that_were_ranked_are_not_trained_again(folder: Path, search, minnow):
-    assert search("--supernet-epochs", "1", "--out", "runs/found", "--limit", "macs<=2M").code == 0
+@pytest.mark.usefixtures("notices")
+def test_networks_that_were_ranked_are_not_trained_again(minnow):
     assert minnow("bench ranking runs/found --networks 3 --epochs 1").code == 0
     again = minnow("bench ranking runs/found --networks 3 --epochs 1 --trainings 2")
     assert again.code == 0 and "another training's validation F1" in again.output
@@ -93,26 +124,22 @@ def test_networks_that_were_ranked_are_not_trained_again(folder: Path, search, m
     assert others.code == 0 and "of 3 networks" in " ".join(others.output.split())
 
 
-def test_a_search_goes_on_with_its_supernet(folder: Path, search, minnow):
-    first = search("--supernet-epochs", "1", "--out", "runs/found", "--trials", "2")
-    assert first.code == 0, first.notices
+@pytest.mark.usefixtures("notices")
+def test_a_search_goes_on_with_its_supernet(minnow):
     weights = Path("runs/found/supernet/weights.safetensors").read_bytes()
-    said = minnow("search --resume --out runs/found --trials 3 --strategy random")
+    said = minnow("search --resume --out runs/found --trials 4 --strategy random")
     assert said.code == 0, said.notices
     assert not any("adapting" in line for line in said.notices)
     assert Path("runs/found/supernet/weights.safetensors").read_bytes() == weights
-    said = minnow("search --resume --out runs/found --trials 4 --supernet-epochs 2")
+    said = minnow("search --resume --out runs/found --trials 5 --supernet-epochs 2")
     assert "supernet" in said.complaint
 
 
-def test_a_supernet_for_limits_says_so_and_warns_of_others(folder: Path, search, minnow):
-    first = search(
-        "--supernet-epochs", "1", "--out", "runs/found", "--trials", "1", "--limit", "macs<=1M"
-    )
+def test_a_supernet_for_limits_says_so_and_warns_of_others(notices: list[str], minnow):
     assert any(
-        line.endswith("runs/found/supernet, for networks near macs<=1,000,000") for line in first.notices
+        line.endswith("runs/found/supernet, for networks near macs<=2,000,000") for line in notices
     )
-    said = minnow("search --resume --out runs/found --trials 2 --limit macs<=500k")
+    said = minnow("search --resume --out runs/found --trials 4 --limit macs<=500k")
     assert said.code == 0, said.notices
     assert any("others get too low an F1" in line for line in said.notices)
 
@@ -176,8 +203,8 @@ def test_more_seeds_inherit_the_same_channels(folder: Path, search, minnow, monk
     assert len(load_bundle(Path("runs/found")).metrics["seeds"]["students"]) == 3
 
 
-def test_a_supernet_that_saw_the_test_images(folder: Path, search, minnow):
-    assert search("--supernet-epochs", "1", "--trials", "1", "--out", "runs/found").code == 0
+@pytest.mark.usefixtures("notices")
+def test_a_supernet_that_saw_the_test_images(minnow):
     for name in ("dark", "light"):
         first = min(Path("photos", name).iterdir())
         first.with_stem("0" + first.stem).write_bytes(first.read_bytes())
@@ -237,9 +264,9 @@ def test_a_student_of_another_base(folder: Path, search, minnow):
     assert said.code == 0, said.notices
 
 
-def test_other_classes(folder: Path, search, minnow, write_classes):
-    assert search("--supernet-epochs", "1", "--trials", "1", "--out", "runs/found").code == 0
-    (write_classes(folder / "more") / "dark").rename("more/black")
+@pytest.mark.usefixtures("notices")
+def test_other_classes(here: Path, minnow, write_classes):
+    (write_classes(here / "more") / "dark").rename("more/black")
     Path("more/grey").mkdir()
     for image in Path("more/black").glob("1*.jpg"):
         (Path("more/grey") / image.name).write_bytes(image.read_bytes())

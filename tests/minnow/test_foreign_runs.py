@@ -167,9 +167,11 @@ def test_a_run_names_no_database_that_is_written(
     assert not Path("made.db").exists() and not Path("new").exists()
 
 
+@pytest.mark.usefixtures("photos")
 def test_a_sqlite_run_is_read_as_it_is_and_written_only_when_named(here, minnow, monkeypatch):
     storage = "sqlite:///study.db"
-    assert minnow(f"search --space toy --trials 1 --epochs 1 --out new --storage {storage}").code == 0
+    search = "search --data photos --space toy --trials 1 --epochs 1 --out new"
+    assert minnow(f"{search} --storage {storage}").code == 0
     before = Path("study.db").read_bytes()
     for command in ("report new", "model show new --no-latency"):
         assert minnow(command).code == 0
@@ -185,10 +187,11 @@ def test_a_sqlite_run_is_read_as_it_is_and_written_only_when_named(here, minnow,
     assert sorted(path.name for path in here.glob("*study*")) == ["study.db"]  # no lock is left
 
 
-def test_no_password_is_written_or_shown(here, minnow, monkeypatch):
+@pytest.mark.usefixtures("photos")
+def test_no_password_is_written_or_shown(minnow, monkeypatch):
     """Here the database is a file, and the parameter that holds the password is one that SQLite ignores."""
     bare, full = "sqlite:///study.db", "sqlite:///study.db?password=pass-phrase"
-    command = "search --space toy --epochs 1 --out new --trials"
+    command = "search --data photos --space toy --epochs 1 --out new --trials"
     assert minnow(f"{command} 1 --storage {full}").code == 0
     monkeypatch.setenv("MINNOW_STORAGE", full)
     for given in ("", f"--storage {bare}"):

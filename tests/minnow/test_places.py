@@ -12,7 +12,9 @@ import pytest
 
 from nas.strategies.base import Strategy
 
-SEARCH = "search --space toy --trials 1 --epochs 1"
+pytestmark = pytest.mark.usefixtures("photos")
+
+SEARCH = "search --data photos --space toy --trials 1 --epochs 1"
 
 
 def everything(folder: Path) -> dict[str, object]:

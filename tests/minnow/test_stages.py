@@ -122,8 +122,11 @@ def test_a_broken_photo_is_named_and_counted(here, minnow, write_classes):
     assert any("1 broken file" in line for line in said.notices)
 
 
+@pytest.mark.usefixtures("photos")
 def test_a_study_in_a_database(here, minnow):
-    command = "search --space toy --epochs 1 --out new --storage sqlite:///study.db --trials"
+    command = (
+        "search --data photos --space toy --epochs 1 --out new --storage sqlite:///study.db --trials"
+    )
     assert minnow(f"{command} 2").code == 0
     before = summary(here / "new")["trials"]
     assert minnow(f"{command} 3 --resume").code == 0

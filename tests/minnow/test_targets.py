@@ -21,15 +21,18 @@ INT8 = "onnxruntime-int8"
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Path:
-    """A search of three trials for int8 within limits on flash and RAM."""
+def searched(
+    tmp_path_factory: pytest.TempPathFactory, finished: Path, write_classes: Callable[..., Path]
+) -> Path:
+    """A search of three trials for int8 within limits on flash and RAM, on a few photos of two classes."""
     folder = tmp_path_factory.mktemp("searched")
+    photos = write_classes(folder / "photos")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MINNOW_CACHE", str(finished / "cache"))
         limits = ["flash_kb<=60", "ram_kb<=80"]
         settings = {"trials": 3, "limits": limits, "target": INT8, "epochs": 1, "seed": 1}
-        api.search("digits", out=folder / "run", **settings)
+        api.search(str(photos), out=folder / "run", image_size=32, **settings)
     return folder / "run"
 
 
@@ -37,10 +40,10 @@ def test_limits_are_those_of_the_target(searched: Path) -> None:
     run = Run(searched)
     assert len(run.trials) == 3
     for trial in run.trials:
-        expected = costs_on(INT8, trial.architecture, 10)
+        expected = costs_on(INT8, trial.architecture, 2)
         assert {name: trial.metrics[name] for name in expected} == expected
         assert expected["flash_kb"] <= 60 and expected["ram_kb"] <= 80
-        floats = costs_on("onnxruntime", trial.architecture, 10)
+        floats = costs_on("onnxruntime", trial.architecture, 2)
         assert floats["ram_kb"] == pytest.approx(4 * expected["ram_kb"])
         assert 1.5 < floats["flash_kb"] / expected["flash_kb"] < 4
     assert yaml.safe_load((searched / "config.yaml").read_text())["target"] == INT8
