@@ -118,7 +118,7 @@ def test_another_way_to_say_a_network_is_the_same_point() -> None:
     rng = np.random.default_rng(3)
     point_of: dict[str, tuple[int, ...]] = {}
     met_again = 0
-    for _ in range(60):
+    for _ in range(30):
         start = list(SPACE.sample(rng))
         start[4:] = [gene % 2 for gene in start[4:]]  # few options: networks meet again
         for _ in range(150):
@@ -129,7 +129,7 @@ def test_another_way_to_say_a_network_is_the_same_point() -> None:
             assert SPACE.decode(canonical) == made
             met_again += made.key in point_of and tuple(point) != canonical
             assert point_of.setdefault(made.key, canonical) == canonical
-    assert met_again > 200
+    assert met_again > 100
 
 
 def test_a_pass_between_stages_and_two_equal_stages_are_found() -> None:
