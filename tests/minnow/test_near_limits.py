@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.targets import DEFAULT
+from deploy.targets import DEFAULT, costs_on
 from minnow import near_limits
 from minnow.near_limits import subnets_near_limits
 from nas.cost import cost
@@ -28,6 +28,18 @@ def test_they_are_within_all_limits_and_near_one(space):
     shares = [(total.macs / 3e6, total.params / 4e5) for total in (cost(network, 3) for network in found)]
     assert all(max(share) <= 1 and max(share) >= 0.6 for share in shares)
     assert found == subnets_near_limits(space, objectives, 3, DEFAULT)
+
+
+@pytest.mark.parametrize("limits", [["flash_kb<=900"], ["ram_kb<=40"], ["flash_kb<=900", "ram_kb<=40"]])
+def test_memory_is_that_of_the_target(space, limits, monkeypatch):
+    monkeypatch.setattr(near_limits, "_SUBNETS", 32)
+    objectives = Objectives.parse(["f1:max"], limits)
+    found = subnets_near_limits(space, objectives, 3, "onnxruntime-int8")
+    assert len(found) == 32
+    for network in found:
+        costs = costs_on("onnxruntime-int8", network, 3)
+        shares = [costs[limit.metric] / limit.value for limit in objectives.limits]
+        assert 0.6 <= max(shares) <= 1
 
 
 def test_a_front_needs_small_ones_too(space):
