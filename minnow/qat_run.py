@@ -27,7 +27,8 @@ from training.preprocess import Normalization
 from training.processes import ALONE, current
 
 QAT_FOLDER = "qat"  # of a run directory
-_SHARE = 1 / 4  # of the student's epochs, and of its learning rate
+_SHARE = 1 / 8  # of the student's epochs
+_RATE = 1 / 10  # of its learning rate: it is to stay the same student
 _LEAST = 3  # epochs
 
 
@@ -70,8 +71,8 @@ class StudentWeights:
 def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[str, Any]:
     """Train a finished student on with fake quantisation, and leave ``qat`` beside it.
 
-    Its settings are the student's, but for a quarter of the epochs and of the learning rate. What is
-    kept is in float, as any student is, for any int8 target to quantise.
+    Its settings are the student's, but for an eighth of the epochs and a tenth of the learning rate. What
+    is kept is in float, as any student is, for any int8 target to quantise.
 
     Args:
         source: directory of the student: that of a run, or its refit.
@@ -113,7 +114,7 @@ def _settings(config: StudentConfig, metrics: dict[str, Any]) -> StudentConfig:
     """Return the settings of a student as quantisation-aware training takes them."""
     changes = {
         "epochs": max(_LEAST, round(_SHARE * metrics["epoch"])),
-        "learning_rate": _SHARE * config.train.peak_rate,
+        "learning_rate": _RATE * config.train.peak_rate,
         "views": config.train.view_count,  # whose outputs of the teacher are cached
         "precision": "float32",
         "compile": False,
