@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +71,18 @@ class LiteRtInt8(Int8Target):
 
 
 def _converted(network: nn.Module, example: torch.Tensor) -> bytes:
-    """Return the float model; it takes 20 seconds of a core."""
+    """Return the float model; the last one is kept, since it takes 20 seconds of a core."""
+    content = io.BytesIO()
+    torch.save(network, content)
+    return _model(content.getvalue(), tuple(example.shape))
+
+
+@lru_cache(maxsize=1)
+def _model(content: bytes, shape: tuple[int, ...]) -> bytes:
     import litert_torch
 
+    network = torch.load(io.BytesIO(content), weights_only=False)  # as saved above
+    example = torch.zeros(shape)
     wrapped = litert_torch.to_channel_last_io(network, args=[0]).eval()
     model = litert_torch.convert(wrapped, (example.permute(0, 2, 3, 1).contiguous(),))
     with tempfile.TemporaryDirectory(prefix="minnow-") as folder:
