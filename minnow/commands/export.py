@@ -88,7 +88,7 @@ def export(
     if shipped:
         output().print(shipped_table(shipped))
     for one in shipped:
-        for warning in _warnings(one, student):
+        for warning in warnings_of(one, student):
             warn(warning)
         how = "" if one.chosen is None else f" ({one.chosen.quantization})"
         say(f"{one.folder}{how}: copy it to the device; there, python3 predict.py photo.jpg")
@@ -134,8 +134,8 @@ def _installed(given: list[str]) -> list[str]:
     return names
 
 
-def _warnings(shipped: Shipped, student: Student) -> list[str]:
-    """Return what speaks against a quantised model."""
+def warnings_of(shipped: Shipped, student: Student) -> list[str]:
+    """Return what speaks against the quantised model of a student, in a line each."""
     found = []
     run = student.path.parent
     remedy = f"; distill --student {run} --qat trains {run}/qat for int8"

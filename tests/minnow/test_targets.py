@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,15 @@ import yaml
 
 import minnow as api
 from core.config import SearchConfig, StudentConfig
+from deploy.quantization import Attempt
+from deploy.shipping import Shipped
 from deploy.targets import costs_on
+from deploy.targets.base import Quantization
+from deploy.targets.session import Latency
+from minnow.commands.export import warnings_of
 from minnow.permission import code_settings
 from minnow.run_directory import Run
+from training.bootstrap import Comparison, Interval
 
 Said = Any  # of conftest.py
 INT8 = "onnxruntime-int8"
@@ -100,3 +107,31 @@ def test_exports_a_folder(there: Path, minnow: Callable[..., Said], tmp_path: Pa
 )
 def test_export_refuses(there: Path, minnow: Callable[..., Said], options: list[str], words: str) -> None:
     assert words in minnow("export", "runs/alone", *options).complaint
+
+
+@pytest.mark.parametrize(
+    "int8, whole, lost, qat, expected",
+    [
+        (1.0, 2.0, 0.001, None, []),
+        (2.0, 1.0, 0.001, None, ["slower than float here (2.00 against 1.00 ms)"]),
+        (1.0, 2.0, 0.02, None, ["loses 2.0 points of test F1 by its quantisation; distill --student"]),
+        (1.0, 2.0, 0.02, {"val_f1": 0.8}, ["loses 2.0 points of test F1 by its quantisation"]),
+    ],
+)
+def test_an_export_says_what_speaks_against_int8(int8, whole, lost, qat, expected):
+    def latency(ms):
+        return Latency(ms, 0.1, 100, "onnxruntime")
+
+    scores = Comparison(
+        Interval(0.8, 0.7, 0.9), Interval(0.8 - lost, 0.7, 0.9), Interval(-lost, -1, 1), 1.0
+    )
+    attempt = Attempt(Quantization(), 0.8, 0.1, None)
+    shipped = Shipped(
+        Path("x"), INT8, {}, 1.0, 0.1, scores, latency(int8), latency(whole), [attempt], attempt
+    )
+    student = SimpleNamespace(path=Path("runs/a/student"), metrics={"qat": qat})
+    said = warnings_of(shipped, student)
+    assert len(said) == len(expected)
+    for words, wanted in zip(said, expected, strict=True):
+        assert wanted in words
+    assert ("--qat" in "".join(said)) is (lost > 0.005 and qat is None)
