@@ -1,13 +1,15 @@
 """Students found for a target against the float student converted for it.
 
 Usage: python benchmarks/for_targets.py RUN --out DIR [--target T ...] [--part 4] [--trials 40]
-           [--epochs N] [--microcontroller onnxruntime-int8]
+           [--epochs N] [--converted T ...] [--qat] [--microcontroller onnxruntime-int8]
 
 RUN is a search in the space elastic with its supernet, from which every student here comes. For each
 target a search looks for networks within a part of the teacher's latency on that target; its choice is
 distilled, quantised by validation where the target is of int8, and scored on the test images by the
-target's runtime. The student of the first target is converted for all others, too. With
-``--microcontroller`` a last search looks for what 410 kB of flash and 20 M multiply-adds hold.
+target's runtime. The student of the first target is converted for all others, too, and for those of
+``--converted`` without a search. With ``--qat`` the students of int8 targets are trained on with fake
+quantisation, too. With ``--microcontroller`` a last search looks for what 410 kB of flash and 20 M
+multiply-adds hold.
 Steps that are finished in DIR are not repeated.
 """
 
@@ -25,9 +27,11 @@ import minnow
 from core.reading import read_json
 from deploy.architecture_latency import measure_architecture
 from deploy.shipping import REPORT
-from deploy.targets import parse, safe_name
+from deploy.targets import parse, precision, safe_name
+from deploy.targets.base import INT8
 from distill.supernet import SUPERNET_FOLDER
 from minnow.progress import ConsoleListener
+from minnow.qat_run import QAT_FOLDER
 from minnow.run_directory import Run
 from minnow.student import Student
 from nas.spaces.elastic import Elastic
@@ -46,6 +50,8 @@ def main() -> None:
     parser.add_argument("--part", type=float, default=4, help="of the teacher's latency")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, help="as of distill")
+    parser.add_argument("--converted", nargs="*", default=[], help="targets without a search")
+    parser.add_argument("--qat", action="store_true", help="train on for int8, too")
     parser.add_argument("--microcontroller", metavar="TARGET", help="search within 410 kB of flash")
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
@@ -61,14 +67,21 @@ def main() -> None:
         own = given.out / safe_name(target)
         limit = limit_of(own, target, space, data.num_classes, given.part)
         found(run, own, target, [f"latency_ms<={limit:.4f}"], **settings)
-        rows.append(row(own, target, f"{limit:.2f} ms", "searched for it"))
+        rows.append(row(own / STUDENT_FOLDER, target, f"{limit:.2f} ms", "searched for it"))
+        if given.qat and precision(target) == INT8:
+            rows.append(row(trained_on(own), target, f"{limit:.2f} ms", "searched for it, QAT"))
         if own != first:
-            rows.append(row(first, target, f"{limit:.2f} ms", "converted"))
+            rows.append(row(first / STUDENT_FOLDER, target, f"{limit:.2f} ms", "converted"))
         print("\n".join(rows), flush=True)
+    for target in given.converted:
+        limit = limit_of(given.out / safe_name(target), target, space, data.num_classes, given.part)
+        rows.append(row(first / STUDENT_FOLDER, target, f"{limit:.2f} ms", "converted"))
     if given.microcontroller:
         own, target = given.out / "microcontroller", given.microcontroller
         found(run, own, target, _SMALL, **settings)
-        rows.append(row(own, target, "410 kB, 20 M", "searched for it"))
+        rows.append(row(own / STUDENT_FOLDER, target, "410 kB, 20 M", "searched for it"))
+        if given.qat:
+            rows.append(row(trained_on(own), target, "410 kB, 20 M", "searched for it, QAT"))
     print("\n".join(rows))
 
 
@@ -100,13 +113,21 @@ def found(
         minnow.distill(own, resume=student.exists(), listener=listener, **length)
 
 
-def row(run: Path, target: str, limit: str, how: str) -> str:
+def trained_on(run: Path) -> Path:
+    """Return the student of a run after quantisation-aware training."""
+    folder = run / QAT_FOLDER
+    if not (folder / METRICS_FILE).exists():
+        minnow.distill(run, qat=True, resume=folder.exists(), listener=ConsoleListener())
+    return folder
+
+
+def row(folder: Path, target: str, limit: str, how: str) -> str:
     """Return the line of a student on a target, which is converted and scored if that was not done."""
-    student = Student(run / STUDENT_FOLDER)
+    student = Student(folder)
     if not student.shipped(target):
         student.ship(target, listener=ConsoleListener())
-    folder = student.path / "export" / safe_name(target)
-    report, network = read_json(folder / REPORT, ""), student.bundle.architecture
+    exported = student.path / "export" / safe_name(target)
+    report, network = read_json(exported / REPORT, ""), student.bundle.architecture
     runtime, classes = parse(target)[0], len(student.classes)
     low, high = (100 * end for end in report["test_f1_difference"][1:])
     quantized = report["quantization"] or "float"
