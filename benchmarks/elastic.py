@@ -115,7 +115,7 @@ def main() -> None:
                 config.model_copy(update={"seed": seed}),
                 given.out.with_suffix("") / key,
                 teacher=taught_by,
-                start=start,
+                inherited=start,
             )
             rows.append({"key": key, "arm": arm, "seed": seed, "network": architecture.key})
             rows[-1] |= results(metrics)

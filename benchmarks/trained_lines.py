@@ -197,7 +197,7 @@ def train_line(
         if not free:
             return None
         if not (work / METRICS_FILE).exists():  # else trained for another line
-            train_student(architecture, data, student, work, teacher=teacher, start=inherited)
+            train_student(architecture, data, student, work, teacher=teacher, inherited=inherited)
         metrics, predictions = read_json(work / METRICS_FILE, ""), read_predictions(work / PREDICTIONS)
         row = {
             **facts(),

@@ -90,38 +90,64 @@ class RoundedActivation(nn.Module):
         return rounded
 
 
-def fake_quantized(network: nn.Module, images: torch.Tensor) -> nn.Module:
-    """Return a copy of a network that computes as if it were quantised.
+class FakeQuantized(nn.Module):
+    """A copy of a network that computes as if it were quantised.
+
+    In training, the ranges of activations follow them; batch norm and dropout stay as in inference.
 
     Args:
         network: of Minnow.
         images: whose activations give the first ranges, ``(B, 3, r, r)``, normalised.
     """
-    network = copy.deepcopy(network)
-    ranges = []
-    for layer in [*_rounded_layers(network)]:
-        ranges.append(RoundedActivation())
-        layer.add_module(_RANGE, ranges[-1])
-        layer.register_forward_hook(ranges[-1].round_output)
-    for layer in [*network.modules()]:
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            parametrize.register_parametrization(layer, "weight", RoundedWeight())
-    network.eval()
-    for each in ranges:
-        each.train().pace = 1.0
-    with torch.no_grad():
-        network(images)
-    for each in ranges:
-        each.eval().pace = _PACE
-    return network
+
+    def __init__(self, network: nn.Module, images: torch.Tensor) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).eval()
+        ranges = [_rounded(layer) for layer in [*_rounded_layers(self.network)]]
+        for layer in [*self.network.modules()]:
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                parametrize.register_parametrization(layer, "weight", RoundedWeight())
+        self._measure(ranges, images)
+
+    def _measure(self, ranges: list[RoundedActivation], images: torch.Tensor) -> None:
+        for each in ranges:
+            each.pace = 1.0
+        with torch.no_grad():
+            self.train()(images)
+        for each in ranges:
+            each.pace = _PACE
+        self.eval()
+
+    def train(self, mode: bool = True) -> FakeQuantized:
+        """Let the ranges follow the activations, or keep them."""
+        super().train(False)
+        self.training = mode
+        for layer in self.modules():
+            if isinstance(layer, RoundedActivation):
+                layer.training = mode
+        return self
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(B, C)`` of normalised images ``(B, 3, r, r)``."""
+        logits: torch.Tensor = self.network(images)
+        return logits
+
+    def float_weights(self) -> dict[str, torch.Tensor]:
+        """Return the weights before rounding, by the names that they have in the network."""
+        weights = self.network.state_dict()
+        return {
+            name.replace(*_WEIGHT): value
+            for name, value in weights.items()
+            if _RANGE not in name.split(".")
+        }
 
 
-def float_weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights of a fake-quantised network by the names that they have in a plain one."""
-    weights = network.state_dict()
-    return {
-        name.replace(*_WEIGHT): value for name, value in weights.items() if _RANGE not in name.split(".")
-    }
+def _rounded(layer: nn.Module) -> RoundedActivation:
+    """Let a layer round its output; return what rounds it."""
+    rounding = RoundedActivation()
+    layer.add_module(_RANGE, rounding)
+    layer.register_forward_hook(rounding.round_output)
+    return rounding
 
 
 def _rounded_layers(network: nn.Module) -> Iterator[nn.Module]:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,29 +38,6 @@ _BATCHES, _BATCH_SIZE = 8, 64  # training images that show which channels matter
 _SMOOTHING = 0.1  # or there is hardly a gradient where the base is sure
 
 
-class StartingWeights(Protocol):
-    """Weights that the training of a student starts from, other than random ones."""
-
-    @property
-    def normalization(self) -> Normalization:
-        """Normalisation of the input that they expect."""
-
-    @property
-    def origin(self) -> str | None:
-        """Name of the pretrained network that they come from; ``None``: there is none."""
-
-    @property
-    def digest(self) -> str:
-        """Hexadecimal hash of them."""
-
-    def subnet(self, architecture: Architecture) -> Network:
-        """Build the network of ``architecture`` with its share of them.
-
-        Raises:
-            UserError: they do not fit it.
-        """
-
-
 @dataclass(frozen=True)
 class InheritedWeights:
     """A trained base network that students are cut out of.
@@ -82,11 +59,6 @@ class InheritedWeights:
     classes: int
     test_digest: str | None = None
     limits: tuple[str, ...] = ()
-
-    @property
-    def origin(self) -> str | None:
-        """Name of the base."""
-        return self.base.base
 
     @property
     def digest(self) -> str:
@@ -212,24 +184,24 @@ def cpu_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def initial_network(
-    architecture: Architecture, num_classes: int, start: StartingWeights | None
+    architecture: Architecture, num_classes: int, inherited: InheritedWeights | None
 ) -> Network:
     """Build the network that a training starts from.
 
     Args:
         architecture: of the network.
         num_classes: number of logits.
-        start: its weights; ``None`` draws them from torch's global generator.
+        inherited: its weights; ``None`` draws them from torch's global generator.
 
     Raises:
-        UserError: the weights do not fit ``architecture``.
+        UserError: ``architecture`` was not cut out of the base of ``inherited``.
     """
-    return build(architecture, num_classes) if start is None else start.subnet(architecture)
+    return build(architecture, num_classes) if inherited is None else inherited.subnet(architecture)
 
 
-def input_normalization(start: StartingWeights | None) -> Normalization:
+def input_normalization(inherited: InheritedWeights | None) -> Normalization:
     """Return the normalisation of the input of :func:`initial_network`."""
-    return IMAGENET if start is None else start.normalization
+    return IMAGENET if inherited is None else inherited.normalization
 
 
 def _gradients(base: Teacher, data: ImageSet) -> list[dict[str, torch.Tensor]]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core.config import Refit, StudentConfig
-from distill.inherited_weights import StartingWeights, input_normalization
+from distill.inherited_weights import InheritedWeights, input_normalization
 from nas.architecture import Architecture
 from nas.cost import cost
 from teachers.ensemble import PreparedTeacher
@@ -41,13 +41,12 @@ def write_student(
     teacher: PreparedTeacher | None,
     identity: str,
     latency: Timer | None,
-    start: StartingWeights | None,
-    qat: Mapping[str, float] | None,
+    inherited: InheritedWeights | None,
     earlier: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Measure the trained student, write its bundle, and return the content of ``metrics.json``."""
     model, val, tau = fitted.model.to("cpu"), fitted.val, config.balance.loss_tau
-    normalization = input_normalization(start)
+    normalization = input_normalization(inherited)
     view: dict[str, Any] = {"resolution": architecture.resolution, "normalization": normalization}
     if config.balance.mode == "post-hoc":
         tau = adjust_post_hoc(model, data, config.balance.tau, view)
@@ -63,7 +62,7 @@ def write_student(
     ]
     own, *of_members = [{} for _ in networks] if latency is None else latency(networks)
     metrics: dict[str, Any] = {
-        "test": _test_scores(score_logits(logits, data, images)),
+        "test": test_scores(score_logits(logits, data, images)),
         "val": val.to_dict(),
         "teacher": None if teacher is None else _teacher_metrics(teacher, data, of_members),
         "params": total.params,
@@ -71,8 +70,7 @@ def write_student(
         "latency_ms": dict(own),
         "balance": balance,
         "unlabelled": None if teacher is None else _unlabelled(teacher, data),
-        "inherited": None if start is None else start.origin,
-        "qat": qat,
+        "inherited": None if inherited is None else inherited.base.base,
         "seconds": fitted.seconds,
         "epoch": fitted.kept_epoch,
         "history": fitted.history,
@@ -110,8 +108,7 @@ def with_earlier_scores(
         earlier: of the student that was not.
         refit: what it was trained on.
     """
-    history = [{k: v for k, v in epoch.items() if k != "val_f1"} for epoch in metrics["history"]]
-    mixed = {**metrics, "history": history, "val": earlier["val"]}
+    mixed = {**metrics, "history": without_validation(metrics["history"]), "val": earlier["val"]}
     mixed |= {"unlabelled": earlier["unlabelled"], "refit": refit}
     teacher = metrics["teacher"]
     if refit == "all":
@@ -124,6 +121,11 @@ def with_earlier_scores(
         ]
         mixed["teacher"] = {**teacher, "val_f1": earlier["teacher"]["val_f1"], "members": members}
     return mixed
+
+
+def without_validation(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Return a history without scores on validation images, where those were trained on."""
+    return [{name: value for name, value in epoch.items() if name != "val_f1"} for epoch in history]
 
 
 def adjust_post_hoc(
@@ -159,7 +161,7 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _test_scores(test: Metrics) -> dict[str, Any]:
+def test_scores(test: Metrics) -> dict[str, Any]:
     """Return test scores with ``f1_interval``, the 95 % interval ``[low, high]`` of ``f1``."""
     interval = f1_interval(test.confusion)
     return {**test.to_dict(), "f1_interval": [interval.low, interval.high]}
@@ -183,7 +185,7 @@ def _teacher_metrics(
             }
             for member, weight in zip(ensemble.members, ensemble.weights, strict=True)
         ],
-        **_test_scores(ensemble.evaluate(data, "test")),
+        **test_scores(ensemble.evaluate(data, "test")),
         "val_f1": teacher.val.f1,
         "disagreement": teacher.disagreement,
         "seconds": sum(member.seconds for member in ensemble.members),

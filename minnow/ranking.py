@@ -200,7 +200,7 @@ def _train(
         student,
         job.run / "ranking" / f"{architecture.key}-{student.seed}",
         teacher=teacher,
-        start=whole,
+        inherited=whole,
         warn=listener.warn,
         report=partial(listener.training, f"network {proposal.number}"),
     )

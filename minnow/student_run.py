@@ -19,7 +19,7 @@ from core.output_path import check_folder
 from deploy.device.link import ModelError
 from deploy.latency_measurement import measure_in_turns
 from deploy.targets import profile_of
-from distill.inherited_weights import StartingWeights
+from distill.inherited_weights import InheritedWeights
 from distill.seeds import (
     SEEDS_FOLDER,
     check_same_training,
@@ -77,25 +77,17 @@ class Training:
     config: StudentConfig
     data: ImageSet
     teacher: PreparedTeacher | None
-    weights: StartingWeights | None
+    weights: InheritedWeights | None
     processes: Processes
     listener: Listener
 
-    def run(
-        self,
-        folder: Path,
-        name: str,
-        *,
-        earlier: Mapping[str, Any] | None = None,
-        qat: bool = False,
-    ) -> dict[str, Any]:
+    def run(self, folder: Path, name: str, *, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Train one student, as :func:`distill.student_training.train_student`.
 
         Args:
             folder: of its bundle.
             name: of the student, in messages.
             earlier: metrics of the student before a refit.
-            qat: train with fake quantisation.
         """
         return train_student(
             self.architecture,
@@ -103,8 +95,7 @@ class Training:
             self.config,
             folder,
             teacher=self.teacher,
-            start=self.weights,
-            qat=qat,
+            inherited=self.weights,
             earlier=earlier,
             latency=self._latencies,
             warn=self.listener.warn,

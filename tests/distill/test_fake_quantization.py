@@ -10,10 +10,9 @@ from torch import nn
 
 from deploy.targets.onnx_runtime import OnnxRuntimeInt8
 from distill.fake_quantization import (
+    FakeQuantized,
     RoundedActivation,
     RoundedWeight,
-    fake_quantized,
-    float_weights,
 )
 from nas.architecture import Architecture
 from nas.networks import Network, build
@@ -84,9 +83,9 @@ def test_the_gradient_passes_straight_through():
 
 def test_it_takes_a_copy_and_gives_the_same_weights_back(network, images):
     before = copy.deepcopy(network.state_dict())
-    rounded = fake_quantized(network, images)
+    rounded = FakeQuantized(network, images)
     assert not torch.equal(rounded(images), network(images))
-    given = float_weights(rounded)
+    given = rounded.float_weights()
     assert given.keys() == before.keys()
     assert all(torch.equal(given[name], before[name]) for name in before)
     assert all(torch.equal(network.state_dict()[name], before[name]) for name in before)
@@ -94,7 +93,7 @@ def test_it_takes_a_copy_and_gives_the_same_weights_back(network, images):
 
 def test_a_copy_of_it_has_ranges_of_its_own(network, images):
     """As the averaged weights of a training are."""
-    rounded = fake_quantized(network, images)
+    rounded = FakeQuantized(network, images)
     other = copy.deepcopy(rounded)
     other.train()(10 * images)
     ranges = [
@@ -112,7 +111,7 @@ def test_it_errs_as_an_int8_runtime_does(network, images):
         files = target.convert(network, images[:1], images.numpy())
         session = open_session(next(iter(files.values())))
         int8 = torch.from_numpy(session.run(None, {INPUT: images.numpy()})[0])
-        rounded, whole = fake_quantized(network, images), network(images)
+        rounded, whole = FakeQuantized(network, images), network(images)
         error, own = (int8 - whole).norm(), (rounded(images) - whole).norm()
         for layer in rounded.modules():
             if isinstance(layer, RoundedActivation):
@@ -124,7 +123,7 @@ def test_it_errs_as_an_int8_runtime_does(network, images):
 
 def test_every_kind_of_layer_is_rounded(tiny: Architecture):
     network = build(tiny, 4).eval()
-    rounded = fake_quantized(network, torch.rand(2, 3, tiny.resolution, tiny.resolution))
+    rounded = FakeQuantized(network, torch.rand(2, 3, tiny.resolution, tiny.resolution))
     weights = [layer for layer in rounded.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert all(hasattr(layer, "parametrizations") for layer in weights)
     assert sum(isinstance(layer, RoundedActivation) for layer in rounded.modules()) >= len(weights) - 1

@@ -275,7 +275,7 @@ def test_a_student_starts_from_its_part(supernet_folder, space, prepared, some_d
         config,
         tmp_path,
         teacher=prepared,
-        start=supernet,
+        inherited=supernet,
     )
     bundle = load_bundle(tmp_path)
     assert bundle.normalization == HALF and bundle.metrics["inherited"] == BASE

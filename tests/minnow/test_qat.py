@@ -7,17 +7,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 import minnow as api
+from distill.fake_quantization import FakeQuantized
 from minnow.listener import Listener
-from minnow.qat_run import StudentWeights
 from minnow.student import Student
-from training.balance import log_priors
 from training.bundle import load_bundle
 from training.data.images import open_images
+from training.preprocess import prepare
+from training.views import stored
+
+CPU = torch.device("cpu")
 
 
 class Notes(Listener):
@@ -71,6 +73,24 @@ def test_it_trains_the_student_on(trained):
     assert not (run / "qat/checkpoint.pt").exists()
 
 
+def test_it_comes_nearer_to_what_the_student_gives_in_float(trained):
+    run, data = trained[0].path.parent, open_images("digits")
+    student, after = (load_bundle(run / name) for name in ("student", "qat"))
+    shown, held_out = (
+        prepare(
+            stored(data, data.splits[split], CPU), student.architecture.resolution, student.normalization
+        )
+        for split in ("train", "val")
+    )
+    with torch.inference_mode():
+        wanted = student.model(held_out)
+        errors = [
+            (FakeQuantized(each.model, shown)(held_out) - wanted).norm().item()
+            for each in (student, after)
+        ]
+    assert errors[1] < errors[0]
+
+
 def test_its_scores_are_those_of_images_that_it_has_not_seen(trained, here, minnow):
     said = minnow(f"evaluate {trained[0].path}")
     assert said.code == 0 and not any("score is too high" in line for line in said.notices)
@@ -104,14 +124,3 @@ def test_an_interrupted_one_is_resumed_when_asked_to(finished, alone, minnow):
     Path("alone/qat/checkpoint.pt").write_bytes(b"half")
     assert "alone/qat holds an interrupted training; resume it" in minnow(command).complaint
     assert "checkpoint.pt is damaged" in minnow(f"{command} --resume").complaint
-
-
-def test_it_starts_without_the_adjustment_to_the_shares_of_the_classes(alone):
-    data, bundle = open_images("digits"), load_bundle(alone)
-    adjusted = {name: value.clone() for name, value in bundle.model.state_dict().items()}
-    bundle.metrics["balance"] = {"mode": "post-hoc", "tau": 0.7}
-    start = StudentWeights.of(bundle, data).network.state_dict()
-    bias = [*start][-1]
-    expected = adjusted[bias].numpy() + 0.7 * np.asarray(log_priors(data))
-    np.testing.assert_allclose(start[bias].numpy(), expected, rtol=1e-5)
-    assert all(torch.equal(start[name], adjusted[name]) for name in start if name != bias)
