@@ -112,16 +112,8 @@ def main() -> None:
 def trained(network: str, run: Path, settings: dict[str, Any]) -> None:
     """Train the students of one seed that are not there."""
     if not (run / QAT_FOLDER / METRICS_FILE).exists():
-        done = (run / STUDENT_FOLDER / METRICS_FILE).exists()
-        begun = run.exists() and not done
-        minnow.distill(
-            network,
-            out=run,
-            qat=True,
-            resume=begun,
-            listener=ConsoleListener(),
-            **({} if done else settings),
-        )
+        listener = ConsoleListener()
+        minnow.distill(network, out=run, qat=True, resume=run.exists(), listener=listener, **settings)
 
 
 def ship(folder: Path, target: str) -> None:
