@@ -7,8 +7,9 @@ For every seed the network is distilled, then trained on as ``distill --qat`` do
 shipped as ``export --target`` does. Students and folders that are there are not made again. The table has
 the macro-F1 on the test split (mean and standard deviation over seeds), the points that int8 loses
 against the float student with a 95 % interval (paired bootstrap over the test images, all seeds in every
-resample), how many of the quantisations lose more than half a point, and the latency in int8 as a
-share of that in float, measured in turns.
+resample), how many of the quantisations lose more than half a point, the share of images whose label
+is the float student's, cross-entropies, and the latency in int8 as a share of that in float, measured
+in turns.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 import minnow
 from core.reading import read_json
@@ -46,24 +48,25 @@ class Quantised:
 
     Attributes:
         labels: ``(n,)`` of the test images.
-        whole: classes that the float students predict, ``(seeds, n)``.
-        int8: those that the quantised ones predict.
+        whole_logits: of the float students, ``(seeds, n, C)``.
+        int8_logits: of the quantised ones.
         share: latencies in int8, as shares of those in float.
         kept: layers that stay in float, the most of any seed.
     """
 
     labels: np.ndarray
-    whole: np.ndarray
-    int8: np.ndarray
+    whole_logits: np.ndarray
+    int8_logits: np.ndarray
     share: np.ndarray
     kept: int
 
     def line(self, target: str, arm: str, classes: int) -> str:
         """Return the line of the table."""
-        scores = compare_f1(self.labels, self.whole, self.int8, classes)
+        whole, int8 = self.whole_logits.argmax(axis=-1), self.int8_logits.argmax(axis=-1)
+        scores = compare_f1(self.labels, whole, int8, classes)
         each = [
             compare_f1(self.labels, one[None], other[None], classes, resamples=100)
-            for one, other in zip(self.whole, self.int8, strict=True)
+            for one, other in zip(whole, int8, strict=True)
         ]
         lost, gap = -scores.difference.value, scores.difference
         worse = sum(-one.difference.value > _LOST for one in each)
@@ -71,8 +74,15 @@ class Quantised:
         return (
             f"| {target} | {arm} | {scores.a.value:.3f} | {scores.b.value:.3f} ± {deviation:.3f} | "
             f"{100 * lost:+.1f} ({-100 * gap.high:+.1f} to {-100 * gap.low:+.1f}) | "
-            f"{worse} of {len(each)} | {self.kept} | {np.mean(self.share):.2f} |"
+            f"{worse} of {len(each)} | {100 * np.mean(whole == int8):.1f} % | "
+            f"{self.entropy(self.whole_logits):.3f} | {self.entropy(self.int8_logits):.3f} | "
+            f"{self.kept} | {np.mean(self.share):.2f} |"
         )
+
+    def entropy(self, logits: np.ndarray) -> float:
+        """Return the mean cross-entropy over seeds and images, in nats."""
+        seeds = torch.from_numpy(logits).flatten(0, 1)
+        return float(F.cross_entropy(seeds, torch.from_numpy(self.labels).repeat(len(logits))))
 
 
 def main() -> None:
@@ -102,8 +112,11 @@ def main() -> None:
             for folder in ARMS.values():
                 ship(run / folder, target)
     data = open_data(Student(runs[0]).config.data, ConsoleListener())
-    print("| target | | float | int8 | points lost (95 %) | more than 0.5 | in float | latency |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| target | | F1 float | F1 int8 | points lost (95 %) | more than 0.5 | same labels | "
+        "cross-entropy float | int8 | layers in float | latency |"
+    )
+    print("|---" * 11 + "|")
     for target in given.target:
         for arm, folder in ARMS.items():
             print(collected(runs, folder, target, data).line(target, arm, data.num_classes))
@@ -130,12 +143,12 @@ def collected(runs: list[Path], folder: str, target: str, data: ImageSet) -> Qua
         bundle = Student(run / STUDENT_FOLDER).bundle
         side = bundle.architecture.resolution
         view: dict[str, Any] = {"resolution": side, "normalization": bundle.normalization}
-        whole.append(logits_of(bundle.model, data, test, **view).argmax(axis=1))
+        whole.append(logits_of(bundle.model, data, test, **view))
         shipped = run / folder / "export" / target
         spec, report = read_json(shipped / "inference.json", ""), read_json(shipped / REPORT, "")
         files = {name: (shipped / name).read_bytes() for name in spec["files"]}
         model = ConvertedModel(files, tuple(spec["input"]["shape"]))
-        int8.append(logits_of_model(connect(target), model, data, test, side).argmax(axis=1))
+        int8.append(logits_of_model(connect(target), model, data, test, side))
         shares.append(report["latency_ms"]["median"] / report["latency_ms_float"]["median"])
         words = report["quantization"].split(", ")
         kept += [int(word.split()[0]) for word in words if word.endswith("in float")] or [0]

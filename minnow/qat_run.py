@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,22 @@ from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.run_directory import student_config
 from minnow.second_training import claim
+from training.budget import steps_per_epoch
 from training.bundle import load_bundle
 from training.processes import current
 
 QAT_FOLDER = "qat"  # of a run directory
 _SHARE = 1 / 8  # of the student's epochs
-_LEAST = 3  # epochs
-_RATE = 1 / 10  # of the student's learning rate
+_LEAST = 200  # steps
+_RATE = 0.3  # of the student's learning rate
 
 
 def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[str, Any]:
     """Train a finished student on with fake quantisation, and leave ``qat`` beside it.
 
-    It learns from its own float outputs on augmented training images, for an eighth of its epochs and at
-    a tenth of its learning rate. What is kept is in float, as any student is, for any int8 target to
-    quantise.
+    It learns from its own float outputs on augmented training images, for an eighth of its epochs or
+    200 steps, and at 0.3 of its learning rate. What is kept is in float, as any student is, for any int8
+    target to quantise.
 
     Args:
         source: directory of the student: that of a run, or its refit.
@@ -48,10 +50,10 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
     with contextlib.ExitStack() as held:
         claim(source, folder, resume, held)
         earlier, config = read_whole_metrics(source), student_config(source)
-        recipe = _recipe(config, earlier["epoch"])
         data = open_data(config.data.model_copy(update={"unlabelled": None}), listener)
         if (which := earlier.get("refit")) is not None:
             data = data.refit(which)
+        recipe = _recipe(config, len(data.splits["train"]))
         listener.note(
             f"training {source} on with fake quantisation, for {recipe.epochs} epochs at a learning rate "
             f"of {recipe.peak_rate:.2g}"
@@ -71,9 +73,11 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
     return metrics
 
 
-def _recipe(config: StudentConfig, epochs: int) -> TrainConfig:
-    """Return the recipe of a student that was trained for so many epochs, as this training takes it."""
-    epochs = max(_LEAST, round(_SHARE * epochs))
+def _recipe(config: StudentConfig, images: int) -> TrainConfig:
+    """Return the recipe of a student as this training takes it, for a number of training images."""
+    assert config.train.epochs is not None  # resolved before the student was trained
+    least = math.ceil(_LEAST / steps_per_epoch(images, config.train.batch_size))
+    epochs = max(least, round(_SHARE * config.train.epochs))
     changes = {
         "epochs": epochs,
         "views": epochs,  # no outputs of a teacher are cached for them

@@ -20,6 +20,7 @@ from training.preprocess import prepare
 from training.views import stored
 
 CPU = torch.device("cpu")
+STEPS = 60  # of three epochs, instead of 200
 
 
 class Notes(Listener):
@@ -49,6 +50,7 @@ def trained(finished, tmp_path_factory) -> tuple[Student, Notes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("qat"))
         patch.setenv("MINNOW_CACHE", str(finished / "cache"))
+        patch.setattr("minnow.qat_run._LEAST", STEPS)
         run = Path(shutil.copytree(finished / "runs/alone", "alone")).absolute()
         student = api.train(str(finished / "runs/found"), out=run, qat=True, listener=notes)
     return student, notes
@@ -96,7 +98,8 @@ def test_its_scores_are_those_of_images_that_it_has_not_seen(trained, here, minn
     assert said.code == 0 and not any("score is too high" in line for line in said.notices)
 
 
-def test_after_a_refit_it_trains_that_student_on_the_same_images(finished, alone, minnow):
+def test_after_a_refit_it_trains_that_student_on_the_same_images(finished, alone, minnow, monkeypatch):
+    monkeypatch.setattr("minnow.qat_run._LEAST", STEPS)
     said = minnow(f"train --model {finished}/runs/found --out alone --refit val --qat")
     assert said.code == 0, said.notices
     first, refit, last = (metrics(f"alone/{name}") for name in ("student", "refit", "qat"))
