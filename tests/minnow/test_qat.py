@@ -16,6 +16,7 @@ from minnow.listener import Listener
 from minnow.student import Student
 from training.bundle import load_bundle
 from training.data.images import open_images
+from training.fit import Progress
 from training.preprocess import prepare
 from training.views import stored
 
@@ -113,6 +114,26 @@ def test_after_a_refit_it_trains_that_student_on_the_same_images(finished, alone
         "alone/qat exists already"
         in minnow(f"train --model {finished}/runs/found --out alone --qat").complaint
     )
+
+
+class Stopping(Listener):
+    """Interrupts a training for int8 in its second epoch."""
+
+    def training(self, task: str, progress: Progress) -> None:
+        if task == "training for int8" and progress.epoch == 1 and progress.step == 5:
+            raise KeyboardInterrupt
+
+
+def test_after_an_interruption_it_ends_with_the_same_weights(trained, finished, alone, monkeypatch):
+    monkeypatch.setattr("minnow.qat_run._LEAST", STEPS)
+    found = str(finished / "runs/found")
+    with pytest.raises(KeyboardInterrupt):
+        api.train(found, out="alone", qat=True, listener=Stopping())
+    assert Path("alone/qat/checkpoint.pt").exists()
+    student = api.train(found, out="alone", qat=True, resume=True)
+    expected = trained[0].bundle.model.state_dict()
+    for name, value in student.bundle.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
 
 
 def test_a_budget_plans_one_training(finished, here, minnow):
