@@ -269,7 +269,7 @@ def show_further(folder: Path) -> None:
     elif metrics.refit == "val":
         say(f"student of training and validation images in {folder}: {score}")
     else:
-        say(f"student for int8 in {folder}: {score} in float")
+        say(f"student for int8 in {folder}: export it for an int8 target; in float it has {score}")
     _use(folder, folder)
 
 
