@@ -69,7 +69,7 @@ def main() -> None:
         found(run, own, target, [f"latency_ms<={limit:.4f}"], **settings)
         rows.append(row(own / STUDENT_FOLDER, target, f"{limit:.2f} ms", "searched for it"))
         if given.qat and precision(target) == INT8:
-            rows.append(row(trained_on(own), target, f"{limit:.2f} ms", "searched for it, QAT"))
+            rows.append(row(trained_on(own, target), target, f"{limit:.2f} ms", "searched for it, QAT"))
         if own != first:
             rows.append(row(first / STUDENT_FOLDER, target, f"{limit:.2f} ms", "converted"))
         print("\n".join(rows), flush=True)
@@ -81,7 +81,7 @@ def main() -> None:
         found(run, own, target, _SMALL, **settings)
         rows.append(row(own / STUDENT_FOLDER, target, "410 kB, 20 M", "searched for it"))
         if given.qat:
-            rows.append(row(trained_on(own), target, "410 kB, 20 M", "searched for it, QAT"))
+            rows.append(row(trained_on(own, target), target, "410 kB, 20 M", "searched for it, QAT"))
     print("\n".join(rows))
 
 
@@ -109,15 +109,17 @@ def found(
         minnow.search(out=own, resume=begun, listener=listener, **given)
     student = own / STUDENT_FOLDER
     if not (student / METRICS_FILE).exists():
-        length: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+        # A target that names a program on a device is taken over from no file.
+        length: dict[str, Any] = {"target": target} | ({} if epochs is None else {"epochs": epochs})
         minnow.distill(own, resume=student.exists(), listener=listener, **length)
 
 
-def trained_on(run: Path) -> Path:
+def trained_on(run: Path, target: str) -> Path:
     """Return the student of a run after quantisation-aware training."""
     folder = run / QAT_FOLDER
     if not (folder / METRICS_FILE).exists():
-        minnow.distill(run, qat=True, resume=folder.exists(), listener=ConsoleListener())
+        listener = ConsoleListener()
+        minnow.distill(run, qat=True, target=target, resume=folder.exists(), listener=listener)
     return folder
 
 
