@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trained_lines import opened
+from trained_lines import limit_ms, opened
 
 import minnow
 from core.reading import read_json
-from deploy.architecture_latency import measure_architecture
 from deploy.shipping import REPORT
 from deploy.targets import parse, precision, safe_name
 from deploy.targets.base import INT8
@@ -90,8 +89,7 @@ def limit_of(own: Path, target: str, space: Elastic, classes: int, part: float) 
     if (own / CONFIG_FILE).exists():
         limit = next(text for text in Run(own).config.limits if text.startswith("latency_ms"))
         return float(limit.removeprefix("latency_ms<="))
-    whole = space.decode(space.largest)
-    return measure_architecture(whole, classes, target=target).median_ms / part
+    return limit_ms(space, classes, part, target=target)
 
 
 def found(
@@ -128,8 +126,7 @@ def row(folder: Path, target: str, limit: str, how: str) -> str:
     student = Student(folder)
     if not student.shipped(target):
         student.ship(target, listener=ConsoleListener())
-    exported = student.path / "export" / safe_name(target)
-    report, network = read_json(exported / REPORT, ""), student.bundle.architecture
+    report, network = read_json(student.export_folder(target) / REPORT, ""), student.bundle.architecture
     runtime, classes = parse(target)[0], len(student.classes)
     low, high = (100 * end for end in report["test_f1_difference"][1:])
     quantized = report["quantization"] or "float"

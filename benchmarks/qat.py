@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 import minnow
 from core.reading import read_json
+from deploy.quantization import TOLERANCE
 from deploy.shipping import REPORT
 from deploy.target_scores import logits_of_model
 from deploy.targets import connect
@@ -37,9 +38,9 @@ from training.bootstrap import compare_f1
 from training.bundle_files import METRICS_FILE, STUDENT_FOLDER
 from training.data.images import ImageSet
 from training.evaluate import logits_of
+from training.metrics import compute_metrics
 
 ARMS = {"PTQ": STUDENT_FOLDER, "QAT": QAT_FOLDER}
-_LOST = 0.005  # of F1, the goal
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,17 @@ class Quantised:
         """Return the line of the table."""
         whole, int8 = self.whole_logits.argmax(axis=-1), self.int8_logits.argmax(axis=-1)
         scores = compare_f1(self.labels, whole, int8, classes)
-        each = [
-            compare_f1(self.labels, one[None], other[None], classes, resamples=100)
-            for one, other in zip(whole, int8, strict=True)
-        ]
+        float_f1, int8_f1 = (
+            np.array([compute_metrics(self.labels, seed, classes).f1 for seed in side])
+            for side in (whole, int8)
+        )
         lost, gap = -scores.difference.value, scores.difference
-        worse = sum(-one.difference.value > _LOST for one in each)
-        deviation = np.std([one.b.value for one in each], ddof=1) if len(each) > 1 else 0.0
+        worse = np.sum(float_f1 - int8_f1 > TOLERANCE)
+        deviation = np.std(int8_f1, ddof=1) if len(int8) > 1 else 0.0
         return (
             f"| {target} | {arm} | {scores.a.value:.3f} | {scores.b.value:.3f} ± {deviation:.3f} | "
             f"{100 * lost:+.1f} ({-100 * gap.high:+.1f} to {-100 * gap.low:+.1f}) | "
-            f"{worse} of {len(each)} | {100 * np.mean(whole == int8):.1f} % | "
+            f"{worse} of {len(int8)} | {100 * np.mean(whole == int8):.1f} % | "
             f"{self.entropy(self.whole_logits):.3f} | {self.entropy(self.int8_logits):.3f} | "
             f"{self.kept} | {np.mean(self.share):.2f} |"
         )
@@ -144,7 +145,7 @@ def collected(runs: list[Path], folder: str, target: str, data: ImageSet) -> Qua
         side = bundle.architecture.resolution
         view: dict[str, Any] = {"resolution": side, "normalization": bundle.normalization}
         whole.append(logits_of(bundle.model, data, test, **view))
-        shipped = run / folder / "export" / target
+        shipped = Student(run / folder).export_folder(target)
         spec, report = read_json(shipped / "inference.json", ""), read_json(shipped / REPORT, "")
         files = {name: (shipped / name).read_bytes() for name in spec["files"]}
         model = ConvertedModel(files, tuple(spec["input"]["shape"]))

@@ -20,6 +20,7 @@ from core.locks import locked_file, try_lock
 from core.reading import read_json
 from deploy.architecture_latency import measure_architecture
 from deploy.profile import Predictor
+from deploy.targets import DEFAULT
 from distill.inherited_weights import InheritedWeights
 from distill.student_training import train_student
 from minnow.progress import ConsoleListener
@@ -78,14 +79,14 @@ def opened(path: Path) -> tuple[Run, ImageSet, Elastic]:
     return run, data, space
 
 
-def limit_ms(space: Elastic, classes: int, part: int) -> float:
-    """Return the latency of the whole network, ms, divided by ``part``."""
-    return latency(space.decode(space.largest), classes) / part
+def limit_ms(space: Elastic, classes: int, part: float, *, target: str = DEFAULT) -> float:
+    """Return the latency of the whole network on a target, ms, divided by ``part``."""
+    return latency(space.decode(space.largest), classes, target=target) / part
 
 
-def latency(architecture: Architecture, classes: int) -> float:
-    """Return the latency of an untrained network, ms."""
-    return measure_architecture(architecture, classes).median_ms
+def latency(architecture: Architecture, classes: int, *, target: str = DEFAULT) -> float:
+    """Return the latency of an untrained network on a target, ms."""
+    return measure_architecture(architecture, classes, target=target).median_ms
 
 
 def networks_near(

@@ -64,9 +64,8 @@ class InheritedWeights:
     def digest(self) -> str:
         """Hexadecimal hash of the base, its weights and its orders."""
         digest = hashlib.sha256(self.base.key.encode())
-        for name, tensor in [*sorted(self.weights.items()), *sorted(self.orders.items())]:
-            digest.update(f"\n{name} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().contiguous().numpy().tobytes())
+        for tensors in (self.weights, self.orders):
+            update_digest(digest, tensors)
         return digest.hexdigest()
 
     def subnet(self, architecture: Architecture) -> Network:
@@ -176,6 +175,13 @@ def _read_orders(path: Path) -> Orders:
 
 def _sorted(order: torch.Tensor) -> torch.Tensor:
     return order.sort().values
+
+
+def update_digest(digest: hashlib._Hash, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Let a hash depend on tensors, on the CPU: their names, shapes and values."""
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().contiguous().numpy().tobytes())
 
 
 def cpu_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:

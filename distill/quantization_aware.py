@@ -14,6 +14,7 @@ from torch import nn
 from core.config import StudentConfig, TrainConfig
 from core.errors import UserError
 from distill.fake_quantization import FakeQuantized
+from distill.inherited_weights import cpu_state_dict, update_digest
 from distill.losses.kd import kd
 from distill.student_bundle import package_versions, test_scores, without_validation
 from distill.student_training import CHECKPOINT
@@ -146,8 +147,7 @@ def _write(
 def _identity(bundle: Bundle, data: ImageSet, config: StudentConfig, recipe: TrainConfig) -> str:
     """Return a digest of all that decides the new weights: student, data, recipe, augmentation, seed."""
     digest = hashlib.sha256()
-    for name, value in bundle.model.state_dict().items():
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    update_digest(digest, cpu_state_dict(bundle.model))
     settings = [recipe.model_dump(mode="json"), config.augment.model_dump(mode="json"), config.seed]
     digest.update(json.dumps([data.digest, settings]).encode())
     return digest.hexdigest()

@@ -105,7 +105,7 @@ def distill(
         settings["teacher"] = teacher
     where = {**_source(student), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("distill", settings, where, resume, seeds, (refit, qat), receiver)
+        return _train("distill", settings, where, resume, seeds, refit, qat, receiver)
 
 
 def train(
@@ -125,7 +125,7 @@ def train(
     """Train a network without a teacher; the arguments are those of :func:`distill`."""
     where = {**_source(model), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("train", settings, where, resume, seeds, (refit, qat), receiver)
+        return _train("train", settings, where, resume, seeds, refit, qat, receiver)
 
 
 def fit(
@@ -238,7 +238,8 @@ def _train(
     where: dict[str, Any],
     resume: bool,
     seeds: int,
-    further: tuple[Refit | None, bool],
+    refit: Refit | None,
+    qat: bool,
     listener: Listener,
 ) -> Student:
     chosen, resolved, run = student_settings(settings, prefix=prefix, listener=listener, **where)
@@ -249,7 +250,7 @@ def _train(
         chosen,
         resolved,
         run,
-        Further(*further),
+        Further(refit, qat),
         given=settings,
         file=where["file"],
         resume=resume,

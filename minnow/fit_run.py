@@ -82,8 +82,11 @@ def run_fit(
             settings = settings.model_copy(update={"budget": max(1.0, left)})
         started = (folder / CHECKPOINT).exists()
         run_student(chosen, settings, path, resume=started, listener=listener)
-    chosen = choose(path, BEST, config.storage)
-    student = Student(further.run(chosen, path, resume=True, listener=listener))
+    last = folder
+    if further:
+        chosen = choose(path, BEST, config.storage)
+        last = further.run(chosen, path, resume=True, listener=listener)
+    student = Student(last)
     if not (student.path / ONNX_FILE).exists():
         exported = student.export("onnx")
         listener.note(f"ONNX file: {exported.path}, {exported.size_bytes / 1e3:,.0f} kB")

@@ -11,7 +11,7 @@ from typing import Any
 from core.config import StudentConfig, TrainConfig
 from core.errors import UserError
 from distill.quantization_aware import train_for_int8
-from distill.student_metrics import read_whole_metrics
+from distill.student_metrics import read_student_metrics
 from minnow.data_set import open_data
 from minnow.listener import Listener
 from minnow.run_directory import student_config
@@ -49,9 +49,9 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
         raise UserError("qat trains in one process: launch one")
     with contextlib.ExitStack() as held:
         claim(source, folder, resume, held)
-        earlier, config = read_whole_metrics(source), student_config(source)
+        which, config = read_student_metrics(source).refit, student_config(source)
         data = open_data(config.data.model_copy(update={"unlabelled": None}), listener)
-        if (which := earlier.get("refit")) is not None:
+        if which is not None:
             data = data.refit(which)
         recipe = _recipe(config, len(data.splits["train"]))
         listener.note(

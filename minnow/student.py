@@ -219,13 +219,13 @@ class Student:
             opset=opset,
         )
 
-    def _export_folder(self, target: str) -> Path:
+    def export_folder(self, target: str) -> Path:
         """Return the usual folder of a target that runs networks, or of the page."""
         return self.path / EXPORTS / safe_name(target)
 
     def shipped(self, target: str) -> bool:
         """Tell if :meth:`ship` has written the usual folder of a target."""
-        return (self._export_folder(runnable(target)) / REPORT).exists()
+        return (self.export_folder(runnable(target)) / REPORT).exists()
 
     def ship(
         self,
@@ -248,7 +248,7 @@ class Student:
                 differs from PyTorch's; then nothing is written.
         """
         target = runnable(target)
-        folder = self._export_folder(target) if out is None else Path(out)
+        folder = self.export_folder(target) if out is None else Path(out)
         check_folder(folder)
         listener = listener or Listener()
         images, spec = self._images(data, listener)
@@ -275,7 +275,7 @@ class Student:
             UserError: ONNX Runtime Web is not in the cache and cannot be downloaded, the images are not
                 there, or the model differs from PyTorch's; then nothing is written.
         """
-        folder = self._export_folder(WEB) if out is None else Path(out)
+        folder = self.export_folder(WEB) if out is None else Path(out)
         check_folder(folder)
         images, _ = self._images(data, listener or Listener())
         return write_student_page(self.bundle, images, self.classifier.fit, folder)

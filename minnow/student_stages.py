@@ -11,7 +11,6 @@ from core.config import Refit, StudentConfig
 from core.config_io import dotted, given_names, merged, overlaid, read_config, value_of
 from core.errors import UserError
 from distill.student_metrics import read_student_metrics
-from distill.student_training import CHECKPOINT
 from minnow.listener import Listener
 from minnow.qat_run import QAT_FOLDER, run_qat
 from minnow.refit import REFIT_FOLDER, run_refit
@@ -76,12 +75,11 @@ class Further:
         if self.refit is not None:
             last = run / REFIT_FOLDER
             if not (resume and self._finished(last)):
-                again = resume and (last / CHECKPOINT).exists()
-                run_refit(chosen, run, self.refit, resume=again, listener=listener)
+                run_refit(chosen, run, self.refit, resume=resume, listener=listener)
         if self.qat:
             source, last = last, run / QAT_FOLDER
             if not (resume and self._finished(last)):
-                run_qat(source, resume=resume and (last / CHECKPOINT).exists(), listener=listener)
+                run_qat(source, resume=resume, listener=listener)
         return last
 
     def _finished(self, folder: Path) -> bool:

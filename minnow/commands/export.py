@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from deploy.web.student_page import StudentPage
     from minnow.student import Student
 
-_LOST = 0.005  # of macro-F1, from which on it is said
-
 
 def export(
     run: StudentRun,
@@ -136,6 +134,8 @@ def _installed(given: list[str]) -> list[str]:
 
 def warnings_of(shipped: Shipped, student: Student) -> list[str]:
     """Return what speaks against the quantised model of a student, in a line each."""
+    from deploy.quantization import TOLERANCE
+
     found = []
     run = student.path.parent
     remedy = f"; distill --student {run} --qat trains {run}/qat for int8"
@@ -146,7 +146,7 @@ def warnings_of(shipped: Shipped, student: Student) -> list[str]:
             f"{shipped.target} is slower than float here ({latency.median_ms:.2f} against "
             f"{before.median_ms:.2f} ms): another processor may differ; measure on the device"
         )
-    if (lost := -shipped.scores.difference.value) > _LOST and shipped.chosen is not None:
+    if (lost := -shipped.scores.difference.value) > TOLERANCE and shipped.chosen is not None:
         points = f"{shipped.target} loses {100 * lost:.1f} points of test F1 by its quantisation"
         found.append(points + remedy)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,6 +205,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def alone(finished: Path, here: Path) -> Path:
+    """A copy of the trained student, in ``alone``."""
+    return Path(shutil.copytree(finished / "runs/alone", here / "alone"))
+
+
+@pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Path) -> Path:
     """An empty working directory; decoded images are shared between tests."""
     monkeypatch.chdir(tmp_path)
@@ -251,6 +258,23 @@ class Keeping(Listener):
 def keeping() -> Keeping:
     """A listener that keeps the notes and the warnings."""
     return Keeping()
+
+
+@pytest.fixture(scope="module")
+def keeping_all() -> Keeping:
+    """The same for all tests of a module."""
+    return Keeping()
+
+
+@pytest.fixture(scope="session")
+def metrics() -> Callable[[str | Path], dict[str, Any]]:
+    """Read the scores of a student in its folder."""
+
+    def read(folder: str | Path) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(Path(folder, "metrics.json").read_text())
+        return content
+
+    return read
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -24,47 +22,22 @@ CPU = torch.device("cpu")
 STEPS = 60  # of three epochs, instead of 200
 
 
-class Notes(Listener):
-    """Keeps the notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-
-def metrics(folder: str | Path) -> dict[str, Any]:
-    return json.loads(Path(folder, "metrics.json").read_text())
-
-
-@pytest.fixture
-def alone(finished, here) -> Path:
-    """A copy of a trained student, in ``alone``."""
-    return Path(shutil.copytree(finished / "runs/alone", here / "alone"))
-
-
 @pytest.fixture(scope="module")
-def trained(finished, tmp_path_factory) -> tuple[Student, Notes]:
-    """The student that a training with ``qat`` returns, and what was said."""
-    notes = Notes()
+def trained(finished, tmp_path_factory, keeping_all) -> Student:
+    """The student that a training with ``qat`` returns."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("qat"))
         patch.setenv("MINNOW_CACHE", str(finished / "cache"))
         patch.setattr("minnow.qat_run._LEAST", STEPS)
         run = Path(shutil.copytree(finished / "runs/alone", "alone")).absolute()
-        student = api.train(str(finished / "runs/found"), out=run, qat=True, listener=notes)
-    return student, notes
+        return api.train(str(finished / "runs/found"), out=run, qat=True, listener=keeping_all)
 
 
-def test_it_trains_the_student_on(trained):
-    student, said = trained
-    run = student.path.parent
-    assert student.path == run / "qat"
-    assert any(
-        "on with fake quantisation, for 3 epochs at a learning rate" in note for note in said.notes
-    )
-    assert any("with fake quantisation, validation F1 is" in note for note in said.notes)
+def test_it_trains_the_student_on(trained, keeping_all, metrics):
+    run, said = trained.path.parent, keeping_all.notes
+    assert trained.path == run / "qat"
+    assert any("on with fake quantisation, for 3 epochs at a learning rate" in note for note in said)
+    assert any("with fake quantisation, validation F1 is" in note for note in said)
     first, last = metrics(run / "student"), metrics(run / "qat")
     assert "refit" not in last and len(last["history"]) == 3
     assert last["qat"]["val_f1"] == last["history"][last["epoch"] - 1]["val_f1"]
@@ -77,7 +50,7 @@ def test_it_trains_the_student_on(trained):
 
 
 def test_it_comes_nearer_to_what_the_student_gives_in_float(trained):
-    run, data = trained[0].path.parent, open_images("digits")
+    run, data = trained.path.parent, open_images("digits")
     student, after = (load_bundle(run / name) for name in ("student", "qat"))
     shown, held_out = (
         prepare(
@@ -95,11 +68,13 @@ def test_it_comes_nearer_to_what_the_student_gives_in_float(trained):
 
 
 def test_its_scores_are_those_of_images_that_it_has_not_seen(trained, here, minnow):
-    said = minnow(f"evaluate {trained[0].path}")
+    said = minnow(f"evaluate {trained.path}")
     assert said.code == 0 and not any("score is too high" in line for line in said.notices)
 
 
-def test_after_a_refit_it_trains_that_student_on_the_same_images(finished, alone, minnow, monkeypatch):
+def test_after_a_refit_it_trains_that_student_on_the_same_images(
+    finished, alone, minnow, monkeypatch, metrics
+):
     monkeypatch.setattr("minnow.qat_run._LEAST", STEPS)
     said = minnow(f"train --model {finished}/runs/found --out alone --refit val --qat")
     assert said.code == 0, said.notices
@@ -131,7 +106,7 @@ def test_after_an_interruption_it_ends_with_the_same_weights(trained, finished, 
         api.train(found, out="alone", qat=True, listener=Stopping())
     assert Path("alone/qat/checkpoint.pt").exists()
     student = api.train(found, out="alone", qat=True, resume=True)
-    expected = trained[0].bundle.model.state_dict()
+    expected = trained.bundle.model.state_dict()
     for name, value in student.bundle.model.state_dict().items():
         assert torch.equal(value, expected[name]), name
 
@@ -140,11 +115,3 @@ def test_a_budget_plans_one_training(finished, here, minnow):
     command = f"train --model {finished}/runs/found --budget 1m --out shipped --refit val --qat"
     assert "leave out refit and qat, and give it afterwards" in minnow(command).complaint
     assert not Path("shipped").exists()
-
-
-def test_an_interrupted_one_is_resumed_when_asked_to(finished, alone, minnow):
-    command = f"train --model {finished}/runs/found --out alone --qat"
-    Path("alone/qat").mkdir()
-    Path("alone/qat/checkpoint.pt").write_bytes(b"half")
-    assert "alone/qat holds an interrupted training; resume it" in minnow(command).complaint
-    assert "checkpoint.pt is damaged" in minnow(f"{command} --resume").complaint

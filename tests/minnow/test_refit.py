@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,16 +18,6 @@ from training.data.images import open_images
 OF_CHOICE = ("val", "test", "teacher")
 
 
-def metrics(folder: str | Path) -> dict[str, Any]:
-    return json.loads(Path(folder, "metrics.json").read_text())
-
-
-@pytest.fixture
-def alone(finished, here) -> Path:
-    """A copy of a trained student, in ``alone``."""
-    return Path(shutil.copytree(finished / "runs/alone", here / "alone"))
-
-
 @pytest.mark.parametrize("which, parts", [("val", ("train", "val")), ("all", ("train", "val", "test"))])
 def test_the_images_to_train_on(here, which, parts):
     digits = open_images("digits")
@@ -43,7 +30,7 @@ def test_the_images_to_train_on(here, which, parts):
     assert np.array_equal(more.splits["test"], digits.splits["test"])
 
 
-def test_on_all_images_the_scores_are_the_students(finished, here, minnow):
+def test_on_all_images_the_scores_are_the_students(finished, here, minnow, metrics):
     said = minnow(f"train --model {finished}/runs/found --epochs 2 --refit all --out shipped")
     assert said.code == 0, said.notices
     first, refit = metrics("shipped/student"), metrics("shipped/refit")
@@ -63,7 +50,7 @@ def test_on_all_images_the_scores_are_the_students(finished, here, minnow):
         assert any("the score is too high" in line for line in evaluated.notices) is warned
 
 
-def test_on_validation_images_too_the_test_split_still_scores(finished, alone, minnow):
+def test_on_validation_images_too_the_test_split_still_scores(finished, alone, minnow, metrics):
     said = minnow(f"train --model {finished}/runs/found --out alone --refit val")
     assert said.code == 0, said.notices
     first, refit = metrics("alone/student"), metrics("alone/refit")
@@ -95,15 +82,7 @@ def test_a_budget_plans_one_training(finished, here, minnow):
     assert not Path("whole").exists()
 
 
-def test_an_interrupted_one_is_resumed_when_asked_to(finished, alone, minnow):
-    command = f"train --model {finished}/runs/found --out alone --refit val"
-    Path("alone/refit").mkdir()
-    Path("alone/refit/checkpoint.pt").write_bytes(b"half")
-    assert "alone/refit holds an interrupted training; resume it" in minnow(command).complaint
-    assert "checkpoint.pt is damaged" in minnow(f"{command} --resume").complaint
-
-
-def test_images_without_labels_stay_those_that_the_first_teacher_chose(finished, here, keeping):
+def test_images_without_labels_stay_those_that_the_first_teacher_chose(finished, here, keeping, metrics):
     data, folder = open_images("digits"), here / "more"
     folder.mkdir()
     for index in data.splits["train"][:120]:
