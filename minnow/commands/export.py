@@ -10,6 +10,7 @@ from typer import Option
 
 from core.errors import UserError
 from minnow.commands.options import StudentRun
+from training.bundle_files import STUDENT_FOLDER
 
 if TYPE_CHECKING:
     from deploy.shipping import Shipped
@@ -138,8 +139,9 @@ def warnings_of(shipped: Shipped, student: Student) -> list[str]:
 
     found = []
     run = student.path.parent
-    remedy = f"; distill --student {run} --qat trains {run}/qat for int8"
-    remedy = "" if student.metrics.get("qat") else remedy
+    remedy = ""
+    if student.path.name == STUDENT_FOLDER and not student.metrics.get("qat"):
+        remedy = f"; distill --student {run} --qat trains {run}/qat for int8"
     latency, before = shipped.latency, shipped.float_latency
     if before is not None and latency.median_ms >= before.median_ms:
         found.append(

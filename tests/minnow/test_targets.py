@@ -130,8 +130,10 @@ def test_an_export_says_what_speaks_against_int8(int8, whole, lost, qat, expecte
         Path("x"), INT8, {}, 1.0, 0.1, scores, latency(int8), latency(whole), [attempt], attempt
     )
     student = SimpleNamespace(path=Path("runs/a/student"), metrics={"qat": qat})
+    refit = SimpleNamespace(path=Path("runs/a/refit"), metrics={})
     said = warnings_of(shipped, student)
     assert len(said) == len(expected)
     for words, wanted in zip(said, expected, strict=True):
         assert wanted in words
     assert ("--qat" in "".join(said)) is (lost > 0.005 and qat is None)
+    assert "--qat" not in "".join(warnings_of(shipped, refit))  # which it would not train on
