@@ -544,8 +544,43 @@ class SearchConfig(_Model):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     balance: BalanceConfig = Field(default_factory=BalanceConfig)
     workers: Annotated[
-        int, setting("Trials at a time, each in a process of its own.", option="workers", ge=1)
-    ] = 1
+        int | None,
+        setting(
+            "Trials at a time, each in a process of its own.",
+            auto="1, or what the cluster of another executor has room for",
+            option="workers",
+            ge=1,
+        ),
+    ] = None
+    executor: Annotated[
+        str,
+        setting(
+            "Where trials run: local is this machine, ray a Ray cluster, ray:ADDRESS that cluster.",
+            option="executor",
+        ),
+    ] = "local"
+    trial_cpus: Annotated[
+        float | None,
+        setting(
+            "Cores of a trial.",
+            auto="a share of this machine's, or 1 on a cluster",
+            option="trial-cpus",
+            gt=0,
+        ),
+    ] = None
+    trial_gpus: Annotated[
+        float,
+        setting("GPUs of a trial on a cluster; a fraction shares one.", option="trial-gpus", ge=0),
+    ] = 0.0
+    trial_timeout: Annotated[
+        _Time,
+        setting(
+            "End a trial after this time, as in 30m; it fails.",
+            auto="no limit",
+            option="trial-timeout",
+            form="time",
+        ),
+    ] = None
     seed: Annotated[Seed, setting("Seed of every random decision.", option="seed")] = 0
     storage: Annotated[
         str | None,

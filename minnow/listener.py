@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -63,6 +63,14 @@ class Listener:
 
     def search_started(self, plan: SearchPlan) -> None:
         """Receive the extent of a search before its first trial."""
+
+    def running(self, places: Mapping[str, Sequence[int]], waiting: int) -> None:
+        """Receive which trials run where, after a change; from executors of several machines.
+
+        Args:
+            places: name of a node to the numbers of its trials; idle nodes have none.
+            waiting: number of trials that no node has begun.
+        """
 
     def trial_started(self, proposal: Proposal) -> None:
         """Receive a proposal before it is evaluated."""

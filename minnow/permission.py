@@ -29,7 +29,9 @@ _PLUGINS = {
     "loss.options.of": "distill.losses.base:LOGIT_LOSSES",
     "loss.features": "distill.losses.base:FEATURE_LOSSES",
     "target": "deploy.targets:REGISTRY",
+    "executor": "nas.executors:REGISTRY",
 }
+_CLUSTER = "ray:"  # an executor at an address, whose answers are unpickled
 
 Config = SearchConfig | StudentConfig
 
@@ -63,6 +65,9 @@ def code_settings(config: Config) -> Iterator[tuple[str, str]]:
                 continue
             value = plugin_name(value)
         if not isinstance(value, str) or ":" not in value:
+            continue
+        if name == "executor" and value.startswith(_CLUSTER):
+            yield name, value
             continue
         module, _, attribute = registry.partition(":")
         if getattr(import_module(module), attribute).names_code(value):

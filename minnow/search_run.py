@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nas.executors
 from core.config import SearchConfig
 from core.config_io import to_yaml
 from core.errors import UserError
@@ -22,13 +22,7 @@ from distill.inherited_weights import InheritedWeights
 from distill.student_bundle import package_versions
 from minnow import run_creation
 from minnow.base_network import search_base
-from minnow.evaluators import (
-    Checkpoints,
-    InheritEvaluator,
-    InheritEvaluatorFactory,
-    TrainEvaluator,
-    TrainEvaluatorFactory,
-)
+from minnow.evaluators import Checkpoints, SearchWork
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
 from minnow.run_directory import JOURNAL, PREDICTED, Run, check_complete, reported_trials
@@ -36,10 +30,10 @@ from minnow.search_notes import Stopwatch, note_plan, note_spending, warn_of_res
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights
 from minnow.teacher import make_teacher
-from nas.executors import ProcessExecutor, SerialExecutor
+from nas.executors import Resources
 from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
-from nas.search import Executor, run_study
+from nas.search import run_study
 from nas.spaces.base import SearchSpace
 from nas.storage import Place, locked_study, open_storage, study_names
 from nas.storage_url import without_password
@@ -257,21 +251,13 @@ def _run_trials(
     )
     checkpoints = None if halving is None else Checkpoints(run / "checkpoints", listener.warn)
     outputs = None if teacher is None else teacher.outputs
-    unlabelled = parts.data.unlabelled
     report = partial(listener.training, TRIAL)
-    evaluator: TrainEvaluator | InheritEvaluator
-    factory: TrainEvaluatorFactory | InheritEvaluatorFactory
-    if weights is None:
-        evaluator = TrainEvaluator(parts.data, config, outputs, checkpoints, report)
-        factory = TrainEvaluatorFactory(config, unlabelled, outputs, _for_workers(checkpoints))
-    else:
-        evaluator = InheritEvaluator(parts.data, config, weights, outputs, report)
-        factory = InheritEvaluatorFactory(config, unlabelled, weights, outputs)
+    work = SearchWork(parts.data, config, outputs, weights, checkpoints, report)
+    resources = Resources(config.workers, config.trial_cpus, config.trial_gpus, config.trial_timeout)
     with contextlib.ExitStack() as stack:
         stack.callback(_leave_results, run, config.storage, listener)
-        executor: Executor = SerialExecutor(evaluator)
-        if config.workers > 1:
-            executor = stack.enter_context(ProcessExecutor(factory, config.workers))
+        made = nas.executors.make(config.executor, work, resources, listener)
+        executor = stack.enter_context(made)
         return run_study(
             parts.scheduler,
             executor,
@@ -293,11 +279,6 @@ def _leave_results(path: Path, storage: str | None, listener: Listener) -> None:
     if run.trials:
         run.export()
         leave_report(path, listener, storage)
-
-
-def _for_workers(checkpoints: Checkpoints | None) -> Checkpoints | None:
-    """Return checkpoints whose warnings go to the log, since a listener stays in its process."""
-    return checkpoints and replace(checkpoints, warn=logging.getLogger("minnow").warning)
 
 
 class _Trials:

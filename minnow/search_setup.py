@@ -10,6 +10,7 @@ from functools import partial
 from torch import nn
 
 import deploy.targets
+import nas.executors
 import nas.spaces
 import nas.strategies
 from core.config import SearchConfig, StrategyConfig
@@ -58,12 +59,18 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     """
     space_class = nas.spaces.load(config.space.name)
     nas.strategies.load(config.strategy.name)  # a wrong name is wrong before the data is read
+    nas.executors.REGISTRY.load(config.executor)
     deploy.targets.check_ready(config.target)  # and so is a device that is not there
     config = resolve_evaluator(config, space_class)
     if issubclass(space_class, Elastic):
         config = resolve_base(config, listener)
     objectives = Objectives.parse(config.objectives, config.limits)
     _check(config)
+    if config.executor != "local" and objectives.timed:
+        raise UserError(
+            "total_seconds and score are timed where a trial is trained, and other machines are not "
+            "timed: name latency_ms instead, or search with the executor local"
+        )
     data = open_data(config.data, listener)
     space = make_space(space_class, config, data.size)
     if isinstance(space, Elastic) and (sides := small_sides(space, config, objectives, data)) is not None:

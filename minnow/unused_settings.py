@@ -57,6 +57,8 @@ def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
         reason = f"the evaluator {evaluator} trains no network unless train.epochs is given"
         names = ("train.learning_rate", "train.views") if evaluator == "supernet" else ("train.",)
         yield Unused(names, reason, but=("train.epochs",))
+    if config.executor == "local" and config.trial_gpus:
+        yield Unused(("trial_gpus",), "on this machine trials share its GPU; choose the executor ray")
     if config.fidelity == "asha":
         yield Unused(("train.scheduler", "train.warmup"), "with asha the learning rate stays constant")
     if not Objectives.parse(config.objectives, config.limits).timed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, Self
 
 from nas.architecture import Architecture
 from nas.objectives import Objectives
@@ -29,18 +30,44 @@ class Evaluator(Protocol):
         ...
 
 
-class Executor(Protocol):
-    """Execution of evaluations, one or several at a time."""
+class Executor(ABC):
+    """Execution of evaluations, one or several at a time.
 
-    slots: int
+    Use it as a context manager: leaving it ends whatever still runs.
+    """
 
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """Number of evaluations at a time, at least 1; it may change with every :meth:`collect`."""
+
+    @abstractmethod
     def submit(self, proposal: Proposal) -> None:
-        """Start, or queue, an evaluation."""
-        ...
+        """Start, or queue, an evaluation.
 
-    def collect(self) -> Trial:
-        """Wait for the next evaluation to end; a failed one gives a failed trial."""
-        ...
+        Raises:
+            RuntimeError: as many as there are slots are submitted already.
+        """
+
+    @abstractmethod
+    def collect(self) -> Trial | None:
+        """Wait for the next evaluation to end; a failed one gives a failed trial.
+
+        ``None``: none has ended, but there are more :attr:`slots`.
+
+        Raises:
+            UserError: no evaluation can be run.
+            Exception: whatever a bug in the evaluator raised.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def close(self) -> None:  # noqa: B027  (those that run nothing by themselves have nothing to end)
+        """End what still runs."""
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class AskTell(Protocol):
@@ -186,9 +213,11 @@ def run_study(
             running += 1
         if running == 0:
             return reason
-        trial = executor.collect()
+        ended = executor.collect()
+        if ended is None:
+            continue
         running -= 1
-        strategy.tell(trial)
+        strategy.tell(ended)
         store.finish(strategy.trials[-1])
         if listener is not None:
             listener.trial_finished(strategy.trials[-1])

@@ -11,7 +11,7 @@ import json
 import secrets
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -22,7 +22,7 @@ from nas.identity import first_difference
 from nas.objectives import Objectives, not_finite
 from nas.spaces.base import SearchSpace
 from nas.storage import Place, open_to_read, study_names
-from nas.trial import Proposal, Trial
+from nas.trial import Execution, Proposal, Trial
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _IDENTITY = "minnow:identity"
 _FACTS = "minnow:facts"
 _WRITER = "minnow:writer"
+_EXECUTION = "execution"  # of a trial
 _SOMEWHERE = Place(Path("the storage"))
 
 
@@ -180,6 +181,9 @@ class Store:
         states = optuna.trial.TrialState
         with self._place.errors():
             self._check_writer()
+            if trial.execution is not None:
+                execution = asdict(trial.execution)
+                self._storage.set_trial_user_attr(trial_id, _EXECUTION, execution)
             if trial.metrics is None:
                 self._storage.set_trial_user_attr(trial_id, "error", trial.error or "unknown")
                 self._storage.set_trial_state_values(trial_id, states.FAIL)
@@ -240,16 +244,18 @@ def read_study(storage: BaseStorage, name: str) -> StudyRecord:
         options[proposal.number] = stored.params
         if stored.state in (states.RUNNING, states.WAITING):
             unfinished.append(proposal)
-        elif stored.state != states.COMPLETE:
-            trials.append(proposal.fail(str(stored.user_attrs.get("error", "unknown"))))
+            continue
+        if stored.state != states.COMPLETE:
+            trial = proposal.fail(str(stored.user_attrs.get("error", "unknown")))
         elif _are_numbers(metrics := stored.user_attrs.get("metrics")):
             problem = not_finite(metrics)
-            trials.append(proposal.complete(metrics) if problem is None else proposal.fail(problem))
+            trial = proposal.complete(metrics) if problem is None else proposal.fail(problem)
         else:
             raise UserError(
                 f"trial {proposal.number} of study {name!r} has lost its metrics; restore the study from "
                 "a copy or start in another run directory"
             )
+        trials.append(replace(trial, execution=_execution(stored.user_attrs.get(_EXECUTION))))
     attributes = storage.get_study_user_attrs(study_id)
     return StudyRecord(
         trials=sorted(trials, key=lambda trial: trial.number),
@@ -258,6 +264,16 @@ def read_study(storage: BaseStorage, name: str) -> StudyRecord:
         identity=_mapping(attributes, _IDENTITY, name),
         facts=_mapping(attributes, _FACTS, name),
     )
+
+
+def _execution(content: Any) -> Execution | None:
+    """Return where and when a trial ran; ``None``: unknown, as in studies of older versions."""
+    if not isinstance(content, dict):
+        return None
+    worker, started, ended = (content.get(name) for name in ("worker", "started", "ended"))
+    if not (isinstance(worker, str) and isinstance(started, float) and isinstance(ended, float)):
+        return None
+    return Execution(worker, started, ended) if started <= ended else None
 
 
 def _are_numbers(metrics: Any) -> TypeGuard[dict[str, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nas.architecture import Architecture
 
@@ -44,12 +44,31 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """Where and when a trial ran.
+
+    Attributes:
+        worker: name of the process or node.
+        started: seconds since 1970, by the clock of the searching machine.
+        ended: likewise.
+    """
+
+    worker: str
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True)
 class Trial:
-    """A proposal with its outcome: ``metrics`` when it completed, ``error`` when it failed."""
+    """A proposal with its outcome: ``metrics`` when it completed, ``error`` when it failed.
+
+    ``execution`` is where and when it ran, where that is known; trials are equal whatever it is.
+    """
 
     proposal: Proposal
     metrics: Mapping[str, float] | None
     error: str | None = None
+    execution: Execution | None = field(default=None, compare=False)
 
     @property
     def number(self) -> int:
@@ -65,6 +84,10 @@ class Trial:
     def architecture(self) -> Architecture:
         """The network."""
         return self.proposal.architecture
+
+    def ran(self, execution: Execution) -> Trial:
+        """Return the same trial with where and when it ran."""
+        return replace(self, execution=execution)
 
     @property
     def length(self) -> float:

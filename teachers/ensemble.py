@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -98,6 +98,17 @@ class EnsembleOutputs:
     def _mean(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
         weighted = [weight * value for weight, value in zip(self.weights, values, strict=True)]
         return torch.stack(weighted).sum(dim=0)
+
+
+def in_memory(outputs: Outputs, views: int) -> Outputs:
+    """Return outputs that hold their first views, for machines without the files.
+
+    Raises:
+        FileNotFoundError: a view was never cached, or is damaged.
+    """
+    if isinstance(outputs, EnsembleOutputs):
+        return replace(outputs, members=tuple(in_memory(member, views) for member in outputs.members))
+    return outputs.held(views) if isinstance(outputs, StoredOutputs) else outputs
 
 
 def _centred(logits: Any) -> Any:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -102,6 +102,16 @@ class StoredOutputs:
             raise FileNotFoundError(f"teacher outputs {self.path(view, kind)} are missing or damaged")
         return stored
 
+    def held(self, views: int) -> HeldOutputs:
+        """Return the first views as plain arrays, which can be pickled without a copy.
+
+        Raises:
+            FileNotFoundError: one was never cached, or is damaged.
+        """
+        return HeldOutputs(
+            {kind: [np.asarray(self.rows(view, kind)) for view in range(views)] for kind in self.kinds}
+        )
+
     def has(self, view: int) -> bool:
         """Return whether a view is cached and undamaged."""
         return all(self._is_sound(view, kind) for kind in self.kinds)
@@ -136,6 +146,22 @@ class StoredOutputs:
             return None
         fits = stored.ndim >= 2 and len(stored) == self.images and stored.dtype == np.float16
         return stored if fits else None
+
+
+@dataclass(frozen=True)
+class HeldOutputs:
+    """Signals in memory, by view, for machines without the files.
+
+    Attributes:
+        views: kind of signal to the rows of each view, as :meth:`StoredOutputs.rows`.
+    """
+
+    views: Mapping[Kind, Sequence[np.ndarray]]
+
+    def __call__(self, view: int, indices: np.ndarray, look: Look) -> Signals:
+        """Return the signals of these images under a view, on the CPU."""
+        rows = {kind: views[view][indices].astype(np.float32) for kind, views in self.views.items()}
+        return Signals(**{kind: torch.from_numpy(array) for kind, array in rows.items()})
 
 
 @dataclass(frozen=True)

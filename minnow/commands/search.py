@@ -34,7 +34,7 @@ Score = Annotated[
         options.DATA: ("data.spec", "data.size", "data.unlabelled"),
         options.SEARCH: (
             *("space.name", "space.resolutions", "strategy.name", "trials", "budget"),
-            *("evaluator", "workers"),
+            *("evaluator", "workers", "executor"),
         ),
         options.GOALS: ("objectives", "limits", "score_reference"),
         options.TEACHER: ("teacher.spec", "base.spec"),

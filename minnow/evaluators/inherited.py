@@ -11,7 +11,7 @@ import numpy as np
 from core.config import SearchConfig
 from distill.inherited_weights import InheritedWeights
 from minnow.data_set import reopen_data
-from minnow.evaluators.train import TrainEvaluator, measured, memory_shortage
+from minnow.evaluators.train import TrainEvaluator, latency_of, measured, memory_shortage
 from nas.trial import Proposal
 from training.batches import Outputs
 from training.data.images import ImageSet
@@ -31,6 +31,7 @@ class InheritEvaluator:
         inheritance: the whole network.
         outputs: the teacher's, for trainings.
         report: callback for every training step.
+        timed: whether the latency is measured here, too.
     """
 
     data: ImageSet
@@ -38,6 +39,7 @@ class InheritEvaluator:
     inheritance: InheritedWeights
     outputs: Outputs | None = None
     report: Callable[[Progress], None] | None = None
+    timed: bool = True
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Return the metrics of :meth:`TrainEvaluator.__call__`.
@@ -55,6 +57,7 @@ class InheritEvaluator:
                 self.outputs,
                 report=self.report,
                 inheritance=self.inheritance,
+                timed=self.timed,
             )
             return trainer(proposal)
         started = time.perf_counter()
@@ -64,7 +67,10 @@ class InheritEvaluator:
             )
             took = {"train_seconds": time.perf_counter() - started}
             sees = self.inheritance.normalization
-            return {**measured(proposal, self.data, self.config, network, val, sees), **took}
+            metrics = measured(proposal, self.data, self.config, network, val, sees)
+            if self.timed:
+                metrics |= latency_of(proposal, self.data.num_classes, self.config.target)
+            return {**metrics, **took}
 
 
 @dataclass(frozen=True)

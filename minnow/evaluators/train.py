@@ -25,7 +25,6 @@ from deploy.targets.base import FLOAT
 from distill.inherited_weights import InheritedWeights, initial_network, input_normalization
 from distill.student_loss import student_loss
 from minnow.data_set import reopen_data
-from nas.architecture import Architecture
 from nas.objectives import Objectives
 from nas.search import EvaluationError
 from nas.trial import Proposal
@@ -56,6 +55,7 @@ class TrainEvaluator:
             depend on the length of a training.
         report: callback for every training step.
         inheritance: what proposals are cut out of; ``None``: random weights.
+        timed: whether the latency is measured here, too.
     """
 
     data: ImageSet
@@ -64,6 +64,7 @@ class TrainEvaluator:
     checkpoints: Checkpoints | None = None
     report: Callable[[Progress], None] | None = None
     inheritance: InheritedWeights | None = None
+    timed: bool = True
 
     def __call__(self, proposal: Proposal) -> Mapping[str, float]:
         """Train the proposal and return its metrics.
@@ -79,6 +80,8 @@ class TrainEvaluator:
             fitted = self.trained(proposal)
             sees = input_normalization(self.inheritance)
             metrics = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
+            if self.timed:
+                metrics |= latency_of(proposal, self.data.num_classes, self.config.target)
         return {
             **metrics,
             "train_seconds": fitted.seconds,
@@ -159,8 +162,7 @@ def measured(
     """Return the metrics of a network that has its weights.
 
     They are f1, accuracy and balanced_accuracy on validation, of the quantised network where the target
-    is of int8; the costs and latency_ms; and total_seconds and score where an objective or limit names
-    one of them. A predicted latency_ms has its margin in it.
+    is of int8; the costs; and total_seconds and score where an objective or limit names one of them.
     """
     architecture, side = proposal.architecture, proposal.architecture.resolution
     if precision(config.target) != FLOAT:
@@ -170,7 +172,6 @@ def measured(
         "accuracy": val.accuracy,
         "balanced_accuracy": val.balanced_accuracy,
         **costs_on(config.target, architecture, data.num_classes),
-        "latency_ms": _latency_ms(architecture, data.num_classes, config.target),
     }
     if Objectives.parse(config.objectives, config.limits).timed:
         images = data.splits["val"]
@@ -195,14 +196,15 @@ def _scores_on_target(
     return score_logits(logits, data, val)
 
 
-def _latency_ms(architecture: Architecture, num_classes: int, target: str) -> float:
-    """Return the latency on the target that limits apply to, see :class:`Latency`.
+def latency_of(proposal: Proposal, num_classes: int, target: str) -> dict[str, float]:
+    """Return ``latency_ms`` on the target, that which limits apply to: a predicted one with its margin.
 
     Raises:
         EvaluationError: the target cannot convert or run the network.
     """
     try:
-        return measure_architecture(architecture, num_classes, target=target).upper_ms
+        latency = measure_architecture(proposal.architecture, num_classes, target=target)
+        return {"latency_ms": latency.upper_ms}
     except ModelError as error:
         raise EvaluationError(f"{target}: {error}") from None
 
@@ -265,6 +267,16 @@ class Checkpoints:
                 f"training its network from scratch"
             )
         return own
+
+    def packed(self, proposal: Proposal) -> bytes | None:
+        """Return the file that a training of the proposal begins with; ``None``: it begins anew."""
+        path = self.of(proposal)
+        return path.read_bytes() if path.exists() else None
+
+    def unpack(self, proposal: Proposal, content: bytes) -> None:
+        """Write the proposal's file as :meth:`packed` returned it elsewhere."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_bytes(self._path(proposal.number), content)
 
     def keep(self, numbers: Collection[int]) -> None:
         """Delete the files of all other trials."""

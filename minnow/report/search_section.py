@@ -242,7 +242,7 @@ def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]
         budget.append(f"fidelity {config.fidelity}")
     if config.timeout is not None:
         budget.append(f"at most {config.timeout:g} s")
-    if config.workers > 1:
+    if config.workers is not None and config.workers > 1:
         budget.append(f"{config.workers} at a time")
     teacher = "none"
     if config.teacher is not None:

@@ -25,10 +25,10 @@ from core.runtime import cpu_count
 from nas.architecture import Architecture
 from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.table import Table, TableEvaluator
-from nas.executors.local import interrupts_held_back, threads_limited
+from nas.executors.worker_processes import interrupts_held_back, threads_limited
 from nas.objectives import Objectives
 from nas.schedulers.confirmation import Confirmation
-from nas.search import AskTell, EvaluationError, Evaluator, run_study
+from nas.search import AskTell, EvaluationError, Evaluator, Executor, run_study
 from nas.strategies.base import Strategy
 from nas.trial import Proposal, Trial
 
@@ -221,7 +221,7 @@ class _Watched:
         return self._source.measure(architecture)
 
 
-class VirtualExecutor:
+class VirtualExecutor(Executor):
     """An executor whose workers evaluate at once and report on a virtual clock.
 
     Args:
@@ -233,10 +233,15 @@ class VirtualExecutor:
     def __init__(
         self, evaluator: Evaluator, duration: Callable[[Proposal], float], slots: int = 1
     ) -> None:
-        self.slots = slots
+        self._slots = slots
         self.now = 0.0  # of the virtual clock, in the unit of ``duration``
         self._evaluator, self._duration = evaluator, duration
         self._running: list[tuple[float, int, Proposal]] = []  # a heap by end
+
+    @property
+    def slots(self) -> int:
+        """Number of workers."""
+        return self._slots
 
     def submit(self, proposal: Proposal) -> None:
         """Start an evaluation now.
@@ -244,7 +249,7 @@ class VirtualExecutor:
         Raises:
             RuntimeError: every worker is busy.
         """
-        if len(self._running) == self.slots:
+        if len(self._running) == self._slots:
             raise RuntimeError("every worker is busy")
         heapq.heappush(self._running, (self.now + self._duration(proposal), proposal.number, proposal))
 

@@ -1,5 +1,41 @@
-"""Executors: trials in this process, or in worker processes."""
+"""Executors, by name: where trials run."""
 
-from nas.executors.local import ProcessExecutor, SerialExecutor
+from core.plugins import Registry
+from nas.executors.base import DistantEvaluator, Resources, Watcher, Work
+from nas.executors.local import Local, SerialExecutor
+from nas.executors.worker_processes import ProcessExecutor
+from nas.search import Executor
 
-__all__ = ["ProcessExecutor", "SerialExecutor"]
+REGISTRY = Registry(
+    kind="executor",
+    group="minnow.executors",
+    base=Executor,
+    builtins={
+        "local": "nas.executors.local:Local",
+        "ray": "nas.executors.ray_cluster:RayExecutor",
+    },
+    families={"ray": "nas.executors.ray_cluster:at_address"},
+)
+
+
+def make(name: str, work: Work, resources: Resources, watcher: Watcher) -> Executor:
+    """Make the executor called ``name``.
+
+    Raises:
+        UserError: unknown, which lists the known names; it has no machine to run trials on.
+    """
+    executor: Executor = REGISTRY.load(name)(work, resources, watcher)
+    return executor
+
+
+__all__ = [
+    "REGISTRY",
+    "DistantEvaluator",
+    "Local",
+    "ProcessExecutor",
+    "Resources",
+    "SerialExecutor",
+    "Watcher",
+    "Work",
+    "make",
+]

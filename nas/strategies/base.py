@@ -212,7 +212,7 @@ class Strategy(ABC):
             raise ValueError(f"trial {number} was asked for with other choices")
         if trial.metrics is not None:
             problem = self.objectives.problem(trial.metrics)
-            trial = trial if problem is None else trial.proposal.fail(problem)
+            trial = trial if problem is None else replace(trial, metrics=None, error=problem)
         self.pending.pop(number, None)
         self._numbers.add(number)
         self._next = max(self._next, number + 1)

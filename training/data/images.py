@@ -170,6 +170,13 @@ class ImageSet:
             digest.update(indices.tobytes())
         return replace(self, splits=splits, digest=digest.hexdigest()[:32], base=base)
 
+    def in_memory(self) -> ImageSet:
+        """Return the same images as plain arrays, which can be pickled without a copy."""
+        images = self.images
+        plain = images.in_memory() if isinstance(images, JoinedImages) else np.asarray(images)
+        base, held_out = (other and other.in_memory() for other in (self.base, self.held_out))
+        return replace(self, images=plain, base=base, held_out=held_out)
+
     def refit(self, which: Refit) -> ImageSet:
         """Return the same images, with more of them to train on; scores on those mean nothing.
 

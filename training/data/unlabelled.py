@@ -68,6 +68,10 @@ class JoinedImages:
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
         self._first, self._second = first, second
 
+    def in_memory(self) -> JoinedImages:
+        """Return the same images as plain arrays, which can be pickled without a copy."""
+        return JoinedImages(np.asarray(self._first), np.asarray(self._second))
+
     def __len__(self) -> int:
         """Return n + m."""
         return len(self._first) + len(self._second)
