@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,55 @@ def _shared(name: str) -> Path:
 def taco() -> Path:
     """TACO's annotation file: 1,500 photos, which are not there, and 4,784 boxes."""
     return _shared("taco") / "annotations.json"
+
+
+class RayNodes:
+    """A real Ray cluster on this machine: a head without cores, and nodes with some."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        head["_system_config"] = {"health_check_period_ms": 500, "health_check_failure_threshold": 8}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes: dict[str, Any] = {}
+
+    @property
+    def address(self) -> str:
+        return self.cluster.address
+
+    def add(self, name: str, cpus: float = 1, **options: Any) -> Any:
+        """Add a node, whose name is what messages call it."""
+        given = {"object_store_memory": STORE, **options}
+        self.nodes[name] = self.cluster.add_node(num_cpus=cpus, node_name=name, **given)
+        return self.nodes[name]
+
+    def two_nodes(self) -> None:
+        """Have two nodes of one core each."""
+        for name in ("one", "two"):
+            if name not in self.nodes:
+                self.add(name)
+
+    def remove(self, name: str) -> None:
+        """End a node as a power cut does, and wait until a driver that is connected sees it."""
+        import ray
+
+        self.cluster.remove_node(self.nodes.pop(name), allow_graceful=False)
+        while ray.is_initialized() and any(n["Alive"] and n["NodeName"] == name for n in ray.nodes()):
+            time.sleep(0.1)
+
+
+STORE = 100 * 2**20  # bytes of a node's object store
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[RayNodes]:
+    """A cluster that the executor ``ray`` finds by itself."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        nodes = RayNodes()
+        patch.setenv("RAY_ADDRESS", nodes.address)
+        yield nodes
+        nodes.cluster.shutdown()

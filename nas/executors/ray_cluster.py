@@ -12,6 +12,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ from nas.search import EvaluationError, Executor
 from nas.trial import Execution, Proposal, Trial
 
 _LOOK_EVERY = 1.0  # seconds, at which nodes and time limits are looked at
+_PATIENCE = 10.0  # seconds, for an address to answer
 _MOST_LOSSES = 3  # nodes that a trial may lose before it fails: it may be what kills them
 _REASON = 300  # characters of Ray's own words
 
@@ -59,6 +61,7 @@ class RayExecutor(Executor):
         self._cpus = 1.0 if resources.cpus is None else resources.cpus
         self._flights: list[_Flight] = []
         self._refused: set[str] = set()  # ids of nodes with other versions
+        self._gone: set[str] = set()  # ids of nodes that were lost
         self._startup_crashes = 0  # processes in a row that died before they were ready
         self._looked = 0.0
         self._names: dict[str, str] = {}  # of the living nodes, by id
@@ -125,8 +128,9 @@ class RayExecutor(Executor):
         }
         with _signals_kept():
             try:
+                _check_listening(self.address)
                 self._ray.init(address=self.address or "auto", **settings)
-            except ConnectionError as error:
+            except OSError as error:  # among them: nothing runs on this machine
                 if self.address is not None:
                     raise UserError(
                         f"no Ray cluster at {self.address} ({_words(error)}); start one with ray start "
@@ -260,11 +264,13 @@ class RayExecutor(Executor):
     def _lost(self, flight: _Flight) -> Trial | None:
         """Begin a trial again whose node is gone; return it as failed if that happened too often."""
         flight.losses += 1
+        if flight.node is not None:  # Ray may list it for some seconds more
+            self._gone.add(flight.node)
+        if flight.losses >= _MOST_LOSSES:
+            return flight.proposal.fail(f"its nodes were lost {flight.losses} times")
         self._watcher.warn(
             f"node {self._name(flight)} is lost; trial {flight.proposal.number} begins again"
         )
-        if flight.losses >= _MOST_LOSSES:
-            return flight.proposal.fail(f"its nodes were lost {flight.losses} times")
         self._look()
         self._again(flight)
         return None
@@ -279,7 +285,7 @@ class RayExecutor(Executor):
     def _look(self) -> None:
         """Look at the nodes: their names, and how many trials each has room for."""
         self._looked = time.monotonic()
-        living = [node for node in self._ray.nodes() if node["Alive"]]
+        living = [node for node in self._ray.nodes() if node["Alive"] and node["NodeID"] not in self._gone]
         given = Counter(node["NodeName"] for node in living)
         for node in living:
             name, identity = node["NodeName"], node["NodeID"]
@@ -348,6 +354,17 @@ def _imported() -> Any:
     if hasattr(driver, "_worker_logs_enabled"):  # there is no public switch for the raylets' messages
         driver._worker_logs_enabled = False
     return ray
+
+
+def _check_listening(address: str | None) -> None:
+    """Check that something answers at ``HOST:PORT``; Ray itself tries for a minute, and then ends this.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 @contextlib.contextmanager

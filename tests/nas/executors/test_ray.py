@@ -1,0 +1,282 @@
+"""Trials on a real Ray cluster whose nodes join, vanish, freeze, are full, or have other versions."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from core.errors import UserError
+from nas.executors import Resources, ray_task
+from nas.executors.executor_checks import ScriptedWork, SilentWatcher, collected, one, scripted
+from nas.executors.ray_cluster import RayExecutor, at_address
+from nas.trial import Proposal
+
+HANGS = 4  # seed
+
+
+class Marked(ScriptedWork):
+    """Evaluations that leave the number of their process in a file, wait for another, and hold an array."""
+
+    def __init__(self, folder: Path, size: int = 0) -> None:
+        self.folder, self.array = folder, np.zeros(size, np.uint8)
+
+    def distant(self):
+        folder, array = self.folder, self.array
+
+        def evaluate(proposal: Proposal, checkpoint: bytes | None):
+            (folder / f"{proposal.number}-{time.time()}").write_text(str(os.getpid()))
+            while not (folder / "go").exists():
+                time.sleep(0.02)
+            count = 0 if checkpoint is None else pickle.loads(checkpoint)
+            mapped = not array.flags.owndata and not array.flags.writeable
+            return {"f1": float(count), "mapped": float(mapped)}, pickle.dumps(count + 1)
+
+        return lambda: evaluate
+
+    def begun(self, number: int, times: int = 1) -> int:
+        """Wait until a trial has begun so many times; return the process of the last."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            files = sorted(self.folder.glob(f"{number}-*"))
+            if len(files) >= times and (text := files[-1].read_text()):
+                return int(text)
+            time.sleep(0.02)
+        raise AssertionError(f"trial {number} has not begun {times} times")
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
+
+
+class Continued(Marked):
+    """Checkpoints by number of the parent."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.kept: dict[int | None, bytes] = {}
+        self.go()
+
+    def checkpoint(self, proposal: Proposal) -> bytes | None:
+        return self.kept.get(proposal.parent)
+
+    def keep(self, proposal: Proposal, checkpoint: bytes) -> None:
+        self.kept[proposal.number] = checkpoint
+
+
+@pytest.fixture
+def opened(ray_cluster) -> Callable[..., RayExecutor]:
+    """Executors of the cluster, closed after the test; ``opened(work, timeout=5)``."""
+    executors = []
+    ray_cluster.two_nodes()
+
+    def open_one(work, watcher=None, **resources) -> RayExecutor:
+        executors.append(RayExecutor(work, Resources(**resources), watcher or SilentWatcher()))
+        return executors[-1]
+
+    yield open_one
+    for executor in executors:
+        executor.close()
+
+
+def test_a_worker_killed_in_training(opened, tmp_path: Path) -> None:
+    work = Marked(tmp_path)
+    executor = opened(work)
+    executor.submit(scripted(0))
+    os.kill(work.begun(0), signal.SIGKILL)
+    lost = collected(executor)
+    assert lost.execution is not None
+    assert lost.error == f"the worker process died on {lost.execution.worker}"
+    work.go()
+    assert one(executor, 1).completed
+
+
+def test_data_is_mapped_and_checkpoints_travel(opened, tmp_path: Path) -> None:
+    work = Continued(tmp_path)
+    work.array = np.ones(2**20, np.uint8)
+    executor = opened(work)
+    first = one(executor, 0)
+    assert first.metrics == {"f1": 0.0, "mapped": 1.0}
+    child = scripted(1)
+    executor.submit(Proposal(1, child.choices, child.architecture, 0, parent=0))
+    second = collected(executor)
+    assert second.metrics == {"f1": 1.0, "mapped": 1.0}
+    assert pickle.loads(work.kept[1]) == 2
+
+
+def test_a_removed_node_costs_no_trial(ray_cluster, opened, tmp_path: Path) -> None:
+    work, watcher = Marked(tmp_path), SilentWatcher()
+    executor = opened(work, watcher)
+    assert executor.slots == 2
+    for number in (0, 1):
+        executor.submit(scripted(number))
+    for number in (0, 1):
+        work.begun(number)
+    victim = node_of(executor, watcher, 1)
+    ray_cluster.remove(victim)
+    take_messages(executor, lambda: bool(watcher.warnings))
+    work.go()
+    trials = sorted((collected(executor) for _ in range(2)), key=lambda trial: trial.number)
+    assert [trial.completed for trial in trials] == [True, True]
+    assert len(list(tmp_path.glob("0-*"))) == 1
+    assert len(list(tmp_path.glob("1-*"))) == 2
+    assert watcher.warnings == [f"node {victim} is lost; trial 1 begins again"]
+    assert executor.slots == 1
+
+
+def take_messages(executor: RayExecutor, until: Callable[[], bool]) -> None:
+    """Let the executor take the messages of tasks that have not ended."""
+    deadline = time.monotonic() + 120
+    while not until():
+        assert time.monotonic() < deadline
+        ready, _ = executor._ray.wait([flight.stream for flight in executor._flights], timeout=0.5)
+        for flight in executor._flights:
+            if flight.stream in ready:
+                assert executor._advance(flight) is None
+
+
+def node_of(executor: RayExecutor, watcher: SilentWatcher, number: int) -> str:
+    """Return the name of the node where a trial runs."""
+    take_messages(executor, lambda: not watcher.waiting)
+    return next(name for name, trials in watcher.places.items() if number in trials)
+
+
+def test_a_node_that_joins_is_used(ray_cluster, opened, tmp_path: Path) -> None:
+    work, watcher = Marked(tmp_path), SilentWatcher()
+    executor = opened(work, watcher)
+    for number in (0, 1):
+        executor.submit(scripted(number))
+    ray_cluster.add("three")
+    try:
+        assert executor.collect() is None
+        assert executor.slots == 3
+        assert watcher.notes[-1] == "node three has joined: room for 1 trials"
+        executor.submit(scripted(2))
+        work.begun(2)
+        work.go()
+        assert {collected(executor).number for _ in range(3)} == {0, 1, 2}
+    finally:
+        ray_cluster.remove("three")
+
+
+@pytest.mark.parametrize("package", ["torch", "minnow"])
+def test_a_node_with_another_version_is_left_out(
+    ray_cluster, opened, tmp_path: Path, package: str
+) -> None:
+    installed = tmp_path / "other" / f"{package}-0.0.1.dist-info"
+    installed.mkdir(parents=True)
+    text = f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n"
+    (installed / "METADATA").write_text(text)
+    strange = {"env_vars": {"PYTHONPATH": str(installed.parent)}}
+    name = f"strange-{package}"
+    work, watcher = Marked(tmp_path), SilentWatcher()
+    work.go()
+    ray_cluster.add(name, cpus=3, **strange)
+    try:
+        executor = opened(work, watcher)
+        assert executor.slots == 5
+        trials = []
+        for number in range(8):
+            if number - len(trials) >= executor.slots:
+                trials.append(collected(executor))
+            executor.submit(scripted(number))
+        while len(trials) < 8:
+            trials.append(collected(executor))
+    finally:
+        ray_cluster.remove(name)
+    own = ray_task.versions()
+    assert {trial.number for trial in trials} == set(range(8))
+    assert {trial.execution.worker for trial in trials if trial.execution} <= {"one", "two"}
+    assert len(watcher.warnings) == 1
+    assert watcher.warnings[0].startswith(f"node {name} has minnow ")
+    assert f"{package} 0.0.1" in watcher.warnings[0]
+    assert f"and this machine minnow {own['minnow']} and torch {own['torch']}" in watcher.warnings[0]
+    assert watcher.warnings[0].endswith("no trials run there")
+
+
+def test_no_cluster_at_an_address() -> None:
+    with pytest.raises(UserError, match=r"no Ray cluster at 127\.0\.0\.1:1 "):
+        at_address("127.0.0.1:1")(ScriptedWork(), Resources(), SilentWatcher())
+
+
+def test_no_node_is_large_enough(ray_cluster, opened, tmp_path: Path) -> None:
+    work, watcher = Marked(tmp_path), SilentWatcher()
+    work.go()
+    executor = opened(work, watcher, cpus=8)
+    assert watcher.warnings == ["no node has 8 CPUs: trials wait until one joins"]
+    assert executor.slots == 1
+    executor.submit(scripted(0))
+    ray_cluster.add("large", cpus=8)
+    try:
+        assert collected(executor).execution.worker == "large"
+    finally:
+        ray_cluster.remove("large")
+
+
+def test_a_store_that_is_too_small_spills(opened, tmp_path: Path) -> None:
+    """Data larger than the nodes' object stores are read from the disk of each."""
+    work = Marked(tmp_path, 150 * 2**20)
+    work.go()
+    assert one(opened(work), 0).completed
+
+
+@pytest.mark.slow
+def test_a_node_that_is_cut_off(ray_cluster, opened, tmp_path: Path) -> None:
+    """Its processes are frozen, so that it answers nothing, as behind a cut cable."""
+    work, watcher = Marked(tmp_path), SilentWatcher()
+    executor = opened(work, watcher)
+    for number in (0, 1):
+        executor.submit(scripted(number))
+    for number in (0, 1):
+        work.begun(number)
+    victim = node_of(executor, watcher, 1)
+    raylet = ray_cluster.nodes[victim].all_processes["raylet"][0].process.pid
+    frozen = [psutil.Process(raylet), *psutil.Process(raylet).children(recursive=True)]
+    for process in frozen:
+        process.suspend()
+    try:
+        take_messages(executor, lambda: bool(watcher.warnings))
+        assert watcher.warnings == [f"node {victim} is lost; trial 1 begins again"]
+    finally:
+        for process in frozen:
+            process.resume()
+    work.go()
+    trials = [collected(executor) for _ in range(2)]
+    assert all(trial.completed for trial in trials)
+    ray_cluster.remove(victim)
+
+
+@pytest.mark.slow
+def test_a_node_without_memory(ray_cluster, opened, tmp_path: Path) -> None:
+    """Ray ends the trial, which fails; others go on."""
+    used = psutil.virtual_memory()
+    threshold = (used.total - used.available + 2**30) / used.total
+    settings = {"env_vars": {"RAY_memory_usage_threshold": f"{threshold:.3f}"}}
+    ray_cluster.add("small", cpus=4, **settings)
+    try:
+        executor = opened(Hungry(tmp_path), cpus=4)
+        full, fine = one(executor, 0, HANGS), one(executor, 1)
+        assert "not enough memory on its node" in (full.error or "")
+        assert "on small" in (full.error or "")
+        assert fine.completed
+    finally:
+        ray_cluster.remove("small")
+
+
+class Hungry(Marked):
+    """Evaluations that take memory without end, where the seed says so."""
+
+    def distant(self):
+        def evaluate(proposal: Proposal, checkpoint: bytes | None):
+            held = []
+            while proposal.seed == HANGS:
+                held.append(np.ones(2**24))
+            return {"f1": 1.0}, None
+
+        return lambda: evaluate
