@@ -168,7 +168,11 @@ class RayNodes:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
-        head["_system_config"] = {"health_check_period_ms": 500, "health_check_failure_threshold": 8}
+        head["_system_config"] = {
+            "health_check_period_ms": 500,
+            "health_check_timeout_ms": 2000,
+            "health_check_failure_threshold": 4,
+        }
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes: dict[str, Any] = {}
 

@@ -145,7 +145,9 @@ def check_results(case: ExecutorCase) -> None:
             executor.submit(scripted(number))
         while len(trials) < 6:
             trials.append(collected(executor))
-    expect(sorted(trial.number for trial in trials) == list(range(6)), "a trial is missing, or twice there")
+    expect(
+        sorted(trial.number for trial in trials) == list(range(6)), "a trial is missing, or twice there"
+    )
     for trial in trials:
         expect((trial.metrics or {}).get("f1") == trial.number, f"metrics {trial.metrics}")
         ran = trial.execution

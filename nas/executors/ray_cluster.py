@@ -88,24 +88,33 @@ class RayExecutor(Executor):
 
     def collect(self) -> Trial | None:
         """Wait for the next evaluation to end; ``None``: nodes have joined."""
-        while True:
-            streams = [flight.stream for flight in self._flights]
-            ready, _ = self._ray.wait(streams, num_returns=1, timeout=_LOOK_EVERY)
-            for stream in ready:
-                flight = next(flight for flight in self._flights if flight.stream is stream)
-                if (trial := self._advance(flight)) is not None:
-                    return self._ended(flight, trial)
-            if time.monotonic() < self._looked + _LOOK_EVERY:
-                continue
-            before = self.slots
-            self._look()
-            for flight in self._flights:
-                limit = self._resources.timeout
-                if limit is not None and flight.ready and time.time() > flight.started + limit:
-                    self._ray.cancel(flight.stream, force=True)
-                    return self._ended(flight, flight.proposal.fail(self._on(flight, overdue(limit))))
-            if self.slots > max(before, len(self._flights)):
-                return None
+        before = self.slots
+        while self.slots <= max(before, len(self._flights)):
+            if (trial := self.step()) is not None:
+                return trial
+        return None
+
+    def step(self) -> Trial | None:
+        """Wait for the next message of a task, or a second; return a trial that has ended."""
+        streams = [flight.stream for flight in self._flights]
+        ready, _ = self._ray.wait(streams, num_returns=1, timeout=_LOOK_EVERY)
+        for flight in [flight for flight in self._flights if flight.stream in ready]:
+            if (trial := self._advance(flight)) is not None:
+                return self._ended(flight, trial)
+        if time.monotonic() < self._looked + _LOOK_EVERY:
+            return None
+        self._look()
+        limit = self._resources.timeout
+        for flight in self._flights:
+            trial = None
+            if flight.node is not None and flight.node not in self._room:  # its task may not notice
+                trial = self._lost(flight)
+            elif limit is not None and flight.ready and time.time() > flight.started + limit:
+                self._ray.cancel(flight.stream, force=True)
+                trial = flight.proposal.fail(self._on(flight, overdue(limit)))
+            if trial is not None:
+                return self._ended(flight, trial)
+        return None
 
     def close(self) -> None:
         """End the trials, and the cluster if it was started for them."""
@@ -285,7 +294,9 @@ class RayExecutor(Executor):
     def _look(self) -> None:
         """Look at the nodes: their names, and how many trials each has room for."""
         self._looked = time.monotonic()
-        living = [node for node in self._ray.nodes() if node["Alive"] and node["NodeID"] not in self._gone]
+        living = [
+            node for node in self._ray.nodes() if node["Alive"] and node["NodeID"] not in self._gone
+        ]
         given = Counter(node["NodeName"] for node in living)
         for node in living:
             name, identity = node["NodeName"], node["NodeID"]
