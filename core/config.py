@@ -585,7 +585,8 @@ class SearchConfig(_Model):
     storage: Annotated[
         str | None,
         setting(
-            "Optuna storage URL, as in sqlite:///study.db; keep its password in $MINNOW_STORAGE.",
+            "Optuna storage URL, as in sqlite:///study.db or postgresql://me@host/db; keep its password "
+            "in $MINNOW_STORAGE.",
             auto="a journal file in the run",
             option="storage",
             repr=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
 from nas.search import run_study
 from nas.spaces.base import SearchSpace
-from nas.storage import Place, locked_study, open_storage, study_names
+from nas.storage import Place, opened_study, study_names
 from nas.storage_url import without_password
 from nas.study import Store, read_study
 from nas.trial import Proposal, Trial
@@ -72,8 +72,8 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     name = config.study or run.resolve().name  # its name when it began, also if it was renamed since
     with locked(run), contextlib.ExitStack() as held:
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
-            held.enter_context(locked_study(config.storage, name))
-            parts, store, known, teacher, base = _open_study(parts, name, run, resume, listener)
+            storage = held.enter_context(opened_study(Place(run / JOURNAL, config.storage), name))
+            parts, store, known, teacher, base = _open_study(parts, storage, name, run, resume, listener)
         if teacher is not None:
             taken.lap("teacher")
         run_creation.mark_latest(run, listener.warn)
@@ -97,7 +97,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
 
 
 def _open_study(
-    parts: SearchParts, name: str, run: Path, resume: bool, listener: Listener
+    parts: SearchParts, storage: BaseStorage, name: str, run: Path, resume: bool, listener: Listener
 ) -> tuple[SearchParts, Store, list[Trial], PreparedTeacher | None, Teacher | None]:
     """Open the study and prepare teacher and base, which are a part of the study's identity.
 
@@ -106,7 +106,6 @@ def _open_study(
     """
     config, data = parts.config, parts.data
     place = Place(run / JOURNAL, config.storage)
-    storage = open_storage(place.journal, place.url)
     with place.errors():
         _check_study(config, storage, name, run, resume=resume)
     if not resume:  # from here on there is something to resume
@@ -135,6 +134,7 @@ def _open_study(
         facts=facts,
         new=not resume,
         place=place,
+        warn=listener.warn,
     )
     known = store.trials()
     _check_measured(known, parts.objectives, run)
@@ -255,7 +255,7 @@ def _run_trials(
     work = SearchWork(parts.data, config, outputs, weights, checkpoints, report)
     resources = Resources(config.workers, config.trial_cpus, config.trial_gpus, config.trial_timeout)
     with contextlib.ExitStack() as stack:
-        stack.callback(_leave_results, run, config.storage, listener)
+        stack.enter_context(_results_left(run, config.storage, listener))
         made = nas.executors.make(config.executor, work, resources, listener)
         executor = stack.enter_context(made)
         return run_study(
@@ -273,8 +273,20 @@ def _full_training(proposal: Proposal) -> int:
     return 1
 
 
+@contextlib.contextmanager
+def _results_left(run: Path, storage: str | None, listener: Listener) -> Iterator[None]:
+    """Leave results at the end, and at an interruption as far as the study can be read."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(UserError):  # the storage may be away
+            _leave_results(run, storage, listener)
+        raise
+    _leave_results(run, storage, listener)
+
+
 def _leave_results(path: Path, storage: str | None, listener: Listener) -> None:
-    """Export the trials and write the report, also after an interruption."""
+    """Export the trials and write the report."""
     run = Run(path, storage)
     if run.trials:
         run.export()

@@ -1,16 +1,15 @@
 """Optuna storages: a journal file or a database, opened to write or to read, and their locks.
 
-Two searches must not write one study. On one machine, and on several that share the disk of a SQLite
-file, a file lock prevents it (:func:`locked_study`). Elsewhere the later one wins:
-:class:`nas.study.Store` leaves its mark in the study, and the earlier one stops at its next trial.
+Two searches must not write one study (:func:`opened_study`). PostgreSQL itself prevents it. On one
+machine, and on several that share the disk of a SQLite file, a file lock does. Elsewhere the later one
+wins: :class:`nas.study.Store` leaves its mark in the study, and the earlier one stops at its next trial.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,15 +19,24 @@ from typing import TYPE_CHECKING, Any
 from core.cache import cache_dir
 from core.errors import UserError, disk_advice, disk_errors, one_line
 from core.locks import locked_file
-from nas.storage_url import masked, sqlite_file, without_password, without_secrets_of
+from nas.journal import open_journal, repair_journal
+from nas.postgresql import (
+    StorageAway,
+    StudyLock,
+    StudyTaken,
+    locked_tables,
+    single_connection,
+    unpooled,
+)
+from nas.storage_url import masked, postgresql_url, sqlite_file, without_password, without_secrets_of
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-    from optuna.storages.journal import JournalFileSymlinkLock
+    from optuna.storages import BaseStorage, RDBStorage
 
-_STALE_AFTER = 3  # seconds, after which the lock of a killed process is broken; holders need milliseconds
 _PATIENCE = 60  # seconds, for another process that creates the tables or writes a trial
-_LIBRARIES = ("optuna", "sqlalchemy", "sqlite3")  # whose exceptions tell of the storage
+_GRACE = 2  # seconds, in which a server ends the connection of a killed process
+_PAUSE = 0.05  # seconds between two tries
+_LIBRARIES = ("optuna", "sqlalchemy", "sqlite3", "psycopg")  # whose exceptions tell of the storage
 _LONGEST_REASON = 200  # characters
 
 
@@ -50,6 +58,9 @@ class Place:
 
     def reason(self, error: BaseException) -> str:
         """Return another library's message on one line, without the password."""
+        if type(error).__module__.startswith("optuna.") and error.__cause__ is not None:
+            error = error.__cause__  # Optuna says "an exception is raised during the commit"
+        error = getattr(error, "orig", None) or error  # the driver's own words
         text = one_line(error) if self.url is None else without_secrets_of(self.url, one_line(error))
         return text[:_LONGEST_REASON]
 
@@ -61,10 +72,18 @@ class Place:
             reading: whether nothing is written.
 
         Raises:
-            UserError: the disk is full, the database is gone or refuses a change.
+            UserError: the disk is full, the database is gone or refuses a change, another search has
+                taken over the study.
         """
         try:
             yield
+        except StorageAway as error:
+            raise UserError(f"{self} cannot be used: {self.reason(error)}") from error
+        except StudyTaken as error:
+            raise UserError(
+                f"another search has taken over study {str(error)!r} in {self}, so this one stops; "
+                "resume it when the other has ended"
+            ) from error
         except OSError as error:
             if reading:
                 raise UserError(
@@ -75,8 +94,7 @@ class Place:
         except Exception as error:
             if type(error).__module__.split(".")[0] not in _LIBRARIES:
                 raise
-            cause = error.__cause__ or error  # Optuna says "an exception is raised during the commit"
-            raise UserError(f"{self} cannot be used: {self.reason(cause)}") from error
+            raise UserError(f"{self} cannot be used: {self.reason(error)}") from error
 
 
 def open_storage(journal: Path, url: str | None) -> BaseStorage:
@@ -93,11 +111,14 @@ def open_storage(journal: Path, url: str | None) -> BaseStorage:
     if url is None:
         with place.errors():
             if journal.exists():
-                _repair(journal)
-            return _open_journal(journal)
+                repair_journal(journal)
+            return open_journal(journal)
+    if (address := postgresql_url(url)) is not None:
+        with _opening(place), locked_tables(address, _PATIENCE):
+            return _cached(_open_database(place, address, unpooled(address)))
     options = {} if sqlite_file(url) is None else {"connect_args": {"timeout": _PATIENCE}}
     with _held(_lock_file(url, ""), _PATIENCE, f"{place} is in use by another process; try again"):
-        return _open_database(place, url, options)
+        return _cached(_open_database(place, url, options))
 
 
 def open_to_read(journal: Path, url: str | None) -> BaseStorage:
@@ -114,10 +135,13 @@ def open_to_read(journal: Path, url: str | None) -> BaseStorage:
         if not journal.exists():
             raise UserError(f"{journal} does not exist; resume the search, or restore it from a copy")
         with place.errors(reading=True):
-            return _open_journal(journal)
+            return open_journal(journal)
     file = sqlite_file(url)
     if file is None:
-        return _open_database(place, url, {}, skip_table_creation=True)
+        server = postgresql_url(url)
+        with _opening(place):
+            options = {} if server is None else unpooled(server)
+        return _cached(_open_database(place, server or url, options, skip_table_creation=True))
     if not file.is_file():
         raise UserError(
             f"{place}: there is no such file (a relative one counts from where the search began)"
@@ -129,12 +153,59 @@ def open_to_read(journal: Path, url: str | None) -> BaseStorage:
         "creator": lambda: sqlite3.connect(address, uri=True, timeout=_PATIENCE),
         "poolclass": NullPool,
     }
-    return _open_database(place, "sqlite://", options, skip_table_creation=True)
+    return _cached(_open_database(place, "sqlite://", options, skip_table_creation=True))
+
+
+@contextmanager
+def opened_study(place: Place, name: str) -> Iterator[BaseStorage]:
+    """Open a storage to write one study, and hold the study until the end.
+
+    PostgreSQL holds it for one connection, through which this process reads and writes. That connection's
+    loss raises :class:`nas.postgresql.StorageAway`; whoever repeats an operation then gets the next one,
+    which holds the study again, or :class:`nas.postgresql.StudyTaken`.
+
+    Raises:
+        UserError: another process holds the study; the storage cannot be opened.
+    """
+    address = postgresql_url(place.url)
+    if address is None:
+        with locked_study(place.url, name):
+            yield open_storage(place.journal, place.url)
+        return
+    open_storage(place.journal, place.url)
+    # Optuna needs two connections to create and to check its tables, which has just been done.
+    ready = {"skip_table_creation": True, "skip_compatibility_check": True}
+    with _opening(place):
+        database = _open_database(place, address, single_connection(address), **ready)
+    try:
+        StudyLock(name).attach(database.engine)
+        with place.errors():
+            _take(database, _busy(place, name))
+        yield _cached(database)
+    finally:
+        database.engine.dispose()
+
+
+def _take(database: RDBStorage, busy: str) -> None:
+    """Connect, and so take the lock on the study.
+
+    Raises:
+        UserError: another process holds it, with the message ``busy``.
+    """
+    deadline = time.monotonic() + _GRACE
+    while True:
+        try:
+            with database.engine.connect():
+                return
+        except StudyTaken:
+            if time.monotonic() >= deadline:
+                raise UserError(busy) from None
+            time.sleep(_PAUSE)
 
 
 @contextmanager
 def locked_study(url: str | None, name: str) -> Iterator[None]:
-    """Hold a study in a database for this process; one in a journal is held with its run directory.
+    """Hold a study in a database by a file lock; one in a journal is held with its run directory.
 
     It covers all processes of this user on this machine and, for a SQLite file, whoever locks files on
     its disk.
@@ -145,11 +216,7 @@ def locked_study(url: str | None, name: str) -> Iterator[None]:
     if url is None:
         yield
         return
-    busy = (
-        f"study {name!r} in {Place(Path(), url)} is in use by another process; wait for it, or choose "
-        "another run directory"
-    )
-    with _held(_lock_file(url, name), 0, busy):
+    with _held(_lock_file(url, name), 0, _busy(Place(Path(), url), name)):
         yield
 
 
@@ -164,13 +231,40 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def _open_database(place: Place, url: str, options: dict[str, Any], **more: Any) -> BaseStorage:
+def _busy(place: Place, name: str) -> str:
+    return (
+        f"study {name!r} in {place} is in use by another process; wait for it, or choose another run "
+        "directory"
+    )
+
+
+def _open_database(place: Place, url: str, options: dict[str, Any], **more: Any) -> RDBStorage:
     import optuna
 
+    with _opening(place):
+        return optuna.storages.RDBStorage(url, engine_kwargs=options, **more)
+
+
+def _cached(database: RDBStorage) -> BaseStorage:
+    import optuna
+
+    return optuna.storages.get_storage(database)
+
+
+@contextmanager
+def _opening(place: Place) -> Iterator[None]:
+    """Turn whatever the libraries raise about a database into a ``UserError``."""
     try:
-        database = optuna.storages.RDBStorage(url, engine_kwargs=options, **more)
-        return optuna.storages.get_storage(database)
-    except Exception as error:  # whatever the database driver raises
+        yield
+    except UserError:
+        raise
+    except ImportError as error:
+        if "+psycopg:" not in (postgresql_url(place.url) or ""):
+            raise UserError(f"{place} cannot be opened: {place.reason(error)}") from error
+        raise UserError(
+            f"{place} needs the package 'psycopg'; pip install 'minnow[postgresql]'"
+        ) from error
+    except Exception as error:
         raise UserError(f"{place} cannot be opened: {place.reason(error)}") from error
 
 
@@ -204,51 +298,3 @@ def _held(file: Path | None, seconds: float, busy: str) -> Iterator[None]:
             file.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked_file(file, busy, seconds))
         yield
-
-
-def _open_journal(journal: Path) -> BaseStorage:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    try:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(journal), _lock(journal)))
-    except (ValueError, LookupError, TypeError) as error:  # Optuna's own words for a strange line
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise UserError(
-            f"{journal} is damaged ({reason}); restore it from a copy or start in another run directory"
-        ) from None
-
-
-def _lock(journal: Path) -> JournalFileSymlinkLock:
-    """Return Optuna's own lock, which its dashboard takes, too."""
-    from optuna.storages.journal import JournalFileSymlinkLock
-
-    # An absolute path: a link to a relative one may point nowhere, and then it never becomes stale.
-    return JournalFileSymlinkLock(str(journal.resolve()), grace_period=_STALE_AFTER)
-
-
-def _repair(journal: Path) -> None:
-    """Cut off a last line that a kill or a power cut left unfinished."""
-    lock = _lock(journal)
-    lock.acquire()
-    try:
-        with journal.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            last = content.rfind(b"\n", 0, max(whole - 1, 0)) + 1
-            if not _is_json(content[last:whole]):
-                whole = last
-            if whole != len(content):
-                file.truncate(whole)
-                file.flush()
-                os.fsync(file.fileno())
-    finally:
-        lock.release()
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:  # a decoding error is one, too
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""Storage URLs: the same one with and without its password, and the file behind a SQLite one."""
+"""Storage URLs: the same one with and without its password, and what is behind it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
 _SQLITE = re.compile(r"sqlite(\+pysqlite)?:///(?P<path>[^?#]+)", re.IGNORECASE)
+_POSTGRESQL = re.compile(r"postgresql(?P<driver>\+\w+)?(?=://)", re.IGNORECASE)
 _SECRET_NAMES = r"[\w.-]*(?:pass|pwd|secret|token|odbc_connect)[\w.-]*"
 # As SQLAlchemy reads it, where a password may hold any sign but @, and beyond: no @ is left of the host.
 _LOGIN = re.compile(
@@ -60,6 +61,17 @@ def sqlite_file(url: str) -> Path | None:
     if match is None or match["path"].startswith(("file:", ":memory:")):
         return None
     return Path(match["path"])
+
+
+def postgresql_url(url: str | None) -> str | None:
+    """Return the URL of a PostgreSQL database with its driver, psycopg by default.
+
+    ``None``: it is another storage.
+    """
+    match = _POSTGRESQL.match(url or "")
+    if url is None or match is None:
+        return None
+    return f"postgresql{(match['driver'] or '+psycopg').lower()}{url[match.end() :]}"
 
 
 def _secrets(url: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 A trial is written twice: when it is proposed (state RUNNING, one operation) and when it ends. A process
 killed in between loses nothing but the training in flight, which :attr:`StudyRecord.unfinished` returns.
+Where the connection to a server is lost, :class:`Store` waits for it (:mod:`nas.outage`).
 Each trial holds its architecture, so that a study is read without its search space.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -20,6 +21,8 @@ from core.reading import mapping
 from nas.architecture import Architecture
 from nas.identity import first_difference
 from nas.objectives import Objectives, not_finite
+from nas.outage import Outage
+from nas.postgresql import StudyTaken
 from nas.spaces.base import SearchSpace
 from nas.storage import Place, open_to_read, study_names
 from nas.trial import Execution, Proposal, Trial
@@ -58,7 +61,7 @@ class Store:
     """The writer of one study; an earlier one that still lives, elsewhere, stops at its next trial.
 
     Args:
-        storage: an Optuna storage, see :func:`nas.storage.open_storage`.
+        storage: an Optuna storage, see :func:`nas.storage.opened_study`.
         name: of the study.
         space: names the options of a proposal.
         objectives: become the study's directions.
@@ -66,10 +69,12 @@ class Store:
         facts: plain data about the study as a whole, for readers.
         new: whether the study must not exist yet.
         place: of the storage, for messages.
+        warn: callback for one line when the storage goes away, and one when it is back.
 
     Raises:
         UserError: the stored study has another identity, which names what differs; two searches wrote
-            it at the same time; it should be new and exists; the storage cannot be used.
+            it at the same time; it should be new and exists; the storage cannot be used, or stayed away
+            for too long, here and in every method.
     """
 
     def __init__(
@@ -83,25 +88,30 @@ class Store:
         facts: Mapping[str, Any] | None = None,
         new: bool = False,
         place: Place = _SOMEWHERE,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._space, self._objectives = space, objectives
         self._storage, self._name, self._place = storage, name, place
+        self._outage = Outage(place, warn)
         with place.errors():
-            self._open(identity, facts or {}, new)
+            self._outage.bridge(lambda again: self._open(identity, facts or {}, new, again))
 
-    def _open(self, identity: Mapping[str, Any], facts: Mapping[str, Any], new: bool) -> None:
+    def _open(
+        self, identity: Mapping[str, Any], facts: Mapping[str, Any], new: bool, again: bool
+    ) -> None:
         import optuna
 
         storage, name = self._storage, self._name
-        known = not new and name in study_names(storage)
-        self._new = not known
+        known = name in study_names(storage) and (not new or (again and self._is_empty()))
+        self._new = new or not known
+        load = known
         if known:
             known = _check_identity(storage, name, identity)
         try:
             study = optuna.create_study(
                 storage=storage,
                 study_name=name,
-                load_if_exists=not self._new,
+                load_if_exists=load,
                 directions=[
                     "maximize" if goal.maximize else "minimize" for goal in self._objectives.goals
                 ],
@@ -126,17 +136,30 @@ class Store:
         self._study_id = storage.get_study_id_from_name(name)
         self._mark = secrets.token_hex(8)
         storage.set_study_user_attr(self._study_id, _WRITER, self._mark)  # before the trials are read
-        self._ids: dict[int, int] = {}  # trial number -> the storage's id
-        for stored in _stored(storage, self._study_id):
+        self._ids = self._read_ids()
+
+    def _is_empty(self) -> bool:
+        """Tell if the study holds no trial, as one whose creation was interrupted."""
+        return not self._storage.get_n_trials(self._storage.get_study_id_from_name(self._name))
+
+    def _read_ids(self) -> dict[int, int]:
+        """Return the storage's id of each trial, by number.
+
+        Raises:
+            UserError: there are two trials of one number.
+        """
+        ids: dict[int, int] = {}
+        for stored in _stored(self._storage, self._study_id):
             number = stored.user_attrs["number"]
-            if number in self._ids:
+            if number in ids:
                 raise UserError(
-                    f"study {name!r} holds trial {number} twice: two searches wrote it at the same time; "
-                    "restore it from a copy or start in another run directory"
+                    f"study {self._name!r} holds trial {number} twice: two searches wrote it at the same "
+                    "time; restore it from a copy or start in another run directory"
                 )
-            self._ids[number] = storage.get_trial_id_from_study_id_trial_number(
+            ids[number] = self._storage.get_trial_id_from_study_id_trial_number(
                 self._study_id, stored.number
             )
+        return ids
 
     def begin(self, proposal: Proposal, costs: Mapping[str, float]) -> None:
         """Record that a proposal is being evaluated; one that is resumed is recorded already.
@@ -144,30 +167,35 @@ class Store:
         Raises:
             UserError: another search has taken over the study; the storage cannot be used.
         """
+        with self._place.errors():
+            self._outage.bridge(lambda again: self._begin(proposal, costs, again))
+
+    def _begin(self, proposal: Proposal, costs: Mapping[str, float], again: bool) -> None:
         import optuna
 
-        with self._place.errors():
-            self._check_writer()
-            if proposal.number in self._ids:
-                return
-            attributes = {
-                "number": proposal.number,
-                "choices": list(proposal.choices),
-                "key": proposal.architecture.key,
-                "model": proposal.architecture.to_content(),
-                "seed": proposal.seed,
-                "epochs": proposal.epochs,
-                "parent": proposal.parent,
-                **costs,
-            }
-            options = self._space.options(proposal.choices)
-            template = optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
-                params={name: _plain(option) for name, option in options.items()},
-                distributions=self._distributions,
-                user_attrs=attributes,
-            )
-            self._ids[proposal.number] = self._storage.create_new_trial(self._study_id, template)
+        self._check_writer()
+        if again:  # the interrupted try may have stored it
+            self._ids = self._read_ids()
+        if proposal.number in self._ids:
+            return
+        attributes = {
+            "number": proposal.number,
+            "choices": list(proposal.choices),
+            "key": proposal.architecture.key,
+            "model": proposal.architecture.to_content(),
+            "seed": proposal.seed,
+            "epochs": proposal.epochs,
+            "parent": proposal.parent,
+            **costs,
+        }
+        options = self._space.options(proposal.choices)
+        template = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params={name: _plain(option) for name, option in options.items()},
+            distributions=self._distributions,
+            user_attrs=attributes,
+        )
+        self._ids[proposal.number] = self._storage.create_new_trial(self._study_id, template)
 
     def finish(self, trial: Trial) -> None:
         """Record the outcome of a proposal that began.
@@ -175,22 +203,27 @@ class Store:
         Raises:
             UserError: another search has taken over the study; the storage cannot be used.
         """
+        with self._place.errors():
+            self._outage.bridge(lambda again: self._finish(trial, again))
+
+    def _finish(self, trial: Trial, again: bool) -> None:
         import optuna
 
         trial_id = self._ids[trial.number]
         states = optuna.trial.TrialState
-        with self._place.errors():
-            self._check_writer()
-            if trial.execution is not None:
-                execution = asdict(trial.execution)
-                self._storage.set_trial_user_attr(trial_id, _EXECUTION, execution)
-            if trial.metrics is None:
-                self._storage.set_trial_user_attr(trial_id, "error", trial.error or "unknown")
-                self._storage.set_trial_state_values(trial_id, states.FAIL)
-                return
-            self._storage.set_trial_user_attr(trial_id, "metrics", dict(trial.metrics))
-            values = self._objectives.values(trial.metrics)
-            self._storage.set_trial_state_values(trial_id, states.COMPLETE, values)
+        self._check_writer()
+        if again and self._storage.get_trial(trial_id).state.is_finished():  # by the interrupted try
+            return
+        if trial.execution is not None:
+            execution = asdict(trial.execution)
+            self._storage.set_trial_user_attr(trial_id, _EXECUTION, execution)
+        if trial.metrics is None:
+            self._storage.set_trial_user_attr(trial_id, "error", trial.error or "unknown")
+            self._storage.set_trial_state_values(trial_id, states.FAIL)
+            return
+        self._storage.set_trial_user_attr(trial_id, "metrics", dict(trial.metrics))
+        values = self._objectives.values(trial.metrics)
+        self._storage.set_trial_state_values(trial_id, states.COMPLETE, values)
 
     def trials(self) -> list[Trial]:
         """Return the finished trials, by number."""
@@ -208,19 +241,16 @@ class Store:
 
     def _read(self) -> StudyRecord:
         with self._place.errors():
-            return read_study(self._storage, self._name)
+            return self._outage.bridge(lambda _: read_study(self._storage, self._name))
 
     def _check_writer(self) -> None:
         """Refuse to write where another search began to write after this one.
 
         Raises:
-            UserError: there is another one.
+            StudyTaken: there is another one.
         """
         if self._storage.get_study_user_attrs(self._study_id).get(_WRITER) != self._mark:
-            raise UserError(
-                f"another search has taken over study {self._name!r} in {self._place}, so this one "
-                "stops; resume it when the other has ended"
-            )
+            raise StudyTaken(self._name)
 
 
 def read_study(storage: BaseStorage, name: str) -> StudyRecord:

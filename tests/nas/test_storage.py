@@ -63,7 +63,7 @@ def test_a_study_is_held_whatever_the_run_directory_and_released_by_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("MINNOW_CACHE", str(tmp_path / "cache"))
-    url = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else "postgresql://me:secret@db/x"
+    url = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else "mysql://me:secret@db/x"
     command = [sys.executable, "-c", _HOLDER, url]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as holder:

@@ -9,6 +9,7 @@ import pytest
 from nas.storage_url import (
     has_password,
     masked,
+    postgresql_url,
     same_storage,
     sqlite_file,
     without_password,
@@ -72,3 +73,18 @@ def test_another_library_may_quote_the_password_alone_or_decoded() -> None:
 )
 def test_only_a_plain_sqlite_url_names_a_file(url: str, file: str | None) -> None:
     assert sqlite_file(url) == (None if file is None else Path(file))
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("postgresql://me@db/x", "postgresql+psycopg://me@db/x"),
+        ("PostgreSQL://me@db/x", "postgresql+psycopg://me@db/x"),
+        ("postgresql+psycopg://me@/x?host=/run", "postgresql+psycopg://me@/x?host=/run"),
+        ("postgresql+psycopg2://me@db/x", "postgresql+psycopg2://me@db/x"),
+        ("mysql://me@db/postgresql://", None),
+        (None, None),
+    ],
+)
+def test_postgresql_has_a_driver_by_default(url: str | None, address: str | None) -> None:
+    assert postgresql_url(url) == address
