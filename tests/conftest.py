@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pwd
+import shutil
+import signal
 import socket
+import subprocess
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -215,3 +222,117 @@ def ray_cluster() -> Iterator[RayNodes]:
         patch.setenv("RAY_ADDRESS", nodes.address)
         yield nodes
         nodes.cluster.shutdown()
+
+
+class Postgresql:
+    """A PostgreSQL server of its own, on a socket in a temporary directory.
+
+    Attributes:
+        url: of a new and empty database, with the password.
+        password: of its user.
+    """
+
+    password = "pass-phrase"
+
+    def __init__(self, programs: Path) -> None:
+        self._programs, self._databases = programs, 0
+        self._server: subprocess.Popen[bytes] | None = None
+        self._user: dict[str, Any] = {}
+        # The path of a socket holds 107 bytes, and other users cannot enter pytest's own directories.
+        self._root = Path(tempfile.mkdtemp(prefix="minnow-pg-"))
+        if os.geteuid() == 0:  # whom PostgreSQL refuses
+            names = {user.pw_name for user in pwd.getpwall()}
+            user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+            self._user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            os.chown(self._root, user.pw_uid, user.pw_gid)
+        (self._root / "password").write_text(self.password)
+        (self._root / "password").chmod(0o644)
+        options = ["--username=me", "--auth=scram-sha-256", "--no-sync", "--locale=C", "--encoding=UTF8"]
+        self._call("initdb", "-D", self._data, f"--pwfile={self._root}/password", *options)
+
+    @property
+    def _data(self) -> str:
+        return str(self._root / "data")
+
+    def start(self) -> None:
+        """Start the server, if it does not run, and wait for it."""
+        if self._server is None:
+            settings = {
+                "listen_addresses": "",
+                "unix_socket_directories": self._root,
+                "fsync": "off",  # the kernel outlives every kill
+                "shared_buffers": "16MB",
+            }
+            options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+            with (self._root / "log").open("ab") as log:
+                command = [str(self._programs / "postgres"), "-D", self._data, *options]
+                streams: Any = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+                self._server = subprocess.Popen(command, cwd=self._root, **streams, **self._user)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                self.execute("SELECT 1")
+                return
+            except Exception:
+                assert time.monotonic() < end, (self._root / "log").read_text()[-2000:]
+                time.sleep(0.05)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal to the server, and by SIGKILL to the processes that serve its connections."""
+        if self._server is None:
+            return
+        children = psutil.Process(self._server.pid).children(recursive=True)
+        self._server.send_signal(number)
+        self._server.wait()
+        for child in children if number == signal.SIGKILL else ():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=10)
+        self._server = None
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Execute a statement in the database ``postgres``; returns the rows."""
+        import psycopg
+
+        login = {"host": str(self._root), "user": "me", "password": self.password, "dbname": "postgres"}
+        with psycopg.connect(**login, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def create_database(self) -> None:
+        """Create an empty database, which becomes that of :attr:`url`; the one before is deleted."""
+        self.execute(f"DROP DATABASE IF EXISTS d{self._databases} WITH (FORCE)")
+        self._databases += 1
+        self.execute(f"CREATE DATABASE d{self._databases}")
+        self.url = f"postgresql://me:{self.password}@/d{self._databases}?host={self._root}"
+
+    def remove(self) -> None:
+        """Stop the server and delete its files."""
+        self.kill(signal.SIGQUIT)
+        shutil.rmtree(self._root)
+
+    def _call(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        ended = subprocess.run(command, cwd=self._root, capture_output=True, text=True, **self._user)
+        assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(scope="session")
+def _postgresql_server() -> Iterator[Postgresql]:
+    places = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    initdb = shutil.which("initdb", path=os.pathsep.join([*places, os.environ.get("PATH", os.defpath)]))
+    if initdb is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    server = Postgresql(Path(initdb).resolve().parent)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgresql(_postgresql_server: Postgresql) -> Postgresql:
+    """A running PostgreSQL server with an empty database."""
+    _postgresql_server.start()
+    _postgresql_server.create_database()
+    return _postgresql_server
