@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from training.fit import Progress as Training
 
 _LINE_EVERY = 10.0  # seconds between plain lines about the same work
+_NODES = "trials by node"
+_MOST_NODES = 6  # in a line
 
 
 class ConsoleListener(Listener):
@@ -99,6 +102,17 @@ class ConsoleListener(Listener):
         if self._bars is not None:
             self._bars.update("trials", int(self._search.done), plan.trials, "", until=self._search.until)
 
+    def running(self, places: Mapping[str, Sequence[int]], waiting: int) -> None:
+        """Show which trials run on which node."""
+        text = places_text(places, waiting)
+        if self._bars is not None:
+            self._bars.remove(TRIAL)
+            self._bars.update(_NODES, sum(map(len, places.values())), None, text)
+            return
+        lines = self._lines.setdefault(_NODES, _Lines())
+        if lines.due(last=False):
+            say(f"{_NODES}: {text}")
+
     def trial_started(self, proposal: Proposal) -> None:
         """Show the trial's own bar."""
         if self._bars is not None:
@@ -116,11 +130,26 @@ class ConsoleListener(Listener):
         self._bars.update("trials", float(self._search.done), self._search.total, self._search.best)
         if self._search.done >= self._search.total:
             self._bars.remove("trials")
+            self._bars.remove(_NODES)
 
     def _finish(self, work: str) -> None:
         self._lines.pop(work, None)
         if self._bars is not None:
             self._bars.remove(work)
+
+
+def places_text(places: Mapping[str, Sequence[int]], waiting: int) -> str:
+    """Return which trials run on which node, as one line; nodes beyond a few are counted."""
+    busy = {node: numbers for node, numbers in places.items() if numbers}
+    shown = [f"{node}: {', '.join(map(str, numbers))}" for node, numbers in [*busy.items()][:_MOST_NODES]]
+    if len(busy) > _MOST_NODES:
+        more = list(busy.values())[_MOST_NODES:]
+        shown.append(f"{len(more)} more nodes: {sum(map(len, more))} trials")
+    if idle := len(places) - len(busy):
+        shown.append(f"{idle} idle")
+    if waiting:
+        shown.append(f"{waiting} waiting")
+    return "; ".join(shown)
 
 
 class _Bars:

@@ -15,13 +15,15 @@ _FLAGS = {
     "loss": "--loss",
     "feature loss": "--features",
     "target": "--target",
+    "executor": "--executor",
 }
 
 
 def plugins() -> None:
-    """List every space, strategy, loss, teacher source and target."""
+    """List every space, strategy, loss, teacher source, target and executor."""
     import deploy.targets
     import distill.losses
+    import nas.executors
     import nas.spaces
     import nas.strategies
     import teachers
@@ -33,6 +35,7 @@ def plugins() -> None:
         ("Losses on features", distill.losses.FEATURE_LOSSES),
         ("Teacher sources", teachers.TEACHER_SOURCES),
         ("Targets", deploy.targets.REGISTRY),
+        ("Executors", nas.executors.REGISTRY),
     ):
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for column in ("name", "origin", "what it is"):

@@ -92,6 +92,48 @@ def history_figure(results: StudyResults) -> go.Figure | None:
     return figure
 
 
+def timeline_figure(results: StudyResults) -> go.Figure | None:
+    """Return a bar per trial, from its start to its end, in a row for each worker.
+
+    ``None`` if all ran in one place, or where is unknown.
+    """
+    ran = [trial for trial in results.trials if trial.execution is not None]
+    workers = sorted({trial.execution.worker for trial in ran if trial.execution is not None})
+    if len(workers) < 2:
+        return None
+    first = min(trial.execution.started for trial in ran if trial.execution is not None)
+    figure = go.Figure()
+    for completed, colour, name in ((True, _BLUE, "trial"), (False, _RED, "failed")):
+        chosen = [trial for trial in ran if trial.completed == completed]
+        executions = [trial.execution for trial in chosen if trial.execution is not None]
+        if executions:
+            figure.add_bar(
+                orientation="h",
+                y=[execution.worker for execution in executions],
+                base=[(execution.started - first) / 60 for execution in executions],
+                x=[(execution.ended - execution.started) / 60 for execution in executions],
+                name=name,
+                marker={"color": colour, "line": {"color": "white", "width": 1}},
+                text=[str(trial.number) for trial in chosen],
+                hovertext=[_ran(trial) for trial in chosen],
+                hoverinfo="text",
+            )
+    figure.update_xaxes(title_text="minutes since the first trial began", rangemode="tozero")
+    figure.update_yaxes(categoryorder="array", categoryarray=workers[::-1])
+    figure.update_layout(
+        barmode="overlay", legend={"orientation": "h", "y": 1.12}, margin={**_MARGIN, "l": 130}
+    )
+    return figure
+
+
+def _ran(trial: Trial) -> str:
+    """Return what a bar says when it is pointed at."""
+    execution = trial.execution
+    seconds = 0.0 if execution is None else execution.ended - execution.started
+    outcome = _values(trial.metrics) if trial.metrics is not None else f"failed: {trial.error}"
+    return f"trial {trial.number}, {seconds:,.0f} s<br>{escape(cut(outcome, _LONGEST_LINE))}"
+
+
 def fronts(results: StudyResults) -> list[tuple[Objective, list[Trial]]]:
     """Return the goals to draw the first goal against, each with the front to show there.
 

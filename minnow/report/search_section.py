@@ -10,7 +10,7 @@ from core.config import SearchConfig
 from core.config_io import to_yaml
 from minnow.format import TITLES, metric_text, title_of
 from minnow.report.decisions import shared_options
-from minnow.report.plots import front_figure, fronts, history_figure
+from minnow.report.plots import front_figure, fronts, history_figure, timeline_figure
 from minnow.report.rendering import Cell, Head, Row, Table, plot
 from minnow.run_directory import Run
 from nas.objectives import Objectives
@@ -29,6 +29,7 @@ def search_section(run: Run) -> dict[str, Any]:
     section: dict[str, Any] = {
         "missing": None if best is not None else _reason_of_none(run),
         "history": None,
+        "timeline": None,
         "front": None,
         "shared": None,
         "trials": None,
@@ -41,6 +42,9 @@ def search_section(run: Run) -> dict[str, Any]:
         section["architecture"] = best.architecture.to_text(num_classes=classes)
     if (history := history_figure(run)) is not None:
         section["history"] = plot(history, "history", 400)
+    if (timeline := timeline_figure(run)) is not None:
+        workers = {trial.execution.worker for trial in run.trials if trial.execution is not None}
+        section["timeline"] = plot(timeline, "timeline", 140 + 36 * len(workers))
     if run.trainings:
         section |= _front(run)
         ranked = [run.options(trial) for trial in run.objectives.ranked(run.trials)]

@@ -62,7 +62,7 @@ class SilentWatcher:
 
 
 class ScriptedWork(Work):
-    """Work whose evaluations end as the seed of the proposal says: well, or in one of several bad ways."""
+    """Work whose evaluations end as the seed of the proposal says, well or badly."""
 
     def here(self) -> Evaluator:
         """Return the evaluator itself."""
