@@ -31,6 +31,7 @@ def make(name: str, work: Work, resources: Resources, watcher: Watcher) -> Execu
 __all__ = [
     "REGISTRY",
     "DistantEvaluator",
+    "Executor",
     "Local",
     "ProcessExecutor",
     "Resources",

@@ -223,7 +223,7 @@ class RayExecutor(Executor):
             self._placed(flight, message)
             return None
         if message == ray_task.READY:
-            flight.ready, flight.started, self._startup_crashes = True, time.time(), 0
+            self._is_ready(flight)
             return None
         if isinstance(message, EvaluationError):
             return flight.proposal.fail(self._on(flight, str(message)))
@@ -243,6 +243,8 @@ class RayExecutor(Executor):
     def _placed(self, flight: _Flight, message: dict[str, Any]) -> None:
         """Note where a task runs; refuse a node with other versions."""
         flight.node, flight.started = message["node"], time.time()
+        if message["ready"]:
+            self._is_ready(flight)
         if message["versions"] != self._versions and flight.node not in self._refused:
             self._refused.add(message["node"])
             has, wants = _listed(message["versions"]), _listed(self._versions)
@@ -252,6 +254,9 @@ class RayExecutor(Executor):
                 raise UserError(f"{text}; no other node has room for trials: install the same versions")
             self._watcher.warn(f"{text}: no trials run there")
         self._tell()
+
+    def _is_ready(self, flight: _Flight) -> None:
+        flight.ready, flight.started, self._startup_crashes = True, time.time(), 0
 
     def _crashed(self, flight: _Flight) -> Trial | None:
         """Return the failed trial of a process that died; ``None``: it had not begun, and begins again.

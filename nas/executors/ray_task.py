@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ _PACKAGES = ("core", "nas", "training", "teachers", "distill", "deploy", "minnow
 _MISSING = "missing"
 READY = "ready"  # the second message of a task: its evaluator is made
 _evaluators: dict[str, Any] = {}  # of this process, by key
+_known: dict[str, dict[str, str]] = {}  # of this process
 
 
 def versions() -> dict[str, str]:
@@ -33,10 +33,11 @@ def evaluate(
     proposal: bytes,
     checkpoint: bytes | None,
 ) -> Iterator[Any]:
-    """Yield what a trial on this node comes to, in three messages.
+    """Yield what a trial on this node comes to, in two or three messages.
 
-    The first is where it runs: ``node``, ``pid`` and ``versions``. It is the last, if the versions are
-    others. The second is :data:`READY`, the third the metrics with the checkpoint, or the exception.
+    The first is where it runs: ``node``, ``versions``, and whether the process is ``ready``, with its
+    evaluator. It is the last, if the versions are others. Where the evaluator is made now, :data:`READY`
+    follows. The last is the metrics with the checkpoint, or the exception.
 
     Args:
         key: of the evaluator, which a process makes once.
@@ -47,18 +48,20 @@ def evaluate(
     """
     import ray
 
-    found = versions()
-    yield {"node": ray.get_runtime_context().get_node_id(), "pid": os.getpid(), "versions": found}
+    if "versions" not in _known:
+        _known["versions"] = versions()
+    found, ready = _known["versions"], key in _evaluators
+    yield {"node": ray.get_runtime_context().get_node_id(), "versions": found, "ready": ready}
     if found != expected:
         return
     from nas.executors.worker_processes import portable
 
     outcome: Any
     try:
-        if key not in _evaluators:
+        if not ready:
             _evaluators.clear()
             _evaluators[key] = ray.get(work[0])()
-        yield READY
+            yield READY
         outcome = _evaluators[key](pickle.loads(proposal), checkpoint)
     except Exception as error:  # handed to the driver, which raises it
         outcome = portable(error)
