@@ -144,6 +144,7 @@ def node_of(executor: RayExecutor, watcher: SilentWatcher, number: int) -> str:
     return next(name for name, trials in watcher.places.items() if number in trials)
 
 
+@pytest.mark.slow
 def test_a_node_that_joins_is_used(ray_cluster, opened, tmp_path: Path) -> None:
     work, watcher = Marked(tmp_path), SilentWatcher()
     executor = opened(work, watcher)
@@ -162,6 +163,7 @@ def test_a_node_that_joins_is_used(ray_cluster, opened, tmp_path: Path) -> None:
         ray_cluster.remove("three")
 
 
+@pytest.mark.slow
 def test_a_node_with_another_version_is_left_out(ray_cluster, opened, tmp_path: Path) -> None:
     installed = tmp_path / "other/torch-0.0.1.dist-info"
     installed.mkdir(parents=True)
@@ -207,6 +209,7 @@ def test_no_cluster_at_an_address() -> None:
         at_address("127.0.0.1:1")(ScriptedWork(), Resources(), SilentWatcher())
 
 
+@pytest.mark.slow
 def test_no_node_is_large_enough(ray_cluster, opened, tmp_path: Path) -> None:
     work, watcher = Marked(tmp_path), SilentWatcher()
     work.go()
@@ -221,6 +224,7 @@ def test_no_node_is_large_enough(ray_cluster, opened, tmp_path: Path) -> None:
         ray_cluster.remove("large")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_too_small_spills(opened, tmp_path: Path) -> None:
     """Data larger than the nodes' object stores are read from the disk of each."""
     work = Marked(tmp_path, 150 * 2**20)
