@@ -32,6 +32,17 @@ Timer = Callable[[Sequence[tuple[torch.nn.Module, int]]], Sequence[Mapping[str, 
 _PACKAGES = ("minnow", "torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 
+def networks_in_turn(
+    model: torch.nn.Module, architecture: Architecture, teacher: PreparedTeacher | None
+) -> list[tuple[torch.nn.Module, int]]:
+    """Return a student and its teachers with the sides of their inputs, as a :data:`Timer` takes them."""
+    members = () if teacher is None else teacher.ensemble.members
+    return [
+        (model, architecture.resolution),
+        *((member.model, member.resolution) for member in members),
+    ]
+
+
 def write_student(
     fitted: Fitted,
     architecture: Architecture,
@@ -55,11 +66,7 @@ def write_student(
     images = data.splits["test"]
     logits = logits_of(model, data, images, **view)
     total = cost(architecture, data.num_classes)
-    members = () if teacher is None else teacher.ensemble.members
-    networks = [
-        (model, architecture.resolution),
-        *((member.model, member.resolution) for member in members),
-    ]
+    networks = networks_in_turn(model, architecture, teacher)
     own, *of_members = [{} for _ in networks] if latency is None else latency(networks)
     metrics: dict[str, Any] = {
         "test": test_scores(score_logits(logits, data, images)),

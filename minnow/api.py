@@ -72,6 +72,8 @@ def distill(
     out: PathLike | None = None,
     resume: bool = False,
     seeds: int = 1,
+    executor: str = "local",
+    workers: int | None = None,
     refit: Refit | None = None,
     qat: bool = False,
     config: PathLike | None = None,
@@ -90,6 +92,8 @@ def distill(
         out: run directory; ``None``: that of the search.
         resume: continue an interrupted training.
         seeds: number of students to train; the best on validation is returned.
+        executor: where several are trained: ``local``, ``ray`` or ``ray:ADDRESS``.
+        workers: how many at a time; ``None``: 1, or what a cluster has room for.
         refit: train once more, and return that student: ``val``: on the validation images, too; ``all``:
             on all images, to ship; its scores are those of the student that had not seen them.
         qat: train on with fake quantisation, and return that student, which loses less in int8.
@@ -103,9 +107,10 @@ def distill(
     """
     if teacher is not None:
         settings["teacher"] = teacher
+    placement = {"executor": executor, "workers": workers}
     where = {**_source(student), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("distill", settings, where, resume, seeds, refit, qat, receiver)
+        return _train("distill", settings, where, resume, seeds, placement, refit, qat, receiver)
 
 
 def train(
@@ -115,6 +120,8 @@ def train(
     out: PathLike | None = None,
     resume: bool = False,
     seeds: int = 1,
+    executor: str = "local",
+    workers: int | None = None,
     refit: Refit | None = None,
     qat: bool = False,
     config: PathLike | None = None,
@@ -123,9 +130,10 @@ def train(
     **settings: Any,
 ) -> Student:
     """Train a network without a teacher; the arguments are those of :func:`distill`."""
+    placement = {"executor": executor, "workers": workers}
     where = {**_source(model), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:
-        return _train("train", settings, where, resume, seeds, refit, qat, receiver)
+        return _train("train", settings, where, resume, seeds, placement, refit, qat, receiver)
 
 
 def fit(
@@ -238,6 +246,7 @@ def _train(
     where: dict[str, Any],
     resume: bool,
     seeds: int,
+    placement: Mapping[str, Any],
     refit: Refit | None,
     qat: bool,
     listener: Listener,
@@ -245,6 +254,7 @@ def _train(
     chosen, resolved, run = student_settings(settings, prefix=prefix, listener=listener, **where)
     from minnow.student import Student
     from minnow.student_stages import Further, run_student_and_further
+    from nas.executors import Placement
 
     last = run_student_and_further(
         chosen,
@@ -255,6 +265,7 @@ def _train(
         file=where["file"],
         resume=resume,
         seeds=seeds,
+        placement=Placement(**placement),
         listener=listener,
     )
     return Student(last)

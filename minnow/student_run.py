@@ -29,6 +29,7 @@ from distill.seeds import (
     recorded_seeds,
     seed_path,
 )
+from distill.student_bundle import networks_in_turn
 from distill.student_loss import StudentLoss
 from distill.student_training import CHECKPOINT, train_student, training_identity
 from minnow import run_creation
@@ -40,6 +41,7 @@ from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, student_weights
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
+from minnow.student_work import SeedsWork, train_seeds_on
 from minnow.teacher import (
     check_balance,
     check_unlabelled,
@@ -48,7 +50,9 @@ from minnow.teacher import (
     weaker_teacher,
 )
 from nas.architecture import Architecture
+from nas.executors import HERE, Placement
 from nas.layers import CLASSIFIERS
+from nas.networks import build
 from teachers.ensemble import PreparedTeacher
 from teachers.finetune import Teacher
 from training.budget import resolve_student
@@ -103,6 +107,14 @@ class Training:
             processes=self.processes,
         )
 
+    def elsewhere(self, run: Path) -> SeedsWork:
+        """Return the trainings of several seeds for an executor; latencies are measured now."""
+        student = build(self.architecture, self.data.num_classes).eval()
+        latencies = self._latencies(networks_in_turn(student, self.architecture, self.teacher))
+        return SeedsWork(
+            self.architecture, self.config, self.data, self.teacher, self.weights, latencies, run
+        )
+
     def _latencies(self, networks: Sequence[tuple[nn.Module, int]]) -> list[dict[str, Any]]:
         """Return ``latency_ms`` of each network; nothing of any where the target cannot run one.
 
@@ -125,6 +137,7 @@ def run_student(
     *,
     resume: bool = False,
     seeds: int = 1,
+    placement: Placement = HERE,
     listener: Listener,
 ) -> dict[str, Any]:
     """Train a network and leave ``run/student``.
@@ -137,6 +150,7 @@ def run_student(
         run: run directory.
         resume: continue from its checkpoint, with the seeds that are not finished.
         seeds: number of students, with seeds from ``config.seed`` on; the best on validation is kept.
+        placement: where they are trained, if they are several.
         listener: receives progress, decisions and warnings.
 
     Returns:
@@ -194,7 +208,7 @@ def run_student(
             metrics = training.run(run / STUDENT_FOLDER, "the student")
             processes.on_main(lambda: (folder / LENGTH_FILE).unlink(missing_ok=True))
         else:
-            _train_seeds(training, run, wanted)
+            _train_seeds(training, run, wanted, placement)
             metrics = processes.on_main(lambda: keep_best_seed(run))
         processes.on_main(lambda: leave_report(run, listener, chosen.storage))
     _comment(training, metrics)
@@ -249,8 +263,12 @@ def _of_fitting_length(
     return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
 
 
-def _train_seeds(training: Training, run: Path, wanted: Sequence[int]) -> None:
-    """Train the students that are not finished."""
+def _train_seeds(training: Training, run: Path, wanted: Sequence[int], placement: Placement) -> None:
+    """Train the students that are not finished.
+
+    Raises:
+        UserError: a training failed.
+    """
     finished = finished_students(run)
     for seed, folder in finished.items():
         seeded = training.config.model_copy(update={"seed": seed})
@@ -258,6 +276,10 @@ def _train_seeds(training: Training, run: Path, wanted: Sequence[int]) -> None:
             training.architecture, training.data, seeded, training.teacher, training.weights
         )
         check_same_training(folder, identity)
+    if not placement.here:
+        left = [seed for seed in wanted if seed not in finished]
+        train_seeds_on(placement, training.elsewhere(run), left, training.listener)
+        return
     for turn, seed in enumerate(wanted, start=1):
         name = f"seed {seed} ({turn} of {len(wanted)})"
         if seed in finished:

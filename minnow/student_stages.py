@@ -16,6 +16,7 @@ from minnow.qat_run import QAT_FOLDER, run_qat
 from minnow.refit import REFIT_FOLDER, run_refit
 from minnow.run_directory import ChosenNetwork, student_config
 from minnow.student_run import run_student
+from nas.executors import HERE, Placement
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 
 
@@ -107,6 +108,7 @@ def run_student_and_further(
     file: Path | None = None,
     resume: bool = False,
     seeds: int = 1,
+    placement: Placement = HERE,
     listener: Listener,
 ) -> Path:
     """Train a student where the run has none, then further where that is asked for.
@@ -120,6 +122,7 @@ def run_student_and_further(
         file: YAML of settings below ``given``, likewise.
         resume: continue from a checkpoint.
         seeds: number of students, of which the best on validation is kept.
+        placement: where they are trained, if they are several.
         listener: receives progress, decisions and warnings.
 
     Returns:
@@ -131,7 +134,9 @@ def run_student_and_further(
     student = run / STUDENT_FOLDER
     further.check_planned(config.budget, run)
     if not further or not (student / WEIGHTS_FILE).exists():
-        run_student(chosen, config, run, resume=resume, seeds=seeds, listener=listener)
+        run_student(
+            chosen, config, run, resume=resume, seeds=seeds, placement=placement, listener=listener
+        )
     else:
         _check_settings(student, given, file)
     return further.run(chosen, run, resume=resume, listener=listener)

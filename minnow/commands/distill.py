@@ -17,6 +17,8 @@ from minnow.commands.options import (
     RefitOn,
     Resume,
     Seeds,
+    SeedsExecutor,
+    SeedsWorkers,
     with_settings,
 )
 
@@ -27,7 +29,16 @@ from minnow.commands.options import (
         options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
         options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name"),
-        options.TRAINING: ("train.epochs", "budget", "seed", "seeds", "refit", "qat"),
+        options.TRAINING: (
+            "train.epochs",
+            "budget",
+            "seed",
+            "seeds",
+            "executor",
+            "workers",
+            "refit",
+            "qat",
+        ),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
 )
@@ -42,6 +53,8 @@ def distill(
     ] = None,
     pick: Pick = "best",
     seeds: Seeds = 1,
+    executor: SeedsExecutor = "local",
+    workers: SeedsWorkers = None,
     refit: RefitOn = None,
     qat: Qat = False,
     out: Annotated[
@@ -63,7 +76,8 @@ def distill(
     student that learned from every image, distill --student runs/photos --refit all; for int8, add --qat.
     """
     where = {"student": student, "pick": pick, "file": config, "out": out, "prefix": "distill"}
-    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit, qat=qat)
+    placement = {"executor": executor, "workers": workers}
+    train_chosen(changes, where, resume=resume, seeds=seeds, placement=placement, refit=refit, qat=qat)
 
 
 def train_chosen(
@@ -72,6 +86,7 @@ def train_chosen(
     *,
     resume: bool,
     seeds: int,
+    placement: dict[str, Any],
     refit: Refit | None,
     qat: bool,
 ) -> None:
@@ -89,6 +104,7 @@ def train_chosen(
         chosen, settings, run = student_settings(changes, **where, listener=listener)
         from minnow.student_stages import Further, run_student_and_further
         from minnow.tables import show_further, show_student
+        from nas.executors import Placement
 
         further = Further(refit, qat)
 
@@ -103,6 +119,7 @@ def train_chosen(
                 file=where["file"],
                 resume=resume,
                 seeds=seeds,
+                placement=Placement(**placement),
                 listener=listener,
             )
         show_student(run, last=not further)

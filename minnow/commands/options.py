@@ -34,6 +34,23 @@ Seeds = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+SeedsExecutor = Annotated[
+    str,
+    Option(
+        "--executor",
+        help="Where the students of several seeds are trained: local, ray or ray:ADDRESS.",
+        rich_help_panel=TRAINING,
+    ),
+]
+SeedsWorkers = Annotated[
+    int | None,
+    Option(
+        "--workers",
+        help="Students of several seeds at a time. (default: 1, or what a cluster has room for)",
+        min=1,
+        hidden=True,
+    ),
+]
 SearchOut = Annotated[
     Path | None,
     Option(help="Run directory. (default: runs/DATA-SPACE-STRATEGY)", rich_help_panel=RUN),

@@ -18,6 +18,8 @@ from minnow.commands.options import (
     RefitOn,
     Resume,
     Seeds,
+    SeedsExecutor,
+    SeedsWorkers,
     with_settings,
 )
 
@@ -32,7 +34,7 @@ WITHOUT = ("teacher", "loss", "live_teacher")
         options.SEARCH: ("model", "pick"),
         options.TRAINING: (
             *("train.epochs", "budget", "train.batch_size", "train.learning_rate", "balance.mode"),
-            *("seed", "seeds", "refit", "qat"),
+            *("seed", "seeds", "executor", "workers", "refit", "qat"),
         ),
         options.RUN: ("out", "resume", "config", "assignments"),
     },
@@ -46,6 +48,8 @@ def train(
     ],
     pick: Pick = "best",
     seeds: Seeds = 1,
+    executor: SeedsExecutor = "local",
+    workers: SeedsWorkers = None,
     refit: RefitOn = None,
     qat: Qat = False,
     out: Annotated[
@@ -64,4 +68,5 @@ def train(
     Example: train --model runs/photos/architecture.yaml --data photos/
     """
     where = {"student": model, "pick": pick, "file": config, "out": out, "prefix": "train"}
-    train_chosen(changes, where, resume=resume, seeds=seeds, refit=refit, qat=qat)
+    placement = {"executor": executor, "workers": workers}
+    train_chosen(changes, where, resume=resume, seeds=seeds, placement=placement, refit=refit, qat=qat)

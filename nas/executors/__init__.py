@@ -1,7 +1,7 @@
 """Executors, by name: where trials run."""
 
 from core.plugins import Registry
-from nas.executors.base import DistantEvaluator, Resources, Watcher, Work
+from nas.executors.base import HERE, DistantEvaluator, Placement, Resources, Watcher, Work
 from nas.executors.local import Local, SerialExecutor
 from nas.executors.worker_processes import ProcessExecutor
 from nas.search import Executor
@@ -29,10 +29,12 @@ def make(name: str, work: Work, resources: Resources, watcher: Watcher) -> Execu
 
 
 __all__ = [
+    "HERE",
     "REGISTRY",
     "DistantEvaluator",
     "Executor",
     "Local",
+    "Placement",
     "ProcessExecutor",
     "Resources",
     "SerialExecutor",

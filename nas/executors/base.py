@@ -65,6 +65,27 @@ class Resources:
     timeout: float | None = None
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where several trainings run.
+
+    Attributes:
+        executor: by name, see :data:`nas.executors.REGISTRY`.
+        workers: trainings at a time; ``None``: one here, or what the nodes have room for.
+    """
+
+    executor: str = "local"
+    workers: int | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether they run one after the other in this process."""
+        return self.executor == "local" and self.workers in (None, 1)
+
+
+HERE = Placement()
+
+
 class Watcher(Protocol):
     """Receiver of what an executor has to say."""
 

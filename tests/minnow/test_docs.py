@@ -72,7 +72,10 @@ def test_every_option_that_a_page_names_exists() -> None:
 
     named = {name for text in TEXTS.values() for name in COMMAND_OPTIONS.findall(text)}
     assert len(named) > 20
-    assert named - options(typer.main.get_command(app)) <= {"--only"}  # of a benchmark
+    assert named - options(typer.main.get_command(app)) <= {
+        "--only",
+        "--num-cpus",
+    }  # of a benchmark, of Ray
 
 
 def test_strategies_of_optuna_are_there() -> None:
@@ -149,7 +152,7 @@ def test_files_that_a_page_names_exist(page: str) -> None:
 
 def test_registries_that_contributing_names_exist() -> None:
     named = re.findall(r"`([A-Z_]+)` in `([\w/]+\.py)`", TEXTS["CONTRIBUTING.md"])
-    assert len(named) == 4
+    assert len(named) == 5
     for name, file in named:
         assert re.search(rf"^{name} = ", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), name
 

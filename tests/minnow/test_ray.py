@@ -128,3 +128,22 @@ def test_ctrl_c_leaves_nothing_running(here: Path, monkeypatch: pytest.MonkeyPat
     while ray_processes() - before and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not ray_processes() - before
+
+
+@pytest.mark.slow
+def test_students_of_several_seeds(ray_cluster, here: Path) -> None:
+    """They are those of this process, whose latencies are measured here, once."""
+    ray_cluster.two_nodes()
+    model = here / "model.yaml"
+    model.write_text(
+        minnow.search(
+            data="digits", space="toy", trials=1, epochs=1, out="found"
+        ).best.architecture.to_text()
+    )
+    settings = {"data": "digits", "epochs": 1, "seeds": 3}
+    alone = minnow.train(model, out="alone", **settings)
+    spread = minnow.train(model, out="spread", executor="ray", **settings)
+    assert spread.metrics["seed"] == alone.metrics["seed"]
+    assert spread.metrics["val"]["f1"] == pytest.approx(alone.metrics["val"]["f1"], abs=0.02)
+    assert spread.metrics["latency_ms"]["median"] > 0
+    assert len([path for path in (here / "spread/seeds").iterdir() if not path.name.startswith(".")]) == 2

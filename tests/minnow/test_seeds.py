@@ -159,3 +159,23 @@ def test_the_same_names_with_other_pixels_are_refused(copied, finished, minnow):
 def test_missing_predictions_say_what_to_do(copied, minnow):
     (copied / "student/predictions.csv").unlink()
     assert "predictions.csv does not exist" in minnow("compare many many/student").complaint
+
+
+def test_workers_train_the_same_students(many, here, finished, minnow):
+    """Two at a time, each in a process of its own; the latency is measured once, for all."""
+    said = minnow(f"train --model {finished}/runs/found --epochs 1 --seeds 3 --workers 2 --out two")
+    assert said.code == 0, said
+    students = [*(here / "two/seeds").glob("[0-9]*"), here / "two/student"]
+    assert len(students) == 3
+    known = {
+        metrics(path)["seed"]: metrics(path) for path in [*(many / "seeds").glob("[0-9]*"), many / "student"]
+    }
+    for student in students:
+        ours = metrics(student)
+        assert ours["val"]["f1"] == pytest.approx(known[ours["seed"]]["val"]["f1"], abs=1e-6)
+        assert ours["latency_ms"] == metrics(here / "two/student")["latency_ms"]
+        assert ours["latency_ms"]["median"] > 0
+    again = minnow(
+        f"train --model {finished}/runs/found --epochs 1 --seeds 3 --workers 2 --out two --resume"
+    )
+    assert "is finished" in again.complaint
