@@ -88,7 +88,7 @@ _FLOORS = 32  # in the other goals
 
 @dataclass(frozen=True)
 class View:
-    """A learned metric given the finished trials, with running trials at their means.
+    """A learned metric given the finished trials, with pending ones hallucinated at their means.
 
     Attributes:
         posterior: of scaled scores; more is better.
@@ -104,7 +104,7 @@ class View:
     def of(cls, learner: Learner, pending: Candidates) -> View:
         """Return the process of ``learner``, with ``pending`` observed at their means."""
         posterior, scale = learner.posterior()
-        return cls(posterior.believing(pending.codes), scale, learner.sign)
+        return cls(posterior.hallucinated(pending.codes), scale, learner.sign)
 
 
 class Criterion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from nas.spaces.base import Decision, Point
 Codes = np.ndarray  # (points, columns) of 0 and 1, and then the features
 Points = np.ndarray  # (points, decisions) option indices
 Feature = Callable[[tuple[int, ...]], float]  # of a point
+_CACHED = 10_000  # points whose codes are kept, and whether they are within the limits
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,19 @@ class Encoding:
 
     def __call__(self, points: Sequence[Sequence[int]] | Points) -> Codes:
         """Return the codes ``(points, columns + features)`` of ``points``, ``(points, decisions)``."""
-        array = np.asarray(points, dtype=np.intp).reshape(-1, len(self.tables))
-        coded = [table[array[:, place]] for place, table in enumerate(self.tables)]
-        extra = [[feature(tuple(point)) for point in array.tolist()] for feature in self.extra]
-        return np.concatenate([*coded, np.array(extra).reshape(len(extra), len(array)).T], axis=1)
+        listed = points.tolist() if isinstance(points, np.ndarray) else points
+        rows = [self._row(tuple(point)) for point in listed]
+        return np.concatenate([np.empty(0), *rows]).reshape(len(rows), len(self.scale) + len(self.extra))
+
+    @cached_property
+    def _row(self) -> Callable[[Point], np.ndarray]:
+        """Code of one point; a search asks for the same ones again and again."""
+
+        def encoded(point: Point) -> np.ndarray:
+            coded = [table[option] for table, option in zip(self.tables, point, strict=True)]
+            return np.concatenate([*coded, [feature(point) for feature in self.extra]])
+
+        return lru_cache(_CACHED)(encoded)
 
     def features(self, codes: Codes) -> np.ndarray:
         """Return the features appended to ``codes``, ``(points, features)``."""
@@ -71,8 +82,9 @@ class Encoding:
         ones, others = ones[:, : len(self.scale)], others[:, : len(self.scale)]
         column = weights[self.decision] * self.scale
         # |a - b| = a + b - 2 a b for a, b in {0, 1}
-        total = np.add.outer(ones @ column, others @ column)
-        total -= 2 * (ones * column) @ others.T
+        total = (ones * (-2 * column)) @ others.T
+        total += (ones @ column)[:, None]
+        total += others @ column
         return np.asarray(np.maximum(total, 0.0, out=total))
 
     def distances(self, codes: Codes) -> np.ndarray:
@@ -134,9 +146,12 @@ class Catalogue:
         self, encoding: Encoding, objectives: Objectives, costs: Callable[[Point], Mapping[str, float]]
     ) -> None:
         self._encoding = encoding
-        self._limits = [limit for limit in objectives.limits if limit.metric in CLOSED_FORM]
+        limits = [limit for limit in objectives.limits if limit.metric in CLOSED_FORM]
         self._goals = [name for name in objectives.names if name in CLOSED_FORM]
         self._costs = costs
+        self._within = lru_cache(_CACHED)(
+            lambda point: not any(limit.violation(costs(point)) for limit in limits)
+        )
 
     def describe(self, points: Iterable[Point]) -> Candidates:
         """Return candidates for ``points``, each once, whether or not within the limits."""
@@ -150,8 +165,8 @@ class Catalogue:
 
     def within(self, point: Point) -> bool:
         """Tell if a point is within the limits in closed form."""
-        return not any(limit.violation(self._costs(point)) for limit in self._limits)
+        return self._within(point)
 
     def allowed(self, points: Iterable[Point]) -> Candidates:
         """Return candidates for the ``points`` within the limits in closed form, each once."""
-        return self.describe(filter(self.within, dict.fromkeys(points)))
+        return self.describe(filter(self._within, dict.fromkeys(points)))

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from nas.strategies.gp.encoding import Encoding
 from nas.strategies.gp.surrogate import Hyperparameters, Posterior, Trend, fit_hyperparameters
 
-_CAPACITY = 400  # observations that the process is conditioned on
+_CAPACITY = 256  # observations that the process is conditioned on
 _FIT_CAPACITY = 250  # observations that its hyperparameters are fitted to
 _GROWTH = 1.15  # of the history between two fits
 _FIRST_FIT = 4  # observations
@@ -90,14 +90,21 @@ class Learner:
         self.scores: list[float] = []  # more is better
         self._encoding = encoding
         self._fitted: tuple[int, Hyperparameters] | None = None
+        self._posterior: tuple[Posterior, Scale] | None = None  # until the next observation
 
     def add(self, point: tuple[int, ...], value: float) -> None:
         """Add one observation of the metric; a point may be observed many times."""
         self.points.append(point)
         self.scores.append(self.sign * value)
+        self._posterior = None
 
     def posterior(self) -> tuple[Posterior, Scale]:
         """Return the process and the scale of its targets."""
+        if self._posterior is None:
+            self._posterior = self._condition()
+        return self._posterior
+
+    def _condition(self) -> tuple[Posterior, Scale]:
         size = fitted_size(len(self.scores))
         if self._fitted is None or self._fitted[0] != size:
             self._fitted = size, self._fit(size)
@@ -106,7 +113,7 @@ class Learner:
         scale = Scale.of(scores[kept])
         codes = self._encoding([self.points[index] for index in kept])
         trend = Trend.of(self._encoding.features(codes))
-        return Posterior(self._encoding, self._fitted[1], trend, codes, scale(scores[kept])), scale
+        return Posterior.of(self._encoding, self._fitted[1], trend, codes, scale(scores[kept])), scale
 
     @property
     def active(self) -> list[tuple[int, ...]]:

@@ -20,11 +20,13 @@ from nas.strategies.gp.encoding import Candidates, Catalogue, Encoding
 from nas.strategies.gp.learner import Learner
 from nas.trial import Trial
 
-_SAMPLES = 64  # random candidates where the space is too large to take every point
+_SPREAD = 64  # random points, of which the most different one is proposed at first
+_SAMPLES = 16  # random candidates where the space is too large to take every point
 _STARTS = 4  # best points whose neighbours are candidates, and where local search starts
 _CLIMBS = 4  # steps of local search
 _KEPT = 32  # candidates after each step
 _CACHED = 50_000  # networks whose costs are kept
+_REMEMBERED = 1_000  # points whose neighbours are kept
 
 
 class Gp(Strategy):
@@ -34,8 +36,9 @@ class Gp(Strategy):
     spaces are enumerated; in others the candidates are random points, the neighbours of the best known
     ones, and what local search finds from the best of those. Params and macs are never learned: as
     limits they rule candidates out, as goals they are exact. Several goals: the expected improvement of
-    the first goal that must be learned, averaged over floors in the others. Pending trials count as
-    observed at their means; failed ones as known, without a score. The work of one ask is bounded.
+    the first goal that must be learned, averaged over floors in the others. Pending trials are
+    hallucinated, as if they had been observed at their means (GP-BUCB, Desautels et al. 2014); failed
+    ones count as known, without a score. The work of one ask is bounded.
 
     Args:
         startup: trials before the process takes over, spread over the space.
@@ -70,6 +73,7 @@ class Gp(Strategy):
             if metric not in CLOSED_FORM
         }
         self._catalogue = Catalogue(self._encoding, objectives, costs)
+        self._neighbours = lru_cache(_REMEMBERED)(lambda point: tuple(space.neighbours(point)))
         self._told: dict[Point, bool] = {}  # whether it ever completed
         self._everything: Candidates | None = None
         self._ranking: Iterator[Point] = iter(())
@@ -107,9 +111,9 @@ class Gp(Strategy):
         criterion = Criterion(self.objectives, views, improvable, rng)
         if self.space.enumerable:
             candidates = self._enumerated().without(known)
-            return candidates.take(criterion(candidates)).points
+            return [candidates.points[index] for index in criterion(candidates)]
         best = improvable.take(np.argsort(-criterion.known_scores, kind="stable")[:_STARTS])
-        ranked = self._best(criterion, [*self._sampled(rng), *best.points], best.points, known)
+        ranked = self._best(criterion, [*self._sampled(_SAMPLES, rng), *best.points], best.points, known)
         climbed: set[Point] = set()
         for _ in range(_CLIMBS):
             top = [point for point in ranked[:_STARTS] if point not in climbed]
@@ -126,14 +130,14 @@ class Gp(Strategy):
 
         Costs take longer than the criterion, so limits are looked at from the best candidate down.
         """
-        near = [neighbour for point in centres for neighbour in self.space.neighbours(point)]
+        near = [neighbour for point in centres for neighbour in self._neighbours(point)]
         candidates = self._catalogue.describe([*points, *near]).without(known)
         ranked = (candidates.points[index] for index in criterion(candidates))
         return list(islice(filter(self._catalogue.within, ranked), _KEPT))
 
     def _spread(self, known: Collection[Point], rng: np.random.Generator) -> list[Point]:
         """Return random points within the limits, most different from the known ones first."""
-        candidates = self._catalogue.allowed(self._sampled(rng)).without(known)
+        candidates = self._catalogue.allowed(self._sampled(_SPREAD, rng)).without(known)
         if not len(candidates):
             point = next_feasible(self._filter(), rng, known)
             return [] if point is None else [point]
@@ -143,8 +147,8 @@ class Gp(Strategy):
         apart = self._encoding.distance(candidates.codes, self._encoding(list(known)), weights)
         return candidates.take(np.lexsort((-apart.mean(axis=1), -apart.min(axis=1)))).points
 
-    def _sampled(self, rng: np.random.Generator) -> list[Point]:
-        return [self.space.canonical(self.space.sample(rng)) for _ in range(_SAMPLES)]
+    def _sampled(self, count: int, rng: np.random.Generator) -> list[Point]:
+        return [self.space.canonical(self.space.sample(rng)) for _ in range(count)]
 
     def _enumerated(self) -> Candidates:
         if self._everything is None:

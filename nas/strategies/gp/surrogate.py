@@ -11,10 +11,10 @@ sections 2.7 and 5.4.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from nas.strategies.gp.encoding import Codes, Encoding
@@ -64,10 +64,15 @@ class Trend:
 
 def _polynomial(product: np.ndarray) -> np.ndarray:
     """Return the covariance for an inner product, whose square has every second-order term."""
-    return np.asarray(_SLOPE * (1 + product) + _CURVATURE * product * product)
+    covariance = _CURVATURE * product
+    covariance += _SLOPE
+    covariance *= product
+    covariance += _SLOPE
+    return np.asarray(covariance)
 
 
 _JITTER = 1e-8
+_BLOCK = 128  # points predicted at a time, so that their covariances stay in the cache
 _STEPS = 60  # of L-BFGS
 _BOUND = 12.0  # on the logarithm of every hyperparameter
 
@@ -120,25 +125,29 @@ def negative_log_posterior(
 
     Args:
         hyperparameters: where.
-        distances: ``(decisions, n * n)``, of each pair of observations in each decision.
+        distances: ``(decisions, pairs)``, in each decision, of the pairs of observations i < j in
+            the order of :func:`numpy.triu_indices`.
         mean: ``(n, n)``, covariance of the mean.
         targets: ``(n,)``, standardised observations.
 
     Returns:
         The value, and the gradient with respect to ``hyperparameters.logs``.
     """
-    count = len(targets)
+    pairs = np.triu_indices(len(targets), 1)
     weights, signal, noise = hyperparameters.weights, hyperparameters.signal, hyperparameters.noise
-    covariance = signal * np.exp(-(weights @ distances)).reshape(count, count)
-    lower = np.linalg.cholesky(covariance + mean + (noise + _JITTER) * np.eye(count))
+    correlated = signal * np.exp(-(weights @ distances))
+    covariance = mean + (signal + noise + _JITTER) * np.eye(len(targets))
+    covariance[pairs[::-1]] += correlated  # the lower triangle, which is all that is read
+    lower = np.linalg.cholesky(covariance)
     alpha = cho_solve((lower, True), targets, check_finite=False)
-    inner = np.outer(alpha, alpha) - cho_solve((lower, True), np.eye(count), check_finite=False)
-    slope = (inner * covariance).ravel()
+    inverse, _ = dpotri(lower.T, lower=0)  # its upper triangle
+    inner = np.outer(alpha, alpha) - inverse
+    slope = inner[pairs] * correlated
     offset = hyperparameters.logs - Hyperparameters.prior(len(weights)).logs
     value = 0.5 * targets @ alpha + np.log(np.diag(lower)).sum() + 0.5 * offset @ offset
     gradient = [
-        *(0.5 * weights * (distances @ slope)),
-        -0.5 * slope.sum(),
+        *(weights * (distances @ slope)),
+        -slope.sum() - 0.5 * signal * np.trace(inner),
         -0.5 * noise * np.trace(inner),
     ]
     return float(value), np.array(gradient) + offset
@@ -154,7 +163,7 @@ def fit_hyperparameters(encoding: Encoding, codes: Codes, targets: np.ndarray) -
         codes: ``(n, columns + features)``, observed points; a point observed twice is there twice.
         targets: ``(n,)``, standardised observations.
     """
-    distances = encoding.distances(codes).reshape(len(encoding.tables), -1)
+    distances = encoding.distances(codes)[:, *np.triu_indices(len(codes), 1)]
     features = encoding.features(codes)
     mean = Trend.of(features).covariance(features, features)
     start = Hyperparameters.prior(len(encoding.tables)).logs
@@ -171,52 +180,88 @@ def fit_hyperparameters(encoding: Encoding, codes: Codes, targets: np.ndarray) -
 
 @dataclass(frozen=True)
 class Posterior:
-    """The process conditioned on observations.
+    """The process conditioned on observations, and on pending points where :meth:`hallucinated`.
 
     Attributes:
         encoding: of ``codes``.
         hyperparameters: of the kernel and the noise.
         trend: the mean.
-        codes: ``(n, columns + features)``, observed points.
-        targets: ``(n,)``, standardised observations.
+        codes: ``(n, columns + features)``, observed points, then pending ones.
+        lower: ``(n, n)``, Cholesky factor L of the covariance of ``codes``, noise included.
+        whitened: ``(n,)``, L^-1 targets; 0 for pending points.
     """
 
     encoding: Encoding
     hyperparameters: Hyperparameters
     trend: Trend
     codes: Codes
-    targets: np.ndarray
+    lower: np.ndarray
+    whitened: np.ndarray
 
-    def predict(self, codes: Codes) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and deviation of the noiseless function at ``codes``, ``(points,)`` each."""
-        lower, whitened = self._factors
-        cross = solve_triangular(lower, self._kernel(self.codes, codes), lower=True, check_finite=False)
-        variance = self.hyperparameters.signal + self.trend.variance(self.encoding.features(codes))
-        variance -= np.sum(cross * cross, axis=0)
-        return cross.T @ whitened, np.sqrt(np.maximum(variance, 1e-12))
+    @classmethod
+    def of(
+        cls,
+        encoding: Encoding,
+        hyperparameters: Hyperparameters,
+        trend: Trend,
+        codes: Codes,
+        targets: np.ndarray,
+    ) -> Posterior:
+        """Condition the process on observed ``codes`` and their standardised ``targets``, ``(n,)``."""
+        prior = cls(encoding, hyperparameters, trend, codes[:0], np.empty((0, 0)), np.empty(0))
+        posterior = prior.hallucinated(codes)
+        whitened = solve_triangular(posterior.lower, targets, lower=True, check_finite=False)
+        return replace(posterior, whitened=whitened)
 
-    def mean(self, codes: Codes) -> np.ndarray:
-        """Return the mean alone at ``codes``, ``(points,)``; much faster."""
-        lower, whitened = self._factors
-        weights = solve_triangular(lower, whitened, lower=True, trans="T", check_finite=False)
-        return np.asarray(weights @ self._kernel(self.codes, codes))
+    def hallucinated(self, codes: Codes) -> Posterior:
+        """Return the process as if ``codes`` had been observed at their means.
 
-    def believing(self, codes: Codes) -> Posterior:
-        """Return the process as if ``codes`` had been observed at their means (the kriging believer).
+        No mean changes, and deviations shrink around ``codes``; the factor grows by a block.
 
-        Source: Ginsbourger et al., "Kriging is well-suited to parallelize optimization", 2010.
+        Source: Desautels et al., "Parallelizing exploration-exploitation tradeoffs in Gaussian process
+        bandit optimization", 2014, section 4.1.
         """
         if len(codes) == 0:
             return self
-        targets = np.concatenate([self.targets, self.mean(codes)])
-        return replace(self, codes=np.concatenate([self.codes, codes]), targets=targets)
+        known, added = len(self.codes), len(codes)
+        cross = self._whitened_kernel(codes)
+        corner = self._kernel(codes, codes) - cross.T @ cross
+        corner[np.diag_indices(added)] += self.hyperparameters.noise + _JITTER
+        lower = np.zeros((known + added, known + added))
+        lower[:known, :known] = self.lower
+        lower[known:, :known] = cross.T
+        lower[known:, known:] = np.linalg.cholesky(corner)
+        return replace(
+            self,
+            codes=np.concatenate([self.codes, codes]),
+            lower=lower,
+            whitened=np.concatenate([self.whitened, np.zeros(added)]),
+        )
 
-    @cached_property
-    def _factors(self) -> tuple[np.ndarray, np.ndarray]:
-        """The Cholesky factor L of the covariance, and L^-1 targets."""
-        noise = (self.hyperparameters.noise + _JITTER) * np.eye(len(self.codes))
-        lower = np.linalg.cholesky(self._kernel(self.codes, self.codes) + noise)
-        return lower, solve_triangular(lower, self.targets, lower=True, check_finite=False)
+    def predict(self, codes: Codes) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and deviation of the noiseless function at ``codes``, ``(points,)`` each."""
+        mean = np.empty(len(codes))
+        variance = self.hyperparameters.signal + self.trend.variance(self.encoding.features(codes))
+        for start in range(0, len(codes), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            cross = self._whitened_kernel(codes[block])
+            mean[block] = self.whitened @ cross
+            variance[block] -= np.einsum("np,np->p", cross, cross)
+        return mean, np.sqrt(np.maximum(variance, 1e-12))
+
+    def mean(self, codes: Codes) -> np.ndarray:
+        """Return the mean alone at ``codes``, ``(points,)``; much faster."""
+        weights = solve_triangular(self.lower, self.whitened, lower=True, trans="T", check_finite=False)
+        starts = range(0, len(codes), _BLOCK)
+        blocks = (self._kernel(self.codes, codes[start : start + _BLOCK]) for start in starts)
+        return np.concatenate([np.empty(0), *(weights @ block for block in blocks)])
+
+    def _whitened_kernel(self, codes: Codes) -> np.ndarray:
+        """Return L^-1 times the covariance with ``codes``, ``(n, points)``."""
+        kernel = self._kernel(self.codes, codes)
+        if len(self.codes) == 0:
+            return kernel
+        return np.asarray(solve_triangular(self.lower, kernel, lower=True, check_finite=False))
 
     def _kernel(self, ones: Codes, others: Codes) -> np.ndarray:
         kernel = self.encoding.distance(ones, others, self.hyperparameters.weights)

@@ -12,6 +12,7 @@ from core.errors import UserError
 from nas.cost import cost
 from nas.objectives import Objectives
 from nas.strategies import Strategy
+from nas.strategies.gp.acquisition import View
 from nas.strategies.gp.strategy import Gp
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
@@ -100,6 +101,24 @@ def test_pending_trials_spread_what_is_asked_for_at_once() -> None:
     together = [strategy.ask().choices for _ in range(8)]
     assert len(set(together)) == 8
     assert strategy.refused == []
+
+
+def apart(asked: Sequence[Proposal]) -> float:
+    """Mean number of decisions in which two proposals differ."""
+    points = np.array([proposal.choices for proposal in asked])
+    return float((points[:, None] != points).sum(axis=2)[np.triu_indices(len(points), 1)].mean())
+
+
+def test_pending_trials_do_not_crowd_at_one_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without hallucinations the second to eighth are the next best after the first, and close to it."""
+
+    strategies = [make(Gp, "macro", seed=seed % 4) for seed in range(8)]
+    for strategy in strategies:
+        run(strategy, 20)
+    spread = [apart([strategy.ask() for _ in range(8)]) for strategy in strategies[:4]]
+    monkeypatch.setattr(View, "of", lambda learner, pending: View(*learner.posterior(), learner.sign))
+    crowded = [apart([strategy.ask() for _ in range(8)]) for strategy in strategies[4:]]
+    assert np.mean(spread) > 1.2 * np.mean(crowded)
 
 
 def test_an_exact_goal_gives_a_front_along_it() -> None:

@@ -42,7 +42,9 @@ def test_agrees_with_scikit_learn() -> None:
     kernel = ConstantKernel(1.7) * RBF(lengths) + ConstantKernel(1.0)
     oracle = GaussianProcessRegressor(kernel, alpha=0.09 + 1e-8, optimizer=None).fit(codes, targets)
     everything = encoding(np.array(np.meshgrid(*[range(3)] * 4)).reshape(4, -1).T)
-    mean, deviation = Posterior(encoding, hyperparameters, CONSTANT, codes, targets).predict(everything)
+    mean, deviation = Posterior.of(encoding, hyperparameters, CONSTANT, codes, targets).predict(
+        everything
+    )
     expected_mean, expected_deviation = oracle.predict(everything, return_std=True)
     np.testing.assert_allclose(mean, expected_mean, atol=1e-8)
     np.testing.assert_allclose(deviation, expected_deviation, atol=1e-8)
@@ -51,7 +53,7 @@ def test_agrees_with_scikit_learn() -> None:
         prior = Hyperparameters.prior(4).logs
         penalty = 0.5 * np.sum((hyperparameters.logs - prior) ** 2)
         constant = np.ones((len(codes), len(codes)))
-        distances = encoding.distances(codes).reshape(4, -1)
+        distances = encoding.distances(codes)[:, *np.triu_indices(len(codes), 1)]
         return negative_log_posterior(hyperparameters, distances, constant, targets)[0] - penalty
 
     noisy = GaussianProcessRegressor(kernel + WhiteKernel(0.09), alpha=1e-8, optimizer=None)
@@ -61,7 +63,7 @@ def test_agrees_with_scikit_learn() -> None:
 
 def test_gradient() -> None:
     encoding, codes, targets = observed()
-    distances = encoding.distances(codes).reshape(4, -1)
+    distances = encoding.distances(codes)[:, *np.triu_indices(len(codes), 1)]
     mean = np.ones((len(codes), len(codes)))
     logs = np.log([0.2, 0.5, 1.0, 2.0, 1.7, 0.09])
 
@@ -83,20 +85,40 @@ def test_fit_finds_what_matters() -> None:
     assert 0.05 < found.noise < 0.16
 
 
-def test_a_believed_point_lowers_the_deviation_and_keeps_the_mean() -> None:
+def test_a_hallucinated_point_shrinks_deviations_and_changes_no_mean() -> None:
     encoding, codes, targets = observed()
-    posterior = Posterior(encoding, Hyperparameters.prior(4), CONSTANT, codes, targets)
+    posterior = Posterior.of(encoding, Hyperparameters.prior(4), CONSTANT, codes, targets)
+    everything = encoding(np.array(np.meshgrid(*[range(3)] * 4)).reshape(4, -1).T)
     point = encoding([(0, 1, 2, 1)])
-    mean, deviation = posterior.predict(point)
-    believed_mean, believed_deviation = posterior.believing(point).predict(point)
-    assert believed_mean == pytest.approx(mean)
-    assert believed_deviation < 0.8 * deviation
+    mean, deviation = posterior.predict(everything)
+    hallucinated_mean, hallucinated_deviation = posterior.hallucinated(point).predict(everything)
+    np.testing.assert_allclose(hallucinated_mean, mean, atol=1e-12)
+    assert np.all(hallucinated_deviation <= deviation + 1e-12)
+    there = np.all(everything == point, axis=1)
+    assert hallucinated_deviation[there] < 0.8 * deviation[there]
+
+
+def test_hallucinating_is_observing_the_means() -> None:
+    """Block by block, pending points give the process that was conditioned on everything at once."""
+    encoding, codes, targets = observed()
+    posterior = Posterior.of(encoding, Hyperparameters.prior(4), CONSTANT, codes, targets)
+    pending = encoding([(0, 1, 2, 1), (0, 1, 2, 1), (2, 2, 0, 0)])
+    together = np.concatenate([codes, pending])
+    means = np.concatenate([targets, posterior.mean(pending)])
+    expected = Posterior.of(encoding, Hyperparameters.prior(4), CONSTANT, together, means)
+    everything = encoding(np.array(np.meshgrid(*[range(3)] * 4)).reshape(4, -1).T)
+    in_turn = posterior.hallucinated(pending[:1]).hallucinated(pending[1:])
+    for grown in (posterior.hallucinated(pending), in_turn):
+        np.testing.assert_allclose(grown.predict(everything), expected.predict(everything), atol=1e-9)
+        np.testing.assert_allclose(grown.mean(everything), expected.mean(everything), atol=1e-9)
 
 
 def test_more_observations_of_a_point_count_for_more() -> None:
     encoding = Encoding.of(NAMED)
     once, often = (
-        Posterior(encoding, Hyperparameters.prior(4), CONSTANT, encoding([(0, 0, 0, 0)] * n), np.ones(n))
+        Posterior.of(
+            encoding, Hyperparameters.prior(4), CONSTANT, encoding([(0, 0, 0, 0)] * n), np.ones(n)
+        )
         for n in (1, 10)
     )
     point = encoding([(0, 0, 0, 0)])
@@ -168,9 +190,9 @@ def test_thinning_keeps_the_best_and_the_latest() -> None:
 
 
 def test_the_work_is_bounded() -> None:
-    """At 10,000 observations the process holds 400."""
+    """At 10,000 observations the process holds 256."""
     learner, rng = Learner(Encoding.of(NAMED), maximize=True), np.random.default_rng(0)
     for point in rng.integers(3, size=(10_000, 4)).tolist():
         learner.add(tuple(point), float(point[0] + rng.normal()))
     posterior, _ = learner.posterior()
-    assert len(posterior.codes) == len(learner.active) == 400
+    assert len(posterior.codes) == len(learner.active) == 256

@@ -50,7 +50,7 @@ def test_agrees_with_scikit_learn() -> None:
     oracle = GaussianProcessRegressor(kernel, alpha=0.09 + 1e-8, optimizer=None)
     expected = oracle.fit(inputs(codes), targets).predict(inputs(everything), return_std=True)
     hyperparameters = Hyperparameters(np.full(4, 0.5), 1.7, 0.09)
-    found = Posterior(encoding, hyperparameters, Trend.of(seen), codes, targets).predict(everything)
+    found = Posterior.of(encoding, hyperparameters, Trend.of(seen), codes, targets).predict(everything)
     np.testing.assert_allclose(found, expected, atol=1e-7)
 
 
@@ -102,14 +102,14 @@ def test_a_feature_that_never_changes_says_nothing() -> None:
     np.testing.assert_allclose(found[0], found[1])
 
 
-def test_a_believed_point_keeps_the_mean() -> None:
+def test_a_hallucinated_point_keeps_the_mean() -> None:
     rng, encoding = np.random.default_rng(0), Encoding.of(DECISIONS, (total,))
     learner = Learner(encoding, maximize=True)
     for point in rng.integers(2, size=(15, 4)).tolist():
         learner.add(tuple(point), total(point) + rng.normal())
     posterior, _ = learner.posterior()
     point = encoding([(2, 2, 2, 2)])
-    assert posterior.believing(point).mean(point) == pytest.approx(posterior.mean(point))
+    assert posterior.hallucinated(point).mean(point) == pytest.approx(posterior.mean(point))
 
 
 @pytest.mark.parametrize("trend", [True, False])
