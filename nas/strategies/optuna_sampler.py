@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -133,16 +133,21 @@ class OptunaSampler(Strategy):
             history.add(choices, rng.random(len(history.directions)).tolist(), 0.0, {})
         return history
 
+    def sampler_class(self) -> Callable[..., BaseSampler]:
+        """Return the class of the sampler, which takes its options by name."""
+        import optuna
+
+        return cast("Callable[..., BaseSampler]", getattr(optuna.samplers, self.sampler))
+
     def _made(self, rng: np.random.Generator) -> BaseSampler:
         import optuna
 
         seed = int(rng.integers(2**31))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler: BaseSampler = getattr(optuna.samplers, self.sampler)(
+            return self.sampler_class()(
                 seed=self.seed if self.sampler in _SEQUENCES else seed, **self._options
             )
-        return sampler
 
     def _distribution(self, options: int) -> BaseDistribution:
         from optuna.distributions import IntDistribution

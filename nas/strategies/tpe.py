@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Unpack
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Unpack
 
 from core.errors import UserError
 from nas.objectives import Objectives
@@ -10,12 +11,16 @@ from nas.spaces.base import SearchSpace
 from nas.strategies.base import Given, whole_number
 from nas.strategies.optuna_sampler import OptunaSampler
 
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
 
 class Tpe(OptunaSampler):
     """Optuna's TPESampler: Parzen estimators of good and bad points (Bergstra et al. 2011).
 
-    Takes several objectives. Of a history of more than 3,000 trials the good ones, of which there are 25,
-    are chosen from all, and the density of the others is estimated from 3,000 of them, spread evenly.
+    Takes several objectives. Pending trials count as bad (constant liar, Ginsbourger et al. 2010).
+    Of a history of more than 3,000 trials the good ones, of which there are 25, are chosen from all, and
+    the density of the others is estimated from 3,000 of them, spread evenly.
 
     Args:
         startup: trials drawn at random first.
@@ -47,4 +52,11 @@ class Tpe(OptunaSampler):
             n_startup_trials=whole_number("tpe", "startup", startup, minimum=0),
             n_ei_candidates=whole_number("tpe", "candidates", candidates, minimum=1),
             multivariate=multivariate,
+            constant_liar=True,
         )
+
+    def sampler_class(self) -> Callable[..., BaseSampler]:
+        """Return the sampler for categorical decisions."""
+        from nas.strategies.categorical_tpe import CategoricalTpe
+
+        return CategoricalTpe
