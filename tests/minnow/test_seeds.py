@@ -168,7 +168,8 @@ def test_workers_train_the_same_students(many, here, finished, minnow):
     students = [*(here / "two/seeds").glob("[0-9]*"), here / "two/student"]
     assert len(students) == 3
     known = {
-        metrics(path)["seed"]: metrics(path) for path in [*(many / "seeds").glob("[0-9]*"), many / "student"]
+        metrics(path)["seed"]: metrics(path)
+        for path in [*(many / "seeds").glob("[0-9]*"), many / "student"]
     }
     for student in students:
         ours = metrics(student)
