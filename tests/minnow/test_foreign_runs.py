@@ -66,6 +66,18 @@ def rewrite(path: Path, name: str, value: str) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
+def test_a_run_names_no_cluster_that_is_joined(theirs, minnow):
+    rewrite(theirs / "config.yaml", "executor", "ray:192.0.2.1:6379")
+    for command in (
+        "search --resume --out theirs --trials 4",
+        "search --config theirs/config.yaml --out new",
+    ):
+        complaint = minnow(command).complaint
+        assert complaint.startswith("--executor (executor): theirs/config.yaml names code"), complaint
+        assert complaint.endswith("add --executor ray:192.0.2.1:6379")
+    assert not Path("new").exists()
+
+
 @pytest.mark.parametrize("prefix", ["./evil.py", "evil_module", "evil_module.sub"])
 @pytest.mark.parametrize(("name", "kind", "option"), SETTINGS)
 def test_a_run_names_no_code_that_is_run(theirs, trace, minnow, prefix, name, kind, option):

@@ -56,3 +56,11 @@ def test_a_search_does_not_announce_more_time_than_it_may_take(clock, capsys, ti
     clock[0] += 60.0
     listener.trial_finished(Proposal(0, (), Toy().decode((0, 0, 0, 0)), seed=0).complete({"f1": 0.5}))
     assert capsys.readouterr().err.endswith(f"; {left} left\n")
+
+
+def test_which_trials_run_where():
+    text = progress.places_text({"one": [3, 5], "two": [], "three": [4]}, 2)
+    assert text == "one: 3, 5; three: 4; 1 idle; 2 waiting"
+    many = progress.places_text({f"node{number}": [number] for number in range(9)}, 0)
+    assert many.startswith("node0: 0; ")
+    assert many.endswith("node5: 5; 3 more nodes: 3 trials")

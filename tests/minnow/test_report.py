@@ -19,7 +19,7 @@ from minnow.report.decisions import shared_options
 from minnow.report.rendering import render
 from minnow.report.run_page import run_page
 from nas.study import StudyRecord, open_study
-from nas.trial import Trial
+from nas.trial import Execution, Trial
 
 
 class Page(HTMLParser):
@@ -211,6 +211,20 @@ def test_a_run_without_trials(found):
     page = Page(run_page(found))
     assert "No trial has ended yet" in page.text and "search --resume --out" in page.text
     assert set(page.tables) == {"settings"} and "distill" not in page.text
+
+
+def test_where_and_when_trials_ran(found, edit_study):
+    assert 'id="timeline"' not in run_page(found)  # all in one place
+    start = 1_700_000_000.0
+
+    def spread(study):
+        ran = [Execution(f"node{n % 2}", start + 60 * n, start + 60 * n + 90) for n in range(3)]
+        return [trial.ran(execution) for trial, execution in zip(study.trials, ran, strict=True)]
+
+    edit_study(trials=spread)
+    page = run_page(found)
+    assert 'id="timeline"' in page
+    assert "node0" in page and "node1" in page
 
 
 def test_every_trial_failed(found, edit_study):

@@ -95,6 +95,9 @@ def test_trials_come_back_as_they_were(tmp_path: Path) -> None:
         assert trial.architecture == SPACE.decode(trial.choices)
         if trial.completed:
             assert trial.metrics == evaluate(trial.proposal)
+        assert trial.execution is not None
+        assert trial.execution.worker == "this process"
+        assert time.time() - 600 < trial.execution.started <= trial.execution.ended <= time.time()
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
