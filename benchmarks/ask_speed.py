@@ -146,7 +146,11 @@ def main(
         objectives = Objectives.parse(goals, limits)
         whole = history(made, objectives, landscape, max(trials))
         for count in trials:
-            grid = _grid(f"{space}, {setting}: {count:,} told trials, then {asks} asks")
+            grid = grid_of(
+                f"{space}, {setting}: {count:,} told trials, then {asks} asks",
+                "milliseconds: median (interquartile range)",
+                ("ask", "first ask", "tell, own", "tell, foreign"),
+            )
             for name in strategy:
                 kind = nas.strategies.load(name)
                 subject = kind(made, objectives, num_classes=CLASSES)
@@ -166,13 +170,13 @@ def _seconds(call: Callable[[], T]) -> tuple[float, T]:
     return time.thread_time() - start, value
 
 
-def _grid(title: str) -> Table:
-    caption = "milliseconds: median (interquartile range)"
+def grid_of(title: str, caption: str, columns: Sequence[str]) -> Table:
+    """Return an empty table with a row for each strategy."""
     grid = Table(
         title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left"
     )
     grid.add_column("strategy", no_wrap=True)
-    for name in ("ask", "first ask", "tell, own", "tell, foreign"):
+    for name in columns:
         grid.add_column(name, justify="right", no_wrap=True)
     return grid
 

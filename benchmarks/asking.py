@@ -19,9 +19,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from ask_speed import CLASSES, Landscape, history
-from rich import box
-from rich.table import Table
+from ask_speed import CLASSES, Landscape, grid_of, history
 
 import nas.spaces
 import nas.strategies
@@ -104,7 +102,11 @@ def main(
         limits = [LIMITS[space_name]] if space_name in LIMITS else []
         objectives, landscape = Objectives.parse(goals, limits), Landscape(made)
         whole = history(made, objectives, landscape, max(trials))
-        grid = _grid(f"{space_name}, {', '.join([*goals, *limits])}; {workers} workers, {asks} asks")
+        grid = grid_of(
+            f"{space_name}, {', '.join([*goals, *limits])}; {workers} workers, {asks} asks",
+            "proposals per second; slowest: one tell and one ask",
+            ("told", "first asks", "steady", "slowest, ms"),
+        )
         for name in strategy:
             for count in trials:
                 subject = nas.strategies.load(name)(made, objectives, num_classes=CLASSES)
@@ -120,17 +122,6 @@ def main(
         console.print(grid)
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(rate) for rate in rates], indent=1) + "\n")
-
-
-def _grid(title: str) -> Table:
-    caption = "proposals per second; slowest: one tell and one ask"
-    grid = Table(
-        title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left"
-    )
-    grid.add_column("strategy", no_wrap=True)
-    for name in ("told", "first asks", "steady", "slowest, ms"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    return grid
 
 
 if __name__ == "__main__":

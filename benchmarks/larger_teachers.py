@@ -87,7 +87,7 @@ def _train(spec: str, run: Run, data: ImageSet, folder: Path, seeds: int, epochs
 
 def _cost(teacher: PreparedTeacher, student: StudentConfig, images: int) -> dict[str, Any]:
     """Return what the teacher cost: seconds of its fine-tuning and of all outputs, and multiply-adds."""
-    members, views = teacher.ensemble.members, min(student.train.view_count, student.train.epochs or 0)
+    members, views = teacher.ensemble.members, student.train.shown_views
     per_image = sum(_seconds_per_image(member, student) for member in members)
     return {
         "teacher_seconds": sum(member.seconds for member in members),

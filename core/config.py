@@ -226,6 +226,11 @@ class TrainConfig(_Model):
         return self.views or max(4, min(32, (self.epochs or 0) // 8))
 
     @property
+    def shown_views(self) -> int:
+        """Views that a training shows: no more than it has epochs, 0 where those are not decided."""
+        return min(self.view_count, self.epochs or 0)
+
+    @property
     def peak_rate(self) -> float:
         """Peak learning rate; that of random weights if not given."""
         return self.learning_rate or SCRATCH_RATE

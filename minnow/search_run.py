@@ -112,10 +112,10 @@ def _open_study(
         _write_settings(config, run)
     teacher = None
     if config.teacher is not None:
-        views = min(config.train.view_count, config.train.epochs or 0)
+        views = config.train.shown_views
         if config.evaluator == "supernet":
             recipe = supernet_recipe(config, len(data.learned))
-            views = max(views, min(recipe.view_count, recipe.epochs or 0))
+            views = max(views, recipe.shown_views)
         teacher, data = make_teacher(
             config.teacher, config.loss, data, config.augment, views, listener=listener
         )

@@ -19,7 +19,6 @@ from core.output_path import check_folder
 from deploy.device.link import ModelError
 from deploy.latency_measurement import measure_in_turns
 from deploy.targets import profile_of
-from distill.inherited_weights import InheritedWeights
 from distill.seeds import (
     SEEDS_FOLDER,
     check_same_training,
@@ -31,7 +30,7 @@ from distill.seeds import (
 )
 from distill.student_bundle import networks_in_turn
 from distill.student_loss import StudentLoss
-from distill.student_training import CHECKPOINT, train_student, training_identity
+from distill.student_training import CHECKPOINT, training_identity
 from minnow import run_creation
 from minnow.base_network import inherits, student_base
 from minnow.data_set import open_data
@@ -41,7 +40,7 @@ from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, student_weights
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
-from minnow.student_work import SeedsWork, train_seeds_on
+from minnow.student_work import SeedsWork, StudentParts, train_seeds_on
 from minnow.teacher import (
     check_balance,
     check_unlabelled,
@@ -53,7 +52,6 @@ from nas.architecture import Architecture
 from nas.executors import HERE, Placement
 from nas.layers import CLASSIFIERS
 from nas.networks import build
-from teachers.ensemble import PreparedTeacher
 from teachers.finetune import Teacher
 from training.budget import resolve_student
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
@@ -64,24 +62,14 @@ from training.processes import Processes, current
 
 
 @dataclass(frozen=True)
-class Training:
-    """Everything that the students of all seeds share.
+class Training(StudentParts):
+    """Everything that the students of all seeds share where this process trains them.
 
     Attributes:
-        architecture: of the students.
-        config: settings, resolved.
-        data: the images.
-        teacher: with its outputs; ``None``: they learn from labels alone.
-        weights: that they start from; ``None``: random ones.
         processes: that train together.
         listener: receives progress and warnings.
     """
 
-    architecture: Architecture
-    config: StudentConfig
-    data: ImageSet
-    teacher: PreparedTeacher | None
-    weights: InheritedWeights | None
     processes: Processes
     listener: Listener
 
@@ -93,13 +81,9 @@ class Training:
             name: of the student, in messages.
             earlier: metrics of the student before a refit.
         """
-        return train_student(
-            self.architecture,
-            self.data,
+        return self.trained(
             self.config,
             folder,
-            teacher=self.teacher,
-            inherited=self.weights,
             earlier=earlier,
             latency=self._latencies,
             warn=self.listener.warn,

@@ -24,7 +24,7 @@ from minnow.data_set import reopen_data
 from minnow.listener import Listener
 from nas.architecture import Architecture
 from nas.executors import DistantEvaluator, Placement, Resources, Work
-from nas.search import EvaluationError, Evaluator
+from nas.search import EvaluationError, Evaluator, evaluated
 from nas.trial import Proposal
 from teachers.ensemble import PreparedTeacher, in_memory
 from training.bundle_files import WEIGHTS_FILE
@@ -34,10 +34,8 @@ Latencies = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class SeedsWork(Work):
-    """The trainings of one student with several seeds; a proposal's number is its seed.
-
-    Latencies do not depend on the seed: this process has measured them.
+class StudentParts:
+    """What the students of all seeds share.
 
     Attributes:
         architecture: of the students.
@@ -45,8 +43,6 @@ class SeedsWork(Work):
         data: the images.
         teacher: with its outputs; ``None``: they learn from labels alone.
         weights: that they start from; ``None``: random ones.
-        latencies: of a student and of its teachers, on the target.
-        run: run directory.
     """
 
     architecture: Architecture
@@ -54,6 +50,31 @@ class SeedsWork(Work):
     data: ImageSet
     teacher: PreparedTeacher | None
     weights: InheritedWeights | None
+
+    def trained(self, config: StudentConfig, folder: Path, **options: Any) -> dict[str, Any]:
+        """Train one student by ``config``, as :func:`distill.student_training.train_student`."""
+        return train_student(
+            self.architecture,
+            self.data,
+            config,
+            folder,
+            teacher=self.teacher,
+            inherited=self.weights,
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class SeedsWork(StudentParts, Work):
+    """The trainings of one student with several seeds; a proposal's number is its seed.
+
+    Latencies do not depend on the seed: this process has measured them.
+
+    Attributes:
+        latencies: of a student and of its teachers, on the target.
+        run: run directory.
+    """
+
     latencies: Latencies
     run: Path
 
@@ -68,10 +89,10 @@ class SeedsWork(Work):
 
     def distant(self) -> Callable[[], DistantEvaluator]:
         """Return a factory that holds the images, the teacher's outputs and the weights."""
-        teacher, train = self.teacher, self.config.train
+        teacher = self.teacher
         if teacher is not None:
-            views = min(train.view_count, train.epochs or 0)
-            teacher = replace(teacher, outputs=in_memory(teacher.outputs, views))
+            outputs = in_memory(teacher.outputs, self.config.train.shown_views)
+            teacher = replace(teacher, outputs=outputs)
         return partial(_distant, replace(self, data=self.data.in_memory(), teacher=teacher))
 
     def checkpoint(self, proposal: Proposal) -> bytes | None:
@@ -97,17 +118,11 @@ def train_seeds_on(
     Raises:
         UserError: trainings failed; the others are finished.
     """
-    waiting = [Proposal(seed, (), work.architecture, seed) for seed in seeds]
-    running, failed = 0, []
+    proposals = [Proposal(seed, (), work.architecture, seed) for seed in seeds]
+    failed = []
     made = nas.executors.make(placement.executor, work, Resources(placement.workers), listener)
     with made as executor:
-        while waiting or running:
-            while waiting and running < executor.slots:
-                executor.submit(waiting.pop(0))
-                running += 1
-            if (trial := executor.collect()) is None:
-                continue
-            running -= 1
+        for trial in evaluated(executor, proposals):
             where = "" if trial.execution is None else f" ({trial.execution.worker})"
             if trial.metrics is None:
                 failed.append(f"seed {trial.number}: {trial.error}")
@@ -127,15 +142,8 @@ def _train(work: SeedsWork, proposal: Proposal) -> Mapping[str, float]:
     folder = seed_path(work.run, proposal.number)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        metrics = train_student(
-            work.architecture,
-            work.data,
-            work.config.model_copy(update={"seed": proposal.seed}),
-            folder,
-            teacher=work.teacher,
-            inherited=work.weights,
-            latency=lambda networks: work.latencies,
-        )
+        config = work.config.model_copy(update={"seed": proposal.seed})
+        metrics = work.trained(config, folder, latency=lambda networks: work.latencies)
     except UserError as error:
         raise EvaluationError(str(error)) from None
     return {"f1": metrics["val"]["f1"]}

@@ -104,7 +104,7 @@ def student_teacher(
     """
     if config.teacher is None:
         return None, data
-    views = min(config.train.view_count, config.train.epochs or 0)
+    views = config.train.shown_views
     return make_teacher(
         config.teacher,
         config.loss,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Protocol, Self
 
@@ -155,6 +156,18 @@ class TrialListener(Protocol):
     def trial_finished(self, trial: Trial) -> None:
         """Handle a trial that ended and was stored."""
         ...
+
+
+def evaluated(executor: Executor, proposals: Iterable[Proposal]) -> Iterator[Trial]:
+    """Evaluate given proposals, as many at a time as there are slots; yield trials as they end."""
+    waiting, running = deque(proposals), 0
+    while waiting or running:
+        while waiting and running < executor.slots:
+            executor.submit(waiting.popleft())
+            running += 1
+        if (trial := executor.collect()) is not None:
+            running -= 1
+            yield trial
 
 
 def run_study(

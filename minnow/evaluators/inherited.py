@@ -11,7 +11,7 @@ import numpy as np
 from core.config import SearchConfig
 from distill.inherited_weights import InheritedWeights
 from minnow.data_set import reopen_data
-from minnow.evaluators.train import TrainEvaluator, latency_of, measured, memory_shortage
+from minnow.evaluators.train import TrainEvaluator, measured, memory_shortage
 from nas.trial import Proposal
 from training.batches import Outputs
 from training.data.images import ImageSet
@@ -67,9 +67,7 @@ class InheritEvaluator:
             )
             took = {"train_seconds": time.perf_counter() - started}
             sees = self.inheritance.normalization
-            metrics = measured(proposal, self.data, self.config, network, val, sees)
-            if self.timed:
-                metrics |= latency_of(proposal, self.data.num_classes, self.config.target)
+            metrics = measured(proposal, self.data, self.config, network, val, sees, timed=self.timed)
             return {**metrics, **took}
 
 

@@ -79,9 +79,9 @@ class TrainEvaluator:
         with memory_shortage(proposal):
             fitted = self.trained(proposal)
             sees = input_normalization(self.inheritance)
-            metrics = measured(proposal, self.data, self.config, fitted.model, fitted.val, sees)
-            if self.timed:
-                metrics |= latency_of(proposal, self.data.num_classes, self.config.target)
+            metrics = measured(
+                proposal, self.data, self.config, fitted.model, fitted.val, sees, timed=self.timed
+            )
         return {
             **metrics,
             "train_seconds": fitted.seconds,
@@ -158,11 +158,14 @@ def measured(
     model: nn.Module,
     val: Metrics,
     normalization: Normalization,
+    *,
+    timed: bool,
 ) -> dict[str, float]:
     """Return the metrics of a network that has its weights.
 
     They are f1, accuracy and balanced_accuracy on validation, of the quantised network where the target
-    is of int8; the costs; and total_seconds and score where an objective or limit names one of them.
+    is of int8; the costs; latency_ms where it is ``timed``; total_seconds and score where an objective
+    or limit names one of them.
     """
     architecture, side = proposal.architecture, proposal.architecture.resolution
     if precision(config.target) != FLOAT:
@@ -172,6 +175,7 @@ def measured(
         "accuracy": val.accuracy,
         "balanced_accuracy": val.balanced_accuracy,
         **costs_on(config.target, architecture, data.num_classes),
+        **(latency_of(proposal, data.num_classes, config.target) if timed else {}),
     }
     if Objectives.parse(config.objectives, config.limits).timed:
         images = data.splits["val"]

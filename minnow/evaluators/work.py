@@ -61,10 +61,9 @@ class SearchWork(Work):
 
     def distant(self) -> Callable[[], DistantEvaluator]:
         """Return a factory that holds the images, the teacher's outputs and the weights."""
-        epochs = self.config.train.epochs or 0
-        outputs = None
-        if self.outputs is not None and epochs:
-            outputs = in_memory(self.outputs, min(self.config.train.view_count, epochs))
+        outputs, views = None, self.config.train.shown_views
+        if self.outputs is not None and views:
+            outputs = in_memory(self.outputs, views)
         target = self.config.target
         if (profile := profile_of(target)) is not None:
             target = profile.record.target

@@ -22,7 +22,7 @@ import psutil
 import nas.executors
 from core.contracts import Suite, expect
 from nas.executors.base import DistantEvaluator, Resources, Work
-from nas.search import EvaluationError, Evaluator, Executor
+from nas.search import EvaluationError, Evaluator, Executor, evaluated
 from nas.spaces.toy import Toy
 from nas.trial import Proposal, Trial
 
@@ -138,13 +138,7 @@ def check_results(case: ExecutorCase) -> None:
     begun = time.time()
     with case.opened() as executor:
         expect(1 <= executor.slots <= 2, f"{executor.slots} slots, of 2 workers")
-        trials: list[Trial] = []
-        for number in range(6):
-            while number - len(trials) >= executor.slots:
-                trials.append(collected(executor))
-            executor.submit(scripted(number))
-        while len(trials) < 6:
-            trials.append(collected(executor))
+        trials = list(evaluated(executor, map(scripted, range(6))))
     expect(
         sorted(trial.number for trial in trials) == list(range(6)), "a trial is missing, or twice there"
     )
@@ -218,8 +212,8 @@ def check_closing(case: ExecutorCase) -> None:
 
 def one(executor: Executor, number: int, seed: int = _FINE) -> Trial:
     """Return the trial of a single proposal."""
-    executor.submit(scripted(number, seed))
-    return collected(executor)
+    (trial,) = evaluated(executor, [scripted(number, seed)])
+    return trial
 
 
 def collected(executor: Executor) -> Trial:

@@ -17,6 +17,7 @@ from core.errors import UserError
 from nas.executors import Resources, ray_task
 from nas.executors.executor_checks import ScriptedWork, SilentWatcher, collected, one, scripted
 from nas.executors.ray_cluster import RayExecutor, at_address
+from nas.search import evaluated
 from nas.trial import Proposal
 
 HANGS = 4  # seed
@@ -114,11 +115,7 @@ def test_a_removed_node_costs_no_trial(ray_cluster, opened, tmp_path: Path) -> N
     work, watcher = Marked(tmp_path), SilentWatcher()
     executor = opened(work, watcher)
     assert executor.slots == 2
-    for number in (0, 1):
-        executor.submit(scripted(number))
-    for number in (0, 1):
-        work.begun(number)
-    victim = node_of(executor, watcher, 1)
+    victim = node_of_the_second(executor, work, watcher)
     ray_cluster.remove(victim)
     take_messages(executor, lambda: bool(watcher.warnings))
     work.go()
@@ -138,10 +135,14 @@ def take_messages(executor: RayExecutor, until: Callable[[], bool]) -> None:
         assert executor.step() is None
 
 
-def node_of(executor: RayExecutor, watcher: SilentWatcher, number: int) -> str:
-    """Return the name of the node where a trial runs."""
+def node_of_the_second(executor: RayExecutor, work: Marked, watcher: SilentWatcher) -> str:
+    """Begin the trials 0 and 1, and return the name of the node where 1 runs."""
+    for number in (0, 1):
+        executor.submit(scripted(number))
+    for number in (0, 1):
+        work.begun(number)
     take_messages(executor, lambda: not watcher.waiting)
-    return next(name for name, trials in watcher.places.items() if number in trials)
+    return next(name for name, trials in watcher.places.items() if 1 in trials)
 
 
 @pytest.mark.slow
@@ -174,13 +175,7 @@ def test_a_node_with_another_version_is_left_out(ray_cluster, opened, tmp_path: 
     try:
         executor = opened(work, watcher)
         assert executor.slots == 5
-        trials = []
-        for number in range(8):
-            if number - len(trials) >= executor.slots:
-                trials.append(collected(executor))
-            executor.submit(scripted(number))
-        while len(trials) < 8:
-            trials.append(collected(executor))
+        trials = list(evaluated(executor, map(scripted, range(8))))
     finally:
         ray_cluster.remove("strange")
     own = ray_task.versions()
@@ -237,11 +232,7 @@ def test_a_node_that_is_cut_off(ray_cluster, opened, tmp_path: Path) -> None:
     """Its processes are frozen, so that it answers nothing, as behind a cut cable."""
     work, watcher = Marked(tmp_path), SilentWatcher()
     executor = opened(work, watcher)
-    for number in (0, 1):
-        executor.submit(scripted(number))
-    for number in (0, 1):
-        work.begun(number)
-    victim = node_of(executor, watcher, 1)
+    victim = node_of_the_second(executor, work, watcher)
     raylet = ray_cluster.nodes[victim].all_processes["raylet"][0].process.pid
     frozen = [psutil.Process(raylet), *psutil.Process(raylet).children(recursive=True)]
     for process in frozen:
