@@ -59,7 +59,7 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
     """
     space_class = nas.spaces.load(config.space.name)
     nas.strategies.load(config.strategy.name)  # a wrong name is wrong before the data is read
-    nas.executors.REGISTRY.load(config.executor)
+    nas.executors.check(config.executor)
     deploy.targets.check_ready(config.target)  # and so is a device that is not there
     config = resolve_evaluator(config, space_class)
     if issubclass(space_class, Elastic):

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+import nas.executors
 from core.config import BalanceConfig, StudentConfig
 from core.errors import UserError
 from core.locks import locked
@@ -40,7 +41,7 @@ from minnow.report.run_page import leave_report
 from minnow.run_directory import ChosenNetwork
 from minnow.starting_weights import inheritance_hint, student_weights
 from minnow.student_length import LENGTH_FILE, begun_length, fitting_length
-from minnow.student_work import SeedsWork, StudentParts, train_seeds_on
+from minnow.student_work import SeedsWork, StudentParts, trained_on
 from minnow.teacher import (
     check_balance,
     check_unlabelled,
@@ -96,7 +97,7 @@ class Training(StudentParts):
         student = build(self.architecture, self.data.num_classes).eval()
         latencies = self._latencies(networks_in_turn(student, self.architecture, self.teacher))
         return SeedsWork(
-            self.architecture, self.config, self.data, self.teacher, self.weights, latencies, run
+            self.architecture, self.config, self.data, self.teacher, self.weights, run, latencies
         )
 
     def _latencies(self, networks: Sequence[tuple[nn.Module, int]]) -> list[dict[str, Any]]:
@@ -149,6 +150,8 @@ def run_student(
         held.enter_context(run_creation.unclaimed_on_error(run))
         own = not resume and run != chosen.run
         run = processes.on_main(lambda: _checked_place(run, wanted, resume, own))
+        if seeds > 1:
+            processes.on_main(lambda: nas.executors.check(placement.executor))
         config = _checked(chosen.architecture, config, listener)
         data = processes.main_first(lambda: open_data(config.data, listener))
         note_predictions(
@@ -262,7 +265,9 @@ def _train_seeds(training: Training, run: Path, wanted: Sequence[int], placement
         check_same_training(folder, identity)
     if not placement.here:
         left = [seed for seed in wanted if seed not in finished]
-        train_seeds_on(placement, training.elsewhere(run), left, training.listener)
+        work = training.elsewhere(run)
+        for _ in trained_on(placement, work, work.proposals(left), training.listener, what="seed"):
+            pass
         return
     for turn, seed in enumerate(wanted, start=1):
         name = f"seed {seed} ({turn} of {len(wanted)})"

@@ -61,6 +61,14 @@ class Executor(ABC):
             Exception: whatever a bug in the evaluator raised.
         """
 
+    @classmethod  # noqa: B027  (most need nothing)
+    def check(cls) -> None:
+        """Check that there is something to run on, before a search reads anything.
+
+        Raises:
+            UserError: there is not.
+        """
+
     def __enter__(self) -> Self:
         return self
 

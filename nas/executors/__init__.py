@@ -18,6 +18,15 @@ REGISTRY = Registry(
 )
 
 
+def check(name: str) -> None:
+    """Check that the executor called ``name`` exists, and that it has something to run on.
+
+    Raises:
+        UserError: it does not.
+    """
+    REGISTRY.load(name).check()
+
+
 def make(name: str, work: Work, resources: Resources, watcher: Watcher) -> Executor:
     """Make the executor called ``name``.
 
@@ -40,5 +49,6 @@ __all__ = [
     "SerialExecutor",
     "Watcher",
     "Work",
+    "check",
     "make",
 ]

@@ -13,11 +13,13 @@ import pickle
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, one_line
@@ -32,6 +34,7 @@ _LOOK_EVERY = 1.0  # seconds, at which nodes and time limits are looked at
 _PATIENCE = 10.0  # seconds, for an address to answer
 _MOST_LOSSES = 3  # nodes that a trial may lose before it fails: it may be what kills them
 _REASON = 300  # characters of Ray's own words
+_QUIET = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
 
 
 @dataclass
@@ -124,31 +127,33 @@ class RayExecutor(Executor):
         self._flights.clear()
         self._ray.shutdown()
 
+    @classmethod
+    def check(cls) -> None:
+        """Check that Ray is installed, and that the cluster at the address takes this machine.
+
+        Raises:
+            UserError: it is not, or does not.
+        """
+        ray = _imported()
+        if cls.address is not None:
+            _join(ray, cls.address)
+            ray.shutdown()
+
     def _connect(self) -> None:
         """Connect to the cluster, or start one on this machine.
 
         Raises:
-            UserError: there is none, or it has another version of Ray or Python.
+            UserError: it cannot be used.
         """
-        settings: dict[str, Any] = {
-            "log_to_driver": False,
-            "logging_level": logging.CRITICAL,
-            "configure_logging": True,
-        }
-        with _signals_kept():
-            try:
-                _check_listening(self.address)
-                self._ray.init(address=self.address or "auto", **settings)
-            except OSError as error:  # among them: nothing runs on this machine
-                if self.address is not None:
-                    raise UserError(
-                        f"no Ray cluster at {self.address} ({_words(error)}); start one with ray start "
-                        "--head, and join it from this machine with ray start --address=..."
-                    ) from None
-                self._ray.init(address="local", num_cpus=cpu_count(), include_dashboard=False, **settings)
-                self._watcher.note("started a Ray cluster on this machine, for this search alone")
-            except (RuntimeError, ValueError) as error:  # another version of Ray or Python, a bad address
-                raise UserError(f"cannot use the Ray cluster {self.address}: {_words(error)}") from None
+        if self.address is not None:
+            _join(self._ray, self.address)
+            return
+        try:
+            _join(self._ray, "auto")
+        except _NoClusterError:
+            with _signals_kept():
+                self._ray.init(address="local", num_cpus=cpu_count(), include_dashboard=False, **_QUIET)
+            self._watcher.note("started a Ray cluster on this machine, for this search alone")
 
     def _prepare(self) -> None:
         """Put the work into the object store, and make the task.
@@ -354,12 +359,55 @@ def at_address(address: str) -> type[RayExecutor]:
     return type(RayExecutor.__name__, (RayExecutor,), content)
 
 
+class _NoClusterError(UserError):
+    """There is no cluster at an address."""
+
+
+def _join(ray: Any, address: str) -> None:
+    """Connect to the cluster at an address.
+
+    Raises:
+        UserError: there is none, it refuses this machine, or it has another version of Ray or Python.
+    """
+    host, colon, port = address.rpartition(":")
+    answers = bool(colon) and port.isdigit()
+    try:
+        if answers:  # Ray itself tries for a minute, and then ends this process
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise _none_at(address, error) from None
+    try:
+        with _signals_kept():
+            ray.init(address=address, **_QUIET)
+    except OSError as error:
+        if not answers:
+            raise _none_at(address, error) from None
+        raise UserError(
+            f"the Ray cluster at {address} does not take this machine: if it wants a token, copy the "
+            "cluster's ~/.ray/auth_token here and set RAY_AUTH_MODE=token"
+        ) from None
+    except (RuntimeError, ValueError) as error:  # another version of Ray or Python, a bad address
+        raise UserError(f"cannot use the Ray cluster at {address}: {_words(error)}") from None
+
+
+def _none_at(address: str, error: OSError) -> _NoClusterError:
+    return _NoClusterError(
+        f"no Ray cluster at {address} ({_words(error)}); start one with ray start --head, and join it "
+        "from this machine with ray start --address=..."
+    )
+
+
 def _imported() -> Any:
     """Return Ray, which then neither reports its use nor prints what Minnow says in a line.
+
+    Where this machine has the token of a cluster, it is shown to every cluster.
 
     Raises:
         UserError: it is not installed.
     """
+    token = Path("~/.ray/auth_token").expanduser()  # Ray itself does not look for it at a given address
+    if token.exists() and "ray" not in sys.modules:  # which reads its settings when it is imported
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -370,17 +418,6 @@ def _imported() -> Any:
     if hasattr(driver, "_worker_logs_enabled"):  # there is no public switch for the raylets' messages
         driver._worker_logs_enabled = False
     return ray
-
-
-def _check_listening(address: str | None) -> None:
-    """Check that something answers at ``HOST:PORT``; Ray itself tries for a minute, and then ends this.
-
-    Raises:
-        OSError: nothing does.
-    """
-    host, colon, port = (address or "").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 @contextlib.contextmanager

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+import nas.executors
 from core.errors import UserError
 from nas.executors import Resources, ray_task
 from nas.executors.executor_checks import ScriptedWork, SilentWatcher, collected, one, scripted
@@ -204,6 +210,13 @@ def test_no_cluster_at_an_address() -> None:
         at_address("127.0.0.1:1")(ScriptedWork(), Resources(), SilentWatcher())
 
 
+def test_no_cluster_is_said_before_the_data_is_read() -> None:
+    with pytest.raises(UserError, match=r"no Ray cluster at 127\.0\.0\.1:1 "):
+        nas.executors.check("ray:127.0.0.1:1")
+    nas.executors.check("ray")  # one would be started
+    nas.executors.check("local")
+
+
 @pytest.mark.slow
 def test_no_node_is_large_enough(ray_cluster, opened, tmp_path: Path) -> None:
     work, watcher = Marked(tmp_path), SilentWatcher()
@@ -277,3 +290,59 @@ class Hungry(Marked):
             return {"f1": 1.0}, None
 
         return lambda: evaluate
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_token(tmp_path: Path) -> None:
+    """A machine that has the token uses it, and another is told of it in one line."""
+    program = [sys.executable, "-m", "ray.scripts.scripts"]
+    nowhere = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    homes = {name: {**nowhere, "HOME": str(tmp_path / name)} for name in ("member", "stranger")}
+    subprocess.run([*program, "get-auth-token", "--generate"], env=homes["member"], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        "--head",
+        "--block",
+        "--port",
+        str(port),
+        "--num-cpus",
+        "1",
+        "--include-dashboard",
+        "false",
+    ]
+    place = tempfile.mkdtemp(prefix="ray-")  # a short path: it holds sockets
+    head = subprocess.Popen(
+        [*program, "start", *options, "--temp-dir", place],
+        env=homes["member"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    check = f"import nas.executors as e\ntry: e.check('ray:127.0.0.1:{port}')\nexcept Exception as x: print(x)"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            found = subprocess.run(
+                [sys.executable, "-c", check],
+                env={**homes["member"], "PYTHONPATH": os.getcwd()},
+                capture_output=True,
+                text=True,
+            )
+            if not found.stdout or time.monotonic() > deadline:
+                break
+            time.sleep(1)
+        assert (found.returncode, found.stdout) == (0, ""), found.stderr
+        refused = subprocess.run(
+            [sys.executable, "-c", check],
+            env={**homes["stranger"], "PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+        )
+        assert "does not take this machine: if it wants a token, copy" in refused.stdout
+        assert refused.stdout.count("\n") == 1
+    finally:
+        for process in [*psutil.Process(head.pid).children(recursive=True), head]:
+            process.kill()
+        head.wait(30)
+        shutil.rmtree(place, ignore_errors=True)
