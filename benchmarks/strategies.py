@@ -24,8 +24,11 @@ from shuffled_space import Shuffled
 
 from core.files import write_text
 from nas.bench.regret import CurveSummary, Trajectory
-from nas.bench.simulation import Job, run_all
+from nas.bench.simulated_runs import run_all
+from nas.bench.simulation import Job
 from nas.bench.table import Table
+from nas.executors import Placement
+from nas.executors.executor_checks import SilentWatcher
 from nas.spaces.macro import Macro
 
 _SHARES = (
@@ -51,6 +54,7 @@ def main() -> None:
     parser.add_argument("--strategy", action="append")
     parser.add_argument("--processes", type=int)
     options = parser.parse_args()
+    placement = None if options.processes is None else Placement(workers=options.processes)
     done: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     shuffled = options.out.with_suffix(".shuffled.json")
     shuffle(options.table, shuffled)
@@ -61,7 +65,8 @@ def main() -> None:
             key = f"{name}, {strategy}"
             if done.get(key, {}).get("runs", 0) < options.runs:
                 chosen = replace(job, strategy=strategy)
-                done[key] = summary(run_all(chosen, options.runs, processes=options.processes))
+                runs = run_all(chosen, options.runs, SilentWatcher(), placement=placement)
+                done[key] = summary(runs)
                 write_text(options.out, json.dumps(done, indent=1) + "\n")
             print(f"| {key} | " + " | ".join(f"{k} {v}" for k, v in done[key].items()) + " |", flush=True)
 

@@ -22,7 +22,9 @@ from minnow.progress import ConsoleListener
 from minnow.ranking import FILE, Ranking, agreement, better_half, tau
 from minnow.report.bench_page import regret_page
 from nas.bench.regret import CurveSummary, Floats, Trajectory
-from nas.bench.simulation import Job, check_options, run_all
+from nas.bench.simulated_runs import run_all
+from nas.bench.simulation import Job, check_options
+from nas.executors import Placement
 
 
 def compare_strategies(
@@ -31,6 +33,7 @@ def compare_strategies(
     *,
     options: Mapping[str, Any],
     runs: int,
+    executor: str = "local",
     json_file: Path | None,
     html_file: Path | None,
 ) -> None:
@@ -41,6 +44,7 @@ def compare_strategies(
         strategies: names.
         options: by name; each applies to the strategies that have it.
         runs: of each strategy.
+        executor: where they are simulated; ``local`` is in one process per core.
         json_file: for every run's curves.
         html_file: for the plot.
 
@@ -52,11 +56,13 @@ def compare_strategies(
             check_file(path)
     names = list(dict.fromkeys(strategies))
     check_options(names, options)
+    placement = None if executor == "local" else Placement(executor)
     results: dict[str, list[Trajectory]] = {}
     for name in names:
         with ConsoleListener() as listener:
             strategy_job = replace(job, strategy=name, options=dict(options))
-            results[name] = run_all(strategy_job, runs, progress=partial(listener.count, name))
+            progress = partial(listener.count, name)
+            results[name] = run_all(strategy_job, runs, listener, placement=placement, progress=progress)
         if json_file is not None:  # after each, so that an interruption loses little
             write_text(json_file, json.dumps(_record(job, results), indent=1) + "\n")
     counts = (max(1, job.trials // 2), job.trials)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, ValidationError
 from scipy.stats import kendalltau
 
+import nas.executors
 import nas.spaces
 from core.config import INHERITED_RATE, SearchConfig, StrategyConfig, StudentConfig, TrainConfig
 from core.config_io import SettingError, merged, read_config
 from core.errors import UserError
 from core.files import write_lines
 from core.reading import first_fault, read_lines
-from distill.inherited_weights import InheritedWeights, inherit_from_base
-from distill.student_training import train_student
+from distill.inherited_weights import inherit_from_base
 from distill.supernet import find_supernet
 from minnow.base_network import search_base
 from minnow.data_set import open_data
@@ -29,17 +29,19 @@ from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
 from minnow.permission import check_code
 from minnow.search_setup import make_space, resolve_evaluator
+from minnow.student_work import StudentWork, trained_on
 from minnow.teacher import make_teacher
+from nas.architecture import Architecture
 from nas.cost import cost
+from nas.executors import HERE, Placement
 from nas.objectives import COSTS, Objective, Objectives, parse_limit
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
-from teachers.ensemble import PreparedTeacher
 from training.budget import resolve_student
 from training.bundle_files import CONFIG_FILE
-from training.data.images import ImageSet
+from training.fit import Progress
 from training.score_record import Count, Share, StoredRecord
 
 FILE = "ranking.jsonl"
@@ -78,6 +80,7 @@ class Ranking:
         limits: limits of the networks; those of the search do not apply.
         seed: of the drawing.
         code: dotted settings of the search that the caller names, too, see :mod:`minnow.permission`.
+        placement: where the networks are trained; they are judged here.
     """
 
     run: Path
@@ -87,6 +90,7 @@ class Ranking:
     limits: tuple[str, ...] = ()
     seed: int = 0
     code: Mapping[str, Any] = field(default_factory=dict)
+    placement: Placement = HERE
 
 
 def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
@@ -97,6 +101,7 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
             that the caller does not.
     """
     config = _settings(job)
+    nas.executors.check(job.placement.executor)
     kind = nas.spaces.load(config.space.name)
     config = resolve_evaluator(config, kind)
     if config.teacher is None or config.evaluator == "train":
@@ -124,21 +129,36 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     judge, digest = InheritEvaluator(data, config, whole, teacher.outputs), whole.digest
     path = job.run / FILE
     rows = read_rows(path)
-    proposals = _spread(space, job, data.num_classes)
-    for proposal in proposals:
-        of = {"network": proposal.architecture.key, "whole": digest}
-        judged = next((_of(row, _JUDGED) for row in rows if row.items() >= of.items()), None)
-        for seed in range(1, job.trainings + 1):
-            name = {**of, "epochs": job.epochs, "seed": seed}
-            if any(row.items() >= name.items() for row in rows):
-                continue
-            judged = judged or _judge(judge, proposal)
-            trained = _train(
-                proposal, whole, teacher, student.model_copy(update={"seed": seed}), data, job, listener
-            )
-            rows.append({**name, **judged, **trained})
-            write_lines(path, rows)
-    keys = {proposal.architecture.key for proposal in proposals}
+    networks = _spread(space, job, data.num_classes)
+    trainings = [
+        Proposal(number, (), network, seed)
+        for number, (network, seed) in enumerate(product(networks, range(1, job.trainings + 1)))
+    ]
+
+    def name(training: Proposal) -> dict[str, Any]:
+        of = {"network": training.architecture.key, "whole": digest}
+        return {**of, "epochs": job.epochs, "seed": training.seed}
+
+    left = [
+        training for training in trainings if not any(r.items() >= name(training).items() for r in rows)
+    ]
+    work = _RankingWork(networks[0], student, data, teacher, whole, job.run, report=_reporting(listener))
+    for trial in trained_on(job.placement, work, left, listener, what="training"):
+        wanted, metrics = name(trial.proposal), trial.metrics or {}
+        of = {key: wanted[key] for key in ("network", "whole")}
+        known = (_of(row, _JUDGED) for row in rows if row.items() >= of.items())
+        judged = next(known, None) or _judge(judge, trial.proposal)
+        rows.append(
+            {
+                **wanted,
+                **judged,
+                "trained_seconds": metrics["seconds"],
+                "val_f1": metrics["f1"],
+                "test_f1": metrics["test_f1"],
+            }
+        )
+        write_lines(path, rows)
+    keys = {network.key for network in networks}
     rows = [row for row in rows if row["network"] in keys and row["whole"] == digest]
     rows = [row for row in rows if row["epochs"] == job.epochs and row["seed"] <= job.trainings]
     return rows
@@ -184,31 +204,15 @@ def _judge(judge: InheritEvaluator, proposal: Proposal) -> dict[str, float]:
     return _of({**metrics, "seconds": time.perf_counter() - started}, _JUDGED)
 
 
-def _train(
-    proposal: Proposal,
-    whole: InheritedWeights,
-    teacher: PreparedTeacher,
-    student: StudentConfig,
-    data: ImageSet,
-    job: Ranking,
-    listener: Listener,
-) -> dict[str, float]:
-    architecture = proposal.architecture
-    trained = train_student(
-        architecture,
-        data,
-        student,
-        job.run / "ranking" / f"{architecture.key}-{student.seed}",
-        teacher=teacher,
-        inherited=whole,
-        warn=listener.warn,
-        report=partial(listener.training, f"network {proposal.number}"),
-    )
-    return {
-        "trained_seconds": trained["seconds"],
-        "val_f1": trained["val"]["f1"],
-        "test_f1": trained["test"]["f1"],
-    }
+class _RankingWork(StudentWork):
+    """The trainings of the networks."""
+
+    def folder(self, proposal: Proposal) -> Path:
+        return self.run / "ranking" / f"{proposal.architecture.key}-{proposal.seed}"
+
+
+def _reporting(listener: Listener) -> Callable[[Proposal, Progress], None]:
+    return lambda proposal, progress: listener.training(f"training {proposal.number}", progress)
 
 
 def _of(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -224,13 +228,13 @@ class _AllSizes(RandomSearch):
         return self.space.spread(rng)
 
 
-def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Proposal]:
+def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Architecture]:
     """Networks within the limits, evenly spread over the ranks of their MACs."""
     limits = tuple(parse_limit(limit, known=COSTS) for limit in job.limits)
     objectives = Objectives((Objective("f1", maximize=True),), limits)
     strategy = _AllSizes(space, objectives, seed=job.seed, num_classes=num_classes)
-    drawn = [strategy.ask() for _ in range(_CANDIDATES * job.networks)]
-    drawn.sort(key=lambda proposal: cost(proposal.architecture, num_classes).macs)
+    drawn = [strategy.ask().architecture for _ in range(_CANDIDATES * job.networks)]
+    drawn.sort(key=lambda network: cost(network, num_classes).macs)
     return drawn[_CANDIDATES // 2 :: _CANDIDATES]
 
 

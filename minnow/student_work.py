@@ -1,18 +1,21 @@
-"""Students of several seeds on an executor: what is trained where, and how it comes back."""
+"""Students on an executor: what is trained where, and how it comes back."""
 
 from __future__ import annotations
 
 import io
+import logging
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 import nas.executors
 from core.config import StudentConfig
@@ -25,10 +28,11 @@ from minnow.listener import Listener
 from nas.architecture import Architecture
 from nas.executors import DistantEvaluator, Placement, Resources, Work
 from nas.search import EvaluationError, Evaluator, evaluated
-from nas.trial import Proposal
+from nas.trial import Proposal, Trial
 from teachers.ensemble import PreparedTeacher, in_memory
 from training.bundle_files import WEIGHTS_FILE
 from training.data.images import ImageSet
+from training.fit import Progress
 
 Latencies = Sequence[Mapping[str, Any]]
 
@@ -65,18 +69,27 @@ class StudentParts:
 
 
 @dataclass(frozen=True)
-class SeedsWork(StudentParts, Work):
-    """The trainings of one student with several seeds; a proposal's number is its seed.
+class StudentWork(StudentParts, Work):
+    """Trainings of students, each of which leaves its folder in the run.
 
-    Latencies do not depend on the seed: this process has measured them.
+    A proposal has the student's architecture and seed. The metrics are ``f1`` and ``test_f1``, of
+    validation and test, and ``seconds``.
 
     Attributes:
-        latencies: of a student and of its teachers, on the target.
         run: run directory.
+        report: callback for every step of a training in this process, with its proposal.
     """
 
-    latencies: Latencies
     run: Path
+    report: Callable[[Proposal, Progress], None] | None = field(default=None, kw_only=True)
+
+    @abstractmethod
+    def folder(self, proposal: Proposal) -> Path:
+        """Return the folder of a student."""
+
+    def latency(self, networks: Sequence[tuple[nn.Module, int]]) -> Latencies:
+        """Return the entries on latency of a trained network and its teachers."""
+        return [{} for _ in networks]
 
     def here(self) -> Evaluator:
         """Return a training in this process."""
@@ -84,8 +97,9 @@ class SeedsWork(StudentParts, Work):
 
     def nearby(self) -> Callable[[], Evaluator]:
         """Return a factory for processes that share the disk, where images are opened from the cache."""
-        shared = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "data"}
-        return partial(_reopened, self.data.unlabelled, shared)
+        names = {field.name for field in fields(self)} - {"data", "report"}
+        shared = {name: getattr(self, name) for name in names}
+        return partial(_reopened, type(self), self.data.unlabelled, shared)
 
     def distant(self) -> Callable[[], DistantEvaluator]:
         """Return a factory that holds the images, the teacher's outputs and the weights."""
@@ -93,16 +107,16 @@ class SeedsWork(StudentParts, Work):
         if teacher is not None:
             outputs = in_memory(teacher.outputs, self.config.train.shown_views)
             teacher = replace(teacher, outputs=outputs)
-        return partial(_distant, replace(self, data=self.data.in_memory(), teacher=teacher))
+        return partial(_distant, replace(self, data=self.data.in_memory(), teacher=teacher, report=None))
 
     def checkpoint(self, proposal: Proposal) -> bytes | None:
-        """Return the interrupted training of a seed, its folder as a ZIP file."""
-        folder = seed_path(self.run, proposal.number)
+        """Return an interrupted training, its folder as a ZIP file."""
+        folder = self.folder(proposal)
         return _packed(folder) if (folder / CHECKPOINT).exists() else None
 
     def keep(self, proposal: Proposal, checkpoint: bytes) -> None:
         """Put the folder of a finished student in its place."""
-        folder = seed_path(self.run, proposal.number)
+        folder = self.folder(proposal)
         arrived = folder.with_name(f".{folder.name}.arriving")
         shutil.rmtree(arrived, ignore_errors=True)
         _unpack(checkpoint, arrived)
@@ -110,57 +124,103 @@ class SeedsWork(StudentParts, Work):
         arrived.rename(folder)
 
 
-def train_seeds_on(
-    placement: Placement, work: SeedsWork, seeds: Sequence[int], listener: Listener
-) -> None:
-    """Train students on an executor, and leave them in their folders.
+@dataclass(frozen=True)
+class SeedsWork(StudentWork):
+    """The trainings of one student with several seeds; a proposal's number is its seed.
+
+    Latencies do not depend on the seed: this process has measured them.
+
+    Attributes:
+        latencies: of a student and of its teachers, on the target.
+    """
+
+    latencies: Latencies
+
+    def folder(self, proposal: Proposal) -> Path:
+        """Return the folder of a seed."""
+        return seed_path(self.run, proposal.seed)
+
+    def latency(self, networks: Sequence[tuple[nn.Module, int]]) -> Latencies:
+        """Return what was measured."""
+        return self.latencies
+
+    def proposals(self, seeds: Sequence[int]) -> list[Proposal]:
+        """Return what to train for these seeds."""
+        return [Proposal(seed, (), self.architecture, seed) for seed in seeds]
+
+
+def trained_on(
+    placement: Placement,
+    work: StudentWork,
+    proposals: Sequence[Proposal],
+    listener: Listener,
+    *,
+    what: str,
+) -> Iterator[Trial]:
+    """Train students on an executor, which leaves them in their folders; yield those that are finished.
+
+    Args:
+        placement: where.
+        work: their trainings.
+        proposals: of each student.
+        listener: hears of each that ends.
+        what: a proposal's number is of, in messages: ``seed``.
 
     Raises:
         UserError: trainings failed; the others are finished.
     """
-    proposals = [Proposal(seed, (), work.architecture, seed) for seed in seeds]
-    failed = []
+    failed = 0
     made = nas.executors.make(placement.executor, work, Resources(placement.workers), listener)
     with made as executor:
         for trial in evaluated(executor, proposals):
-            where = "" if trial.execution is None else f" ({trial.execution.worker})"
+            name = f"{what} {trial.number}"
             if trial.metrics is None:
-                failed.append(f"seed {trial.number}: {trial.error}")
-                listener.warn(failed[-1])
-            else:
-                listener.note(f"seed {trial.number}: val F1 {trial.metrics['f1']:.3f}{where}")
+                failed += 1
+                listener.warn(f"{name}: {trial.error}")
+                continue
+            where = "" if trial.execution is None else f" ({trial.execution.worker})"
+            listener.note(f"{name}: val F1 {trial.metrics['f1']:.3f}{where}")
+            yield trial
     if failed:
-        raise UserError(f"{len(failed)} of {len(seeds)} trainings failed; resume to repeat them")
+        raise UserError(f"{failed} of {len(proposals)} trainings failed; resume to repeat them")
 
 
-def _train(work: SeedsWork, proposal: Proposal) -> Mapping[str, float]:
-    """Train the student of a seed in its folder.
+def _train(work: StudentWork, proposal: Proposal) -> Mapping[str, float]:
+    """Train a student in its folder.
 
     Raises:
         EvaluationError: it diverged.
     """
-    folder = seed_path(work.run, proposal.number)
+    folder = work.folder(proposal)
     folder.mkdir(parents=True, exist_ok=True)
+    report = None if work.report is None else partial(work.report, proposal)
+    seeded = work.config.model_copy(update={"seed": proposal.seed})
+    one = replace(work, architecture=proposal.architecture)
     try:
-        config = work.config.model_copy(update={"seed": proposal.seed})
-        metrics = work.trained(config, folder, latency=lambda networks: work.latencies)
+        metrics = one.trained(seeded, folder, latency=work.latency, warn=_log, report=report)
     except UserError as error:
         raise EvaluationError(str(error)) from None
-    return {"f1": metrics["val"]["f1"]}
+    f1 = {"f1": metrics["val"]["f1"], "test_f1": metrics["test"]["f1"]}
+    return {**f1, "seconds": metrics["seconds"]}
 
 
-def _reopened(unlabelled: np.ndarray, shared: Mapping[str, Any]) -> Evaluator:
+def _log(message: str) -> None:
+    """Log a warning, since a listener stays in its process."""
+    logging.getLogger("minnow").warning(message)
+
+
+def _reopened(kind: type[StudentWork], unlabelled: np.ndarray, shared: Mapping[str, Any]) -> Evaluator:
     data = reopen_data(shared["config"].data, unlabelled)
-    return SeedsWork(data=data, **shared).here()
+    return kind(data=data, **shared).here()
 
 
-def _distant(work: SeedsWork) -> DistantEvaluator:
+def _distant(work: StudentWork) -> DistantEvaluator:
     def evaluate(
         proposal: Proposal, checkpoint: bytes | None
     ) -> tuple[Mapping[str, float], bytes | None]:
         with tempfile.TemporaryDirectory(prefix="minnow-") as run:
             elsewhere = replace(work, run=Path(run))
-            folder = seed_path(elsewhere.run, proposal.number)
+            folder = elsewhere.folder(proposal)
             if checkpoint is not None:
                 _unpack(checkpoint, folder)
             metrics = _train(elsewhere, proposal)

@@ -50,6 +50,10 @@ def bench_strategies(
         int, Option(help="Trials at a time; each lasts in proportion to its MACs.", min=1)
     ] = 1,
     seed: Annotated[int, Option(help="Seed of all runs.", min=0)] = 0,
+    executor: Annotated[
+        str,
+        Option(help="Where the runs are simulated: local, in a process per core, ray or ray:ADDRESS."),
+    ] = "local",
     strategy_option: Annotated[
         list[str] | None,
         Option(help="Option of a strategy, as in startup=5; applies to those that have it. Repeatable."),
@@ -84,7 +88,8 @@ def bench_strategies(
         seed=seed,
     )
     given = named_values("strategy-option", strategy_option or [])
-    compare_strategies(job, strategy, options=given, runs=runs, json_file=json_file, html_file=html_file)
+    files = {"json_file": json_file, "html_file": html_file}
+    compare_strategies(job, strategy, options=given, runs=runs, executor=executor, **files)
 
 
 @app.command("ranking")
@@ -92,7 +97,7 @@ def bench_strategies(
     SearchConfig,
     {
         SEARCH: (
-            *("run", "networks", "epochs", "trainings", "limit", "seed"),
+            *("run", "networks", "epochs", "trainings", "limit", "seed", "executor", "workers"),
             *_CODE,
         )
     },
@@ -116,6 +121,13 @@ def bench_ranking(
         list[str] | None, Option(help="Limit on params or macs, as in 'macs<=40M'. Repeatable.")
     ] = None,
     seed: Annotated[int, Option(help="Seed of the choice of networks.", min=0)] = 0,
+    executor: Annotated[
+        str, Option(help="Where the networks are trained: local, ray or ray:ADDRESS.")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        Option(help="Trainings at a time. (default: 1, or what a cluster has room for)", min=1),
+    ] = None,
 ) -> None:
     """Compare the search's ranking of networks with that after training each of them.
 
@@ -128,9 +140,11 @@ def bench_ranking(
     from minnow.console import interruptible
     from minnow.progress import ConsoleListener
     from minnow.ranking import Ranking, rank
+    from nas.executors import Placement
 
     code = dotted(SearchConfig, changes)
-    job = Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed, code)
+    place = Placement(executor, workers)
+    job = Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed, code, place)
     with ConsoleListener() as listener, interruptible("bench", "ranking", run):
         rows = rank(job, listener)
     show_ranking(rows, job)

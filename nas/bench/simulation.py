@@ -1,14 +1,11 @@
-"""Simulated searches on a table: jobs, the virtual clock of their workers, and trials in memory."""
+"""A simulated search on a table: its job, the virtual clock of its workers, and trials in memory."""
 
 from __future__ import annotations
 
 import heapq
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -20,12 +17,9 @@ import numpy as np
 import nas.spaces
 import nas.strategies
 from core.errors import UserError
-from core.followers import follow_parent
-from core.runtime import cpu_count
 from nas.architecture import Architecture
 from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.table import Table, TableEvaluator
-from nas.executors.worker_processes import interrupts_held_back, threads_limited
 from nas.objectives import Objectives
 from nas.schedulers.confirmation import Confirmation
 from nas.search import AskTell, EvaluationError, Evaluator, Executor, run_study
@@ -73,7 +67,7 @@ def run_job(job: Job, index: int) -> Trajectory:
     Raises:
         UserError: a name, a limit or the table is wrong.
     """
-    truth = _truth(job.table, job.space, job.goals, job.limits)
+    truth = truth_of(job)
     seed = run_seed(job.seed, index)
     strategy_class = nas.strategies.load(job.strategy)
     strategy = strategy_class(
@@ -114,54 +108,6 @@ def run_source(
     return trajectory(study.finished, truth, deliberate, ask_seconds=seconds)
 
 
-def run_all(
-    job: Job,
-    runs: int,
-    *,
-    processes: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Trajectory]:
-    """Run searches 0 to ``runs - 1``; the number of processes changes only the time it takes.
-
-    Args:
-        job: what to run.
-        runs: how many.
-        processes: of one thread each; ``None``: one per core.
-        progress: callback with the numbers of finished and of all runs.
-
-    Raises:
-        UserError: a name, a limit or the table is wrong.
-    """
-    processes = min(processes or cpu_count(), runs)
-    trajectories: dict[int, Trajectory] = {0: run_job(job, 0)}  # here first: what is wrong shows at once
-    progress(1, runs)
-    if processes == 1:
-        for index in range(1, runs):
-            trajectories[index] = run_job(job, index)
-            progress(len(trajectories), runs)
-        return list(trajectories.values())
-    context = multiprocessing.get_context("spawn")
-    with (
-        threads_limited(1),
-        ProcessPoolExecutor(processes, mp_context=context, initializer=follow_parent) as pool,
-    ):
-        with interrupts_held_back():
-            futures = {pool.submit(run_job, job, index): index for index in range(1, runs)}
-        try:
-            for future in as_completed(futures):
-                trajectories[futures[future]] = future.result()
-                progress(len(trajectories), runs)
-        except BrokenProcessPool:
-            raise UserError(
-                f"one of {processes} worker processes died after {len(trajectories)} of {runs} runs; is "
-                "there enough memory for them?"
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [trajectories[index] for index in range(runs)]
-
-
 def fitting(kind: type[Strategy], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of ``options`` that a strategy has."""
     known = nas.strategies.REGISTRY.option_names(kind) or ()
@@ -178,6 +124,15 @@ def check_options(strategies: list[str], options: Mapping[str, Any]) -> None:
     for name in options:
         if not any(fitting(strategy, {name: None}) for strategy in classes):
             raise UserError(f"unknown strategy option {name!r}: none of {', '.join(strategies)} has it")
+
+
+def truth_of(job: Job) -> Truth:
+    """Return the table of a job, read once, with what is true of it.
+
+    Raises:
+        UserError: a name, a limit or the table is wrong.
+    """
+    return _truth(job.table, job.space, job.goals, job.limits)
 
 
 @lru_cache(maxsize=4)

@@ -124,6 +124,23 @@ def test_networks_that_were_ranked_are_not_trained_again(minnow):
     assert others.code == 0 and "of 3 networks" in " ".join(others.output.split())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("notices")
+def test_networks_are_ranked_on_a_cluster(ray_cluster, minnow):
+    ray_cluster.two_nodes()
+    assert minnow("bench ranking runs/found --networks 3 --epochs 1 --executor ray").code == 0
+    rows = [json.loads(line) for line in Path("runs/found/ranking.jsonl").read_text().splitlines()]
+    there = {row["network"]: row for row in rows}
+    Path("runs/found/ranking.jsonl").unlink()
+    shutil.rmtree("runs/found/ranking")
+    assert minnow("bench ranking runs/found --networks 3 --epochs 1").code == 0
+    rows = [json.loads(line) for line in Path("runs/found/ranking.jsonl").read_text().splitlines()]
+    assert sorted(there) == sorted(row["network"] for row in rows)
+    for row in rows:
+        assert there[row["network"]]["f1"] == row["f1"]
+        assert there[row["network"]]["test_f1"] == pytest.approx(row["test_f1"], abs=0.1)
+
+
 @pytest.mark.usefixtures("notices")
 def test_a_search_goes_on_with_its_supernet(minnow):
     weights = Path("runs/found/supernet/weights.safetensors").read_bytes()

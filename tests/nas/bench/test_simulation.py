@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from core.errors import UserError
-from nas.bench.simulation import Job, check_options, run_all, run_job
+from nas.bench.simulated_runs import run_all
+from nas.bench.simulation import Job, check_options, run_job
+from nas.executors import Placement
+from nas.executors.executor_checks import SilentWatcher
 
 
 @pytest.fixture
@@ -24,14 +28,25 @@ def test_confirmations_are_no_duplicates(job: Job, workers: int) -> None:
 
 
 def test_processes_change_nothing(job: Job) -> None:
-    one, two = (run_all(job, 4, processes=processes) for processes in (1, 2))
+    places = [Placement(workers=1), Placement(workers=2)]
+    one, two = (run_all(job, 4, SilentWatcher(), placement=place) for place in places)
     assert [list(run.selected) for run in one] == [list(run.selected) for run in two]
     assert len({tuple(run.selected) for run in one}) > 1
 
 
+def test_a_cluster_changes_nothing(job: Job, ray_cluster) -> None:
+    ray_cluster.two_nodes()
+    watcher = SilentWatcher()
+    here = run_all(job, 4, watcher, placement=Placement(workers=1))
+    there = run_all(job, 4, watcher, placement=Placement("ray"))
+    assert any("room for" in note for note in watcher.notes)
+    assert [list(run.selected) for run in there] == [list(run.selected) for run in here]
+
+
 def test_progress_is_heard(job: Job) -> None:
     heard: list[tuple[int, int]] = []
-    run_all(job, 3, processes=1, progress=lambda done, total: heard.append((done, total)))
+    hear = partial(run_all, progress=lambda done, total: heard.append((done, total)))
+    hear(job, 3, SilentWatcher(), placement=Placement(workers=1))
     assert heard == [(1, 3), (2, 3), (3, 3)]
 
 
