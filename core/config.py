@@ -101,6 +101,10 @@ class DataConfig(_Model):
             option="unlabelled",
         ),
     ] = None
+    licence: Annotated[
+        str | None,
+        setting("Licence of the images, for the model card, as in cc-by-4.0.", auto="unknown"),
+    ] = None
 
 
 class AugmentConfig(_Model):

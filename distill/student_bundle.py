@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core.config import Refit, StudentConfig
@@ -20,6 +21,7 @@ from training.balance import log_priors, subtract_from_bias, tune_tau
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle
 from training.data.images import ImageSet
+from training.data.split import PARTS
 from training.evaluate import evaluate, logits_of, score_logits
 from training.fit import Fitted
 from training.metrics import Metrics
@@ -77,6 +79,7 @@ def write_student(
         "latency_ms": dict(own),
         "balance": balance,
         "unlabelled": None if teacher is None else _unlabelled(teacher, data),
+        "images": images_by_class(data),
         "inherited": None if inherited is None else inherited.base.base,
         "seconds": fitted.seconds,
         "epoch": fitted.kept_epoch,
@@ -155,6 +158,15 @@ def _unlabelled(teacher: PreparedTeacher, data: ImageSet) -> dict[str, int] | No
     """Return the number of images without labels, those left out included; ``None`` without any."""
     images = len(data.unlabelled) + teacher.left_out
     return {"images": images, "left_out": teacher.left_out} if images else None
+
+
+def images_by_class(data: ImageSet) -> dict[str, Any]:
+    """Return the name of a data set, and its labelled images of each class by split."""
+    counts = {
+        part: np.bincount(data.labels[data.splits[part]], minlength=data.num_classes).tolist()
+        for part in PARTS
+    }
+    return {"name": data.name, **counts}
 
 
 def package_versions() -> dict[str, str]:

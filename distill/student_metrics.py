@@ -96,6 +96,19 @@ class UnlabelledRecord(StoredRecord):
     left_out: Count
 
 
+class ImagesRecord(StoredRecord):
+    """Labelled images of each class, in class order, by split; an image may be in several after a refit.
+
+    Attributes:
+        name: of the data set.
+    """
+
+    name: str
+    train: list[Count]
+    val: list[Count]
+    test: list[Count]
+
+
 class QatRecord(StoredRecord):
     """Validation F1 with fake quantisation, before and after the training that had it."""
 
@@ -119,6 +132,7 @@ class StudentMetrics(StoredRecord):
     stopped_early: bool = False
     balance: BalanceRecord = BalanceRecord()
     unlabelled: UnlabelledRecord | None = None
+    images: ImagesRecord | None = None
     inherited: str | None = None
     refit: Refit | None = None
     qat: QatRecord | None = None
@@ -133,6 +147,9 @@ class StudentMetrics(StoredRecord):
         scores = [self.test, self.val, *([] if self.teacher is None else [self.teacher])]
         if len({len(score.per_class_f1) for score in scores}) > 1:
             raise ValueError("test, val and teacher have scores of different numbers of classes")
+        counts = [] if (images := self.images) is None else [images.train, images.val, images.test]
+        if any(len(count) != len(self.test.per_class_f1) for count in counts):
+            raise ValueError("images and test are of different numbers of classes")
         return self
 
     @property
