@@ -45,10 +45,18 @@ class NetworkRecord(HeldOutRecord):
     seconds: NonNegativeFloat
 
 
+class TeacherMember(StoredRecord):
+    """One of the networks that are the teacher, and the origin of its weights."""
+
+    name: str
+    source: str | None = None
+
+
 class TeacherRecord(NetworkRecord):
     """Scores and costs of the teacher."""
 
     name: str
+    members: tuple[TeacherMember, ...] = ()
 
 
 class EpochRecord(StoredRecord):
