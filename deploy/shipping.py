@@ -25,6 +25,8 @@ from training.evaluate import logits_of
 
 VERSION = 1  # of inference.json
 REPORT = "report.json"
+#: Files of a folder beside those of the model and the report.
+COMMON_FILES = ("inference.json", "labels.txt", "predict.py", "runner.py")
 _CALIBRATION = 256  # training images
 _AGREEMENT = 0.995  # share of labels that a float model gives as PyTorch does
 _PROGRAM = Path(__file__).with_name("shipped_predict.py")

@@ -88,7 +88,7 @@ def run_fit(
         last = further.run(chosen, path, resume=True, listener=listener)
     student = Student(last)
     if not (student.path / ONNX_FILE).exists():
-        exported = student.export("onnx")
+        exported = student.export("onnx", listener=listener)
         listener.note(f"ONNX file: {exported.path}, {exported.size_bytes / 1e3:,.0f} kB")
     target = student.config.target
     if target != DEFAULT and not student.shipped(target):

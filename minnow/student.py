@@ -17,18 +17,21 @@ from deploy.classifier import Classifier, ImageLike, Prediction
 from deploy.device.link import ModelError
 from deploy.latency_measurement import Latency, measure_module
 from deploy.onnx_export import Exported, export_onnx
-from deploy.shipping import REPORT, Shipped, ship
+from deploy.shipping import COMMON_FILES, REPORT, Shipped, ship
 from deploy.target_scores import logits_on
-from deploy.targets import profile_of, runnable, safe_name
+from deploy.targets import connect, profile_of, runnable, safe_name
+from deploy.timm_export import NAME as TIMM
+from deploy.timm_export import TimmModel, write_timm_model
 from deploy.web.student_page import NAME as WEB
 from deploy.web.student_page import StudentPage, write_student_page
-from distill.student_metrics import read_whole_metrics
+from distill.student_metrics import read_student_metrics, read_whole_metrics
 from minnow.data_file import images_of
 from minnow.data_set import open_data
+from minnow.exported_files import leave_card
 from minnow.listener import Listener
 from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle
-from training.bundle_files import ONNX_FILE
+from training.bundle_files import LABELS_FILE, ONNX_FILE
 from training.data.images import ImageSet
 from training.evaluate import logits_of, score_logits
 from training.finite import check_logits
@@ -190,14 +193,22 @@ class Student:
         return images, spec
 
     def export(
-        self, format: str = "onnx", out: str | Path | None = None, *, opset: int | None = None
+        self,
+        format: str = "onnx",
+        out: str | Path | None = None,
+        *,
+        opset: int | None = None,
+        licence: str | None = None,
+        listener: Listener | None = None,
     ) -> Exported:
         """Write the network, with its normalisation, as a file for another runtime.
 
         Args:
             format: ``onnx``.
-            out: the file; ``None``: ``model.onnx`` beside the weights.
+            out: the file; ``None``: ``model.onnx`` beside the weights, with a model card ``README.md``.
             opset: version of ONNX's operators, 7 to 23; ``None``: 18.
+            licence: of the weights, for the card; ``None``: unknown.
+            listener: receives a warning where a card was edited and stays.
 
         Raises:
             UserError: unknown format; no such opset, or not for this network; ``out`` is no file; the
@@ -209,7 +220,7 @@ class Student:
         if out is not None:
             check_file(Path(out))
         architecture = self.bundle.architecture
-        return export_onnx(
+        exported = export_onnx(
             self.bundle.model,
             Path(out) if out is not None else self.path / ONNX_FILE,
             resolution=architecture.resolution,
@@ -218,9 +229,22 @@ class Student:
             input_channels=architecture.input_channels,
             opset=opset,
         )
+        if out is None:
+            files = {path.name: path.stat().st_size for path in (exported.path, self.path / LABELS_FILE)}
+            self._leave_card(self.path, listener, target=format, files=files, licence=licence)
+        return exported
+
+    def _leave_card(self, folder: Path, listener: Listener | None, **subject: Any) -> None:
+        """Write the model card of an export, which ``subject`` describes, beside its files."""
+        from minnow.report.model_card import CardSubject, model_card
+
+        card = CardSubject(**subject)
+        warning = leave_card(folder, card.files, model_card(self, card))
+        if warning is not None and listener is not None:
+            listener.warn(warning)
 
     def export_folder(self, target: str) -> Path:
-        """Return the usual folder of a target that runs networks, or of the page."""
+        """Return the usual folder of a target that runs networks, of timm or of the page."""
         return self.path / EXPORTS / safe_name(target)
 
     def shipped(self, target: str) -> bool:
@@ -233,15 +257,18 @@ class Student:
         out: str | Path | None = None,
         *,
         data: str | None = None,
+        licence: str | None = None,
         listener: Listener | None = None,
     ) -> Shipped:
         """Convert the network for a target, score it there, and write a folder that is ready to copy.
 
         Args:
-            target: as for :func:`deploy.targets.parse`; for a page see :meth:`write_page`.
+            target: as for :func:`deploy.targets.parse`; see :meth:`write_page` for a page, and
+                :meth:`write_timm` for timm.
             out: the folder; ``None``: ``export/TARGET`` beside the weights.
             data: images to calibrate and to test with; ``None``: those that it was trained on.
-            listener: receives progress.
+            licence: of the weights, for the model card; ``None``: unknown.
+            listener: receives progress, and a warning where a card was edited and stays.
 
         Raises:
             UserError: no such target, something is missing for it, the images are not there, or the model
@@ -255,7 +282,47 @@ class Student:
         if spec == self.config.data.spec and self.metrics.get("refit") == "all":
             listener.warn("the network was trained on the test images: scores of exports are too high")
         report = partial(listener.count, "quantisations")
-        return ship(self.bundle, images, self.classifier.fit, target, folder, report)
+        shipped = ship(self.bundle, images, self.classifier.fit, target, folder, report)
+        files = {name: (folder / name).stat().st_size for name in (*shipped.files, *COMMON_FILES)}
+        self._leave_card(
+            folder,
+            listener,
+            target=target,
+            files=files,
+            shipped=shipped,
+            machine=connect(target).machine,
+            scored_on=None if spec == self.config.data.spec else images.name,
+            licence=licence,
+        )
+        return shipped
+
+    def write_timm(
+        self,
+        out: str | Path | None = None,
+        *,
+        licence: str | None = None,
+        listener: Listener | None = None,
+    ) -> TimmModel:
+        """Write a folder with a file that registers the network with timm, and its weights.
+
+        Args:
+            out: the folder; ``None``: ``export/timm`` beside the weights.
+            licence: of the weights, for the model card; ``None``: unknown.
+            listener: receives a warning where a card was edited and stays.
+
+        Raises:
+            UserError: the network is not one of the space elastic, or timm builds another one; says where
+                they differ. Or the folder cannot be written.
+        """
+        folder = self.export_folder(TIMM) if out is None else Path(out)
+        check_folder(folder)
+        images = read_student_metrics(self.path).images
+        name = "" if images is None else images.name
+        written = write_timm_model(self.bundle, name, self.classifier.fit, folder)
+        self._leave_card(
+            folder, listener, target=TIMM, files=written.files, timm_name=written.name, licence=licence
+        )
+        return written
 
     def write_page(
         self,

@@ -23,13 +23,15 @@ def export(
     target: Annotated[
         list[str] | None,
         Option(
-            help="Write a folder for this target, scored there on the test images, or a page for "
-            "browsers (web); repeat for several. (default: an ONNX file)"
+            help="Write a folder for this target, scored there on the test images, a model for timm "
+            "(timm), or a page for browsers (web); repeat for several. (default: an ONNX file)"
         ),
     ] = None,
     all: Annotated[
         bool,
-        Option("--all", help="Write folders for all targets that are installed, without the page."),
+        Option(
+            "--all", help="Write folders for all targets that are installed, without timm and the page."
+        ),
     ] = False,
     data: Annotated[
         str | None,
@@ -48,11 +50,21 @@ def export(
             help="Version of ONNX's operators, 7 to 23, for a runtime without newer ones. (default: 18)"
         ),
     ] = None,
+    licence: Annotated[
+        str | None,
+        Option(
+            help="Licence of the weights, for the model card, as in apache-2.0; that of the images is "
+            "the setting data.licence. (default: unknown)"
+        ),
+    ] = None,
 ) -> None:
     """Write an ONNX file, a folder for a target (model, labels, preprocessing and a program), or a page.
 
     Example: export runs/latest --target onnxruntime-int8
+
+    Beside the files lies a model card, README.md, which you may edit: a later export leaves it as it is.
     """
+    from deploy.timm_export import NAME as TIMM
     from deploy.web.student_page import NAME as WEB
     from minnow.console import next_step, output, say, warn
     from minnow.progress import ConsoleListener
@@ -63,7 +75,7 @@ def export(
     if target is None and not all:
         if data is not None:
             raise UserError("--data is for --target: an ONNX file is checked against PyTorch alone")
-        _write_onnx(student, out, opset)
+        _write_onnx(student, out, opset, licence)
         next_step(["latency", run])
         return
     if opset is not None:
@@ -72,14 +84,16 @@ def export(
     if out is not None and len(targets) > 1:
         raise UserError(f"--out is the folder of one target, and there are {len(targets)}")
     shipped: list[Shipped] = []
-    page = None
+    page = timm_model = None
     with ConsoleListener() as listener:
         for name in targets:
             try:
                 if name == WEB:
                     page = student.write_page(out, data=data, listener=listener)
+                elif name == TIMM:
+                    timm_model = student.write_timm(out, licence=licence, listener=listener)
                 else:
-                    shipped.append(student.ship(name, out, data=data, listener=listener))
+                    shipped.append(student.ship(name, out, data=data, licence=licence, listener=listener))
             except UserError as error:
                 if len(targets) == 1:
                     raise
@@ -91,14 +105,22 @@ def export(
             warn(warning)
         how = "" if one.chosen is None else f" ({one.chosen.quantization})"
         say(f"{one.folder}{how}: copy it to the device; there, python3 predict.py photo.jpg")
+    if timm_model is not None:
+        say(
+            f"{timm_model.folder}: there, import timm, timm_model; then "
+            f'timm.create_model("{timm_model.name}", checkpoint_path="model.safetensors"); its logits '
+            f"and the student's differ by at most {timm_model.difference:.1g}"
+        )
     if page is not None:
         _announce(page)
 
 
-def _write_onnx(student: Student, out: Path | None, opset: int | None) -> None:
+def _write_onnx(student: Student, out: Path | None, opset: int | None, licence: str | None) -> None:
     from minnow.console import say
+    from minnow.progress import ConsoleListener
 
-    exported = student.export("onnx", out, opset=opset)
+    with ConsoleListener() as listener:
+        exported = student.export("onnx", out, opset=opset, licence=licence, listener=listener)
     side = student.bundle.architecture.resolution
     say(
         f"{exported.path}: {exported.size_bytes / 1e3:,.0f} kB, opset {exported.opset}; input images "

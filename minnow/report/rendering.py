@@ -1,7 +1,8 @@
-"""HTML pages that open offline: templates, their tables, and plots with plotly's code beside them."""
+"""HTML pages that open offline, and Markdown: templates, tables, plots with plotly's code beside them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from jinja2 import Environment
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$])")  # what is markup anywhere in a line
 _AXIS = {"gridcolor": "#e4e7eb", "zeroline": False, "automargin": True, "title_standoff": 10}
 
 
@@ -88,6 +90,18 @@ def render_page(template: str, title: str, *, plots: bool, **values: Any) -> str
     return render(template, title=title, plotly=code, **values)
 
 
+def render_markdown(template: str, **values: Any) -> str:
+    """Return a Markdown template of this package filled with values; their text never becomes markup."""
+    return _markdown_environment().get_template(template).render(values)
+
+
+def markdown_text(value: object) -> str:
+    """Return Markdown that shows a value literally, on one line; ``Markup`` is returned as it is."""
+    if isinstance(value, Markup):
+        return str(value)
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
+
+
 def plot(figure: go.Figure, name: str, height: int) -> Markup:
     """Return a figure as HTML, as wide as the page.
 
@@ -111,13 +125,24 @@ def plot(figure: go.Figure, name: str, height: int) -> Markup:
 
 @cache
 def _environment() -> Environment:
+    return _templates(autoescape=True)
+
+
+@cache
+def _markdown_environment() -> Environment:
+    environment = _templates(finalize=markdown_text)
+    environment.filters["markdown"] = markdown_text
+    return environment
+
+
+def _templates(**options: Any) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
         loader=PackageLoader("minnow.report", ""),
-        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        **options,
     )
