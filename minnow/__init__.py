@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from core.errors import UserError
     from minnow.api import distill, evaluate, fit, load, profile_target, search, train
+    from minnow.hub_upload import push
     from minnow.listener import Listener
     from minnow.run_directory import Run
     from minnow.student import Evaluation, Student
@@ -28,6 +29,7 @@ _HOMES = {
     "Run": "minnow.run_directory",
     "Student": "minnow.student",
     "UserError": "core.errors",
+    "push": "minnow.hub_upload",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "fit",
     "load",
     "profile_target",
+    "push",
     "search",
     "train",
 ]
