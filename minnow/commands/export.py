@@ -83,6 +83,8 @@ def export(
     targets = [*dict.fromkeys(target or [])] + (_installed(target or []) if all else [])
     if out is not None and len(targets) > 1:
         raise UserError(f"--out is the folder of one target, and there are {len(targets)}")
+    if data is not None and targets == [TIMM]:
+        raise UserError("--data is for targets that are scored on images; leave it out for timm")
     shipped: list[Shipped] = []
     page = timm_model = None
     with ConsoleListener() as listener:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from typer import Argument, Option, confirm
+from typer import Argument, Option
 
 from minnow.commands.options import StudentRun
 
@@ -58,8 +58,23 @@ def push(
         output().print(plan.card, highlight=False, markup=False, soft_wrap=True)
         say(f"dry run: nothing was uploaded to {plan.repository}{branch}")
         return
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        visibility = "privately, if it is new" if private else "publicly, if it is new"
-        confirm(f"Upload them to {plan.repository}{branch} ({visibility})?", abort=True, err=True)
+    visibility = "privately, if it is new" if private else "publicly, if it is new"
+    if not yes and not _confirmed(f"Upload them to {plan.repository}{branch} ({visibility})?"):
+        say("nothing was uploaded")
+        return
     say(f"uploading to {plan.repository}{branch}")
     say(f"uploaded to {upload(plan)}{branch}")
+
+
+def _confirmed(question: str) -> bool:
+    """Ask on a terminal; elsewhere nobody can answer, and the command itself is the consent."""
+    from rich.prompt import Confirm
+
+    from minnow.console import notices
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    try:
+        return Confirm.ask(question, console=notices(), default=False)
+    except EOFError:
+        return False

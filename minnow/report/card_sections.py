@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.config import SearchConfig, StudentConfig
 from core.config_io import read_config
+from core.errors import UserError
 from deploy.targets import plugin_name
 from distill.student_metrics import ImagesRecord, StudentMetrics
 from minnow.format import interval_text
@@ -43,13 +44,15 @@ class Section:
 
 
 def searched(student: Path) -> SearchConfig | None:
-    """Return the settings of the search in a student's run directory; ``None``: it holds none.
+    """Return the settings of the search in a student's run directory; ``None``: none can be read.
 
-    Raises:
-        UserError: they are damaged.
+    A defect of the search is no reason not to export its student.
     """
     run = student.parent
-    return read_config(SearchConfig, run / CONFIG_FILE) if holds_search(run) else None
+    try:
+        return read_config(SearchConfig, run / CONFIG_FILE) if holds_search(run) else None
+    except UserError:
+        return None
 
 
 def data_section(metrics: StudentMetrics, config: StudentConfig, classes: Sequence[str]) -> Section:
@@ -161,7 +164,7 @@ def _licence(name: str, source: str | None) -> str:
 
 def _search_facts(search: SearchConfig | None) -> list[tuple[str, str]]:
     if search is None:
-        return [("search", f"{UNKNOWN}: the run directory holds none")]
+        return [("search", f"{UNKNOWN}: the run directory holds none that can be read")]
     return [
         ("search space", search.space.name),
         ("strategy", f"{search.strategy.name}, {search.trials} trials, seed {search.seed}"),

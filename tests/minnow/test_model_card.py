@@ -151,7 +151,7 @@ def test_the_licence_of_a_teacher_is_timms_record(student: Student) -> None:
 def test_what_is_not_known_is_said_to_be_unknown(student: Student) -> None:
     card = model_card(edited(student, images=None), onnx())
     assert "Data set: unknown; images to train on: unknown" in card
-    assert "| search | unknown: the run directory holds none |" in card
+    assert "| search | unknown: the run directory holds none that can be read |" in card
     assert "| latency of these files | unknown: not measured at this export |" in card
 
 

@@ -7,6 +7,7 @@ what is sent and how errors are reported, not that the real hub takes it.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -20,7 +21,6 @@ import pytest
 
 import minnow as api
 from core.errors import UserError
-from minnow.commands import push as command
 from minnow.exported_files import CARD, LIST
 from minnow.hub_upload import prepare_upload
 
@@ -220,20 +220,23 @@ def test_no_connection(run: Path, minnow: Callable[..., Said], monkeypatch: pyte
 def test_it_asks_on_a_terminal(
     run: Path, minnow: Callable[..., Said], hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
 
-    def answer(question: str, **_: Any) -> None:
-        asked.append(question)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "confirm", answer)
-    monkeypatch.setattr(os, "isatty", lambda _: True)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert minnow("push run hf:me/digits --private").code == 130
-    assert asked == ["Upload them to me/digits (privately, if it is new)?"] and hub.files is None
+    said = minnow("push run hf:me/digits --dry-run")  # asks nothing
+    assert said.code == 0
+    for answer, uploaded in (("", False), ("n\n", False), ("y\n", True)):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        monkeypatch.setattr("sys.stderr", written := Terminal())
+        assert minnow("push run hf:me/digits --private").code == 0
+        question = "Upload them to me/digits (privately, if it is new)?"
+        assert question in " ".join(written.getvalue().split())
+        assert ("nothing was uploaded" in written.getvalue()) is not uploaded
+        assert (hub.files is not None) is uploaded
+    monkeypatch.setattr("sys.stdin", Terminal(""))
     assert minnow("push run hf:me/digits --yes").code == 0
-    assert len(asked) == 1 and hub.files
+    assert hub.committed_to == ["main", "main"]
 
 
 def test_which_export(run: Path) -> None:
