@@ -82,7 +82,7 @@ def prepare_upload(
         UserError: no name of a repository, no export, a file that was changed since it was written, or a
             model card that the hub would refuse.
     """
-    from minnow.report.model_card import check_card
+    from minnow.report.card_head import check_card
 
     name = _repository(repository)
     folder = _export_folder(Student(run), target)

@@ -236,7 +236,8 @@ class Student:
 
     def _leave_card(self, folder: Path, listener: Listener | None, **subject: Any) -> None:
         """Write the model card of an export, which ``subject`` describes, beside its files."""
-        from minnow.report.model_card import CardSubject, model_card
+        from minnow.report.card_head import CardSubject
+        from minnow.report.model_card import model_card
 
         card = CardSubject(**subject)
         warning = leave_card(folder, card.files, model_card(self, card))

@@ -14,7 +14,8 @@ from huggingface_hub import ModelCard
 import minnow as api
 from core.errors import UserError
 from minnow.exported_files import CARD, NEW_CARD
-from minnow.report.model_card import CardSubject, check_card, model_card
+from minnow.report.card_head import CardSubject, check_card
+from minnow.report.model_card import model_card
 from minnow.report.rendering import markdown_text
 from minnow.student import Student
 
