@@ -20,7 +20,7 @@ from training.data.class_names import twin_warnings
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import OWN_NAMES, load_map
 from training.data.coco.crop_set import CropOptions, CropReport, make_crops
-from training.data.coco.grouped_split import parse_shares
+from training.data.grouped_split import parse_shares
 from training.data.images import data_options
 
 _NAMED = 3  # photos and annotations that could not be used, named for each reason

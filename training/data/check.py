@@ -16,7 +16,6 @@ from core.errors import UserError
 from core.runtime import ordered_map
 from training.data.decode import BrokenImageError, quiet_pillow
 from training.data.findings import DARK, describe_findings
-from training.data.folders import FolderSource
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
 from training.data.listing import Listing, Source
 from training.data.pixels import default_size
@@ -151,8 +150,7 @@ def check_images(
         for part in (*PARTS, "all")
         if np.any(parts == part) or (part in PARTS and part in listing.folders)
     }
-    digests = source.digests(cache) if isinstance(source, FolderSource) else None
-    duplicates, repeats = _duplicates(listing, kept, parts, seen, digests)
+    duplicates, repeats = _duplicates(listing, kept, parts, seen, source.digests(cache))
     per_class = np.bincount(labels, minlength=len(listing.classes)).tolist()
     imbalance = _ratio(per_class)
     problems, warnings = describe_findings(

@@ -14,7 +14,7 @@ def twin_warnings(names: Iterable[str]) -> tuple[str, ...]:
         groups[look_of(name)].append(name)
     return tuple(
         f"classes {' and '.join(map(repr, group))} differ in {_difference(group)} alone and count as "
-        f"{len(group)}: if they are one, put their images into one folder"
+        f"{len(group)}: if they are one, give them one name"
         for group in groups.values()
         if len(group) > 1
     )

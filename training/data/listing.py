@@ -6,13 +6,19 @@ A source tells three things apart by cost: ``content`` (a digest, cheap enough f
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
+import numpy as np
 from PIL import Image
+
+from training.data.decode import BrokenImageError
+
+_SAMPLE = 500  # images whose sides are looked at
 
 
 @dataclass(frozen=True)
@@ -60,28 +66,59 @@ class Listing:
     remarks: Remarks = NO_REMARKS
 
 
-class Source(Protocol):
-    """One data set, before it is decoded."""
+class Source(ABC):
+    """One data set, before it is decoded.
+
+    Attributes:
+        name: short name, for tables and file names.
+        flip: whether a mirrored image still means the same.
+        parallel: whether ``load`` may run in several threads.
+    """
 
     name: str
-    flip: bool  # whether a mirrored image still means the same
-    parallel: bool  # whether load() may run in several threads
+    flip = True
+    parallel = True
+
+    @abstractmethod
+    def content(self, cache: Path) -> str:
+        """Return the digest of everything that is read: names, classes, parts, file contents."""
+
+    @abstractmethod
+    def load(self, index: int) -> Image.Image:
+        """Open image ``index`` of the listing, lazily. Raises decode.BrokenImageError."""
+
+    @abstractmethod
+    def _list(self) -> Listing:
+        """List names and labels, once."""
+
+    def listing(self) -> Listing:
+        """Return names and labels. Raises UserError where the source cannot be listed at all."""
+        return self._listing
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return self._list()
 
     @property
     def remarks(self) -> Remarks:
         """Remarks as in ``Listing``, without the cost of a listing."""
+        return NO_REMARKS
 
-    def content(self, cache: Path) -> str:
-        """Return the digest of everything that is read: names, classes, parts, file contents."""
-
-    def listing(self) -> Listing:
-        """List names and labels. Raises UserError where the source cannot be listed at all."""
-
-    def load(self, index: int) -> Image.Image:
-        """Open image ``index`` of the listing, lazily. Raises decode.BrokenImageError."""
+    def digests(self, cache: Path) -> tuple[str, ...] | None:
+        """Return the content digest of the file of each image; ``None``: not one file each."""
+        return None
 
     def sides(self) -> Sequence[int]:
         """Return short sides in pixels, of all images or of a fair sample; unreadable ones left out."""
+        total = len(self.listing().files)
+        chosen = np.unique(np.linspace(0, total - 1, min(total, _SAMPLE)).astype(int)).tolist()
+        return [side for index in chosen if (side := self._short_side(index))]
+
+    def _short_side(self, index: int) -> int:
+        try:
+            return min(self.load(index).size)
+        except BrokenImageError:
+            return 0
 
 
 def class_problems(
@@ -93,7 +130,8 @@ def class_problems(
         classes: as in ``Listing``.
         labels: as in ``Listing``.
         parts: as in ``Listing``.
-        folders: part → what it is called where the images are; empty where Minnow splits.
+        folders: part → what it is called where the images are, as in ``train/``; empty where Minnow
+            splits.
     """
     if not labels:
         return ("there are no images",)
@@ -101,13 +139,13 @@ def class_problems(
     if len(classes) < 2:
         problems.append(f"there is only one class, {classes[0]!r}: a classifier needs at least two")
     problems += [
-        f"class name {name!a} is no printable text: rename its folder"
+        f"class name {name!a} is no printable text: rename it"
         for name in classes
         if not name.isprintable()  # it becomes a line of labels.txt
     ]
     counts = Counter(zip(parts, labels, strict=True))
     for part, folder in (folders or {"": ""}).items():
-        where = f" in {folder}/" if part else ""
+        where = f" in {folder}" if part else ""
         problems += [
             f"class {name!r} has no images{where}: add some or remove the class"
             for label, name in enumerate(classes)

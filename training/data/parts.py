@@ -1,15 +1,15 @@
-"""Recognition of train/, val/ and test/ among the top folders of a data set."""
+"""Recognition of train, val and test by their names, among the top folders and among other splits."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core.errors import UserError
 from training.data.class_names import look_of
 from training.data.file_tree import FileTree, joined, named
-from training.data.listing import Remarks
+from training.data.listing import NO_REMARKS, Remarks
 
 _TRAIN, _VAL, _TEST = "train", "val", "test"
 #: Word in a folder's name → the parts that it may mean, the likelier first.
@@ -25,10 +25,11 @@ _ENDINGS = ("dataset", "set", "data")
 
 @dataclass(frozen=True)
 class Parts:
-    """The folders that classes are in.
+    """The places that images are in.
 
     Attributes:
-        folders: part → folder, in the order train, val, test; {"": folder} where Minnow splits.
+        folders: part → name of the folder or split, in the order train, val, test; where Minnow splits,
+            "" → what it splits.
         problems: what makes the data set unusable, one line each.
         remarks: how the folders were taken.
     """
@@ -39,7 +40,7 @@ class Parts:
 
     @property
     def given(self) -> dict[str, str]:
-        """Part → folder, of the parts that the data set itself has."""
+        """Part → name, of the parts that the data set itself has."""
         return {part: folder for part, folder in self.folders.items() if part}
 
 
@@ -53,44 +54,59 @@ def find_parts(tree: FileTree) -> Parts:
         UserError: two folders are the same part; a folder cannot be read.
     """
     top = tree.folder().folders
-    meanings = {name: meaning for name in top if (meaning := _meanings(name))}
+    meanings = {name: meaning for name in top if (meaning := part_meanings(name))}
     all_known = len(meanings) == len(top)
     if not meanings or not (all_known or _beside_train(tree, meanings)):
         return Parts({"": ""}, (), Remarks((), (*_loose(tree, ""), *_same_subfolders(tree))))
     found = _assigned(tree, meanings)
-    problems, notes, warnings = [], [], [*_loose(tree, "")]
+    notes = []
     if _TRAIN in found:
         for part in (_VAL, _TEST):
             if part in found and (reason := _unlabelled(tree, found[part], found[_TRAIN])):
                 notes.append(f"{found.pop(part)}/ is left out: {reason}")
-    else:
-        beside = ", ".join(sorted(f"{name}/" for name in found.values()))
-        problems.append(f"there is no train/ beside {beside}")
-    if _TRAIN in found and _TEST not in found:
-        train = found[_TRAIN]
-        if _VAL in found:
-            found = {_TRAIN: train, _TEST: found[_VAL]}
-            notes.append(
-                f"there is no test/: {found[_TEST]}/ is what is tested at the end, and a part of "
-                f"{train}/ validates"
-            )
-        else:
-            found = {"": train}
-            notes.append(f"without a labelled test/ a part of {train}/ validates and another is tested")
-    elif _TRAIN in found and _VAL not in found:
-        notes.append(f"there is no val/: a part of {found[_TRAIN]}/ validates")
-    elif _TEST not in found:
-        problems.append(f"there is no test/ beside {', '.join(f'{name}/' for name in found.values())}")
-    for folder in found.values():
-        warnings += _loose(tree, folder)
+    parts = settle(found, lambda name: f"{name}/")
+    warnings = [
+        *_loose(tree, ""),
+        *(line for name in parts.given.values() for line in _loose(tree, name)),
+    ]
+    if "" in parts.folders:
+        warnings += _loose(tree, parts.folders[""])
     unused = [f"{name}/" for name in top if name not in meanings]
     if unused:
         warnings.append(f"not used, since they stand beside the parts of the data: {named(unused)}")
-    return Parts(found, tuple(problems), Remarks(tuple(notes), tuple(warnings)))
+    remarks = Remarks(tuple(notes), tuple(warnings))
+    return Parts(parts.folders, parts.problems, remarks + parts.remarks)
 
 
-def _meanings(name: str) -> tuple[str, ...]:
-    """Return the parts that a folder's name may mean: ``Training``, ``test_set``, ``ValidData``."""
+def settle(found: Mapping[str, str], words: Callable[[str], str]) -> Parts:
+    """Return what trains, validates and tests where not all three parts are there.
+
+    Args:
+        found: part → name, of the parts with labels, in the order train, val, test.
+        words: turns a name into words, as in ``train/``.
+    """
+    found = dict(found)
+    places = ", ".join(sorted(map(words, found.values())))
+    if _TRAIN not in found:
+        return Parts(found, (f"there is no {words(_TRAIN)} beside {places}",), NO_REMARKS)
+    train = words(found[_TRAIN])
+    note = ""
+    if _TEST not in found and _VAL in found:
+        found = {_TRAIN: found[_TRAIN], _TEST: found[_VAL]}
+        note = (
+            f"there is no {words(_TEST)}: {words(found[_TEST])} is what is tested at the end, and a part "
+            f"of {train} validates"
+        )
+    elif _TEST not in found:
+        found = {"": found[_TRAIN]}
+        note = f"without a labelled {words(_TEST)} a part of {train} validates and another is tested"
+    elif _VAL not in found:
+        note = f"there is no {words(_VAL)}: a part of {train} validates"
+    return Parts(found, (), Remarks((note,) if note else ()))
+
+
+def part_meanings(name: str) -> tuple[str, ...]:
+    """Return the parts that a name such as ``Training`` or ``test_set`` may mean, the likelier first."""
     words = [word for word in re.split(r"[\W_]+", name.casefold()) if word and word not in _FILLERS]
     if len(words) != 1:
         return ()

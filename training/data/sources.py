@@ -13,26 +13,23 @@ from PIL import Image
 from core.cache import expanded
 from core.errors import UserError
 from training.data.folders import FolderSource
-from training.data.listing import NO_REMARKS, Listing, Source
+from training.data.listing import Listing, Source
 from training.data.torchvision_source import TorchvisionSource
 
 _SIDE = 32  # four times the original 8 pixels, so that the usual strides leave something
 
 
-class DigitsSource:
+class DigitsSource(Source):
     """``sklearn.datasets.load_digits``: 8 x 8 pixels, ten classes, enlarged to 32 x 32."""
 
     name = "digits"
     flip = False
-    parallel = True
-    remarks = NO_REMARKS
 
     def content(self, cache: Path) -> str:
         """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
         return "sklearn-digits-1"
 
-    def listing(self) -> Listing:
-        """List names and labels."""
+    def _list(self) -> Listing:
         labels = tuple(int(label) for label in self._digits.target)
         return Listing(
             classes=tuple(str(digit) for digit in range(10)),

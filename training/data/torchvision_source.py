@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from core.cache import cache_dir
@@ -16,7 +15,7 @@ from core.errors import UserError, one_line
 from core.files import write_bytes
 from training.data.decode import BrokenImageError
 from training.data.fingerprint import digest_bytes, digest_files
-from training.data.listing import NO_REMARKS, Listing, class_problems
+from training.data.listing import Listing, Source, class_problems
 
 _BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
 _BY_NAME = {"train": {"split": "train"}, "test": {"split": "test"}}
@@ -55,18 +54,14 @@ DATASETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 # Writing and traffic signs mean something else in the mirror.
 _NO_FLIP = {"EMNIST", "GTSRB", "KMNIST", "MNIST", "QMNIST", "RenderedSST2", "SVHN", "USPS"}
-_SAMPLE = 500
 
 
-class TorchvisionSource:
+class TorchvisionSource(Source):
     """One data set of torchvision, downloaded below the cache directory when it is not there.
 
     Raises:
         UserError: no such data set; lists the valid names.
     """
-
-    parallel = True
-    remarks = NO_REMARKS
 
     def __init__(self, name: str) -> None:
         if name not in DATASETS:
@@ -89,8 +84,7 @@ class TorchvisionSource:
         columns = (self.name, DATASETS[self.name], files, digest_files(self._root, files, cache))
         return digest_bytes(json.dumps(columns).encode())
 
-    def listing(self) -> Listing:
-        """List names and labels."""
+    def _list(self) -> Listing:
         labels: list[int] = []
         parts: list[str] = []
         files: list[str] = []
@@ -116,18 +110,6 @@ class TorchvisionSource:
                     raise BrokenImageError(one_line(error)) from error
             index -= len(dataset)
         raise IndexError(index)
-
-    def sides(self) -> Sequence[int]:
-        """Return short sides in pixels."""
-        total = sum(len(dataset) for dataset in self._open().values())
-        chosen = np.unique(np.linspace(0, total - 1, min(total, _SAMPLE)).astype(int))
-        return [side for index in chosen if (side := self._short_side(int(index)))]
-
-    def _short_side(self, index: int) -> int:
-        try:
-            return min(self.load(index).size)
-        except BrokenImageError:
-            return 0
 
     @property
     def _root(self) -> Path:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from core.cache import expanded
 from core.errors import UserError
+from training.data.file_source import FileSource
 from training.data.file_tree import FileTree, joined
 from training.data.fitting import Fit
-from training.data.folders import FolderSource
 from training.data.listing import Listing, Remarks
 from training.data.pixels import Pixels, load_pixels
 
 
-class UnlabelledSource(FolderSource):
+class UnlabelledSource(FileSource):
     """All images below a folder, at any depth, whatever the folders are called."""
 
-    @cached_property
-    def _listing(self) -> Listing:
+    def _list(self) -> Listing:
         tree = FileTree(self.root)
         files = sorted(joined(place, name) for place, folder in tree.walk() for name in folder.images)
         return Listing(

@@ -27,8 +27,8 @@ from training.data.coco.crops import (
     sized,
     wanted_of,
 )
-from training.data.coco.grouped_split import split_groups
 from training.data.decode import BrokenImageError, quiet_pillow
+from training.data.grouped_split import split_groups
 
 MISSING = "photo missing"
 BROKEN = "photo broken"

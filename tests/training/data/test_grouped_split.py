@@ -10,7 +10,7 @@ import pytest
 from core.errors import UserError
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import load_map
-from training.data.coco.grouped_split import parse_shares, split_groups
+from training.data.grouped_split import parse_shares, split_groups
 
 
 def _groups(seed: int, groups: int = 300, classes: int = 5) -> np.ndarray:
