@@ -50,13 +50,54 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
+class TableConfig(_Model):
+    """Columns of a table of images, and the place of its images."""
+
+    image: Annotated[
+        str | None,
+        setting(
+            "Column of the images: paths, or names without extension.",
+            auto="by its name, as in path, file_name, image or id",
+        ),
+    ] = None
+    label: Annotated[
+        str | None,
+        setting("Column of the labels.", auto="by its name, as in label, class, target or category"),
+    ] = None
+    split: Annotated[
+        str | None,
+        setting(
+            "Column of the splits, which are train, val and test or numbered folds; none: as if there "
+            "were none.",
+            auto="split or fold, if there is one",
+        ),
+    ] = None
+    test_fold: Annotated[
+        int | None,
+        setting("Fold that is tested; the one before it validates.", auto="the last"),
+    ] = None
+    folder: Annotated[
+        str | None,
+        setting(
+            "Folder that the names of the images start from; relative to the table, or else to the "
+            "working directory.",
+            auto="that of the table, or the one beside it that holds them",
+        ),
+    ] = None
+
+
+#: All columns by their names.
+USUAL_TABLE = TableConfig()
+
+
 class DataConfig(_Model):
     """Images and how they are stored."""
 
     spec: Annotated[
         str,
         setting(
-            "Directory of class folders (split 70/10/20), directory with train/ val/ test/, digits, "
+            "Directory of class folders (split 70/10/20), directory with train/ val/ test/, table of "
+            "images (.csv, .jsonl, .parquet), hf:NAME_OR_PATH of the library datasets, digits, "
             "torchvision:NAME, or a YAML file with DATA_PATH.",
             option="data",
         ),
@@ -105,6 +146,16 @@ class DataConfig(_Model):
         str | None,
         setting("Licence of the images, for the model card, as in cc-by-4.0.", auto="unknown"),
     ] = None
+    group_by: Annotated[
+        str | None,
+        setting(
+            "Keep images of one object, scene or burst in one split: a column of the table, or a regular "
+            "expression whose first group, or whole match, in an image's relative path names its group.",
+            auto="none",
+            option="group-by",
+        ),
+    ] = None
+    table: TableConfig = Field(default_factory=TableConfig)
 
 
 class AugmentConfig(_Model):

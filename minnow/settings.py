@@ -15,7 +15,7 @@ from minnow.data_file import with_data_file
 from minnow.listener import Listener
 from minnow.permission import check_code, storage_to_write
 from minnow.run_directory import ChosenNetwork, choose
-from minnow.unused_settings import Unused, unused_in_search, unused_in_student
+from minnow.unused_settings import Unused, unused_in_data, unused_in_search, unused_in_student
 from nas.objectives import parse_limit
 from training.budget import confirmations
 from training.bundle_files import CONFIG_FILE
@@ -137,9 +137,18 @@ def student_settings(
 
 
 def data_settings(changes: Mapping[str, Any], listener: Listener) -> DataConfig:
-    """Return the settings of the data alone, from changes as of :func:`search_settings`."""
-    given, _ = with_data_file(dotted(SearchConfig, changes), listener, only="data.")
-    return merged(SearchConfig, SearchConfig(), given).data
+    """Return the settings of the data alone, from changes as of :func:`search_settings`.
+
+    Raises:
+        UserError: a wrong value, a setting without effect on the data.
+    """
+    own = dotted(SearchConfig, changes)
+    given, _ = with_data_file(own, listener, only="data.")
+    data = merged(SearchConfig, SearchConfig(), given).data
+    others = tuple(name for name in own if not name.startswith("data."))
+    unused = [Unused(others, "the data are looked at without a training"), *unused_in_data(data)]
+    _check_used(unused, own, (), None, listener)
+    return data
 
 
 def _of_run(run: Path) -> SearchConfig:

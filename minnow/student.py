@@ -181,6 +181,8 @@ class Student:
         """
         spec = self.config.data.spec if data is None else images_of(str(data))
         settings = self.config.data.model_copy(update={"spec": spec, "unlabelled": None})
+        if spec != self.config.data.spec:
+            settings = settings.model_copy(update={"group_by": None})  # of other images
         if spec in self._opened:
             return self._opened[spec], spec
         images = open_data(settings, listener)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import nas.spaces
-from core.config import AugmentConfig, LossConfig, SearchConfig, StudentConfig
+from core.config import AugmentConfig, DataConfig, LossConfig, SearchConfig, StudentConfig
 from nas.objectives import Objectives
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
+from training.data.hub_opening import HUB_PREFIX
+from training.data.sources import is_table
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,18 @@ def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
     return config.evaluator or ("supernet" if issubclass(space, Elastic) else "train")
 
 
+def unused_in_data(data: DataConfig) -> Iterator[Unused]:
+    """Yield the settings that have no effect on a data set."""
+    if data.spec.startswith(HUB_PREFIX):
+        names = ("data.table.split", "data.table.test_fold", "data.table.folder")
+        yield Unused(names, "the data set names its splits and has its images itself")
+    elif not is_table(data.spec):
+        yield Unused(("data.table.",), f"{data.spec} is no table")
+
+
 def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
     """Yield the settings that have no effect in a search."""
+    yield from unused_in_data(config.data)
     space = nas.spaces.load(config.space.name)
     evaluator = usual_evaluator(config, space)
     if evaluator != "supernet":
@@ -70,6 +82,7 @@ def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
 
 def unused_in_student(config: StudentConfig) -> Iterator[Unused]:
     """Yield the settings that have no effect in the training of a student."""
+    yield from unused_in_data(config.data)
     if config.teacher is None:
         yield Unused(("live_teacher",), "there is no teacher; give one")
     if config.train.epochs is not None:

@@ -9,7 +9,7 @@ import typer
 from typer import Argument, Option
 
 from core.config import MAX_SEED, SearchConfig
-from minnow.commands.options import DATA, DATA_HELP, with_settings
+from minnow.commands.options import DATA, DATA_HELP, Assignments, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 
@@ -17,10 +17,14 @@ app = typer.Typer(no_args_is_help=True, help="Look at a data set before training
 @app.command("check")
 @with_settings(
     SearchConfig,
-    {DATA: ("spec", "data.size", "data.fit")},
-    keep=lambda name: name in ("data.size", "data.fit"),
+    {DATA: ("spec", "data.size", "data.fit", "data.group_by", "assignments")},
+    keep=lambda name: name in ("data.size", "data.fit", "data.group_by"),
 )
-def data_check(changes: dict[str, Any], spec: Annotated[str, Argument(help=DATA_HELP)]) -> None:
+def data_check(
+    changes: dict[str, Any],
+    spec: Annotated[str, Argument(help=DATA_HELP)],
+    assignments: Assignments = None,
+) -> None:
     """Check classes, counts, sizes, broken files, and exact duplicates across classes or splits.
 
     The exit code is 1 if the data set cannot be used.

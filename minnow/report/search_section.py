@@ -252,9 +252,14 @@ def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]
     if config.teacher is not None:
         teacher = f"{config.teacher.spec}, loss {config.loss.name} with weight {config.loss.weight:g}"
     size = "" if config.data.size is None else f", stored at {config.data.size} px"
+    data = config.data
+    groups = "" if data.group_by is None else f", groups by {data.group_by}"
     score = f"against F1 {config.score.f1:g} in {config.score.time:g} s"
     return [
-        ("data", f"{config.data.spec}{size}, {config.data.fit}, split seed {config.data.split_seed}"),
+        (
+            "data",
+            f"{config.data.spec}{size}, {config.data.fit}, split seed {config.data.split_seed}{groups}",
+        ),
         ("space", f"{config.space.name}{'' if sides is None else f', sides {_listed(sides)} px'}"),
         ("strategy", f"{config.strategy.name}{f' ({options})' if options else ''}"),
         ("objectives", _listed(config.objectives)),

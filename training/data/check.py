@@ -6,7 +6,7 @@ import hashlib
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from core.errors import UserError
 from core.runtime import ordered_map
 from training.data.decode import BrokenImageError, quiet_pillow
 from training.data.findings import DARK, describe_findings
+from training.data.groups import find_groups
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
-from training.data.listing import Listing, Source
+from training.data.listing import NO_REMARKS, Listing, Remarks, Source
 from training.data.pixels import default_size
 from training.data.sources import find_source
 from training.data.split import PARTS, make_splits
@@ -123,7 +124,7 @@ def check_images(
     Raises:
         UserError: there is no such data set. Anything wrong inside it is in the report.
     """
-    source = find_source(spec)
+    source = find_source(spec, options.table)
     cache = cache or cache_dir()
     source.content(cache)  # downloads what must be downloaded; remembers the digests of files
     listing = source.listing()
@@ -144,7 +145,8 @@ def check_images(
 
     kept = sorted(seen)
     labels = np.array([listing.labels[index] for index in kept], dtype=np.int64)
-    parts, split_problem = _parts(listing, kept, labels, options)
+    parts, split_problem, about_groups = _parts(source, kept, labels, options)
+    listing = replace(listing, remarks=listing.remarks + about_groups)
     counts = {
         part: tuple(np.bincount(labels[parts == part], minlength=len(listing.classes)).tolist())
         for part in (*PARTS, "all")
@@ -199,18 +201,22 @@ def _look(source: Source, index: int) -> _Seen | str:
 
 
 def _parts(
-    listing: Listing, kept: Sequence[int], labels: np.ndarray, options: DataOptions
-) -> tuple[np.ndarray, str]:
-    """Return the split of each readable image, and the reason if the images cannot be split."""
-    given = [listing.parts[index] for index in kept]
+    source: Source, kept: Sequence[int], labels: np.ndarray, options: DataOptions
+) -> tuple[np.ndarray, str, Remarks]:
+    """Return the split of each readable image, the reason if there is none, and remarks on groups."""
+    listing, remarks = source.listing(), NO_REMARKS
+    given, files = ([column[index] for index in kept] for column in (listing.parts, listing.files))
     try:
-        splits = make_splits(labels, given, listing.classes, options.split_seed, options.val_share)
+        groups, remarks = find_groups(source, files, labels, given, listing.classes, options.group_by)
+        splits = make_splits(
+            labels, given, listing.classes, options.split_seed, options.val_share, groups=groups
+        )
     except UserError as error:
-        return np.array([part or "all" for part in given], dtype=object), str(error)
+        return np.array([part or "all" for part in given], dtype=object), str(error), remarks
     parts = np.empty(len(kept), dtype=object)
     for part, indices in splits.items():
         parts[indices] = part
-    return parts, ""
+    return parts, "", remarks
 
 
 def _duplicates(

@@ -20,6 +20,11 @@ def twin_warnings(names: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def sort_classes(names: set[str]) -> tuple[str, ...]:
+    """Return class names in label order: whole numbers by value, all else by spelling."""
+    return tuple(sorted(names, key=int if all(name.isdecimal() for name in names) else None))
+
+
 def look_of(name: str) -> str:
     """Return what a name has in common with those that look alike."""
     composed = unicodedata.normalize("NFKC", name)

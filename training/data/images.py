@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from core.cache import cache_dir
-from core.config import MAX_SIDE, MIN_SIDE, DataConfig, Refit
+from core.config import MAX_SIDE, MIN_SIDE, USUAL_TABLE, DataConfig, Refit, TableConfig
 from core.errors import UserError
 from training.data.fitting import FITS, Fit
+from training.data.groups import find_groups
 from training.data.listing import Remarks
 from training.data.pixels import Pixels, load_pixels
 from training.data.sources import find_source
@@ -37,6 +38,9 @@ class DataOptions:
             bring its own; None: an eighth.
         labels_per_class: most images of a class that train and validate; None: all.
         unlabelled: directory of images without labels to learn from as well; None: none.
+        group_by: column, or regular expression on the names of the images, whose value or match is the
+            group that stays in one split; None: each image by itself.
+        table: columns of a table, where their names do not tell.
 
     Raises:
         UserError: a value out of range.
@@ -48,6 +52,8 @@ class DataOptions:
     val_share: float | None = None
     labels_per_class: int | None = None
     unlabelled: str | None = None
+    group_by: str | None = None
+    table: TableConfig = USUAL_TABLE
 
     def __post_init__(self) -> None:
         if self.size is not None and not MIN_SIDE <= self.size <= MAX_SIDE:
@@ -70,14 +76,8 @@ DEFAULT_OPTIONS = DataOptions()
 
 def data_options(config: DataConfig) -> DataOptions:
     """Return the storage options of the settings."""
-    return DataOptions(
-        config.size,
-        config.fit,
-        config.split_seed,
-        config.val_share,
-        config.labels_per_class,
-        config.unlabelled,
-    )
+    values = {name: getattr(config, name) for name in DataConfig.model_fields if name != "spec"}
+    return DataOptions(**values)
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ def open_images(
     """Open a data set; decode it first where the cache does not have it.
 
     Args:
-        spec: a directory of class folders, a directory with train/, (val/) and test/, ``digits``
-            or ``torchvision:NAME``.
+        spec: a directory of class folders, a directory with train/, (val/) and test/, a table,
+            ``hf:NAME_OR_PATH``, ``digits`` or ``torchvision:NAME``.
         options: stored size, fit and split.
         cache: cache directory, ``cache_dir()`` by default.
         progress: called with (images decoded, images in all) while decoding.
@@ -209,14 +209,16 @@ def open_images(
 
     Raises:
         UserError: no such data set; no images; fewer than two classes; an empty class; parts
-            with different classes; a class too small for every part; more than 5 % broken files;
+            with different classes; a class too small for every part, or in too few groups; more than
+            5 % broken files;
             no room for the cache; no unlabelled images beside the labelled ones.
     """
-    source, cache = find_source(spec), cache or cache_dir()
+    source, cache = find_source(spec, options.table), cache or cache_dir()
     pixels = load_pixels(spec, source, options.size, options.fit, cache, progress)
-    if warn is not None:
-        _warn_of_files(source.remarks, pixels, warn)
     try:
+        groups, about_groups = find_groups(
+            source, pixels.files, pixels.labels, pixels.parts, pixels.classes, options.group_by
+        )
         splits = make_splits(
             pixels.labels,
             pixels.parts,
@@ -224,9 +226,13 @@ def open_images(
             options.split_seed,
             options.val_share,
             options.labels_per_class,
+            groups,
         )
     except UserError as error:
         raise UserError(f"data set {spec!r}: {error}") from error
+    remarks = source.remarks + about_groups
+    if warn is not None:
+        _warn_of_files(remarks, pixels, warn)
     for indices in splits.values():
         indices.flags.writeable = False
     data = ImageSet(
@@ -234,14 +240,14 @@ def open_images(
         name=source.name,
         classes=pixels.classes,
         size=pixels.size,
-        digest=_digest(pixels, options.fit, splits),
+        digest=_digest(pixels, options.fit, splits, groups),
         images=pixels.images,
         labels=pixels.labels,
         splits=splits,
         files=pixels.files,
         broken=tuple(name for name, _ in pixels.broken),
         flip=source.flip,
-        notes=split_notes(source.remarks, pixels.parts, options),
+        notes=split_notes(remarks, pixels.parts, options),
     )
     if options.unlabelled is None:
         return data
@@ -293,9 +299,11 @@ def split_notes(remarks: Remarks, parts: Sequence[str], options: DataOptions) ->
     return remarks.notes + more if unused else remarks.notes
 
 
-def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray]) -> str:
+def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray], groups: np.ndarray | None) -> str:
     key = hashlib.blake2b(digest_size=16)
     key.update(json.dumps([pixels.content, pixels.classes, pixels.size, fit]).encode())
     for part in PARTS:
         key.update(part.encode() + splits[part].astype("<i8").tobytes())
+    if groups is not None:
+        key.update(b"groups" + groups.astype("<i8").tobytes())
     return key.hexdigest()

@@ -108,6 +108,10 @@ class Source(ABC):
         """Return the content digest of the file of each image; ``None``: not one file each."""
         return None
 
+    def column(self, name: str) -> tuple[str, ...] | None:
+        """Return the value of each image of the listing, "" for none; ``None``: no such column."""
+        return None
+
     def sides(self) -> Sequence[int]:
         """Return short sides in pixels, of all images or of a fair sample; unreadable ones left out."""
         total = len(self.listing().files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from core.errors import UserError
@@ -103,6 +103,16 @@ def settle(found: Mapping[str, str], words: Callable[[str], str]) -> Parts:
     elif _VAL not in found:
         note = f"there is no {words(_VAL)}: a part of {train} validates"
     return Parts(found, (), Remarks((note,) if note else ()))
+
+
+def named_parts(names: Iterable[str]) -> dict[str, str]:
+    """Return name → part of the names that mean one; several may mean the same."""
+    meanings = {name: meaning for name in names if (meaning := part_meanings(name))}
+    clear = {meaning[0] for meaning in meanings.values() if len(meaning) == 1}
+    return {
+        name: next((part for part in meaning if len(meaning) == 1 or part not in clear), meaning[0])
+        for name, meaning in meanings.items()
+    }
 
 
 def part_meanings(name: str) -> tuple[str, ...]:

@@ -11,9 +11,14 @@ import numpy as np
 from PIL import Image
 
 from core.cache import expanded
+from core.config import USUAL_TABLE, TableConfig
 from core.errors import UserError
 from training.data.folders import FolderSource
+from training.data.hub_opening import HUB_PREFIX
+from training.data.hub_source import HubSource
 from training.data.listing import Listing, Source
+from training.data.table_file import READERS
+from training.data.table_source import TableSource
 from training.data.torchvision_source import TorchvisionSource
 
 _SIDE = 32  # four times the original 8 pixels, so that the usual strides leave something
@@ -55,22 +60,39 @@ class DigitsSource(Source):
 
 
 TORCHVISION_PREFIX = "torchvision:"
+_CHOICES = (
+    f"a data set is a folder of class folders, a table ({', '.join(READERS)}), "
+    f"'{HUB_PREFIX}NAME_OR_PATH', 'digits' or '{TORCHVISION_PREFIX}NAME'"
+)
 
 
-def find_source(spec: str) -> Source:
-    """Return the source that ``spec`` names: a folder, ``digits`` or ``torchvision:NAME``.
+def is_table(spec: str) -> bool:
+    """Return whether a spec names the file of a table."""
+    path = expanded(spec)
+    return path.suffix.lower() in READERS and not path.is_dir()
+
+
+def find_source(spec: str, table: TableConfig = USUAL_TABLE) -> Source:
+    """Return the source that ``spec`` names.
+
+    Args:
+        spec: a folder, a table, ``hf:NAME_OR_PATH``, ``digits`` or ``torchvision:NAME``.
+        table: columns of a table, where their names do not tell.
 
     Raises:
-        UserError: nothing of that name; lists what a spec can be.
+        UserError: nothing of that name; lists what a spec can be. A table that cannot be read.
     """
     if spec == "digits":
         return DigitsSource()
     if spec.startswith(TORCHVISION_PREFIX):
         return TorchvisionSource(spec.removeprefix(TORCHVISION_PREFIX))
+    if spec.startswith(HUB_PREFIX):
+        return HubSource(spec.removeprefix(HUB_PREFIX), table)
     root = expanded(spec)
-    choices = "a data set is a folder of class folders, 'digits' or 'torchvision:NAME'"
+    if is_table(spec):
+        return TableSource(root, table)
     if not spec or not root.exists():
-        raise UserError(f"no data set {spec!r}: there is no such folder ({choices})")
+        raise UserError(f"no data set {spec!r}: there is no such folder ({_CHOICES})")
     if not root.is_dir():
-        raise UserError(f"data set {spec!r} is a file: {choices}")
+        raise UserError(f"data set {spec!r} is a file: {_CHOICES}")
     return FolderSource(root)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import UserError
+from training.data.grouped_split import split_groups
 
 PARTS = ("train", "val", "test")
 _TEST_SHARE = 0.2
@@ -25,6 +26,7 @@ def make_splits(
     seed: int,
     val_share: float | None = None,
     labels_per_class: int | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return ascending image indices of "train", "val" and "test".
 
@@ -40,19 +42,26 @@ def make_splits(
         labels_per_class: most images of a class in "train" and "val" together, at least 2; their ratio
             stays, as far as whole images allow. A larger number keeps the images of a smaller one and
             adds to them; "test" never changes. ``None``: all.
+        groups: (N,) group of each image; the images of a group get into one part, unless ``parts`` says
+            otherwise. ``None``: each image by itself.
 
     Raises:
-        UserError: a class has too few images to be in every part; names it.
+        UserError: a class has too few images, or groups, to be in every part; names it.
     """
     given = np.asarray(parts, dtype=object)
+
+    def cut(among: np.ndarray, from_train: bool) -> np.ndarray:
+        if groups is None:
+            return _cut(labels, among, classes, seed, val_share, from_train)
+        return _cut_groups(labels, among, classes, seed, val_share, from_train, groups)
+
     if not np.any(given != ""):
-        assigned = _cut(labels, np.ones(len(labels), bool), classes, seed, val_share)
+        assigned = cut(np.ones(len(labels), bool), False)
     else:
         assigned = given.copy()
         if not np.any(given == "val"):
-            cut = _cut(labels, given == "train", classes, seed, val_share, from_train=True)
-            assigned[given == "train"] = cut[given == "train"]
-        _check_every_class(labels, assigned, classes)
+            assigned[given == "train"] = cut(given == "train", True)[given == "train"]
+    _check_every_class(labels, assigned, classes)
     if labels_per_class is not None:
         _thin(labels, assigned, seed, labels_per_class)
     return {part: np.flatnonzero(assigned == part).astype(np.int64) for part in PARTS}
@@ -64,7 +73,7 @@ def _cut(
     classes: Sequence[str],
     seed: int,
     val_share: float | None,
-    from_train: bool = False,
+    from_train: bool,
 ) -> np.ndarray:
     assigned = np.full(len(labels), "train", dtype=object)
     needed, where = (2, "train/") if from_train else (3, "the data set")
@@ -87,6 +96,35 @@ def _cut(
             vals = min(rest - 1, max(1, round(rest * val_share)))
         assigned[shuffled[:tests]] = "test"
         assigned[shuffled[tests : tests + vals]] = "val"
+    return assigned
+
+
+def _cut_groups(
+    labels: np.ndarray,
+    among: np.ndarray,
+    classes: Sequence[str],
+    seed: int,
+    val_share: float | None,
+    from_train: bool,
+    groups: np.ndarray,
+) -> np.ndarray:
+    """Return the part of each image, as :func:`_cut`, with whole groups."""
+    members = np.flatnonzero(among)
+    numbers, group = np.unique(groups[members], return_inverse=True)
+    counts = np.zeros((len(numbers), len(classes)), dtype=np.int64)
+    np.add.at(counts, (group, labels[members]), 1)
+    test = 0.0 if from_train else _TEST_SHARE
+    usual = _VAL_SHARE_OF_TRAIN if from_train else _VAL_SHARE
+    val = usual if val_share is None else (1 - test) * val_share
+    shares = [share for share in (1 - val - test, val, test) if share]
+    for index, name in enumerate(classes):
+        if (own := int(np.count_nonzero(counts[:, index]))) < len(shares):
+            raise UserError(
+                f"class {name!r} is in {own} group{'s' * (own != 1)} and needs at least {len(shares)}, "
+                "one for each split: choose smaller groups, add images or remove the class"
+            )
+    assigned = np.full(len(labels), "train", dtype=object)
+    assigned[members] = np.asarray(PARTS, dtype=object)[split_groups(counts, shares, seed)][group]
     return assigned
 
 

@@ -1,0 +1,209 @@
+"""Data sets of the Hugging Face library ``datasets``, decoded by Minnow."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from core.cache import cache_dir, expanded
+from core.config import TableConfig
+from training.data.class_names import sort_classes, twin_warnings
+from training.data.decode import BrokenImageError, open_image, open_image_file
+from training.data.file_tree import named
+from training.data.fingerprint import digest_bytes, digest_files
+from training.data.hub_opening import HUB_PREFIX, local_folder, open_splits
+from training.data.listing import Listing, Remarks, Source, class_problems
+from training.data.table_columns import (
+    IMAGE_NAMES,
+    LABEL_NAMES,
+    find_column,
+    likely_column,
+    required_column,
+)
+from training.data.table_file import Table
+from training.data.table_rows import BadRows
+from training.data.table_splits import NamedSplits, splits_of
+
+_BATCH = 1000  # rows
+
+
+class HubSource(Source):
+    """Images and labels in columns; the splits have names.
+
+    Args:
+        name: as for :func:`training.data.hub_opening.open_splits`.
+        config: columns of images and labels, where their types do not tell.
+    """
+
+    def __init__(self, name: str, config: TableConfig) -> None:
+        self._opened_name, self._config = name, config
+        folder = local_folder(name)
+        self.name = name.rpartition("/")[2] if folder is None else folder.resolve().name
+        self._cache = cache_dir()
+        self._kept: list[int] = []  # rows of the images in the listing
+
+    @property
+    def remarks(self) -> Remarks:
+        """Remarks, see :class:`training.data.listing.Listing`."""
+        return self.listing().remarks
+
+    def content(self, cache: Path) -> str:
+        """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
+        self._cache = cache
+        listing = self.listing()
+        files = {path for path, stored in self._places if not stored and path}
+        if any(stored for _, stored in self._places):
+            files |= {entry["filename"] for split in self._splits.values() for entry in split.cache_files}
+        names = sorted(map(os.path.abspath, files))
+        digests = digest_files(Path(os.path.commonpath(names)), names, cache) if names else ()
+        columns = (
+            listing.classes,
+            listing.folders,
+            listing.files,
+            listing.labels,
+            listing.parts,
+            digests,
+        )
+        return digest_bytes(json.dumps(columns).encode())
+
+    def load(self, index: int) -> Image.Image:
+        """Open one image, lazily."""
+        row = self._kept[index]
+        for split in self._images.values():
+            if row < len(split):
+                break
+            row -= len(split)
+        value = split[row]["image"] or {}
+        if value.get("bytes") is not None:
+            return open_image(value["bytes"])
+        if not value.get("path"):
+            raise BrokenImageError("no image in its row")
+        return open_image_file(Path(value["path"]))
+
+    def column(self, name: str) -> tuple[str, ...] | None:
+        """Return the values of a column, one for each image of the listing."""
+        column = find_column(self._table.names, name)
+        if column is None:
+            return None
+        values = self._table.texts(column)
+        self.listing()
+        return tuple(values[row] for row in self._kept)
+
+    def _list(self) -> Listing:
+        table, config = self._table, self._config
+        label = config.label or self._of_type("ClassLabel", LABEL_NAMES)
+        label = required_column(table.names, label, LABEL_NAMES, "label", table.where)
+        names = getattr(self._features[label], "names", None)
+        labels = table.texts(label)
+        if names is not None:
+            labels = [names[int(text)] if text and int(text) >= 0 else "" for text in labels]
+        of_row = [split for split, rows in self._splits.items() for _ in range(len(rows))]
+        labelled = {split for split, text in zip(of_row, labels, strict=True) if text}
+        given = splits_of(labelled) if len(labelled) > 1 else NamedSplits(dict.fromkeys(labelled, ""), {})
+        bad = BadRows(sum(split in given.parts for split in of_row))
+        for row, (split, text) in enumerate(zip(of_row, labels, strict=True)):
+            if split not in given.parts:
+                continue
+            if text:
+                self._kept.append(row)
+            else:
+                bad.lacks("no label", row + 1, split)
+        own = [labels[row] for row in self._kept]
+        present = set(own)
+        classes = sort_classes(present) if names is None else tuple(n for n in names if n in present)
+        label_of = {name: index for index, name in enumerate(classes)}
+        indices = tuple(label_of[name] for name in own)
+        parts = tuple(given.parts[of_row[row]] for row in self._kept)
+        problems = bad.problems + given.problems
+        problems = problems or class_problems(classes, indices, parts, given.words)
+        remarks = Remarks(
+            (f"images from column {self._image!r}, labels from {label!r}",),
+            (*bad.warnings, *self._left_out(labelled, given), *twin_warnings(classes)),
+        )
+        return Listing(
+            classes,
+            self._file_names(of_row),
+            indices,
+            parts,
+            tuple(given.words),
+            problems,
+            remarks=remarks + given.remarks,
+        )
+
+    def _left_out(self, labelled: set[str], given: NamedSplits) -> tuple[str, ...]:
+        """Return a line for each reason why splits are not used."""
+        lacking = [repr(name) for name in self._splits if name not in labelled]
+        unknown = [repr(name) for name in self._splits if name in labelled and name not in given.parts]
+        reasons = {"their images have no labels": lacking, "none of train, val and test": unknown}
+        return tuple(
+            f"splits that are left out, {reason}: {named(names)}"
+            for reason, names in reasons.items()
+            if names
+        )
+
+    def _file_names(self, of_row: list[str]) -> tuple[str, ...]:
+        """Return a name for each image: its split with its path if each has another one, or the row."""
+        root = expanded(self._opened_name).absolute()
+        paths = [self._places[row][0] or "" for row in self._kept]
+        paths = [os.path.relpath(path, root) if os.path.isabs(path) else path for path in paths]
+        names = tuple(f"{of_row[row]}/{path}" for row, path in zip(self._kept, paths, strict=True))
+        if not all(paths) or len(set(names)) < len(names):
+            return tuple(f"{of_row[row]}/{row:06d}" for row in self._kept)
+        return names
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        return open_splits(self._opened_name, self._cache)
+
+    @cached_property
+    def _features(self) -> dict[str, Any]:
+        return dict(next(iter(self._splits.values())).features)
+
+    @cached_property
+    def _table(self) -> Table:
+        def values(name: str) -> list[Any]:
+            return [value for split in self._splits.values() for value in split.with_format(None)[name]]
+
+        total = sum(map(len, self._splits.values()))
+        where = f"data set {HUB_PREFIX}{self._opened_name}"
+        return Table(where, tuple(self._features), range(1, total + 1), values)
+
+    @cached_property
+    def _image(self) -> str:
+        given = self._config.image or self._of_type("Image", IMAGE_NAMES)
+        return required_column(self._table.names, given, IMAGE_NAMES, "image", self._table.where)
+
+    @cached_property
+    def _images(self) -> dict[str, Any]:
+        """The column of the images, as bytes or path, called ``image``."""
+        from datasets import Image as Encoded
+
+        return {
+            name: split.select_columns([self._image])
+            .rename_columns({self._image: "image"} if self._image != "image" else {})
+            .cast_column("image", Encoded(decode=False))
+            for name, split in self._splits.items()
+        }
+
+    @cached_property
+    def _places(self) -> list[tuple[str | None, bool]]:
+        """For each row the path of its image, if there is one, and whether the row holds the image."""
+        import pyarrow.compute as pc
+
+        places: list[tuple[str | None, bool]] = []
+        for split in self._images.values():
+            for batch in split.with_format("arrow").iter(_BATCH):
+                column = batch.column("image")
+                stored = pc.is_valid(pc.struct_field(column, "bytes")).to_pylist()
+                places += zip(pc.struct_field(column, "path").to_pylist(), stored, strict=True)
+        return places
+
+    def _of_type(self, kind: str, known: tuple[str, ...]) -> str | None:
+        """Return the one column of a type, or of several the one that is known by its name."""
+        columns = [name for name, feature in self._features.items() if type(feature).__name__ == kind]
+        return columns[0] if len(columns) == 1 else likely_column(columns, known)

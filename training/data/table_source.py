@@ -1,0 +1,100 @@
+"""A table of images: one row each, with a label, maybe a split or fold, and further columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.config import TableConfig
+from training.data.class_names import sort_classes, twin_warnings
+from training.data.file_source import FileSource
+from training.data.image_finder import NoImageError, find_root
+from training.data.listing import Listing, Remarks, class_problems
+from training.data.table_columns import find_column, find_columns
+from training.data.table_file import read_table
+from training.data.table_rows import BadRows
+from training.data.table_splits import splits_of
+
+
+class TableSource(FileSource):
+    """Images that the rows of a table name.
+
+    Args:
+        path: of the table.
+        config: its columns, where their names do not tell.
+
+    Raises:
+        UserError: the table cannot be read, lacks a column, or its images are not found.
+    """
+
+    def __init__(self, path: Path, config: TableConfig) -> None:
+        self._path, self._config = path, config
+        self._table = read_table(path)
+        self._columns = find_columns(self._table.names, config, self._table.where)
+        self._names = self._table.texts(self._columns.image)
+        self._finder = find_root(path, list(filter(None, self._names)), config.folder)
+        super().__init__(self._finder.root)
+        self.name = path.stem
+        self._rows_of: dict[str, int] = {}  # file → position of its row in the table
+
+    def column(self, name: str) -> tuple[str, ...] | None:
+        """Return the values of a column, one for each image of the listing."""
+        column = find_column(self._table.names, name)
+        if column is None:
+            return None
+        files, values = self.listing().files, self._table.texts(column)
+        return tuple(values[self._rows_of[file]] for file in files)
+
+    def _list(self) -> Listing:
+        table, columns = self._table, self._columns
+        labels = table.texts(columns.label)
+        splits = [""] * len(labels) if columns.split is None else table.texts(columns.split)
+        given = splits_of(set(filter(None, splits)), self._config.test_fold)
+        bad = BadRows(len(labels))
+        first: dict[str, int] = {}  # file → position of the first row that names it
+        for position, (row, name) in enumerate(zip(table.rows, self._names, strict=True)):
+            if not labels[position]:
+                bad.lacks("no label", row, name)
+                continue
+            try:
+                file = self._finder.find(name)
+            except NoImageError as error:
+                bad.lacks(str(error), row, name)
+                continue
+            if any(splits) and splits[position] not in given.parts:
+                bad.contradicts(
+                    "no split" if not splits[position] else "unknown split", row, splits[position]
+                )
+                continue
+            before = first.setdefault(file, position)
+            if before == position:
+                continue
+            other = f"{name}, as row {table.rows[before]}"
+            if labels[before] != labels[position]:
+                bad.contradicts("one image with two labels", row, other)
+            elif splits[before] != splits[position]:
+                bad.contradicts("one image in two splits", row, other)
+            else:
+                bad.repeats(row)
+        files = sorted(first)
+        self._rows_of = first
+        own = [labels[first[file]] for file in files]
+        classes = sort_classes(set(own))
+        label_of = {name: label for label, name in enumerate(classes)}
+        indices = tuple(label_of[name] for name in own)
+        parts = tuple(given.parts.get(splits[first[file]], "") for file in files)
+        problems = bad.problems + given.problems
+        if not problems:
+            problems = class_problems(classes, indices, parts, given.words)
+        notes = [columns.note]
+        if self.root != self._path.parent:
+            notes.append(f"image names start from {self.root}")
+        remarks = Remarks(tuple(notes), bad.warnings + twin_warnings(classes))
+        return Listing(
+            classes,
+            tuple(files),
+            indices,
+            parts,
+            tuple(given.words),
+            problems,
+            remarks=remarks + given.remarks,
+        )
