@@ -61,7 +61,8 @@ def data_crop(
         str | None,
         Option(
             help="70/10/20 for train/val/test or 80/20 for train/val, per class; all crops of a photo in "
-            "one split. (default: class folders, which a search splits without regard to photos)"
+            "one split. (default: class folders; a search then keeps photos whole with --group-by "
+            "'([^/]+)-box')"
         ),
     ] = None,
     seed: Annotated[int, Option(help="Seed of the split.", min=0, max=MAX_SEED)] = 0,

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from core.connection import reachable
 from core.errors import UserError
 from nas.architecture import Architecture
 from nas.networks import build
 from teachers import TEACHER_SOURCES, PretrainedNetwork, TeacherSource, find_pretrained
 from teachers.base import weights_digest
-from teachers.timm_hub import reachable
 from teachers.timm_models import replace_head
 from training.bundle import save_bundle
 from training.preprocess import Normalization

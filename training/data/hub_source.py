@@ -14,7 +14,6 @@ from core.cache import cache_dir, expanded
 from core.config import TableConfig
 from training.data.class_names import sort_classes, twin_warnings
 from training.data.decode import BrokenImageError, open_image, open_image_file
-from training.data.file_tree import named
 from training.data.fingerprint import digest_bytes, digest_files
 from training.data.hub_opening import HUB_PREFIX, local_folder, open_splits
 from training.data.listing import Listing, Remarks, Source, class_problems
@@ -27,7 +26,7 @@ from training.data.table_columns import (
 )
 from training.data.table_file import Table
 from training.data.table_rows import BadRows
-from training.data.table_splits import NamedSplits, splits_of
+from training.data.table_splits import NamedSplits, splits_left_out, splits_of
 
 _BATCH = 1000  # rows
 
@@ -123,7 +122,12 @@ class HubSource(Source):
         problems = problems or class_problems(classes, indices, parts, given.words)
         remarks = Remarks(
             (f"images from column {self._image!r}, labels from {label!r}",),
-            (*bad.warnings, *self._left_out(labelled, given), *twin_warnings(classes)),
+            (
+                *bad.warnings,
+                *splits_left_out("their images have no labels", self._splits.keys() - labelled),
+                *splits_left_out("none of train, val and test", labelled - given.parts.keys()),
+                *twin_warnings(classes),
+            ),
         )
         return Listing(
             classes,
@@ -133,17 +137,6 @@ class HubSource(Source):
             tuple(given.words),
             problems,
             remarks=remarks + given.remarks,
-        )
-
-    def _left_out(self, labelled: set[str], given: NamedSplits) -> tuple[str, ...]:
-        """Return a line for each reason why splits are not used."""
-        lacking = [repr(name) for name in self._splits if name not in labelled]
-        unknown = [repr(name) for name in self._splits if name in labelled and name not in given.parts]
-        reasons = {"their images have no labels": lacking, "none of train, val and test": unknown}
-        return tuple(
-            f"splits that are left out, {reason}: {named(names)}"
-            for reason, names in reasons.items()
-            if names
         )
 
     def _file_names(self, of_row: list[str]) -> tuple[str, ...]:

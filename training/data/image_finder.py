@@ -26,7 +26,7 @@ class ImageFinder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self._root = root, os.path.abspath(root)
         self._tree = FileTree(root)
         self._stems: dict[str, dict[str, list[str]]] = {}
 
@@ -39,11 +39,11 @@ class ImageFinder:
         Raises:
             NoImageError: there is no such file, or several have this name with an extension.
         """
-        places = [self._place(path) for path in dict.fromkeys((name, name.replace("\\", "/")))]
-        for place in places:
-            if os.path.isfile(self.root / place):
+        for path in dict.fromkeys((name, name.replace("\\", "/"))):
+            place = self._place(path)
+            if os.path.isfile(os.path.join(self._root, place)):
                 return place
-        folder, _, stem = places[-1].rpartition("/")
+        folder, _, stem = place.rpartition("/")
         files = self._with_stem(folder).get(stem, [])
         if len(files) > 1:
             raise NoImageError(f"several files: {', '.join(files)}")
@@ -64,10 +64,8 @@ class ImageFinder:
     def _place(self, path: str) -> str:
         """Return a path relative to the root if it lies below, in the one form of each path."""
         place = os.path.normpath(path)
-        root = os.path.abspath(self.root)
-        if os.path.isabs(place) and place.startswith(root + os.sep):
-            place = place[len(root) + 1 :]
-        return place
+        below = os.path.isabs(place) and place.startswith(self._root + os.sep)
+        return place[len(self._root) + 1 :] if below else place
 
     def _with_stem(self, folder: str) -> dict[str, list[str]]:
         """Return stem → names of the images in a folder; empty if there is no such folder."""

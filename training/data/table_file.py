@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, one_line, short
-from core.reading import DATA_SET, read_bytes, read_lines, read_text
+from core.reading import RECORD, read_bytes, read_lines, read_text
 
 _SEPARATORS = ",;\t|"
 _MAX_ROWS = 20_000_000  # a Parquet file of a few kilobytes can hold more
@@ -65,6 +65,8 @@ def read_table(path: Path) -> Table:
     Raises:
         UserError: missing, too large, malformed, without rows, or with two columns of one name.
     """
+    if not path.exists():
+        raise UserError(f"table {path} does not exist")
     table = READERS[path.suffix.lower()](path)
     repeated = sorted({name for name in table.names if name and table.names.count(name) > 1})
     if repeated:
@@ -75,7 +77,7 @@ def read_table(path: Path) -> Table:
 
 
 def _read_csv(path: Path) -> Table:
-    text = read_text(path, "table", limit=DATA_SET).removeprefix("\ufeff")
+    text = read_text(path, "table", limit=RECORD).removeprefix("\ufeff")
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
     header: list[str] | None = None

@@ -12,7 +12,7 @@ from training.data.listing import Listing, Remarks, class_problems
 from training.data.table_columns import find_column, find_columns
 from training.data.table_file import read_table
 from training.data.table_rows import BadRows
-from training.data.table_splits import splits_of
+from training.data.table_splits import splits_left_out, splits_of
 
 
 class TableSource(FileSource):
@@ -48,12 +48,15 @@ class TableSource(FileSource):
         table, columns = self._table, self._columns
         labels = table.texts(columns.label)
         splits = [""] * len(labels) if columns.split is None else table.texts(columns.split)
-        given = splits_of(set(filter(None, splits)), self._config.test_fold)
+        labelled = {split for split, label in zip(splits, labels, strict=True) if split and label}
+        unlabelled = {split for split in splits if split} - labelled
+        given = splits_of(labelled, self._config.test_fold)
         bad = BadRows(len(labels))
         first: dict[str, int] = {}  # file → position of the first row that names it
         for position, (row, name) in enumerate(zip(table.rows, self._names, strict=True)):
             if not labels[position]:
-                bad.lacks("no label", row, name)
+                if splits[position] not in unlabelled:
+                    bad.lacks("no label", row, name)
                 continue
             try:
                 file = self._finder.find(name)
@@ -88,7 +91,8 @@ class TableSource(FileSource):
         notes = [columns.note]
         if self.root != self._path.parent:
             notes.append(f"image names start from {self.root}")
-        remarks = Remarks(tuple(notes), bad.warnings + twin_warnings(classes))
+        left_out = splits_left_out("their images have no labels", unlabelled)
+        remarks = Remarks(tuple(notes), bad.warnings + left_out + twin_warnings(classes))
         return Listing(
             classes,
             tuple(files),

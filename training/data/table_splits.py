@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from core.errors import UserError
+from training.data.file_tree import named
 from training.data.listing import NO_REMARKS, Remarks
 from training.data.parts import named_parts, settle
 
@@ -45,6 +46,12 @@ def splits_of(names: Collection[str], test_fold: int | None = None) -> NamedSpli
         return _folds(folds, test_fold)
     splits = _by_name(names)
     return splits if test_fold is None else _unused(splits)
+
+
+def splits_left_out(reason: str, names: Collection[str]) -> tuple[str, ...]:
+    """Return the line about splits that are not used; none if there are none."""
+    listed = named([repr(name) for name in sorted(names)])
+    return (f"splits that are left out, {reason}: {listed}",) if names else ()
 
 
 def _by_name(names: Collection[str]) -> NamedSplits:

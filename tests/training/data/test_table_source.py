@@ -157,6 +157,17 @@ def test_val_is_cut_from_train(photos: Path) -> None:
     assert any("split 'val' is what is tested at the end" in note for note in images.notes)
 
 
+def test_a_split_without_labels_is_left_out(photos: Path) -> None:
+    rows = [[f, c, "train"] if i % 2 else [f, "", "test"] for i, (f, c) in enumerate(rows_of(photos))]
+    said: list[str] = []
+    images = open_images(
+        write_csv(photos / "t.csv", [["path", "label", "split"], *rows]), warn=said.append
+    )
+    assert said == ["splits that are left out, their images have no labels: 'test'"]
+    assert images.files == tuple(file for file, label, _ in rows if label)
+    assert any("a part of split 'train' validates and another is tested" in note for note in images.notes)
+
+
 @pytest.mark.parametrize(
     ("count", "test_fold", "parts"),
     [
@@ -261,7 +272,8 @@ def test_tables_of_other_kinds_that_cannot_be_read(tmp_path: Path) -> None:
     for name, message in (
         ("t.parquet", "t.parquet cannot be read"),
         ("t.jsonl", "line 2 is .*expected an object"),
-        ("u.csv", "u.csv does not exist"),
+        ("u.csv", "table .*u.csv does not exist"),
+        ("u.jsonl", "table .*u.jsonl does not exist"),
     ):
         with pytest.raises(UserError, match=message):
             open_images(str(tmp_path / name))
