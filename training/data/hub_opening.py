@@ -6,6 +6,7 @@ https://huggingface.co/docs/datasets. From version 4 on the library runs no code
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +87,10 @@ def _check_hub(name: str, prepared: Path) -> None:
 def _quiet() -> Iterator[None]:
     """Keep the library's progress bars and warnings from the terminal."""
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from tqdm import tqdm
 
+    if not hasattr(tqdm, "_lock"):  # its own is a semaphore that killed workers leave behind
+        tqdm.set_lock(threading.RLock())
     shown = not are_progress_bars_disabled()
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     disable_progress_bars()

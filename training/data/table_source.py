@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from core.config import TableConfig
@@ -52,32 +53,7 @@ class TableSource(FileSource):
         unlabelled = {split for split in splits if split} - labelled
         given = splits_of(labelled, self._config.test_fold)
         bad = BadRows(len(labels))
-        first: dict[str, int] = {}  # file → position of the first row that names it
-        for position, (row, name) in enumerate(zip(table.rows, self._names, strict=True)):
-            if not labels[position]:
-                if splits[position] not in unlabelled:
-                    bad.lacks("no label", row, name)
-                continue
-            try:
-                file = self._finder.find(name)
-            except NoImageError as error:
-                bad.lacks(str(error), row, name)
-                continue
-            if any(splits) and splits[position] not in given.parts:
-                bad.contradicts(
-                    "no split" if not splits[position] else "unknown split", row, splits[position]
-                )
-                continue
-            before = first.setdefault(file, position)
-            if before == position:
-                continue
-            other = f"{name}, as row {table.rows[before]}"
-            if labels[before] != labels[position]:
-                bad.contradicts("one image with two labels", row, other)
-            elif splits[before] != splits[position]:
-                bad.contradicts("one image in two splits", row, other)
-            else:
-                bad.repeats(row)
+        first = self._first_rows(labels, splits, given.parts if labelled else {""}, unlabelled, bad)
         files = sorted(first)
         self._rows_of = first
         own = [labels[first[file]] for file in files]
@@ -102,3 +78,48 @@ class TableSource(FileSource):
             problems,
             remarks=remarks + given.remarks,
         )
+
+    def _first_rows(
+        self,
+        labels: Sequence[str],
+        splits: Sequence[str],
+        known: Collection[str],
+        unlabelled: Collection[str],
+        bad: BadRows,
+    ) -> dict[str, int]:
+        """Return file → position of the first row that names it, and collect the rows that are bad.
+
+        Args:
+            labels: of all rows.
+            splits: of all rows.
+            known: splits that are used.
+            unlabelled: splits whose rows have no labels.
+            bad: receives the rows without use.
+        """
+        first: dict[str, int] = {}
+        for position, (row, name) in enumerate(zip(self._table.rows, self._names, strict=True)):
+            label, split = labels[position], splits[position]
+            if split in unlabelled:
+                continue
+            if not label:
+                bad.lacks("no label", row, name)
+                continue
+            try:
+                file = self._finder.find(name)
+            except NoImageError as error:
+                bad.lacks(str(error), row, name)
+                continue
+            if split not in known:
+                bad.contradicts("unknown split" if split else "no split", row, split)
+                continue
+            before = first.setdefault(file, position)
+            if before == position:
+                continue
+            other = f"{name}, as row {self._table.rows[before]}"
+            if labels[before] != label:
+                bad.contradicts("one image with two labels", row, other)
+            elif splits[before] != split:
+                bad.contradicts("one image in two splits", row, other)
+            else:
+                bad.repeats(row)
+        return first
