@@ -13,9 +13,13 @@ from rich.table import Table
 
 from core.config import DataConfig
 from core.errors import UserError
+from core.files import write_bytes
+from core.output_path import check_file
 from minnow.console import next_step, output, say, warn
+from minnow.label_run import check_run
 from minnow.progress import ConsoleListener
-from training.data.check import Report, check_images
+from training.confident_learning import require_cleanlab
+from training.data.check import Duplicate, Report, check_images, groups_csv
 from training.data.class_names import twin_warnings
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import OWN_NAMES, load_map
@@ -23,15 +27,45 @@ from training.data.coco.crop_set import CropOptions, CropReport, make_crops
 from training.data.grouped_split import parse_shares
 from training.data.images import data_options
 
+_MOST_GROUPS, _MOST_FILES = 100, 20  # duplicates that are named
 _NAMED = 3  # photos and annotations that could not be used, named for each reason
 
 
-def check(config: DataConfig) -> bool:
-    """Print the contents and the problems of a data set; return whether it can be used."""
+def check(
+    config: DataConfig, *, run: Path | None = None, out: Path | None = None, groups: Path | None = None
+) -> bool:
+    """Print the contents and the problems of a data set; return whether it can be used.
+
+    Args:
+        config: the data set.
+        run: run directory with a student trained on it, to look for wrong labels with.
+        out: folder for the tables of these; ``None``: ``run``.
+        groups: CSV file of the groups of near-duplicates; ``None``: none is written.
+
+    Raises:
+        UserError: no such data set or student, or a file that cannot be written.
+    """
+    if run is not None:
+        require_cleanlab()
+    if groups is not None:
+        check_file(groups)
     with ConsoleListener() as listener:
         report = check_images(
-            config.spec, data_options(config), progress=partial(listener.count, "reading images")
+            config.spec,
+            data_options(config),
+            progress=partial(listener.count, "reading images"),
+            compared=partial(listener.count, "comparing images"),
         )
+    _show(report)
+    if groups is not None:
+        write_bytes(groups, groups_csv(report))
+        say(f"{report.images:,} images in {groups}")
+    if run is not None and report.usable:
+        check_run(run, report, run if out is None else out)
+    return report.usable
+
+
+def _show(report: Report) -> None:
     console = output()
     console.print(_counts(report))
     if report.sizes is not None:
@@ -46,14 +80,8 @@ def check(config: DataConfig) -> bool:
     console.print(f"largest class / smallest  {report.imbalance:.1f}", highlight=False)
     for name, reason in report.broken:
         console.print(f"broken     {name}: {reason}", highlight=False, markup=False)
-    for group in report.duplicates:
-        places = " and ".join(
-            f"{label} {', '.join(names)}"
-            for label, names in (("classes", group.classes), ("splits", group.parts))
-            if len(names) > 1
-        )
-        files = ", ".join(group.files)
-        console.print(f"duplicate  across {places}: {files}", highlight=False, markup=False)
+    _show_groups("duplicate ", report.duplicates)
+    _show_groups("near-duplicate ", report.near_duplicates)
     for line in report.notes:
         console.print(f"note: {line}", highlight=False, markup=False)
     for line in report.problems:
@@ -63,6 +91,22 @@ def check(config: DataConfig) -> bool:
     if report.usable and not report.warnings:
         console.print("nothing to complain about", style="green")
     return report.usable
+
+
+def _show_groups(kind: str, groups: Sequence[Duplicate]) -> None:
+    console = output()
+    for group in groups[:_MOST_GROUPS]:
+        places = " and ".join(
+            f"{label} {', '.join(names)}"
+            for label, names in (("classes", group.classes), ("splits", group.parts))
+            if len(names) > 1
+        )
+        more = ", ..." if len(group.files) > _MOST_FILES else ""
+        files = ", ".join(group.files[:_MOST_FILES]) + more
+        console.print(f"{kind} across {places}: {files}", highlight=False, markup=False)
+    if len(groups) > _MOST_GROUPS:
+        more = f"{len(groups) - _MOST_GROUPS:,} more groups; --groups FILE writes all"
+        console.print(f"{kind} {more}", highlight=False, markup=False)
 
 
 def _counts(report: Report) -> Table:

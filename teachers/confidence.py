@@ -10,12 +10,11 @@ import torch
 from teachers.ensemble import EnsembleOutputs, TeacherEnsemble
 from teachers.finetune import Teacher
 from teachers.output_cache import cache_outputs
-from training.augment import Augmentation
+from training.augment import PLAIN
 from training.data.images import ImageSet
 
 #: Share of the validation images that the teacher is less sure of than of any image that it teaches.
 UNSURE = 0.05
-_PLAIN = Augmentation(operations=0, flip=False, cutout=0.0)
 
 
 def leave_out_unsure(
@@ -39,7 +38,7 @@ def leave_out_unsure(
     """
     val = data.splits["val"]
     asked = data.resplit(train=val)  # validation images in the place of those that are learned from
-    outputs = [cache_outputs(m, asked, _PLAIN, 1, report=report(m)) for m in ensemble.members]
+    outputs = [cache_outputs(m, asked, PLAIN, 1, report=report(m)) for m in ensemble.members]
     mean = EnsembleOutputs(tuple(outputs), ensemble.weights)
     least = np.quantile(_confidence(mean, val), UNSURE)
     return data.resplit(unlabelled=data.unlabelled[_confidence(mean, data.unlabelled) >= least])

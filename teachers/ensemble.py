@@ -55,6 +55,10 @@ class TeacherEnsemble:
     def evaluate(self, data: ImageSet, split: str) -> Metrics:
         """Return the scores on a split."""
         indices = data.splits[split]
+        return score_logits(self.logits(data, indices), data, indices)
+
+    def logits(self, data: ImageSet, indices: np.ndarray) -> np.ndarray:
+        """Return the weighted mean of the members' centred logits ``(n, C)`` of stored images."""
         logits = [
             logits_of(
                 member.model,
@@ -66,7 +70,8 @@ class TeacherEnsemble:
             for member in self.members
         ]
         pairs = zip(self.weights, map(_centred, logits), strict=True)
-        return score_logits(sum(weight * centred for weight, centred in pairs), data, indices)
+        mean: np.ndarray = sum(weight * centred for weight, centred in pairs)
+        return mean
 
 
 @dataclass(frozen=True)

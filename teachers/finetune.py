@@ -19,7 +19,7 @@ from core.config import AugmentConfig, TeacherConfig, TrainConfig
 from core.errors import UserError, disk_errors
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
-from teachers.linear_head import VIEWS, FrozenBody, fit_head, linear_head, without_head
+from teachers.linear_head import VIEWS, fit_head, frozen, frozen_body, linear_head
 from teachers.spec import split_side
 from teachers.teacher_cache import Tuned, is_saved, load_tuned, save_tuned
 from teachers.timm_models import replace_head
@@ -125,7 +125,7 @@ def finetune_teacher(
     model = pretrained.model
     return Teacher(
         name=pretrained.name,
-        model=_frozen(model, device),
+        model=frozen(model, device),
         resolution=job.resolution,
         normalization=pretrained.normalization,
         digest=weights_digest(pretrained.name, model),
@@ -261,13 +261,12 @@ def _tune_head(job: _Job, count: Callable[[int, int], None] | None) -> tuple[Tun
         return cached, True
     started = time.perf_counter()
     sees: dict[str, Any] = {"resolution": job.resolution, "normalization": pretrained.normalization}
-    network = _frozen(without_head(pretrained.model), job.device)
-    body = FrozenBody(network, digest=pretrained.digest, **sees)
+    body = frozen_body(pretrained, job.resolution, job.device)
     weight, bias = fit_head(body, data, job.augment, count)
     with torch.no_grad():
         head.weight.copy_(weight)
         head.bias.copy_(bias)
-    model = _frozen(pretrained.model, job.device)
+    model = frozen(pretrained.model, job.device)
     val = evaluate(model, data, "val", **sees)
     tuned = Tuned(val, time.perf_counter() - started)
     save_tuned(folder, head, tuned)
@@ -295,7 +294,7 @@ def _trained_teacher(
             f"teacher {pretrained.name!r} had another test split: it may have been trained on test "
             "images of this one, and its test F1 is then too high"
         )
-    model = _frozen(pretrained.model, device)
+    model = frozen(pretrained.model, device)
     val = evaluate(
         model,
         data,
@@ -322,11 +321,6 @@ def _warn_of_unused(
     given = config.model_dump(exclude_defaults=True, include=names)
     if given:
         warn(f"{reason}: {', '.join(f'teacher.{name}' for name in given)} has no effect")
-
-
-def _frozen(model: nn.Module, device: torch.device) -> nn.Module:
-    moved = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved.eval().requires_grad_(False)  # type: ignore[no-any-return]
 
 
 def _remove_checkpoint(folder: Path) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from core.config import AugmentConfig
 from core.errors import UserError
+from teachers.base import PretrainedNetwork
 from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of
 from training.data.images import ImageSet
@@ -64,6 +65,24 @@ def without_head(model: nn.Module) -> nn.Module:
     body: Any = copy.deepcopy(model)
     body.reset_classifier(0)
     return cast(nn.Module, body)
+
+
+def frozen(model: nn.Module, device: torch.device) -> nn.Module:
+    """Return a network in eval mode on a device, its parameters without gradients."""
+    moved = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def frozen_body(pretrained: PretrainedNetwork, resolution: int, device: torch.device) -> FrozenBody:
+    """Return a pretrained network without its head.
+
+    Args:
+        pretrained: takes images of ``resolution``.
+        resolution: side of its input, pixels.
+        device: of its copy.
+    """
+    network = frozen(without_head(pretrained.model), device)
+    return FrozenBody(network, resolution, pretrained.normalization, pretrained.digest)
 
 
 def fit_head(

@@ -96,6 +96,10 @@ class Augmentation:
         return hashlib.blake2b(settings.encode(), digest_size=16).hexdigest()
 
 
+#: Leaves images as they are stored.
+PLAIN = Augmentation(operations=0, flip=False, cutout=0.0)
+
+
 @dataclass(frozen=True)
 class AugmentationDraws:
     """The random choices of one view for every image of a set.

@@ -36,12 +36,14 @@ class Predictions:
         files: name of each image, ascending.
         labels: ``(n,)`` int64, true class of each.
         predicted: ``(n,)`` int64, predicted class of each.
+        probabilities: ``(n, C)`` float64.
     """
 
     classes: tuple[str, ...]
     files: tuple[str, ...]
     labels: np.ndarray
     predicted: np.ndarray
+    probabilities: np.ndarray
 
 
 def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> bytes:
@@ -83,6 +85,8 @@ def read_predictions(path: Path) -> Predictions:
     for line, row in enumerate(rows, start=2):
         if len(row) != len(header) or row[1] not in number or row[2] not in number:
             raise UserError(f"{path} is damaged: line {line} does not fit its header")
+        if not all(_is_share(cell) for cell in row[len(_COLUMNS) :]):
+            raise UserError(f"{path} is damaged: line {line} has a probability that is none")
     check_unchanged(path)
     rows.sort(key=lambda row: (plain_path(row[0]), number[row[1]]))
     return Predictions(
@@ -90,7 +94,15 @@ def read_predictions(path: Path) -> Predictions:
         files=tuple(plain_path(row[0]) for row in rows),
         labels=np.array([number[row[1]] for row in rows]),
         predicted=np.array([number[row[2]] for row in rows]),
+        probabilities=np.array([row[len(_COLUMNS) :] for row in rows], dtype=np.float64),
     )
+
+
+def _is_share(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) <= 1  # NaN neither
+    except ValueError:
+        return False
 
 
 def pixels_digest(data: ImageSet, indices: np.ndarray) -> str:

@@ -9,7 +9,8 @@ import typer
 from typer import Argument, Option
 
 from core.config import MAX_SEED, SearchConfig
-from minnow.commands.options import DATA, DATA_HELP, Assignments, with_settings
+from core.errors import UserError
+from minnow.commands.options import DATA, DATA_HELP, RUN, Assignments, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 
@@ -17,25 +18,63 @@ app = typer.Typer(no_args_is_help=True, help="Look at a data set before training
 @app.command("check")
 @with_settings(
     SearchConfig,
-    {DATA: ("spec", "data.size", "data.fit", "data.group_by", "assignments")},
+    {DATA: ("spec", "data.size", "data.fit", "data.group_by", "assignments"), RUN: ("run", "out", "groups")},
     keep=lambda name: name in ("data.size", "data.fit", "data.group_by"),
 )
 def data_check(
     changes: dict[str, Any],
-    spec: Annotated[str, Argument(help=DATA_HELP)],
+    spec: Annotated[str | None, Argument(help=f"{DATA_HELP} (default: that of --run)")] = None,
     assignments: Assignments = None,
+    run: Annotated[
+        Path | None,
+        Option(
+            help="Run directory with a trained student: look for wrong labels in its data, and score it "
+            "without repeated test images. (default: look at the images alone)",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Option(
+            help="Folder for label_errors.csv and label_errors.html. (default: that of --run)",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        Option(
+            help="CSV file: path, label, split and group of every image; those that show almost the same "
+            "picture share a group. (default: none)",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
 ) -> None:
-    """Check classes, counts, sizes, broken files, and exact duplicates across classes or splits.
+    """Check classes, counts, sizes, broken files, duplicates and near-duplicates; with --run, labels too.
+
+    Example: data check --run runs/photos
 
     The exit code is 1 if the data set cannot be used.
     """
     from minnow.data_run import check
-    from minnow.progress import ConsoleListener
-    from minnow.settings import data_settings
 
-    with ConsoleListener() as listener:
-        config = data_settings({**changes, "data.spec": spec}, listener)
-    if not check(config):
+    if run is None and spec is None:
+        raise UserError("data check needs a data set, as in photos/, or --run with a trained student")
+    if run is None:
+        from minnow.progress import ConsoleListener
+        from minnow.settings import data_settings
+
+        if out is not None:
+            raise UserError("--out is for the tables of --run; give that too, or leave it out")
+        with ConsoleListener() as listener:
+            config = data_settings({**changes, "data.spec": spec}, listener)
+    else:
+        from minnow.run_directory import student_config
+        from training.bundle import find_bundle
+
+        if spec is not None or changes:
+            raise UserError("with --run, data check looks at the data of the run; leave out the rest")
+        config = student_config(find_bundle(run)).data
+    if not check(config, run=run, out=out, groups=groups):
         raise typer.Exit(1)
 
 

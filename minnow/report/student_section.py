@@ -13,6 +13,7 @@ from core.errors import UserError
 from core.reading import read_text
 from distill.student_metrics import NetworkRecord, SeedsRecord, StudentMetrics, read_student_metrics
 from minnow.format import interval_text, latency_text, metric_text
+from minnow.report.gallery import gallery_section
 from minnow.report.plots import learning_figure
 from minnow.report.rendering import Cell, Head, Row, Table, plot
 from minnow.report.search_section import versions_text
@@ -39,7 +40,7 @@ def student_section(folder: Path) -> dict[str, Any]:
             f"{folder / LABELS_FILE} names {len(classes)} classes, but metrics.json beside it has the "
             f"scores of {len(metrics.test.per_class_f1)}; restore both from one training"
         )
-    read_settings(folder / CONFIG_FILE)
+    settings = read_settings(folder / CONFIG_FILE)
     for name in (LABELS_FILE, CONFIG_FILE):
         check_unchanged(folder / name)
     teacher, learning = metrics.teacher, learning_figure(metrics)
@@ -60,6 +61,7 @@ def student_section(folder: Path) -> dict[str, Any]:
         "names": classes,
         "confusions": _most_frequent(np.array(metrics.test.confusion), classes),
         "matrix": _matrix(np.array(metrics.test.confusion), classes) if len(classes) <= _MATRIX else None,
+        "gallery": gallery_section(folder, settings.get("data")),
         "versions": versions_text(metrics.versions),
         "config": read_text(folder / CONFIG_FILE, "config file"),
     }

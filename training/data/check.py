@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from core.cache import cache_dir
+from core.csv_table import csv_bytes, path_cell
 from core.errors import UserError
-from core.runtime import ordered_map
-from training.data.decode import BrokenImageError, quiet_pillow
-from training.data.findings import DARK, describe_findings
+from training.data.findings import describe_findings
 from training.data.groups import find_groups
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
 from training.data.listing import NO_REMARKS, Listing, Remarks, Source
+from training.data.looks import Look, look_at
+from training.data.near_duplicates import group_near_duplicates
 from training.data.pixels import default_size
 from training.data.sources import find_source
 from training.data.split import PARTS, make_splits
-from training.data.upright import decoded
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class SizeRange:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Files that show exactly the same picture.
+    """Files that show the same picture, exactly or almost.
 
     Attributes:
         files: relative names.
@@ -55,6 +54,25 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
+class CheckedImage:
+    """One readable image.
+
+    Attributes:
+        file: relative name.
+        label: class index.
+        part: its split; "" where it is in none.
+        pixels: digest of its pixels.
+        digest: of its file; ``None`` where it is no file.
+    """
+
+    file: str
+    label: int
+    part: str
+    pixels: str
+    digest: str | None
+
+
+@dataclass(frozen=True)
 class Report:
     """Result of :func:`check_images`.
 
@@ -67,8 +85,13 @@ class Report:
         sizes: None where no image can be read.
         modes: Pillow mode ("RGB", "L", "CMYK", …) → images.
         broken: (file, reason) of every file that cannot be read.
-        duplicates: groups across classes or across splits.
-        repeats: further copies of a picture within one class and split.
+        duplicates: groups of exact copies across classes or across splits.
+        repeats: further exact copies of a picture within one class and split.
+        near_duplicates: groups of near-duplicates across classes or across splits; exact copies alone are
+            no such group.
+        near_repeats: further near-duplicates of a picture within one class and split.
+        listed: the readable images.
+        groups: ``(n,)`` int64, the group of each of them; duplicates and near-duplicates share one.
         imbalance: images of the largest class over those of the smallest; inf for an empty one,
             0 where there are no images at all.
         problems: what stops training, one line each.
@@ -87,6 +110,10 @@ class Report:
     broken: tuple[tuple[str, str], ...]
     duplicates: tuple[Duplicate, ...]
     repeats: int
+    near_duplicates: tuple[Duplicate, ...]
+    near_repeats: int
+    listed: tuple[CheckedImage, ...] = field(repr=False)
+    groups: np.ndarray = field(repr=False, compare=False)
     imbalance: float
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -102,14 +129,11 @@ class Report:
         """Readable images."""
         return sum(map(sum, self.counts.values()))
 
-
-@dataclass(frozen=True)
-class _Seen:
-    width: int
-    height: int
-    mode: str
-    pixels: str
-    dark: bool
+    def repeated_in(self, files: Sequence[str], others: Sequence[str]) -> np.ndarray:
+        """Return whether each of ``files`` shares a group with one of ``others``, ``(n,)`` bool."""
+        group_of = {image.file: group for image, group in zip(self.listed, self.groups, strict=True)}
+        theirs = {group_of[file] for file in others if file in group_of}
+        return np.array([group_of.get(file) in theirs for file in files], dtype=bool)
 
 
 def check_images(
@@ -118,32 +142,27 @@ def check_images(
     *,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    compared: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Decode every image at full resolution and report on the data set.
+
+    Args:
+        spec: as for ``images.open_images``.
+        options: likewise.
+        cache: cache directory, ``cache_dir()`` by default.
+        progress: called with (images decoded, images in all).
+        compared: called with (images compared with all others, images in all).
 
     Raises:
         UserError: there is no such data set. Anything wrong inside it is in the report.
     """
     source = find_source(spec, options.table)
     cache = cache or cache_dir()
-    source.content(cache)  # downloads what must be downloaded; remembers the digests of files
-    listing = source.listing()
-    total = len(listing.files)
-    seen: dict[int, _Seen] = {}
-    broken: list[tuple[str, str]] = []
-    with quiet_pillow():
-        looks = ordered_map(
-            lambda index: _look(source, index), total, threads=None if source.parallel else 1
-        )
-        for index, look in enumerate(looks):
-            if isinstance(look, _Seen):
-                seen[index] = look
-            else:
-                broken.append((listing.files[index], look))
-            if progress is not None:
-                progress(index + 1, total)
+    looks = look_at(source, cache, progress)
+    listing, seen = source.listing(), looks.seen
+    broken = tuple((listing.files[index], reason) for index, reason in looks.broken.items())
 
-    kept = sorted(seen)
+    kept = list(seen)
     labels = np.array([listing.labels[index] for index in kept], dtype=np.int64)
     parts, split_problem, about_groups = _parts(source, kept, labels, options)
     listing = replace(listing, remarks=listing.remarks + about_groups)
@@ -152,16 +171,32 @@ def check_images(
         for part in (*PARTS, "all")
         if np.any(parts == part) or (part in PARTS and part in listing.folders)
     }
-    duplicates, repeats = _duplicates(listing, kept, parts, seen, source.digests(cache))
+    digests = source.digests(cache)
+    images = tuple(
+        CheckedImage(
+            file=listing.files[index],
+            label=listing.labels[index],
+            part=part,
+            pixels=seen[index].pixels,
+            digest=None if digests is None else digests[index],
+        )
+        for index, part in zip(kept, parts.tolist(), strict=True)
+    )
+    pixels = np.unique([image.pixels for image in images], return_inverse=True)[1]
+    near = group_near_duplicates(looks.hashes(), pixels, progress=compared)
+    duplicates, repeats = _duplicates(images, pixels, listing.classes)
+    near_duplicates, near_repeats = _duplicates(images, near, listing.classes, exact=False)
     per_class = np.bincount(labels, minlength=len(listing.classes)).tolist()
     imbalance = _ratio(per_class)
     problems, warnings = describe_findings(
         listing,
-        total,
+        len(listing.files),
         per_class,
         broken,
         duplicates,
         repeats,
+        near_duplicates,
+        near_repeats,
         imbalance,
         split_problem,
         sum(look.dark for look in seen.values()),
@@ -175,29 +210,18 @@ def check_images(
         stored_size=options.size or default_size(source.sides()),
         sizes=_sizes(list(seen.values())),
         modes=dict(Counter(look.mode for look in seen.values()).most_common()),
-        broken=tuple(broken),
+        broken=broken,
         duplicates=duplicates,
         repeats=repeats,
+        near_duplicates=near_duplicates,
+        near_repeats=near_repeats,
+        listed=images,
+        groups=near,
         imbalance=imbalance,
         problems=problems,
         warnings=warnings,
         notes=split_notes(listing.remarks, listing.parts, options),
     )
-
-
-def _look(source: Source, index: int) -> _Seen | str:
-    try:
-        image = source.load(index)
-        mode = image.mode
-        with decoded(image) as picture:
-            digest = hashlib.blake2b(repr(picture.size).encode(), digest_size=16)
-            brightest = 0
-            for _, band in picture.bands():
-                digest.update(band.tobytes())
-                brightest = max(brightest, int(np.asarray(band).max(initial=0)))
-    except BrokenImageError as error:
-        return str(error)
-    return _Seen(*picture.size, mode, digest.hexdigest(), brightest < DARK)
 
 
 def _parts(
@@ -220,32 +244,46 @@ def _parts(
 
 
 def _duplicates(
-    listing: Listing,
-    kept: Sequence[int],
-    parts: np.ndarray,
-    seen: Mapping[int, _Seen],
-    digests: Sequence[str] | None,
+    images: Sequence[CheckedImage], groups: np.ndarray, classes: Sequence[str], *, exact: bool = True
 ) -> tuple[tuple[Duplicate, ...], int]:
-    part_of = dict(zip(kept, parts, strict=True))
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index in kept:
-        groups[seen[index].pixels].append(index)
+    """Return the groups across classes or splits, and the number of further images in the others.
+
+    Args:
+        images: the readable ones.
+        groups: number of the group of each.
+        classes: class names.
+        exact: the images of a group are equal in their pixels; else groups of equal ones are left out.
+    """
+    members: dict[int, list[CheckedImage]] = defaultdict(list)
+    for image, group in zip(images, groups.tolist(), strict=True):
+        members[group].append(image)
     found, repeats = [], 0
-    for group in groups.values():
-        classes = sorted({listing.labels[index] for index in group})
-        where = {part_of[index] for index in group}
-        if len(classes) > 1 or len(where) > 1:
+    for group in members.values():
+        if not exact and len({image.pixels for image in group}) == 1:
+            continue
+        labels, where = {image.label for image in group}, {image.part for image in group}
+        if len(labels) > 1 or len(where) > 1:
             found.append(
                 Duplicate(
-                    files=tuple(listing.files[index] for index in group),
-                    classes=tuple(listing.classes[label] for label in classes),
+                    files=tuple(image.file for image in group),
+                    classes=tuple(classes[label] for label in sorted(labels)),
                     parts=tuple(part for part in (*PARTS, "all") if part in where),
-                    same_file=digests is not None and len({digests[i] for i in group}) == 1,
+                    same_file=group[0].digest is not None and len({image.digest for image in group}) == 1,
                 )
             )
         else:
             repeats += len(group) - 1
     return tuple(found), repeats
+
+
+def groups_csv(report: Report) -> bytes:
+    """Return a table of all images: path, label, split, and the number of their group."""
+    rows: list[list[object]] = [["path", "label", "split", "group"]]
+    rows += [
+        [path_cell(image.file), report.classes[image.label], image.part, int(group)]
+        for image, group in zip(report.listed, report.groups, strict=True)
+    ]
+    return csv_bytes(rows)
 
 
 def _ratio(per_class: Sequence[int]) -> float:
@@ -254,7 +292,7 @@ def _ratio(per_class: Sequence[int]) -> float:
     return max(per_class) / min(per_class) if min(per_class) else float("inf")
 
 
-def _sizes(seen: Sequence[_Seen]) -> SizeRange | None:
+def _sizes(seen: Sequence[Look]) -> SizeRange | None:
     if not seen:
         return None
     widths, heights = [look.width for look in seen], [look.height for look in seen]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from training.data.listing import Listing
+from training.data.looks import DARK
 from training.data.pixels import MAX_BROKEN
 
 _FEW = 20  # images of a class, below which a score on its test share is mostly luck
 _IMBALANCED = 5.0
-DARK = 17  # of 256 levels; 12 bits in files of 16 stay below
 
 
 class _Group(Protocol):
@@ -28,6 +28,8 @@ def describe_findings(
     broken: Sequence[tuple[str, str]],
     duplicates: Sequence[_Group],
     repeats: int,
+    near_duplicates: Sequence[_Group],
+    near_repeats: int,
     imbalance: float,
     split_problem: str,
     dark: int,
@@ -41,6 +43,8 @@ def describe_findings(
         broken: (file, reason).
         duplicates: as in ``check.Report``.
         repeats: as in ``check.Report``.
+        near_duplicates: as in ``check.Report``.
+        near_repeats: as in ``check.Report``.
         imbalance: as in ``check.Report``.
         split_problem: why the images cannot be split; "" where they can.
         dark: images without any value of :data:`DARK` or more.
@@ -65,9 +69,10 @@ def describe_findings(
     across_parts = sum(len(group.parts) > 1 for group in duplicates)
     if across_parts:
         warnings.append(
-            f"{_pictures(across_parts)} in more than one split: scores will look better than "
-            "they are; keep one copy of each"
+            f"{_pictures(across_parts)} in more than one split: scores will look better "
+            "than they are; keep one copy of each"
         )
+    warnings += _near(near_duplicates, near_repeats)
     if dark:
         warnings.append(
             f"almost black: {_images(dark)} without a value above {DARK - 1} of 255; where files of 16 "
@@ -88,6 +93,28 @@ def describe_findings(
     if few:
         warnings.append(f"fewer than {_FEW} images in {', '.join(few)}: the scores will be noisy")
     return tuple(problems), tuple(warnings)
+
+
+def _near(groups: Sequence[_Group], repeats: int) -> list[str]:
+    """Return the warnings about near-duplicates."""
+    lines = []
+    if contradicting := sum(len(group.classes) > 1 for group in groups):
+        lines.append(
+            f"near-duplicates in more than one class: {_groups(contradicting)}; at most one label of "
+            "each is right: correct the others, or remove them"
+        )
+    if straddling := sum(len(group.parts) > 1 for group in groups):
+        lines.append(
+            f"near-duplicates in more than one split: {_groups(straddling)}; scores will look better "
+            "than they are: keep one image of each, or all of them in one split"
+        )
+    if repeats:
+        lines.append(f"{_images(repeats)} nearly repeat another of the same class and split")
+    return lines
+
+
+def _groups(count: int) -> str:
+    return f"{count} group{'s' * (count != 1)}"
 
 
 def _images(count: int) -> str:

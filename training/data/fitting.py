@@ -6,6 +6,8 @@ Pillow's ``resize`` of the whole image with a ``reducing_gap``, without the memo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -32,6 +34,25 @@ def square(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
     Raises:
         BrokenImageError: truncated or otherwise undecodable.
     """
+    with _shrunk(image, size) as picture:
+        return np.asarray(fitted(picture, size, fit))
+
+
+def thumbnail(image: Image.Image, side: int) -> Image.Image:
+    """Decode, turn upright and shrink until the longer side has ``side`` pixels at most.
+
+    Raises:
+        BrokenImageError: truncated or otherwise undecodable.
+    """
+    with _shrunk(image, side) as picture:
+        width, height = picture.size
+        shape = _within(picture, min(side, max(width, height)))
+        return _resized(picture, shape, (0.0, 0.0, float(width), float(height)), reduce=True)
+
+
+@contextmanager
+def _shrunk(image: Image.Image, size: int) -> Iterator[UprightImage]:
+    """Decode an image, a JPEG not larger than ``size`` pixels need it."""
     pixels = image.width * image.height
     if image.format in ("JPEG", "MPO"):
         # JPEG scales by 2, 4 or 8 while decoding, at a fraction of the cost; twice the target
@@ -41,10 +62,11 @@ def square(image: Image.Image, size: int, fit: Fit) -> np.ndarray:
         if not image.info.get("progressive"):  # such a file is decoded whole before it is scaled
             pixels = image.width * image.height
     with decoded(image, pixels=pixels) as picture:
-        return np.asarray(_fitted(picture, size, fit))
+        yield picture
 
 
-def _fitted(picture: UprightImage, size: int, fit: Fit) -> Image.Image:
+def fitted(picture: UprightImage, size: int, fit: Fit) -> Image.Image:
+    """Return a decoded image at ``size`` x ``size`` pixels, see :func:`square`."""
     width, height = picture.size
     whole = (0.0, 0.0, float(width), float(height))
     if fit == "crop":
@@ -54,12 +76,18 @@ def _fitted(picture: UprightImage, size: int, fit: Fit) -> Image.Image:
         return _resized(picture, (size, size), edges, reduce=width * height > _LARGE)
     if fit == "squash":
         return _resized(picture, (size, size), whole, reduce=True)
-    scale = size / max(width, height)
-    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shape = _within(picture, size)
     canvas = Image.new("RGB", (size, size), GREY)
     small = _resized(picture, shape, whole, reduce=True)
     canvas.paste(small, ((size - shape[0]) // 2, (size - shape[1]) // 2))
     return canvas
+
+
+def _within(picture: UprightImage, side: int) -> tuple[int, int]:
+    """Return width and height of a picture whose longer side has ``side`` pixels."""
+    width, height = picture.size
+    scale = side / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _resized(picture: UprightImage, size: tuple[int, int], edges: _Edges, *, reduce: bool) -> Image.Image:

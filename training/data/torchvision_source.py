@@ -75,14 +75,17 @@ class TorchvisionSource(Source):
     def content(self, cache: Path) -> str:
         """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
         self._cache = cache
-        # A download that broke off leaves files; only a set that has opened once is complete.
-        opened = cache / "torchvision" / f"{self.name}.opened"
-        if not opened.exists():
+        if not self.is_here:
             self._open()
-            write_bytes(opened, b"")
+            write_bytes(self._opened, b"")
         files = self._files()
         columns = (self.name, DATASETS[self.name], files, digest_files(self._root, files, cache))
         return digest_bytes(json.dumps(columns).encode())
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nothing has to be downloaded."""
+        return self._opened.exists()
 
     def _list(self) -> Listing:
         labels: list[int] = []
@@ -110,6 +113,11 @@ class TorchvisionSource(Source):
                     raise BrokenImageError(one_line(error)) from error
             index -= len(dataset)
         raise IndexError(index)
+
+    @property
+    def _opened(self) -> Path:
+        # A download that broke off leaves files; only a set that has opened once is complete.
+        return self._cache / "torchvision" / f"{self.name}.opened"
 
     @property
     def _root(self) -> Path:

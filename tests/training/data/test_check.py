@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from core.errors import UserError
-from training.data.check import check_images
+from training.data.check import Report, check_images, groups_csv
 from training.data.images import DataOptions, open_images
 
 WriteImages = Callable[..., Path]
@@ -67,6 +69,63 @@ def test_duplicates_across_classes_and_parts(tmp_path: Path, write_images: Write
     assert "1 picture is in more than one class" in said
     assert "1 picture is in more than one split" in said
     assert "1 image repeat" in said
+
+
+def test_near_duplicates_across_classes_and_parts(tmp_path: Path, write_images: WriteImages) -> None:
+    folders = {f"{part}/{name}": 25 for part in ("train", "val", "test") for name in "ab"}
+    root = write_images(tmp_path, folders, (64, 48))
+    image = Image.open(root / "train/a/000.png")
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "test/a/mirrored.png")
+    shutil.copy(root / "train/a/000.png", root / "train/a/exact.png")
+    Image.open(root / "val/b/001.png").resize((128, 96)).save(root / "val/a/larger.png")
+    Image.open(root / "val/a/002.png").resize((128, 96)).save(root / "val/a/again.png")
+    report = check_images(str(root))
+    assert report.usable and not report.duplicates and report.repeats == 1 and report.near_repeats == 1
+    groups = {group.files: group for group in report.near_duplicates}
+    leak = groups["test/a/mirrored.png", "train/a/000.png", "train/a/exact.png"]
+    assert leak.classes == ("a",) and leak.parts == ("train", "test")
+    labels = groups["val/a/larger.png", "val/b/001.png"]
+    assert labels.classes == ("a", "b") and labels.parts == ("val",) and len(groups) == 2
+    said = " | ".join(report.warnings)
+    assert "near-duplicates in more than one class: 1 group;" in said
+    assert "near-duplicates in more than one split: 1 group;" in said
+    assert "1 image nearly repeat" in said
+    train = [image.file for image in report.listed if image.part == "train"]
+    asked = ["test/a/mirrored.png", "test/a/000.png", "test/a/no-such.png"]
+    assert report.repeated_in(asked, train).tolist() == [True, False, False]
+
+
+def test_groups_as_a_table(tmp_path: Path, write_images: WriteImages) -> None:
+    root = write_images(tmp_path, {"a": 20, "b": 20})
+    shutil.copy(root / "a/003.png", root / "b/copy.png")
+    report = check_images(str(root))
+    rows = list(csv.DictReader(groups_csv(report).decode().splitlines()))
+    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows) and len(rows) == 41
+    group_of = {row["path"]: row["group"] for row in rows}
+    assert group_of["a/003.png"] == group_of["b/copy.png"] and len(set(group_of.values())) == 40
+    assert {row["path"]: row["label"] for row in rows}["b/copy.png"] == "b"
+    assert Counter(row["split"] for row in rows) == {
+        part: sum(counts) for part, counts in report.counts.items()
+    }
+
+
+def test_images_are_read_once(tmp_path: Path, write_images: WriteImages) -> None:
+    """Until one of them changes, or what is stored about them is damaged."""
+    root, cache = write_images(tmp_path / "set", {"a": 20, "b": 20}), tmp_path / "cache"
+    (root / "a/000.png").write_bytes(b"no image")
+    read: list[int] = []
+
+    def check() -> Report:
+        read.clear()
+        return check_images(str(root), cache=cache, progress=lambda done, total: read.append(done))
+
+    first = check()
+    assert len(read) == 40 and check() == first and not read
+    (stored,) = (cache / "looks").iterdir()
+    stored.write_text(stored.read_text().replace("RGB", "CMYK", 1))
+    assert check() == first and len(read) == 40
+    Image.new("RGB", (50, 50)).save(root / "b/000.png")
+    assert check() != first and len(read) == 40
 
 
 def test_everything_wrong_at_once(tmp_path: Path, write_images: WriteImages) -> None:

@@ -1,0 +1,73 @@
+"""Label errors by confident learning, from probabilities of networks that did not train on the image.
+
+Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels",
+https://arxiv.org/abs/1911.00068, as the library ``cleanlab`` computes it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from core.errors import UserError
+
+
+def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the indices ``(m,)`` of images whose label is probably wrong, the most certain first.
+
+    An image counts for a class where its probability is at least the mean of that class's own images
+    (section 3.1). The counts estimate how many images of each class belong to each other class; as many
+    are reported, by the margin between the two probabilities ("prune by noise rate", section 3.2).
+
+    Args:
+        labels: ``(n,)`` int64.
+        probabilities: ``(n, C)`` out of sample: no network had the image among its training images.
+
+    Raises:
+        UserError: ``cleanlab`` is not installed.
+    """
+    issues = _cleanlab().filter.find_label_issues
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about classes without images, which a check reports itself
+        found: np.ndarray = issues(
+            labels, probabilities, return_indices_ranked_by="normalized_margin", n_jobs=1
+        )
+    return found
+
+
+def label_quality(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return a score of each label in 0..1, ``(n,)``: 0 where another class is certain, 1 where it is.
+
+    It is the normalised margin between the label and the likeliest other class.
+
+    Args:
+        labels: ``(n,)`` int64.
+        probabilities: ``(n, C)``, out of sample.
+
+    Raises:
+        UserError: ``cleanlab`` is not installed.
+    """
+    scores: np.ndarray = _cleanlab().rank.get_label_quality_scores(
+        labels, probabilities, method="normalized_margin"
+    )
+    return scores
+
+
+def require_cleanlab() -> None:
+    """Refuse to begin without the library.
+
+    Raises:
+        UserError: ``cleanlab`` is not installed.
+    """
+    _cleanlab()
+
+
+def _cleanlab() -> Any:
+    try:
+        import cleanlab.filter
+        import cleanlab.rank
+    except ImportError:
+        raise UserError("label errors need cleanlab: pip install 'minnow[labels]'") from None
+    return cleanlab
