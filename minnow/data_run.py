@@ -14,16 +14,17 @@ from rich.table import Table
 from core.config import DataConfig
 from core.errors import UserError
 from core.files import write_bytes
-from core.output_path import check_file
+from core.output_path import check_file, check_folder
 from minnow.console import next_step, output, say, warn
 from minnow.label_run import check_run
 from minnow.progress import ConsoleListener
 from training.confident_learning import require_cleanlab
-from training.data.check import Duplicate, Report, check_images, groups_csv
+from training.data.check import Report, check_images
 from training.data.class_names import twin_warnings
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import OWN_NAMES, load_map
 from training.data.coco.crop_set import CropOptions, CropReport, make_crops
+from training.data.duplicates import Duplicate, groups_csv
 from training.data.grouped_split import parse_shares
 from training.data.images import data_options
 
@@ -47,6 +48,8 @@ def check(
     """
     if run is not None:
         require_cleanlab()
+    if out is not None:
+        check_folder(out)
     if groups is not None:
         check_file(groups)
     with ConsoleListener() as listener:
@@ -58,7 +61,7 @@ def check(
         )
     _show(report)
     if groups is not None:
-        write_bytes(groups, groups_csv(report))
+        write_bytes(groups, groups_csv(report.listed, report.groups, report.classes))
         say(f"{report.images:,} images in {groups}")
     if run is not None and report.usable:
         check_run(run, report, run if out is None else out)
@@ -101,8 +104,9 @@ def _show_groups(kind: str, groups: Sequence[Duplicate]) -> None:
             for label, names in (("classes", group.classes), ("splits", group.parts))
             if len(names) > 1
         )
-        more = ", ..." if len(group.files) > _MOST_FILES else ""
-        files = ", ".join(group.files[:_MOST_FILES]) + more
+        files = ", ".join(group.files[:_MOST_FILES])
+        if len(group.files) > _MOST_FILES:
+            files += f" and {len(group.files) - _MOST_FILES:,} more"
         console.print(f"{kind} across {places}: {files}", highlight=False, markup=False)
     if len(groups) > _MOST_GROUPS:
         more = f"{len(groups) - _MOST_GROUPS:,} more groups; --groups FILE writes all"

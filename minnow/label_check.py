@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from core.config import FIT_DEFAULTS, DataConfig, TeacherConfig
-from core.csv_table import csv_bytes, path_cell, plain_path
+from core.csv_table import csv_bytes, path_cell
 from core.errors import UserError
 from distill.student_metrics import StudentMetrics, read_student_metrics
 from minnow.data_set import open_data
 from minnow.listener import Listener
+from minnow.repeated_images import stored_probabilities
 from minnow.run_directory import student_config
 from minnow.teacher import fine_tuned_teachers
 from teachers import find_pretrained
@@ -27,16 +28,13 @@ from teachers.ensemble import TeacherEnsemble
 from teachers.linear_head import frozen_body
 from teachers.out_of_sample import cross_validated, pooled_features, probabilities_of
 from teachers.spec import parse_spec, split_side
-from training.bootstrap import Interval, f1_interval
 from training.bundle import Bundle, load_bundle
 from training.confident_learning import find_label_errors, require_cleanlab
-from training.data.check import Report
 from training.data.images import ImageSet
 from training.device import pick_device
 from training.evaluate import logits_of
 from training.finite import check_logits
-from training.metrics import compute_metrics
-from training.predictions import PREDICTIONS, pixels_digest, read_predictions
+from training.predictions import pixels_digest
 
 
 @dataclass(frozen=True)
@@ -194,47 +192,6 @@ def mean_evidence(evidence: Sequence[Evidence]) -> tuple[np.ndarray, np.ndarray]
     return images, total / total.sum(axis=1, keepdims=True)
 
 
-@dataclass(frozen=True)
-class RepeatedTest:
-    """Test macro-F1 of a student with and without the test images that repeat training images.
-
-    Attributes:
-        images: test images.
-        repeated: those with a duplicate or near-duplicate among the training images.
-        all: F1 on all test images, with its 95 % interval.
-        without: F1 on those that are not repeated; ``None`` where all or none are.
-    """
-
-    images: int
-    repeated: int
-    all: Interval
-    without: Interval | None
-
-
-def repeated_test(student: Path, data: ImageSet, report: Report) -> RepeatedTest:
-    """Score the stored predictions of a student with and without repeated test images.
-
-    Args:
-        student: its directory.
-        data: its images.
-        report: of :func:`training.data.check.check_images` on them.
-
-    Raises:
-        UserError: the predictions are missing, damaged, or of other images.
-    """
-    probabilities = test_probabilities(student, data)
-    train, test = ([data.files[index] for index in data.splits[part]] for part in ("train", "test"))
-    labels, repeated = data.labels[data.splits["test"]], report.repeated_in(test, train)
-
-    def score(among: np.ndarray) -> Interval:
-        predicted = probabilities[among].argmax(axis=1)
-        return f1_interval(compute_metrics(labels[among], predicted, data.num_classes).confusion)
-
-    everything = np.ones(len(test), dtype=bool)
-    without = score(~repeated) if repeated.any() and not repeated.all() else None
-    return RepeatedTest(len(test), int(repeated.sum()), score(everything), without)
-
-
 def errors_csv(errors: Sequence[LabelError]) -> bytes:
     """Return a table of the errors: file, split, given, suggested, confidence, sources."""
     rows: list[list[object]] = [["file", "split", "given", "suggested", "confidence", "sources"]]
@@ -267,24 +224,8 @@ def _student(bundle: Bundle, data: ImageSet) -> Evidence:
         normalization=bundle.normalization,
     )
     check_logits(logits, bundle.path)
-    probabilities = [probabilities_of(logits), test_probabilities(bundle.path, data)]
+    probabilities = [probabilities_of(logits), stored_probabilities(bundle.path, data)]
     return Evidence("student", np.concatenate([val, test]), np.concatenate(probabilities))
-
-
-def test_probabilities(student: Path, data: ImageSet) -> np.ndarray:
-    """Return the stored class probabilities ``(n, C)`` of the test images, in the order of the split.
-
-    Raises:
-        UserError: they are missing, damaged, or of other images.
-    """
-    stored = read_predictions(student / PREDICTIONS)
-    row = {file: number for number, file in enumerate(stored.files)}
-    names = [plain_path(path_cell(data.files[index])) for index in data.splits["test"]]
-    if stored.classes != data.classes or not row.keys() >= set(names):
-        raise UserError(
-            f"{student / PREDICTIONS} has other images or classes than {data.spec}; train again"
-        )
-    return stored.probabilities[[row[name] for name in names]]
 
 
 def _pretrained(teacher: TeacherConfig | None, data: ImageSet) -> tuple[PretrainedNetwork, int]:

@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.files import write_bytes, write_text
-from core.output_path import check_folder
 from minnow.console import output, say
 from minnow.format import interval_text
-from minnow.label_check import LabelError, RepeatedTest, check_labels, errors_csv, repeated_test
+from minnow.label_check import LabelError, check_labels, errors_csv
 from minnow.progress import ConsoleListener
+from minnow.repeated_images import RepeatedTest, repeated_test
 from minnow.report.labels_page import labels_page
 from training.bootstrap import Interval
 from training.data.check import Report
@@ -34,7 +34,6 @@ def check_run(run: Path, report: Report, out: Path) -> None:
     Raises:
         UserError: as :func:`minnow.label_check.check_labels`; the disk is full or read-only.
     """
-    check_folder(out)
     with ConsoleListener() as listener:
         checked = check_labels(run, listener)
     repeated = repeated_test(checked.student, checked.data, report)

@@ -79,8 +79,8 @@ def ranked(table: Predictions, most: int = _SHOWN) -> list[Ranked]:
     return [
         Ranked(
             "Most confident mistakes",
-            f"{len(mistakes)} of {len(wrong):,} mistakes on {len(confidence):,} test images. A mistake "
-            "of high probability is often a wrong label, or an image that shows two classes.",
+            f"{len(mistakes)} of {len(wrong):,} mistakes on {len(confidence):,} test images, each with "
+            "the predicted and the true class and their probabilities. Some may be wrong labels.",
             mistakes.tolist(),
         ),
         Ranked(

@@ -36,6 +36,8 @@ def test_a_plain_csv_reader_finds_names_and_probabilities(some_digits, logits, t
     np.testing.assert_allclose(values, softmax(logits.astype(float), axis=1), rtol=1e-5)
     assert values.min() > 0, "a log-loss can be computed"
     found = read_predictions(tmp_path / "p.csv")
+    order = np.argsort([row["file"] for row in rows], kind="stable")
+    np.testing.assert_array_equal(found.probabilities, values[order])
     assert found.classes == names and found.predicted.tolist() == [
         names.index(row["predicted"]) for row in sorted(rows, key=lambda row: row["file"])
     ]
@@ -93,6 +95,8 @@ def test_the_order_of_lines_means_nothing(some_digits, logits, tmp_path):
         (b"file,true,predicted,p_a,p_b\n", "and images"),
         (b"file,true,predicted,p_a,p_b\n1,a,b,0.5,0.5\n2,a,c,0.5,0.5\n", "line 3"),
         (b"file,true,predicted,p_a,p_b\n1,a,b,0.5\n", "line 2"),
+        (b"file,true,predicted,p_a,p_b\n1,a,b,0.5,nan\n", "line 2 has a probability that is none"),
+        (b"file,true,predicted,p_a,p_b\n1,a,b,0.5,0.5\n2,a,b,x,0.5\n", "line 3 has a probability"),
     ],
 )
 def test_damage_is_one_line_that_names_the_file(tmp_path: Path, content, words):

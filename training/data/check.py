@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from core.cache import cache_dir
-from core.csv_table import csv_bytes, path_cell
 from core.errors import UserError
+from training.data.duplicates import CheckedImage, Duplicate, find_duplicates
 from training.data.findings import describe_findings
 from training.data.groups import find_groups
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
@@ -34,42 +34,6 @@ class SizeRange:
     min_height: int
     median_height: float
     max_height: int
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """Files that show the same picture, exactly or almost.
-
-    Attributes:
-        files: relative names.
-        classes: the classes that they are in; more than one is a labelling error.
-        parts: the splits that they are in; more than one is leakage.
-        same_file: the files are equal byte for byte, not only in their pixels.
-    """
-
-    files: tuple[str, ...]
-    classes: tuple[str, ...]
-    parts: tuple[str, ...]
-    same_file: bool
-
-
-@dataclass(frozen=True)
-class CheckedImage:
-    """One readable image.
-
-    Attributes:
-        file: relative name.
-        label: class index.
-        part: its split; "" where it is in none.
-        pixels: digest of its pixels.
-        digest: of its file; ``None`` where it is no file.
-    """
-
-    file: str
-    label: int
-    part: str
-    pixels: str
-    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -184,8 +148,8 @@ def check_images(
     )
     pixels = np.unique([image.pixels for image in images], return_inverse=True)[1]
     near = group_near_duplicates(looks.hashes(), pixels, progress=compared)
-    duplicates, repeats = _duplicates(images, pixels, listing.classes)
-    near_duplicates, near_repeats = _duplicates(images, near, listing.classes, exact=False)
+    duplicates, repeats = find_duplicates(images, pixels, listing.classes)
+    near_duplicates, near_repeats = find_duplicates(images, near, listing.classes, exact=False)
     per_class = np.bincount(labels, minlength=len(listing.classes)).tolist()
     imbalance = _ratio(per_class)
     problems, warnings = describe_findings(
@@ -241,49 +205,6 @@ def _parts(
     for part, indices in splits.items():
         parts[indices] = part
     return parts, "", remarks
-
-
-def _duplicates(
-    images: Sequence[CheckedImage], groups: np.ndarray, classes: Sequence[str], *, exact: bool = True
-) -> tuple[tuple[Duplicate, ...], int]:
-    """Return the groups across classes or splits, and the number of further images in the others.
-
-    Args:
-        images: the readable ones.
-        groups: number of the group of each.
-        classes: class names.
-        exact: the images of a group are equal in their pixels; else groups of equal ones are left out.
-    """
-    members: dict[int, list[CheckedImage]] = defaultdict(list)
-    for image, group in zip(images, groups.tolist(), strict=True):
-        members[group].append(image)
-    found, repeats = [], 0
-    for group in members.values():
-        if not exact and len({image.pixels for image in group}) == 1:
-            continue
-        labels, where = {image.label for image in group}, {image.part for image in group}
-        if len(labels) > 1 or len(where) > 1:
-            found.append(
-                Duplicate(
-                    files=tuple(image.file for image in group),
-                    classes=tuple(classes[label] for label in sorted(labels)),
-                    parts=tuple(part for part in (*PARTS, "all") if part in where),
-                    same_file=group[0].digest is not None and len({image.digest for image in group}) == 1,
-                )
-            )
-        else:
-            repeats += len(group) - 1
-    return tuple(found), repeats
-
-
-def groups_csv(report: Report) -> bytes:
-    """Return a table of all images: path, label, split, and the number of their group."""
-    rows: list[list[object]] = [["path", "label", "split", "group"]]
-    rows += [
-        [path_cell(image.file), report.classes[image.label], image.part, int(group)]
-        for image, group in zip(report.listed, report.groups, strict=True)
-    ]
-    return csv_bytes(rows)
 
 
 def _ratio(per_class: Sequence[int]) -> float:

@@ -12,7 +12,7 @@ from core.runtime import ordered_map
 from training.data.perceptual_hash import VARIANTS
 
 #: Most bits, of 256, in which near-duplicates differ. On TrashNet all 22 pairs within it show the same
-#: thing, and the first pair that does not has 52 (``benchmarks/near_duplicates.py``).
+#: thing, and the first pair that does not has 50 (``benchmarks/near_duplicates.py``).
 MAX_DISTANCE = 48
 _ROWS, _COLUMNS = 64, 4096  # hashes compared at a time; the differences stay in a core's own cache
 _MOST_PAIRS = 1_000_000

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from core.errors import UserError
-from training.data.check import Report, check_images, groups_csv
+from training.data.check import Report, check_images
+from training.data.duplicates import groups_csv
 from training.data.images import DataOptions, open_images
 
 WriteImages = Callable[..., Path]
@@ -99,7 +100,9 @@ def test_groups_as_a_table(tmp_path: Path, write_images: WriteImages) -> None:
     root = write_images(tmp_path, {"a": 20, "b": 20})
     shutil.copy(root / "a/003.png", root / "b/copy.png")
     report = check_images(str(root))
-    rows = list(csv.DictReader(groups_csv(report).decode().splitlines()))
+    rows = list(
+        csv.DictReader(groups_csv(report.listed, report.groups, report.classes).decode().splitlines())
+    )
     assert [row["path"] for row in rows] == sorted(row["path"] for row in rows) and len(rows) == 41
     group_of = {row["path"]: row["group"] for row in rows}
     assert group_of["a/003.png"] == group_of["b/copy.png"] and len(set(group_of.values())) == 40
