@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: what networks that did not train on an image say about its label.
+"""Labels that may be wrong: what networks that did not train on an image say about its label.
 
 Three kinds of evidence, each a class probability: linear heads on the features of a pretrained network,
 cross-validated, for every image; the run's teacher and student, for the images that validate and test.
@@ -54,7 +54,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LabelError:
-    """An image whose label is probably wrong.
+    """An image whose label may be wrong.
 
     Attributes:
         file: its name in the data set.
@@ -81,7 +81,7 @@ class LabelCheck:
         student: directory of the run's student.
         settings: of the data.
         data: the images that were checked.
-        errors: images whose label is probably wrong, the most certain first.
+        errors: images whose label may be wrong, the most certain first.
         evidence: what it was found by.
     """
 
@@ -93,7 +93,7 @@ class LabelCheck:
 
 
 def check_labels(run: str | Path, listener: Listener | None = None) -> LabelCheck:
-    """Find the images of a run whose labels are probably wrong.
+    """Find the images of a run whose labels may be wrong.
 
     Args:
         run: run directory with a trained student, or the student.

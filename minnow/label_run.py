@@ -1,4 +1,4 @@
-"""``data check --run``: what repeated test images do to the score, and labels that are probably wrong."""
+"""``data check --run``: what repeated test images do to the score, and labels that may be wrong."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def _interval(f1: Interval) -> str:
 
 def _show(errors: Sequence[LabelError], images: int, name: str) -> None:
     if not errors:
-        output().print(f"labels: none of {images:,} is probably wrong", style="green", highlight=False)
+        output().print(f"labels: none of {images:,} looks wrong", style="green", highlight=False)
         return
     table = Table(
-        title=f"{name}: {len(errors):,} of {images:,} labels are probably wrong; the most certain",
+        title=f"{name}: {len(errors):,} of {images:,} labels may be wrong; the most certain",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )

@@ -15,7 +15,7 @@ from core.errors import UserError
 
 
 def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the indices ``(m,)`` of images whose label is probably wrong, the most certain first.
+    """Return the indices ``(m,)`` of images whose label may be wrong, the most certain first.
 
     An image counts for a class where its probability is at least the mean of that class's own images
     (section 3.1). The counts estimate how many images of each class belong to each other class; as many

@@ -1,4 +1,4 @@
-"""``label_errors.html``: images whose label is probably wrong, with thumbnails."""
+"""``label_errors.html``: images whose label may be wrong, with thumbnails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def labels_page(errors: Sequence[LabelError], images: int, data: DataConfig) -> 
     lead = f"{len(errors):,} of {images:,} images of {data.spec}, the most certain first."
     return render_page(
         "labels.html.jinja",
-        "Labels that are probably wrong",
+        "Labels that may be wrong",
         plots=False,
         lead=lead,
         shots=shots,

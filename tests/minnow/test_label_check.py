@@ -53,7 +53,7 @@ def test_from_the_command_line(here, finished, minnow):
     assert trained.code == 0
     said = minnow("data check --run runs/coloured --out tables")
     assert said.code == 0
-    assert "0 of them have a duplicate" in said.output and "labels are probably wrong" in said.output
+    assert "0 of them have a duplicate" in said.output and "labels may be wrong" in said.output
     rows = list(csv.DictReader(Path("tables/label_errors.csv").read_text().splitlines()))
     assert list(rows[0]) == ["file", "split", "given", "suggested", "confidence", "sources"]
     assert len({row["file"] for row in rows} & set(misplaced)) >= 3 and len(rows) < 12
