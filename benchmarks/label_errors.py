@@ -22,7 +22,7 @@ from unlabelled import write_network
 from minnow.label_check import Evidence, check_labels, head_evidence, mean_evidence
 from minnow.listener import Listener
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
-from training.confident_learning import find_label_errors, label_quality
+from training.confident_learning import find_label_errors
 from training.data.images import DataOptions, ImageSet, open_images
 
 _SIDE = 128  # of the stored images, pixels
@@ -110,10 +110,17 @@ def scores(data: ImageSet, evidence: Sequence[Evidence]) -> list[float]:
     labels = data.labels[images]
     true = [Path(data.files[index]).name.rpartition("-")[0] for index in images]
     flipped = np.array([name != data.classes[label] for name, label in zip(true, labels, strict=True)])
-    worst = np.argsort(label_quality(labels, probabilities), kind="stable")[: flipped.sum()]
+    worst = np.argsort(label_margins(labels, probabilities), kind="stable")[: flipped.sum()]
     reported = find_label_errors(labels, probabilities)
     hits = flipped[reported].sum()
     return [flipped[worst].mean(), len(reported), hits / len(reported), hits / flipped.sum()]
+
+
+def label_margins(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Return the probability of each label minus that of the likeliest other class, ``(n,)``."""
+    is_label = np.arange(probabilities.shape[1]) == labels[:, None]
+    others: np.ndarray = np.where(is_label, -1.0, probabilities).max(axis=1)
+    return probabilities[is_label] - others
 
 
 def _within(evidence: Evidence, images: np.ndarray) -> Evidence:

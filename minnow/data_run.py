@@ -93,7 +93,6 @@ def _show(report: Report) -> None:
         console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
     if report.usable and not report.warnings:
         console.print("nothing to complain about", style="green")
-    return report.usable
 
 
 def _show_groups(kind: str, groups: Sequence[Duplicate]) -> None:

@@ -28,7 +28,7 @@ def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     Raises:
         UserError: ``cleanlab`` is not installed.
     """
-    issues = _cleanlab().filter.find_label_issues
+    issues = require_cleanlab().find_label_issues
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes without images, which a check reports itself
         found: np.ndarray = issues(
@@ -37,37 +37,14 @@ def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     return found
 
 
-def label_quality(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return a score of each label in 0..1, ``(n,)``: 0 where another class is certain, 1 where it is.
-
-    It is the normalised margin between the label and the likeliest other class.
-
-    Args:
-        labels: ``(n,)`` int64.
-        probabilities: ``(n, C)``, out of sample.
+def require_cleanlab() -> Any:
+    """Return ``cleanlab.filter``.
 
     Raises:
         UserError: ``cleanlab`` is not installed.
     """
-    scores: np.ndarray = _cleanlab().rank.get_label_quality_scores(
-        labels, probabilities, method="normalized_margin"
-    )
-    return scores
-
-
-def require_cleanlab() -> None:
-    """Refuse to begin without the library.
-
-    Raises:
-        UserError: ``cleanlab`` is not installed.
-    """
-    _cleanlab()
-
-
-def _cleanlab() -> Any:
     try:
         import cleanlab.filter
-        import cleanlab.rank
     except ImportError:
         raise UserError("label errors need cleanlab: pip install 'minnow[labels]'") from None
-    return cleanlab
+    return cleanlab.filter
