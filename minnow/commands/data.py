@@ -18,7 +18,10 @@ app = typer.Typer(no_args_is_help=True, help="Look at a data set before training
 @app.command("check")
 @with_settings(
     SearchConfig,
-    {DATA: ("spec", "data.size", "data.fit", "data.group_by", "assignments"), RUN: ("run", "out", "groups")},
+    {
+        DATA: ("spec", "data.size", "data.fit", "data.group_by", "assignments"),
+        RUN: ("run", "out", "groups"),
+    },
     keep=lambda name: name in ("data.size", "data.fit", "data.group_by"),
 )
 def data_check(

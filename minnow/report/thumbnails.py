@@ -11,7 +11,6 @@ from core.errors import UserError
 from training.data.decode import BrokenImageError, quiet_pillow
 from training.data.fitting import thumbnail
 from training.data.sources import find_source
-from training.data.torchvision_source import TorchvisionSource
 
 _SIDE = 128  # longer side, pixels
 _QUALITY = 70
@@ -32,9 +31,9 @@ def thumbnails(data: DataConfig, files: Sequence[str], *, most: int = MAX_SIZE) 
     Raises:
         UserError: the data set is not here.
     """
-    source = find_source(data.spec)
-    if isinstance(source, TorchvisionSource) and not source.is_here:
-        raise UserError(f"data set {data.spec!r} is not in the cache")
+    source = find_source(data.spec, data.table)
+    if not source.is_here:
+        raise UserError(f"data set {data.spec!r} would have to be downloaded")
     places = {file: index for index, file in enumerate(source.listing().files)}
     urls: dict[str, str] = {}
     with quiet_pillow():

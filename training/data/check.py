@@ -16,7 +16,7 @@ from training.data.duplicates import CheckedImage, Duplicate, find_duplicates
 from training.data.findings import describe_findings
 from training.data.groups import find_groups
 from training.data.images import DEFAULT_OPTIONS, DataOptions, split_notes
-from training.data.listing import NO_REMARKS, Listing, Remarks, Source
+from training.data.listing import NO_REMARKS, Remarks, Source
 from training.data.looks import Look, look_at
 from training.data.near_duplicates import group_near_duplicates
 from training.data.pixels import default_size

@@ -51,6 +51,11 @@ class HubSource(Source):
         """Remarks, see :class:`training.data.listing.Listing`."""
         return self.listing().remarks
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a folder; a name is asked of the hub, whatever the cache has."""
+        return local_folder(self._opened_name) is not None
+
     def content(self, cache: Path) -> str:
         """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
         self._cache = cache

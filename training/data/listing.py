@@ -104,6 +104,11 @@ class Source(ABC):
         """Remarks as in ``Listing``, without the cost of a listing."""
         return NO_REMARKS
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it can be read without a download."""
+        return True
+
     def digests(self, cache: Path) -> tuple[str, ...] | None:
         """Return the content digest of the file of each image; ``None``: not one file each."""
         return None
