@@ -652,6 +652,13 @@ class SearchConfig(_Model):
             repr=False,
         ),
     ] = None
+    trackers: Annotated[
+        tuple[str, ...],
+        setting(
+            "Service that records the run, too: mlflow[:URI], tensorboard[:FOLDER] or wandb[:PROJECT].",
+            option="tracker",
+        ),
+    ] = ()
     #: Name of the study in the storage; ``None``: that of the run directory.
     study: str | None = None
     #: Names of ``train`` settings from a data file, which the students of the search take over.
@@ -705,6 +712,13 @@ class StudentConfig(_Model):
     seed: Annotated[
         Seed, setting("Seed of every random decision; a search passes its own on.", option="seed")
     ] = 0
+    trackers: Annotated[
+        tuple[str, ...],
+        setting(
+            "Service that records the run, too: mlflow[:URI], tensorboard[:FOLDER] or wandb[:PROJECT].",
+            option="tracker",
+        ),
+    ] = ()
 
     @model_validator(mode="after")
     def _valid_together(self) -> StudentConfig:

@@ -85,6 +85,11 @@ class Setting:
         return any(get_origin(k) is dict for k in _alternatives(self.field.annotation))
 
     @property
+    def repeatable(self) -> bool:
+        """True if its option is given once for each value."""
+        return self.mapping or (self.several and self._extra("form") is None)
+
+    @property
     def flag(self) -> bool:
         """True if the setting is on or off, and off by default."""
         return self.field.annotation is bool

@@ -128,7 +128,7 @@ def training_identity(
     content = [
         architecture.key,
         data.digest,
-        config.model_dump(mode="json", exclude={"data", "teacher", "budget", "base"}),
+        config.model_dump(mode="json", exclude={"data", "teacher", "budget", "base", "trackers"}),
         None if teacher is None else teacher.ensemble.digest,
         None if inherited is None else inherited.digest,
     ]

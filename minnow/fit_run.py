@@ -18,6 +18,7 @@ from minnow.settings import search_settings, student_settings
 from minnow.student import Student
 from minnow.student_run import run_student
 from minnow.student_stages import Further
+from minnow.tracking import tracked
 from training.bundle_files import ONNX_FILE, STUDENT_FOLDER, WEIGHTS_FILE
 
 
@@ -62,6 +63,13 @@ def run_fit(
     Raises:
         UserError: a setting is wrong, or no network meets the limits; or more trainings within a budget.
     """
+    with tracked(config.trackers, listener) as listener:
+        return _run_fit(config, path, resume, further, listener)
+
+
+def _run_fit(
+    config: SearchConfig, path: Path, resume: bool, further: Further, listener: Listener
+) -> Student:
     begun = time.monotonic()
     further.check_planned(config.budget, path)
     if not resume or len(Run(path, config.storage).trials) < config.trials:
@@ -69,7 +77,7 @@ def run_fit(
     folder = path / STUDENT_FOLDER
     if not (folder / WEIGHTS_FILE).exists():
         chosen, settings, path = student_settings(
-            {},
+            {"trackers": config.trackers},
             student=str(path),
             pick=BEST,
             out=path,

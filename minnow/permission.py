@@ -1,7 +1,8 @@
-"""What a file from elsewhere may not decide alone: code that runs, and databases that are opened.
+"""What a file from elsewhere may not decide alone: code that runs, and places that are written to.
 
 A run directory and a file of settings may come from anyone. Code by file or module runs only where the
-call itself names it, and a database is written only where the call or ``$MINNOW_STORAGE`` names it.
+call itself names it, a tracker records at a place only where the call names it, and a database is written
+only where the call or ``$MINNOW_STORAGE`` names it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from core.config import SearchConfig, StudentConfig
 from core.config_io import SettingError, value_of
 from core.errors import UserError
 from deploy.targets import is_profile, names_program, plugin_name
+from minnow.trackers import names_place
 from nas.storage_url import has_password, masked, same_storage, sqlite_file, without_password
 
 #: Environment variable with the URL of a storage, which keeps its password out of commands and files.
@@ -37,7 +39,7 @@ Config = SearchConfig | StudentConfig
 
 
 def check_code(config: Config, given: Mapping[str, Any], files: Sequence[tuple[Path, Config]]) -> None:
-    """Refuse code by file or module that a file names and the caller does not.
+    """Refuse code by file or module, and places of trackers, that a file names and the caller does not.
 
     Args:
         config: the settings, as resolved.
@@ -45,16 +47,18 @@ def check_code(config: Config, given: Mapping[str, Any], files: Sequence[tuple[P
         files: with their settings, those first that win.
 
     Raises:
-        SettingError: names the file and the code, and what to give to run it.
+        SettingError: names the file and the value, and what to give to allow it.
     """
     for name, value in code_settings(config):
         if not _is_given(given, name):
             file = _origin(files, name, value)
-            raise SettingError(name, f"{file} names code that would be run, {value!r}", value)
+            what = "a tracker with a place or code" if name == "trackers" else "code that would be run"
+            raise SettingError(name, f"{file} names {what}, {value!r}", value)
 
 
 def code_settings(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield the dotted names and values of the settings that name code by file or module."""
+    """Yield the dotted names and values of the settings that name code, or the place of a tracker."""
+    yield from (("trackers", spec) for spec in config.trackers if names_place(spec))
     for name, registry in _PLUGINS.items():
         value = value_of(config, name)
         if name == "target" and names_program(value):
@@ -132,8 +136,12 @@ def _with_password(named: str, sources: Sequence[str]) -> str:
 
 
 def _origin(files: Sequence[tuple[Path, Config]], name: str, value: str) -> Path | None:
-    """Return the first file that gives a setting this value."""
-    return next((path for path, settings in files if value_of(settings, name) == value), None)
+    """Return the first file that gives a setting this value, perhaps among others."""
+    for path, settings in files:
+        given = value_of(settings, name)
+        if given == value or (isinstance(given, tuple) and value in given):
+            return path
+    return None
 
 
 def _is_given(given: Mapping[str, Any], name: str) -> bool:

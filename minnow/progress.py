@@ -81,6 +81,8 @@ class ConsoleListener(Listener):
     def training(self, work: str, progress: Training) -> None:
         """Show the epoch, images per second, the validation F1, and how much time is left."""
         note = f"{progress.images_per_second:,.0f} images/s"
+        if progress.record is not None:
+            note = f"loss {progress.record['loss']:.3f}, {note}"
         if work != TRIAL and progress.val_f1 is not None:
             note += f", val F1 {progress.val_f1:.3f}"
         last = progress.epoch == progress.epochs

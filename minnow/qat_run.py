@@ -54,6 +54,7 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
         if which is not None:
             data = data.refit(which)
         recipe = _recipe(config, len(data.splits["train"]))
+        listener.started(QAT_FOLDER, folder.parent, config.model_copy(update={"train": recipe}))
         listener.note(
             f"training {source} on with fake quantisation, for {recipe.epochs} epochs at a learning rate "
             f"of {recipe.peak_rate:.2g}"
@@ -65,8 +66,9 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
             recipe,
             folder,
             warn=listener.warn,
-            report=partial(listener.training, "training for int8"),
+            report=partial(listener.training, QAT_FOLDER),
         )
+        listener.student_finished(QAT_FOLDER, folder)
     if which is None:
         before, after = metrics["qat"]["val_f1_before"], metrics["qat"]["val_f1"]
         listener.note(f"with fake quantisation, validation F1 is {after:.3f}; it was {before:.3f} before")

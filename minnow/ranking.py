@@ -193,7 +193,8 @@ def _settings(job: Ranking) -> SearchConfig:
     for name, value in job.code.items():
         if merged(SearchConfig, config, {name: value}) != config:
             raise SettingError(name, f"{job.run} was searched with another one; leave this setting out")
-    used = config.model_copy(update={"strategy": StrategyConfig()})  # no strategy runs here
+    # No strategy runs here, and nothing is tracked.
+    used = config.model_copy(update={"strategy": StrategyConfig(), "trackers": ()})
     check_code(used, job.code, [(job.run / CONFIG_FILE, used)])
     return config
 

@@ -51,6 +51,7 @@ def run_refit(
         earlier = read_whole_metrics(first)
         config = _settings(student_config(first), earlier)
         chosen = replace(chosen, architecture=choose(first).architecture)
+        listener.started(REFIT_FOLDER, run, config)
         data = processes.main_first(lambda: open_data(config.data, listener))
         if len(data.unlabelled):  # chosen by the teacher that has held-out images
             _, data = processes.main_first(lambda: student_teacher(config, data, listener))
@@ -67,7 +68,9 @@ def run_refit(
             lambda: student_weights(chosen, config, base, data, folder, resume=resume, listener=listener)
         )
         training = Training(chosen.architecture, config, more, teacher, weights, processes, listener)
-        return training.run(folder, "on more images", earlier=earlier)
+        metrics = training.run(folder, REFIT_FOLDER, earlier=earlier)
+        listener.student_finished(REFIT_FOLDER, folder)
+        return metrics
 
 
 def _settings(config: StudentConfig, earlier: dict[str, Any]) -> StudentConfig:

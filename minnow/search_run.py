@@ -30,6 +30,7 @@ from minnow.search_notes import Stopwatch, note_plan, note_spending, warn_of_res
 from minnow.search_setup import SearchParts, prepare_search
 from minnow.starting_weights import search_weights
 from minnow.teacher import make_teacher
+from minnow.tracking import tracked
 from nas.executors import Resources
 from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
@@ -63,6 +64,11 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     Raises:
         UserError: a setting is wrong, or the study in ``run`` has other settings.
     """
+    with run_creation.unclaimed_on_error(run), tracked(config.trackers, listener) as listener:
+        return _run_search(config, run, resume, listener)
+
+
+def _run_search(config: SearchConfig, run: Path, resume: bool, listener: Listener) -> Run:
     with run_creation.unclaimed_on_error(run):
         run_creation.check_latest()
         if not resume:
@@ -73,6 +79,7 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
     with locked(run), contextlib.ExitStack() as held:
         with contextlib.nullcontext() if resume else run_creation.undone_on_error(run, before):
             storage = held.enter_context(opened_study(Place(run / JOURNAL, config.storage), name))
+            listener.started("search", run, _storable(parts.config))
             parts, store, known, teacher, base = _open_study(parts, storage, name, run, resume, listener)
         if teacher is not None:
             taken.lap("teacher")
@@ -144,10 +151,15 @@ def _open_study(
 
 
 def _write_settings(config: SearchConfig, run: Path) -> None:
-    """Write ``config.yaml``, without the password of the storage."""
-    if config.storage is not None:
-        config = config.model_copy(update={"storage": without_password(config.storage)})
-    write_text(run / CONFIG_FILE, to_yaml(config))
+    """Write ``config.yaml``."""
+    write_text(run / CONFIG_FILE, to_yaml(_storable(config)))
+
+
+def _storable(config: SearchConfig) -> SearchConfig:
+    """Return the settings without the password of the storage."""
+    if config.storage is None:
+        return config
+    return config.model_copy(update={"storage": without_password(config.storage)})
 
 
 def _check_study(
@@ -291,6 +303,7 @@ def _leave_results(path: Path, storage: str | None, listener: Listener) -> None:
     if run.trials:
         run.export()
         leave_report(path, listener, storage)
+        listener.search_ended(run)
 
 
 class _Trials:

@@ -79,7 +79,7 @@ def search_weights(
         importance=config.space.importance,
         seed=config.seed,
         warn=listener.warn,
-        report=partial(listener.training, "adapting the supernet"),
+        report=partial(listener.training, "supernet"),
     )
     sizes = f"networks near {', '.join(supernet.limits)}" if supernet.limits else "networks of all sizes"
     listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}, for {sizes}")

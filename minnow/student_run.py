@@ -79,7 +79,7 @@ class Training(StudentParts):
 
         Args:
             folder: of its bundle.
-            name: of the student, in messages.
+            name: of the training, see :meth:`minnow.listener.Listener.training`.
             earlier: metrics of the student before a refit.
         """
         return self.trained(
@@ -88,7 +88,7 @@ class Training(StudentParts):
             earlier=earlier,
             latency=self._latencies,
             warn=self.listener.warn,
-            report=partial(self.listener.training, f"training {name}"),
+            report=partial(self.listener.training, name),
             processes=self.processes,
         )
 
@@ -173,6 +173,7 @@ def run_student(
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
             tuned: list[Teacher] | None = None
             if config.budget is not None and config.train.epochs is None:
+                listener.started(STUDENT_FOLDER, run, config)
                 if config.teacher is not None:
                     tuning = (config.teacher, data.labelled, config.augment, listener)
                     tuned = processes.main_first(lambda: fine_tuned_teachers(*tuning))
@@ -183,6 +184,7 @@ def run_student(
                     )
                 )
             config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
+            listener.started(STUDENT_FOLDER, run, config)
             teacher, data = processes.main_first(lambda: student_teacher(config, data, listener, tuned))
             base = processes.main_first(
                 lambda: student_base(chosen, config, teacher, data.labelled, listener)
@@ -192,12 +194,13 @@ def run_student(
         )
         training = Training(chosen.architecture, config, data, teacher, weights, processes, listener)
         if seeds == 1:
-            metrics = training.run(run / STUDENT_FOLDER, "the student")
+            metrics = training.run(run / STUDENT_FOLDER, STUDENT_FOLDER)
             processes.on_main(lambda: (folder / LENGTH_FILE).unlink(missing_ok=True))
         else:
             _train_seeds(training, run, wanted, placement)
             metrics = processes.on_main(lambda: keep_best_seed(run))
         processes.on_main(lambda: leave_report(run, listener, chosen.storage))
+        listener.student_finished(STUDENT_FOLDER, run / STUDENT_FOLDER)
     _comment(training, metrics)
     return metrics
 
@@ -275,7 +278,7 @@ def _train_seeds(training: Training, run: Path, wanted: Sequence[int], placement
             training.listener.note(f"{name} is finished")
             continue
         seeded = training.config.model_copy(update={"seed": seed})
-        replace(training, config=seeded).run(seed_path(run, seed), name)
+        replace(training, config=seeded).run(seed_path(run, seed), f"{STUDENT_FOLDER} {name}")
 
 
 def _comment(training: Training, metrics: dict[str, Any]) -> None:

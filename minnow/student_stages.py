@@ -16,6 +16,7 @@ from minnow.qat_run import QAT_FOLDER, run_qat
 from minnow.refit import REFIT_FOLDER, run_refit
 from minnow.run_directory import ChosenNetwork, student_config
 from minnow.student_run import run_student
+from minnow.tracking import tracked
 from nas.executors import HERE, Placement
 from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
 
@@ -133,13 +134,14 @@ def run_student_and_further(
     """
     student = run / STUDENT_FOLDER
     further.check_planned(config.budget, run)
-    if not further or not (student / WEIGHTS_FILE).exists():
-        run_student(
-            chosen, config, run, resume=resume, seeds=seeds, placement=placement, listener=listener
-        )
-    else:
-        _check_settings(student, given, file)
-    return further.run(chosen, run, resume=resume, listener=listener)
+    with tracked(config.trackers, listener) as listener:
+        if not further or not (student / WEIGHTS_FILE).exists():
+            run_student(
+                chosen, config, run, resume=resume, seeds=seeds, placement=placement, listener=listener
+            )
+        else:
+            _check_settings(student, given, file)
+        return further.run(chosen, run, resume=resume, listener=listener)
 
 
 def _check_settings(student: Path, given: Mapping[str, Any], file: Path | None) -> None:
@@ -152,6 +154,7 @@ def _check_settings(student: Path, given: Mapping[str, Any], file: Path | None) 
     over = StudentConfig() if file is None else read_config(StudentConfig, file)
     wanted = merged(StudentConfig, overlaid(has, over), changes)
     names = dict.fromkeys([*changes, *given_names(over)])
+    names.pop("trackers", None)  # those of this call
     other = [name for name in names if value_of(wanted, name) != value_of(has, name)]
     if other:
         raise UserError(

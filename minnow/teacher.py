@@ -157,7 +157,7 @@ def fine_tuned(
     Raises:
         UserError: unknown network, or weights that cannot be read or downloaded.
     """
-    report = partial(listener.training, f"fine-tuning {config.spec}")
+    report = partial(listener.training, f"{role} {config.spec}")
     teacher = finetune_teacher(
         config,
         data,

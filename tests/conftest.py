@@ -10,11 +10,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,39 @@ def write_images() -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """An empty store of MLflow, which takes seconds to make; ``None`` where it is not installed."""
+    if find_spec("mlflow") is None:
+        return None
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "store.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def tracked_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_store: Path | None
+) -> Callable[[str, str], Any]:
+    """Read what a tracker stored below the working directory: ``tracked_record(name, identifier)``.
+
+    MLflow's store is ``store.db``, TensorBoard's folder ``events``.
+    """
+    if mlflow_store is not None:
+        shutil.copy(mlflow_store, tmp_path)
+    spec = spec_from_file_location("tracked_records", Path(__file__).parent / "tracked_records.py")
+    assert spec is not None and spec.loader is not None
+    sys.modules["tracked_records"] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_PROJECT", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return lambda name, identifier: getattr(module, name)(tmp_path, identifier)
 
 
 @pytest.fixture(scope="session")

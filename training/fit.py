@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ class Progress:
         images_per_second: over the current epoch, validation excluded.
         val_f1: on validation, of the epoch that would be kept now; ``None`` before the first ends,
             and where the validation images are trained on.
+        record: of the epoch that has just ended, as in :attr:`Fitted.history`; ``None`` within an epoch.
     """
 
     epoch: int
@@ -48,6 +49,7 @@ class Progress:
     steps: int
     images_per_second: float
     val_f1: float | None
+    record: Mapping[str, float] | None = None
 
 
 @dataclass
@@ -165,8 +167,9 @@ def fit(
             continue
         save()
         if report is not None:
-            rate, kept = state.history[-1]["images_per_second"], _kept_f1(state, batches)
-            report(Progress(len(state.history), recipe.epochs, 0, len(batches), rate, kept))
+            record, kept = state.history[-1], _kept_f1(state, batches)
+            rate, epoch = record["images_per_second"], len(state.history)
+            report(Progress(epoch, recipe.epochs, 0, len(batches), rate, kept, record))
     state.model.load_state_dict(state.kept_weights)
     return Fitted(
         model=state.model.eval(),

@@ -179,16 +179,15 @@ def _parameter(item: Setting, panel: str | None, default: str) -> inspect.Parame
         metavar = "NAME=VALUE"
     elif not item.flag:
         metavar = item.range.split()[0].upper().rstrip(",")
-    repeatable = " Repeatable." if item.mapping or item.keyword in ("limits", "objectives") else ""
     option = Option(
         f"--{item.option}",
         metavar=metavar,
-        help=f"{item.help}{repeatable} (default: {default})",
+        help=f"{item.help}{' Repeatable.' if item.repeatable else ''} (default: {default})",
         hidden=panel is None,
         rich_help_panel=panel,
         show_default=False,
     )
-    kind: Any = bool | None if item.flag else list[str] | None if repeatable else str | None
+    kind: Any = bool | None if item.flag else list[str] | None if item.repeatable else str | None
     return inspect.Parameter(
         _identifier(item.name),
         inspect.Parameter.KEYWORD_ONLY,

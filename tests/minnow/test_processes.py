@@ -128,7 +128,7 @@ def test_launched_by_accelerate(here, finished, minnow):
         timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("training the student: epoch 1 of 2") == 1
+    assert ended.stderr.count("student: epoch 1 of 2") == 1
     assert ended.stdout.count("Next:") == 1
     assert minnow(f"{command} alone").code == 0
     check_same(here / "alone/student", here / "both/student")

@@ -95,7 +95,7 @@ class Stopping(Listener):
     """Interrupts a training for int8 in its second epoch."""
 
     def training(self, task: str, progress: Progress) -> None:
-        if task == "training for int8" and progress.epoch == 1 and progress.step == 5:
+        if task == "qat" and progress.epoch == 1 and progress.step == 5:
             raise KeyboardInterrupt
 
 
