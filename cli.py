@@ -25,7 +25,10 @@ def main(arguments: list[str] | None = None) -> None:
             # A terminal may lack a letter of a name.
             if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
                 stream.reconfigure(errors="backslashreplace")
-        from minnow.commands.app import command_line
+        try:
+            from minnow.commands.app import command_line
+        except ImportError as error:
+            sys.exit(_incomplete(error, sys.argv[1:] if arguments is None else arguments))
     sys.exit(_guarded(lambda: command_line()(arguments, standalone_mode=False)))
 
 
@@ -42,6 +45,20 @@ def _ended_by_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _incomplete(error: ImportError, arguments: list[str]) -> int:
+    """Say what is wrong where even the command line cannot be imported."""
+    from minnow.doctor import diagnose
+
+    if arguments[:1] == ["doctor"]:
+        print(diagnose().text())
+        return 1
+    print(
+        f"minnow: error: {error}; the installation is incomplete: 'doctor' says what is missing",
+        file=sys.stderr,
+    )
+    return 2
 
 
 def _guarded(run: Callable[[], Any]) -> int:

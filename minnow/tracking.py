@@ -83,7 +83,7 @@ def tracked(specs: Sequence[str], listener: Listener) -> Iterator[Listener]:
 
 
 def series_of(work: str) -> str:
-    """Return the series of a training: ``teacher/NAME`` for ``teacher NAME``, without words in brackets."""
+    """Return the series of a training: ``teacher/NAME`` for ``teacher NAME``, no words in brackets."""
     first, _, rest = work.partition(" (")[0].partition(" ")
     series = first if not rest else f"{first}/{re.sub(r'[^A-Za-z0-9_.-]+', '-', rest)}"
     return series[:_LONGEST_SERIES]

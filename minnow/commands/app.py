@@ -14,6 +14,7 @@ from minnow.commands import (
     data,
     demo,
     distill,
+    doctor,
     evaluate,
     export,
     fit,
@@ -68,6 +69,7 @@ for command in (
     settings.settings,
     plugins.plugins,
     demo.demo,
+    doctor.doctor,
 ):
     app.command()(command)
 for name, group in (
