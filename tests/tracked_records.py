@@ -56,9 +56,9 @@ def tensorboard(folder: Path, identifier: str) -> Recorded:
             name.removesuffix("/text_summary"),
             events.Tensors(name)[-1].tensor_proto.string_val[0],
         )
-        if stem == "parameters":
+        if stem.startswith("parameters/"):
             rows = [line.split("|") for line in text.decode().splitlines()[2:]]
-            found.parameters = {row[0]: row[1] for row in rows}
+            found.parameters |= {row[0]: row[1] for row in rows}
         else:
             (found.files if "." in stem else found.tables).add(stem)
     return found

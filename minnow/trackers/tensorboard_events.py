@@ -29,7 +29,6 @@ class TensorboardEvents(Tracker):
         self._folder = root / name
         with disk_errors(self._folder):
             self._writer: Any = SummaryWriter(str(self._folder))
-        self._values: dict[str, Value] = {}
 
     @property
     def identifier(self) -> str:
@@ -42,9 +41,10 @@ class TensorboardEvents(Tracker):
         return str(self._folder)
 
     def parameters(self, values: Mapping[str, Value]) -> None:
-        """Record all parameters so far as a table; the HParams page would keep the first ones only."""
-        self._values |= values
-        self.table("parameters", ["parameter", "value"], [*self._values.items()])
+        """Record a table for each stage; the HParams page would keep the first one only."""
+        for stage in dict.fromkeys(name.partition(".")[0] for name in values):
+            rows = [(name, value) for name, value in values.items() if name.startswith(f"{stage}.")]
+            self.table(f"parameters/{stage}", ["parameter", "value"], rows)
 
     def metrics(self, series: str, values: Mapping[str, float], step: int) -> None:
         """Record scalars at a step."""
