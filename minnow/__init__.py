@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from core.errors import UserError
     from minnow.api import distill, evaluate, fit, load, profile_target, search, train
     from minnow.hub_upload import push
+    from minnow.doctor import Diagnosis, diagnose
     from minnow.listener import Listener
     from minnow.run_directory import Run
     from minnow.student import Evaluation, Student
@@ -24,20 +25,24 @@ _HOMES = {
     **dict.fromkeys(
         ("distill", "evaluate", "fit", "load", "profile_target", "search", "train"), "minnow.api"
     ),
+    "Diagnosis": "minnow.doctor",
     "Evaluation": "minnow.student",
     "Listener": "minnow.listener",
     "Run": "minnow.run_directory",
     "Student": "minnow.student",
     "UserError": "core.errors",
     "push": "minnow.hub_upload",
+    "diagnose": "minnow.doctor",
 }
 
 __all__ = [
+    "Diagnosis",
     "Evaluation",
     "Listener",
     "Run",
     "Student",
     "UserError",
+    "diagnose",
     "distill",
     "evaluate",
     "fit",

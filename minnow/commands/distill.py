@@ -74,6 +74,7 @@ def distill(
 
     The teacher is fine-tuned on your training images first, and its outputs are cached. To ship a
     student that learned from every image, distill --student runs/photos --refit all; for int8, add --qat.
+    --tracker mlflow, tensorboard or wandb records the run there, too.
     """
     where = {"student": student, "pick": pick, "file": config, "out": out, "prefix": "distill"}
     placement = {"executor": executor, "workers": workers}

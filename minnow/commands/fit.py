@@ -25,7 +25,7 @@ from minnow.commands.options import (
         options.GOALS: ("objectives", "limits"),
         options.TEACHER: ("teacher.spec", "base.spec"),
         options.TRAINING: ("refit", "qat", "seed"),
-        options.RUN: ("out", "resume", "config", "assignments"),
+        options.RUN: ("out", "resume", "trackers", "config", "assignments"),
     },
     defaults=FIT_DEFAULTS,
 )

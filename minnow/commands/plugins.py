@@ -16,13 +16,15 @@ _FLAGS = {
     "feature loss": "--features",
     "target": "--target",
     "executor": "--executor",
+    "tracker": "--tracker",
 }
 
 
 def plugins() -> None:
-    """List every space, strategy, loss, teacher source, target and executor."""
+    """List every space, strategy, loss, teacher source, target, executor and tracker."""
     import deploy.targets
     import distill.losses
+    import minnow.trackers
     import nas.executors
     import nas.spaces
     import nas.strategies
@@ -36,6 +38,7 @@ def plugins() -> None:
         ("Teacher sources", teachers.TEACHER_SOURCES),
         ("Targets", deploy.targets.REGISTRY),
         ("Executors", nas.executors.REGISTRY),
+        ("Trackers", minnow.trackers.REGISTRY),
     ):
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
         for column in ("name", "origin", "what it is"):

@@ -55,6 +55,7 @@ def search(
     Example: search --data photos/ --trials 30 --limit 'params<=300k' --limit 'latency_ms<=2'
 
     A stopped search loses at most the trial in progress; search --resume --out RUN continues it.
+    --tracker mlflow, tensorboard or wandb records the run there, too.
     """
     if score_reference is not None:
         parts = [part.strip() for part in score_reference.split(",")]

@@ -66,6 +66,8 @@ def train(
     """Train a network without a teacher.
 
     Example: train --model runs/photos/architecture.yaml --data photos/
+
+    --tracker mlflow, tensorboard or wandb records the run there, too.
     """
     where = {"student": model, "pick": pick, "file": config, "out": out, "prefix": "train"}
     placement = {"executor": executor, "workers": workers}
