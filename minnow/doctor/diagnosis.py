@@ -150,7 +150,9 @@ def diagnose(*, self_test: bool = True) -> Diagnosis:
             processes of their own; it takes some ten seconds.
     """
     problems: list[str] = []
-    version, packages, extras, lines = "unknown", (), (), ()
+    version, lines = "unknown", tuple[str, ...]()
+    packages: tuple[PackageState, ...] = ()
+    extras: tuple[ExtraState, ...] = ()
     try:
         wanted = requirements()
         at = commit()

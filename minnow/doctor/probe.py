@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,13 @@ def main(modules: list[str]) -> None:
         print(json.dumps(record), file=out, flush=True)
 
     for module in modules:
-        run(f"import {module}", lambda module=module: importlib.import_module(module) and None)
+        run(f"import {module}", partial(_import, module))
     for name, check in (("cache", _cache), ("gpu", _gpu), ("network", _network), ("onnx", _onnx)):
         run(name, check)
+
+
+def _import(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _gpu() -> dict[str, Any]:

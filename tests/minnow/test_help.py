@@ -91,7 +91,7 @@ def test_defaults_and_choices_are_those_of_the_settings(name):
             text = {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value}"
             assert item.default in (text, text.removesuffix(".0"))
         checked += 1
-    assert checked == {"data check": 3, "train": 23}.get(name, len(items))
+    assert checked == {"data check": 3, "train": 24}.get(name, len(items))
 
 
 def test_fit_states_its_own_defaults():
