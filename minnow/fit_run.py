@@ -11,6 +11,7 @@ from core.config import FIT_DEFAULTS, SearchConfig
 from core.config_io import dotted
 from deploy.targets import DEFAULT
 from distill.student_training import CHECKPOINT
+from minnow import run_creation
 from minnow.listener import Listener
 from minnow.run_directory import BEST, Run, choose
 from minnow.search_run import run_search
@@ -63,7 +64,7 @@ def run_fit(
     Raises:
         UserError: a setting is wrong, or no network meets the limits; or more trainings within a budget.
     """
-    with tracked(config.trackers, listener) as listener:
+    with run_creation.unclaimed_on_error(path), tracked(config.trackers, listener) as listener:
         return _run_fit(config, path, resume, further, listener)
 
 

@@ -69,11 +69,10 @@ def run_search(config: SearchConfig, run: Path, *, resume: bool = False, listene
 
 
 def _run_search(config: SearchConfig, run: Path, resume: bool, listener: Listener) -> Run:
-    with run_creation.unclaimed_on_error(run):
-        run_creation.check_latest()
-        if not resume:
-            run_creation.check_new(run)
-        parts = prepare_search(config, listener)
+    run_creation.check_latest()
+    if not resume:
+        run_creation.check_new(run)
+    parts = prepare_search(config, listener)
     before, taken = run_creation.make_run(run), Stopwatch()
     name = config.study or run.resolve().name  # its name when it began, also if it was renamed since
     with locked(run), contextlib.ExitStack() as held:

@@ -11,6 +11,7 @@ from core.config import Refit, StudentConfig
 from core.config_io import dotted, given_names, merged, overlaid, read_config, value_of
 from core.errors import UserError
 from distill.student_metrics import read_student_metrics
+from minnow import run_creation
 from minnow.listener import Listener
 from minnow.qat_run import QAT_FOLDER, run_qat
 from minnow.refit import REFIT_FOLDER, run_refit
@@ -134,7 +135,7 @@ def run_student_and_further(
     """
     student = run / STUDENT_FOLDER
     further.check_planned(config.budget, run)
-    with tracked(config.trackers, listener) as listener:
+    with run_creation.unclaimed_on_error(run), tracked(config.trackers, listener) as listener:
         if not further or not (student / WEIGHTS_FILE).exists():
             run_student(
                 chosen, config, run, resume=resume, seeds=seeds, placement=placement, listener=listener
