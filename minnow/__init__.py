@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from core.errors import UserError
     from minnow.api import distill, evaluate, fit, load, profile_target, search, train
-    from minnow.hub_upload import push
     from minnow.doctor import Diagnosis, diagnose
+    from minnow.hub_upload import push
     from minnow.listener import Listener
     from minnow.run_directory import Run
     from minnow.student import Evaluation, Student
