@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -76,8 +76,7 @@ DEFAULT_OPTIONS = DataOptions()
 
 def data_options(config: DataConfig) -> DataOptions:
     """Return the storage options of the settings."""
-    values = {name: getattr(config, name) for name in DataConfig.model_fields if name != "spec"}
-    return DataOptions(**values)
+    return DataOptions(**{field.name: getattr(config, field.name) for field in fields(DataOptions)})
 
 
 @dataclass(frozen=True)
