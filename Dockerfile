@@ -12,16 +12,18 @@ ARG TORCH_INDEX=
 # Extras, as in: [openvino,ray]
 ARG EXTRAS=
 COPY --from=wheel /wheels /wheels
+# The wheel has its own ranges of versions.
+# hadolint ignore=DL3013
 RUN if [ -n "$TORCH_INDEX" ]; then \
         pip install --no-cache-dir --index-url "$TORCH_INDEX" 'torch>=2.9,<2.16' 'torchvision>=0.24,<0.31'; \
     fi \
     && wheel="$(echo /wheels/minnow-*.whl)" \
     && pip install --no-cache-dir "${wheel}${EXTRAS}" \
-    && useradd --create-home minnow \
+    && useradd --create-home --uid 1000 minnow \
     && mkdir /work /cache \
     && chown minnow /work /cache
 ENV MINNOW_CACHE=/cache
-USER minnow
+USER 1000
 WORKDIR /work
 VOLUME /cache
 ENTRYPOINT ["minnow"]

@@ -1,4 +1,4 @@
-.PHONY: setup demo test lint types docs clean
+.PHONY: setup demo test notebooks lint types docs clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
@@ -19,10 +19,15 @@ demo: setup
 test: lint
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# The notebooks in examples/, from top to bottom.
+notebooks: setup
+	$(BIN)/python -m pytest -m slow tests/test_notebooks.py
+
 lint: types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 types: setup
 	$(BIN)/mypy --strict core nas/*.py nas/spaces nas/strategies nas/schedulers nas/executors nas/bench
