@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from core.errors import UserError, one_line
 from nas.objectives import Objectives
 from nas.spaces.base import SearchSpace
 from nas.strategies.base import PATIENCE, Given, Strategy, whole_number
@@ -88,7 +89,13 @@ class Tuner:
     def __init__(self, space: SearchSpace, population: int, rng: np.random.Generator) -> None:
         self._names = [decision.name for decision in space.decisions]
         with _contained():
-            from nni.algorithms.hpo.evolution_tuner import EvolutionTuner
+            try:
+                from nni.algorithms.hpo.evolution_tuner import EvolutionTuner
+            except Exception as error:  # its old ranges of versions may not go with other packages
+                raise UserError(
+                    f"the strategy nni-evolution cannot import NNI ({one_line(error)}); pip install "
+                    "'nni>=3,<4' in an environment of its own, or use the strategy evolution"
+                ) from None
 
             self._tuner: Any = EvolutionTuner(optimize_mode="maximize", population_size=population)
             self._tuner.update_search_space(
