@@ -1,4 +1,4 @@
-"""Optuna's samplers and NNI's tuner, with their defaults, on a table of trained networks.
+"""Optimizers of other libraries, with their defaults, on a table of trained networks.
 
 Usage: python benchmarks/peers.py --table FILE --runs R [--limit 'macs<=45.5M'] [--trials N]...
 
@@ -6,9 +6,10 @@ The protocol is that of ``cli.py bench strategies`` (see :mod:`nas.bench.regret`
 can be compared: one evaluation observes one recorded accuracy of a network, and every one counts. Here
 nothing stands between a sampler and the training: repeats and networks beyond a limit are trained too.
 
-Optuna's samplers get one categorical parameter per decision, and limits as Optuna's constraints. NNI's
-tuner knows neither limits nor several goals: it is told 0 for a network beyond a limit, and follows the
-first goal.
+The optimizers that are not installed are skipped:
+
+    pip install optunahub smac syne-tune
+    pip install optuna-integration && pip install 'botorch>=0.18'
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
-import numpy as np
 import optuna
 import typer
+from peer_optimizers import make_peer
 from rich.progress import track
 
 import nas.spaces
@@ -33,81 +33,27 @@ from nas.bench.regret import Trajectory, Truth, trajectory
 from nas.bench.simulation import run_seed
 from nas.bench.table import Table, TableEvaluator
 from nas.objectives import Objectives
-from nas.spaces import SearchSpace
 from nas.strategies.base import training_seed
-from nas.strategies.nni_evolution import Tuner
 from nas.trial import Proposal, Trial
 
-NNI = "nni:EvolutionTuner"
-PEERS = ["TPESampler", "GPSampler", "NSGAIISampler", NNI, "RandomSampler"]
-POPULATION = 32  # NNI's default
-
-
-class Peer(Protocol):
-    """Asks for one network at a time."""
-
-    def ask(self) -> Sequence[int]:
-        """Return a point of the space, one option index per decision."""
-        ...
-
-    def tell(self, metrics: Mapping[str, float]) -> None:
-        """Report the outcome of the last point."""
-        ...
-
-
-class OptunaPeer:
-    """A study with one sampler and its defaults."""
-
-    def __init__(self, sampler: str, space: SearchSpace, objectives: Objectives, seed: int) -> None:
-        self._space, self._objectives = space, objectives
-        self._study = optuna.create_study(
-            directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
-            sampler=getattr(optuna.samplers, sampler)(seed=seed),
-        )
-
-    def ask(self) -> Sequence[int]:
-        """Return one categorical suggestion per decision."""
-        self._trial = self._study.ask()
-        return [
-            self._trial.suggest_categorical(decision.name, list(range(len(decision.options))))
-            for decision in self._space.decisions
-        ]
-
-    def tell(self, metrics: Mapping[str, float]) -> None:
-        """Report the values, and as constraints the excess over each limit."""
-        for limit in self._objectives.limits:
-            excess = metrics[limit.metric] - limit.value
-            self._trial.set_constraint(str(limit), excess if limit.upper else -excess)
-        self._study.tell(self._trial, list(self._objectives.values(metrics)))
-
-
-class NniPeer:
-    """NNI's evolution tuner, seeded and kept from printing."""
-
-    def __init__(self, space: SearchSpace, objectives: Objectives, seed: int) -> None:
-        self._objectives = objectives
-        self._tuner = Tuner(space, POPULATION, np.random.default_rng(seed))
-
-    def ask(self) -> Sequence[int]:
-        """Return the tuner's next point."""
-        return self._tuner.generate()
-
-    def tell(self, metrics: Mapping[str, float]) -> None:
-        """Report the first goal, 0 beyond a limit."""
-        within = self._objectives.violation(metrics) == 0
-        self._tuner.answer(-self._objectives.losses(metrics)[0] if within else 0.0)
-
-
-def made(name: str, truth: Truth, seed: int) -> Peer:
-    """Return a new peer."""
-    if name == NNI:
-        return NniPeer(truth.table.space, truth.objectives, seed)
-    return OptunaPeer(name, truth.table.space, truth.objectives, seed)
+PEERS = [
+    "optuna:TPESampler",
+    "optuna:GPSampler",
+    "optuna:NSGAIISampler",
+    "optuna:RandomSampler",
+    "optunahub:auto_sampler",
+    "optuna-integration:BoTorchSampler",
+    "nni:EvolutionTuner",
+    "smac:HyperparameterOptimizationFacade",
+    "syne-tune:BORE",
+    "syne-tune:CQR",
+]
 
 
 def run(name: str, truth: Truth, trials: int, seed: int) -> Trajectory:
     """Run one search of ``trials`` evaluations."""
-    peer, space, evaluator = made(name, truth, seed), truth.table.space, TableEvaluator(truth.table, seed)
+    space, evaluator = truth.table.space, TableEvaluator(truth.table, seed)
+    peer = make_peer(name, space, truth.objectives, seed % 2**31)
     found: list[Trial] = []
     seconds = []
     for number in range(trials):
@@ -128,6 +74,9 @@ def main(
     objective: Annotated[list[str] | None, typer.Option(help="Goal. (f1:max)")] = None,
     limit: Annotated[list[str] | None, typer.Option(help="Bound, as in 'macs<=45.5M'.")] = None,
     peer: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(PEERS)}. (all)")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Start no further run of a peer after this time.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all runs together.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="File to write every run's curves to.")
@@ -145,17 +94,21 @@ def main(
     results: dict[str, list[Trajectory]] = {}
     console = output()
     for name in peer or PEERS:
+        start = time.monotonic()
         try:
-            made(name, truth, 0)
+            for each in track(seeds, name, console=notices(), transient=True):
+                if minutes is not None and time.monotonic() - start > 60 * minutes:
+                    break
+                results.setdefault(name, []).append(run(name, truth, counts[-1], each))
+                if json_file is not None:  # after each, so that an interruption loses little
+                    json_file.write_text(json.dumps(curves(results)) + "\n")
         except ImportError as error:
             console.print(f"{name}: skipped, {error}")
-            continue
-        progress = track(seeds, name, console=notices(), transient=True)
-        results[name] = [run(name, truth, counts[-1], each) for each in progress]
-        if json_file is not None:
-            json_file.write_text(json.dumps(curves(results)) + "\n")
+    if not results:
+        raise SystemExit(1)
     wants = ", ".join(map(str, [*objectives.goals, *objectives.limits]))
-    title = f"{table.name}: {wants}; {runs} runs of {counts[-1]} evaluations"
+    title = f"{table.name}: {wants}; up to {runs} runs of {counts[-1]} evaluations"
+    results = {f"{name}, n={len(found)}": found for name, found in results.items()}
     console.print(regret_grid(title, results, counts, "peer"))
 
 

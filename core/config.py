@@ -426,8 +426,8 @@ class StrategyConfig(_Model):
     name: Annotated[
         str,
         setting(
-            "Search strategy: gp, tpe, evolution, nni-evolution, random, optuna:SAMPLER, module:Class or "
-            "./file.py:Class.",
+            "Search strategy: gp, tpe, evolution, nni-evolution, random, optuna:SAMPLER, "
+            "optunahub:PACKAGE, module:Class or ./file.py:Class.",
             option="strategy",
         ),
     ] = "gp"

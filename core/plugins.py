@@ -42,6 +42,7 @@ class Registry:
         base: every class must be a subclass of it.
         builtins: name to ``module:Class``; imported only when used.
         families: prefix to ``module:function``, which makes the class of ``prefix:MEMBER`` from MEMBER.
+        foreign: families, and ``family:MEMBER`` of others, whose code no installed package holds.
         arguments: constructor parameters of every class; the others are a class's own options.
     """
 
@@ -50,6 +51,7 @@ class Registry:
     base: type
     builtins: Mapping[str, str]
     families: Mapping[str, str] = field(default_factory=dict)
+    foreign: Collection[str] = ()
     arguments: Collection[str] = ()
 
     def names(self) -> list[str]:
@@ -57,10 +59,11 @@ class Registry:
         return [*self.builtins, *(point.name for point in self._entry_points())]
 
     def names_code(self, name: str) -> bool:
-        """Tell if a name is that of a file or module, which :meth:`load` would import and so run."""
+        """Tell if :meth:`load` would import, and so run, code that the name points to."""
         if ":" not in name or name in self.names():
             return False
-        return name.partition(":")[0] not in self.families
+        family = name.partition(":")[0]
+        return family not in self.families or family in self.foreign or name in self.foreign
 
     def load(self, name: str) -> type[Any]:
         """Return the class called ``name``.

@@ -14,7 +14,11 @@ REGISTRY = Registry(
         "nni-evolution": "nas.strategies.nni_evolution:NniEvolution",
         "evolution": "nas.strategies.evolution:Evolution",
     },
-    families={"optuna": "nas.strategies.optuna_sampler:strategy_of"},
+    families={
+        "optuna": "nas.strategies.optuna_sampler:strategy_of",
+        "optunahub": "nas.strategies.hub_sampler:hub_strategy",
+    },
+    foreign=("optunahub", "optuna:auto"),
     arguments=COMMON_ARGUMENTS,
 )
 

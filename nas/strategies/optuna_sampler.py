@@ -31,7 +31,8 @@ _HIDDEN = ("seed", "with_margin")  # ours; and one that keeps a continuous point
 _SEQUENCES = ("QMCSampler",)  # walk along one sequence, refused points included
 _STATELESS = ("TPESampler", "GPSampler", "RandomSampler", "BruteForceSampler")
 _NUMERIC = ("CmaEsSampler",)  # know no categories; an option is its index
-_DRAWS = {"GPSampler": 1, "TPESampler": 3}  # in one ask, of slow samplers; then around what was drawn
+HUB = "OptunaHub"  # for every sampler of the hub: unknown, so taken to keep state and to be slow
+_DRAWS = {"GPSampler": 1, "TPESampler": 3, HUB: 3}  # in one ask, of slow samplers; then around what was drawn
 _REHEARSED = 12  # trials, more than samplers draw at random before they begin
 _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
 
@@ -54,7 +55,7 @@ class OptunaSampler(Strategy):
     """
 
     strategy: ClassVar[str]  #: how users call it
-    sampler: ClassVar[str]  #: name of the class in ``optuna.samplers``
+    sampler: ClassVar[str]  #: name of the class in ``optuna.samplers``, or :data:`HUB`
     capacity: ClassVar[int | None] = None  #: trials that the sampler sees, of a longer history
 
     def __init__(
@@ -73,7 +74,7 @@ class OptunaSampler(Strategy):
         from nas.strategies.optuna_history import History
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        _check(self.strategy, self.sampler, options)
+        _check(self.strategy, self.sampler, sampler_options(self.source()), options)
         self._options = options
         self._history = History(
             directions=["maximize" if goal.maximize else "minimize" for goal in objectives.goals],
@@ -82,7 +83,7 @@ class OptunaSampler(Strategy):
         self._scratch = self._history.scratch([])
         try:
             self._scratch.draw(self._made(np.random.default_rng(0)))
-            if options and self.sampler in _STATELESS:  # which some ask for once there are trials
+            if self.sampler == HUB or (options and self.sampler in _STATELESS):  # which some ask for once there are trials
                 self._rehearsed().scratch([]).draw(self._made(np.random.default_rng(0)))
         except (TypeError, ValueError) as error:
             raise UserError(f"strategy '{self.strategy}': {one_line(error)}") from None
@@ -133,11 +134,16 @@ class OptunaSampler(Strategy):
             history.add(choices, rng.random(len(history.directions)).tolist(), 0.0, {})
         return history
 
-    def sampler_class(self) -> Callable[..., BaseSampler]:
-        """Return the class of the sampler, which takes its options by name."""
+    @classmethod
+    def source(cls) -> type[BaseSampler]:
+        """Return the class whose options the strategy has."""
         import optuna
 
-        return cast("Callable[..., BaseSampler]", getattr(optuna.samplers, self.sampler))
+        return cast("type[BaseSampler]", getattr(optuna.samplers, cls.sampler))
+
+    def sampler_class(self) -> Callable[..., BaseSampler]:
+        """Return the class of the sampler, which takes its options by name."""
+        return self.source()
 
     def _made(self, rng: np.random.Generator) -> BaseSampler:
         import optuna
@@ -158,30 +164,36 @@ class OptunaSampler(Strategy):
 
 
 def strategy_of(name: str) -> type[OptunaSampler]:
-    """Any Optuna sampler: optuna:nsgaii, optuna:gp, optuna:cmaes, optuna:qmc and the others.
+    """Any Optuna sampler: optuna:nsgaii, optuna:gp, optuna:cmaes, optuna:qmc, optuna:auto and the others.
 
     Args:
-        name: of a class in ``optuna.samplers``, with or without "Sampler", in any case.
+        name: of a class in ``optuna.samplers``, with or without "Sampler", in any case; ``auto`` is
+            OptunaHub's AutoSampler where Optuna has none.
 
     Raises:
         UserError: there is none of that name; lists those there are.
     """
     samplers = _known()
+    if name == "auto" and name not in samplers:
+        from nas.strategies.hub_sampler import auto_sampler
+
+        return auto_sampler()
     short = name.lower().replace("-", "").removesuffix("sampler")
     if short not in samplers:
         close = difflib.get_close_matches(short, samplers, n=1)
         hint = f"; did you mean 'optuna:{close[0]}'?" if close else ";"
-        raise UserError(f"unknown Optuna sampler {name!r}{hint} known: {', '.join(samplers)}")
+        raise UserError(f"unknown Optuna sampler {name!r}{hint} known: {', '.join(sorted({*samplers, 'auto'}))}")
     return _class_of(short, samplers[short])
 
 
 @cache
 def _class_of(short: str, sampler: str) -> type[OptunaSampler]:
-    given = list(inspect.signature(OptunaSampler).parameters.values())[:-1]
+    import optuna
+
     attributes = {
         "__doc__": f"Optuna's {sampler}.",
         "__module__": __name__,
-        "__signature__": inspect.Signature([*given, *_options(sampler).values()]),
+        "__signature__": signature_of(getattr(optuna.samplers, sampler)),
         "strategy": f"optuna:{short}",
         "sampler": sampler,
     }
@@ -203,11 +215,15 @@ def _known() -> dict[str, str]:
     return samplers
 
 
-def _options(sampler: str) -> dict[str, inspect.Parameter]:
-    """Return the sampler's options that are switches, numbers or words."""
-    import optuna
+def signature_of(sampler: type[BaseSampler]) -> inspect.Signature:
+    """Return the constructor's signature of a strategy with the options of ``sampler``."""
+    given = list(inspect.signature(OptunaSampler).parameters.values())[:-1]
+    return inspect.Signature([*given, *sampler_options(sampler).values()])
 
-    parameters = inspect.signature(getattr(optuna.samplers, sampler)).parameters
+
+def sampler_options(sampler: type[BaseSampler]) -> dict[str, inspect.Parameter]:
+    """Return the sampler's options that are switches, numbers or words."""
+    parameters = inspect.signature(sampler).parameters
     return {
         name: parameter.replace(kind=parameter.KEYWORD_ONLY)
         for name, parameter in parameters.items()
@@ -216,18 +232,21 @@ def _options(sampler: str) -> dict[str, inspect.Parameter]:
 
 
 def _kinds(parameter: inspect.Parameter) -> list[str] | None:
-    kinds = str(parameter.annotation).split(" | ")
+    annotation = parameter.annotation
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    kinds = text.split(" | ")
     return kinds if all(kind in _PLAIN for kind in kinds) else None
 
 
-def _check(strategy: str, sampler: str, options: Mapping[str, Any]) -> None:
+def _check(
+    strategy: str, sampler: str, known: Mapping[str, inspect.Parameter], options: Mapping[str, Any]
+) -> None:
     """Refuse what the sampler does not know before it says so in its own words."""
-    sampler_options = _options(sampler)
     for name, value in options.items():
-        if name not in sampler_options:
-            names = ", ".join(sampler_options) or "none"
+        if name not in known:
+            names = ", ".join(known) or "none"
             raise UserError(f"strategy '{strategy}' has no option {name!r}; it has: {names}")
-        kinds = _kinds(sampler_options[name]) or []
+        kinds = _kinds(known[name]) or []
         fits = any(isinstance(value, _PLAIN[kind]) for kind in kinds)  # type: ignore[arg-type]
         if not fits or (isinstance(value, bool) and "bool" not in kinds):
             raise UserError(f"strategy '{strategy}': {name} must be {' or '.join(kinds)}, got {value!r}")

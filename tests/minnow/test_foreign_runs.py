@@ -78,6 +78,21 @@ def test_a_run_names_no_cluster_that_is_joined(theirs, minnow):
     assert not Path("new").exists()
 
 
+@pytest.mark.parametrize("name", ["optunahub:./evil", "optunahub:auto_sampler", "optuna:auto"])
+def test_a_run_names_no_package_of_optunahub(theirs, minnow, name):
+    Path("evil").mkdir()
+    Path("evil/__init__.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    rewrite(theirs / "config.yaml", "strategy.name", name)
+    for command in (
+        "search --resume --out theirs --trials 4",
+        "search --config theirs/config.yaml --out new",
+    ):
+        complaint = minnow(command).complaint
+        assert complaint.startswith("--strategy (strategy.name): theirs/config.yaml names code"), complaint
+        assert complaint.endswith(f"add --strategy {name}")
+    assert not Path("ran").exists() and not Path("new").exists()
+
+
 @pytest.mark.parametrize("prefix", ["./evil.py", "evil_module", "evil_module.sub"])
 @pytest.mark.parametrize(("name", "kind", "option"), SETTINGS)
 def test_a_run_names_no_code_that_is_run(theirs, trace, minnow, prefix, name, kind, option):

@@ -61,7 +61,7 @@ def test_options_are_the_samplers() -> None:
         (
             "optuna:nsga",
             {},
-            r"unknown Optuna sampler 'nsga'; did you mean .* known: bruteforce, cmaes, gp",
+            r"unknown Optuna sampler 'nsga'; did you mean .* known: auto, bruteforce, cmaes, gp",
         ),
         ("optuna:", {}, "unknown Optuna sampler ''; known: "),
         ("optuna:grid", {}, "unknown Optuna sampler 'grid'"),
