@@ -50,7 +50,7 @@ class HubSampler(OptunaSampler):
 
 
 def hub_strategy(member: str) -> type[HubSampler]:
-    """Any sampler of OptunaHub: optunahub:PACKAGE (downloaded once), optunahub:./FOLDER, or either with :CLASS.
+    """Any sampler of OptunaHub: optunahub:PACKAGE (downloaded once) or optunahub:./FOLDER.
 
     Args:
         member: name of a package in the registry's ``samplers``, or path of a package's folder, with a
@@ -83,7 +83,8 @@ def _strategy(package: str, class_name: str, strategy: str) -> type[HubSampler]:
     parameters = inspect.signature(sampler).parameters.values()
     if not any(p.name == "seed" or p.kind is p.VAR_KEYWORD for p in parameters):
         raise UserError(
-            f"strategy '{strategy}': {sampler.__name__} takes no seed, so no search with it could be repeated"
+            f"strategy '{strategy}': {sampler.__name__} takes no seed, so no search with it could be "
+            "repeated"
         )
     attributes = {
         "__doc__": f"OptunaHub's {sampler.__name__}.",
@@ -101,7 +102,9 @@ def _module(package: str, strategy: str) -> ModuleType:
     try:
         import optunahub
     except ImportError as error:
-        fix = "pip install 'minnow[optunahub]'" if error.name == "optunahub" else _reason(error)  # as of git
+        fix = (
+            "pip install 'minnow[optunahub]'" if error.name == "optunahub" else _reason(error)
+        )  # as of git
         raise UserError(f"strategy '{strategy}' needs the package 'optunahub': {fix}") from None
     folder = Path(package)
     if folder.is_absolute() and not (folder / "__init__.py").is_file():
@@ -117,11 +120,12 @@ def _module(package: str, strategy: str) -> ModuleType:
         if folder.is_absolute() or new:
             for name in new:
                 del sys.modules[name]
-            raise UserError(f"strategy '{strategy}' cannot be imported: {_reason(error)}") from error
+            reason = _reason(error)
+            raise UserError(f"strategy '{strategy}' cannot be imported: {reason}") from error
         raise UserError(
             f"strategy '{strategy}': OptunaHub's cache has no samplers/{package}, and its download failed "
-            f"(offline, or no such package); copy the package and name its folder, optunahub:./{package}: "
-            f"{_reason(error)}"
+            f"(offline, or no such package); copy the package and name its folder, "
+            f"optunahub:./{package}: {_reason(error)}"
         ) from None
 
 

@@ -32,6 +32,29 @@ needs_table = pytest.mark.skipif(
 
 Kind = type[Strategy]
 
+HUB_SAMPLER = """
+from __future__ import annotations
+
+from optuna.samplers import NSGAIISampler
+
+__all__ = ["SmallGenerations"]
+
+
+class SmallGenerations(NSGAIISampler):
+    def __init__(self, *, seed: int | None = None, population_size: int = 5) -> None:
+        super().__init__(seed=seed, population_size=population_size)
+"""
+
+
+@pytest.fixture(scope="module")
+def hub_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a package as OptunaHub's, with a sampler that keeps state in the study."""
+    pytest.importorskip("optunahub")
+    folder = tmp_path_factory.mktemp("samplers") / "small_generations"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(HUB_SAMPLER)
+    return folder
+
 
 def make(kind: Kind, space: str = "macro", limits: Sequence[str] = (), **options: Any) -> Strategy:
     return case_of(kind, {}).make(space, limits, **options)
@@ -43,6 +66,11 @@ def make(kind: Kind, space: str = "macro", limits: Sequence[str] = (), **options
 )
 def test_contract(name: str, check: Callable[..., None]) -> None:
     check(name)
+
+
+@pytest.mark.parametrize("check", STRATEGY_CHECKS.values(), ids=STRATEGY_CHECKS.keys())
+def test_contract_of_a_sampler_of_optunahub(check: Callable[..., None], hub_package: Path) -> None:
+    check(f"optunahub:{hub_package}")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
     [
         ("tpee", "unknown strategy 'tpee'; did you mean 'tpe'"),
         ("zzz", "unknown strategy 'zzz'; known: gp, random, tpe, nni-evolution"),
-        ("zzz", "optuna:NAME; or give package.module:Class"),
+        ("zzz", "optunahub:NAME; or give package.module:Class"),
         ("optuna:zzz", "unknown Optuna sampler 'zzz'; known: "),
         ("optuna.samplers:TPESampler", "is not a subclass of Strategy"),
         ("no.such.module:Thing", "cannot import 'no.such.module'"),

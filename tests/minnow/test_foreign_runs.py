@@ -88,7 +88,9 @@ def test_a_run_names_no_package_of_optunahub(theirs, minnow, name):
         "search --config theirs/config.yaml --out new",
     ):
         complaint = minnow(command).complaint
-        assert complaint.startswith("--strategy (strategy.name): theirs/config.yaml names code"), complaint
+        assert complaint.startswith("--strategy (strategy.name): theirs/config.yaml names code"), (
+            complaint
+        )
         assert complaint.endswith(f"add --strategy {name}")
     assert not Path("ran").exists() and not Path("new").exists()
 

@@ -66,14 +66,16 @@ def package(tmp_path: Path) -> Callable[..., Path]:
 
 def make(name: str, goals: tuple[str, ...] = ("f1",), **options: object) -> Strategy:
     strategy = nas.strategies.REGISTRY.load_with(name, options)(
-        Macro(), Objectives.parse(goals, ["macs<=45.5M"]), num_classes=10, seed=3, **options
+        Macro(), Objectives.parse(goals, ["train_seconds<=1"]), num_classes=10, seed=3, **options
     )
     assert isinstance(strategy, Strategy)
     return strategy
 
 
 @pytest.mark.parametrize("goals", [("f1",), ("f1", "macs")])
-def test_a_package_proposes_what_its_sampler_does(package: Callable[..., Path], goals: tuple[str, ...]) -> None:
+def test_a_package_proposes_what_its_sampler_does(
+    package: Callable[..., Path], goals: tuple[str, ...]
+) -> None:
     """The hub's NSGA-II with generations of 5 is Optuna's, generations, limits and goals included."""
     package()
     ours = make("optunahub:./registry/package/samplers/mine", goals, population_size=4)
@@ -82,21 +84,23 @@ def test_a_package_proposes_what_its_sampler_does(package: Callable[..., Path], 
         [trial.choices for trial in run_trials(strategy, 13, lambda p: p.complete(made_up_metrics(p)))]
         for strategy in (ours, optunas)
     ]
-    assert draws[0][:6] == draws[1][:6]
-    generations = [t.system_attrs["NSGAIISampler:generation"] for t in ours._history.trials]  # type: ignore[attr-defined]
+    assert draws[0] == draws[1]
+    generations = [t.system_attrs["Mine:generation"] for t in ours._history.trials]  # type: ignore[attr-defined]
     assert generations == [0] * 4 + [1] * 4 + [2] * 4 + [3]
 
 
 def test_options_are_the_samplers(package: Callable[..., Path]) -> None:
     name = f"optunahub:{package()}"
     assert nas.strategies.REGISTRY.option_names(nas.strategies.load(name)) == ["population_size"]
-    with pytest.raises(UserError, match="no option 'mutation'.*population_size|has no option"):
+    with pytest.raises(UserError, match=r"no option 'mutation'; it has: population_size"):
         make(name, mutation=1)
     with pytest.raises(UserError, match="population_size must be int, got 'x'"):
         make(name, population_size="x")
 
 
-@pytest.mark.parametrize(("name", "folder"), [("optunahub:mine", "mine"), ("optuna:auto", "auto_sampler")])
+@pytest.mark.parametrize(
+    ("name", "folder"), [("optunahub:mine", "mine"), ("optuna:auto", "auto_sampler")]
+)
 def test_a_package_of_the_cache_needs_no_network(
     package: Callable[..., Path], name: str, folder: str
 ) -> None:
@@ -110,7 +114,9 @@ def test_a_package_of_the_cache_needs_no_network(
 
 def test_two_folders_of_one_name_are_two_packages(package: Callable[..., Path]) -> None:
     first, second = package("a/mine"), package("b/mine")
-    (second / "sampler.py").write_text(SAMPLER.replace("population_size: int = 5", "population_size: int = 9"))
+    (second / "sampler.py").write_text(
+        SAMPLER.replace("population_size: int = 5", "population_size: int = 9")
+    )
     defaults = [
         nas.strategies.load(f"optunahub:{folder}").__signature__.parameters["population_size"].default  # type: ignore[attr-defined]
         for folder in (first, second)
@@ -128,9 +134,7 @@ def test_two_folders_of_one_name_are_two_packages(package: Callable[..., Path]) 
         ("Nothing", "", "cannot be imported: ImportError: cannot import name 'Nothing'"),
     ],
 )
-def test_wrong_packages(
-    package: Callable[..., Path], exported: str, suffix: str, complaint: str
-) -> None:
+def test_wrong_packages(package: Callable[..., Path], exported: str, suffix: str, complaint: str) -> None:
     package(exported=exported)
     with pytest.raises(UserError, match=complaint) as error:
         nas.strategies.load(f"optunahub:./registry/package/samplers/mine{suffix}")
@@ -141,8 +145,10 @@ def test_one_of_several_samplers_is_named(package: Callable[..., Path]) -> None:
     assert make(f"optunahub:{package(exported='Plain,Mine')}:Mine").ask().number == 0
 
 
-def test_a_sampler_that_knows_no_categories_is_refused_before_the_search(package: Callable[..., Path]) -> None:
-    with pytest.raises(UserError, match="its sampler fails in this space: AttributeError: .*low"):
+def test_a_sampler_that_knows_no_categories_is_refused_before_the_search(
+    package: Callable[..., Path],
+) -> None:
+    with pytest.raises(UserError, match=r"its sampler fails in this space: AttributeError: .*low"):
         make(f"optunahub:{package(exported='Numbers')}")
 
 
@@ -164,5 +170,7 @@ def test_wrong_names(name: str, complaint: str) -> None:
 
 def test_names_that_run_code_of_no_installed_package() -> None:
     names_code = nas.strategies.REGISTRY.names_code
-    assert names_code("optunahub:auto_sampler") and names_code("optunahub:./x") and names_code("optuna:auto")
+    assert (
+        names_code("optunahub:auto_sampler") and names_code("optunahub:./x") and names_code("optuna:auto")
+    )
     assert not names_code("optuna:gp") and not names_code("gp")
