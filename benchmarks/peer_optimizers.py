@@ -9,6 +9,7 @@ repeats none of its own accord.
 from __future__ import annotations
 
 import importlib
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -90,6 +91,7 @@ class SmacPeer:
         from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace
         from smac import HyperparameterOptimizationFacade, Scenario
 
+        logging.getLogger("smac").setLevel(logging.ERROR)  # it warns whenever its search repeats itself
         self._space, self._objectives = space, objectives
         configurations = ConfigurationSpace(seed=seed)
         configurations.add(

@@ -123,8 +123,8 @@ def _module(package: str, strategy: str) -> ModuleType:
             reason = _reason(error)
             raise UserError(f"strategy '{strategy}' cannot be imported: {reason}") from error
         raise UserError(
-            f"strategy '{strategy}': OptunaHub's cache has no samplers/{package}, and its download failed "
-            f"(offline, or no such package); copy the package and name its folder, "
+            f"strategy '{strategy}': OptunaHub's cache has no samplers/{package}, and its download "
+            f"failed (offline, or no such package); copy the package and name its folder, "
             f"optunahub:./{package}: {_reason(error)}"
         ) from None
 
@@ -152,4 +152,8 @@ def _sampler(module: ModuleType, class_name: str, strategy: str) -> type[BaseSam
 
 def _reason(error: Exception) -> str:
     stderr = getattr(error, "stderr", None)  # of git, without the command
-    return one_line(stderr.strip()) if stderr else f"{type(error).__name__}: {one_line(error)}"
+    return (
+        one_line(stderr).removeprefix("stderr: ")
+        if stderr
+        else f"{type(error).__name__}: {one_line(error)}"
+    )
