@@ -73,9 +73,11 @@ def test_every_option_that_a_page_names_exists() -> None:
     named = {name for text in TEXTS.values() for name in COMMAND_OPTIONS.findall(text)}
     assert len(named) > 20
     assert named - options(typer.main.get_command(app)) <= {
-        "--only",
-        "--num-cpus",
-    }  # of a benchmark, of Ray
+        "--only",  # of a benchmark
+        "--num-cpus",  # of Ray
+        "--build-arg",  # of docker
+        "--gpus",  # of docker
+    }
 
 
 def test_strategies_of_optuna_are_there() -> None:
