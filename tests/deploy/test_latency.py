@@ -140,6 +140,7 @@ print(measure_architecture(Architecture.from_yaml(sys.argv[1]), 3, cache=Path(sy
 """
 
 
+@pytest.mark.slow
 def test_another_process_finds_what_this_one_measured(tiny: Architecture, tmp_path: Path) -> None:
     model, cache = tmp_path / "model.yaml", tmp_path / "cache"
     tiny.to_yaml(model)

@@ -49,6 +49,7 @@ def test_what_is_clearly_beyond_the_limit_is_predicted(networks: list[Architectu
             assert answer == pytest.approx(times[network.key], rel=0.25)
 
 
+@pytest.mark.slow
 def test_where_predictions_are_off_more_is_measured(networks: list[Architecture]) -> None:
     networks = networks[:80]
     noise = np.random.default_rng(0).uniform(0.7, 1.3, len(networks))

@@ -143,6 +143,7 @@ def test_another_one_is_refused(supernet_folder, space, start, prepared, some_di
         make(space, prepared, some_digits, supernet_folder, recipe=other)
 
 
+@pytest.mark.slow
 def test_it_learns_from_a_teacher_that_is_not_its_base(
     supernet_folder, space, prepared, some_digits, tmp_path
 ):

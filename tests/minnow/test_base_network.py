@@ -73,6 +73,7 @@ def test_a_teacher_of_another_family(folder: Path, search, minnow):
     assert "starts from the supernet" in said.complaint
 
 
+@pytest.mark.slow
 def test_of_several_teachers_the_first_that_can_be_cut_is_the_base(folder: Path, search, minnow):
     said = search(f"{OTHER}@48,{BASE}", f"{INHERIT} --teacher-epochs 3 --out runs/found")
     assert said.code == 0, said.notices
@@ -88,6 +89,7 @@ def test_of_several_teachers_the_first_that_can_be_cut_is_the_base(folder: Path,
     assert load_bundle(Path("runs/found")).metrics["teacher"]["name"].startswith("resnet10t*0.5,")
 
 
+@pytest.mark.slow
 def test_a_student_keeps_its_base_under_another_teacher(folder: Path, search, minnow):
     said = search(BASE, f"{INHERIT} --out runs/found")
     assert said.code == 0 and not lines(said, "base: ")

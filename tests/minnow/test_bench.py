@@ -39,6 +39,7 @@ def test_the_whole_of_it(here, minnow, table):
     assert "regret of the selected network" in page and "src=" not in page.split("<body>")[0]
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_worker_processes_too(here, table, start):
     child = start(f"{table} --strategy random --trials 12 --runs 100000")
     listed = Path(f"/proc/{child.pid}/task/{child.pid}/children")

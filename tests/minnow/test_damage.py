@@ -121,6 +121,7 @@ def test_a_disk_that_fills_up_while_searching(here, minnow, start):
         assert one["metrics"]["f1"] == other["metrics"]["f1"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_before_the_first_image(here, start, monkeypatch):
     monkeypatch.setenv("MINNOW_CACHE", str(here / "fresh"))
     assert "fresh" in one_line(start("search --space toy --out new", file_size=100_000))

@@ -235,6 +235,7 @@ def test_a_data_check_takes_what_is_about_data(capsys) -> None:
     assert "EPOCHS" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_runs_need_the_file_no_more(minnow, write_classes) -> None:
     """Search, resume and a student; and SGD at their rate tells dark from light."""
     write_classes(Path("photos"), 40)

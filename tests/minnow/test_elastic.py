@@ -152,6 +152,7 @@ def test_a_search_goes_on_with_its_supernet(minnow):
     assert "supernet" in said.complaint
 
 
+@pytest.mark.slow
 def test_a_supernet_for_limits_says_so_and_warns_of_others(notices: list[str], minnow):
     assert any(
         line.endswith("runs/found/supernet, for networks near macs<=2,000,000") for line in notices
@@ -169,6 +170,7 @@ def test_the_sizes_of_a_supernet_can_be_chosen(folder: Path, search):
     assert "supernet.sizes near needs a limit" in said.complaint
 
 
+@pytest.mark.slow
 def test_a_data_file_does_not_raise_the_rate_of_what_inherits(folder: Path, search, minnow):
     """It says other things about training."""
     Path("photos.yaml").write_text("DATA_PATH: photos\nBATCH_SIZE: 16\n")
@@ -220,6 +222,7 @@ def test_more_seeds_inherit_the_same_channels(folder: Path, search, minnow, monk
     assert len(load_bundle(Path("runs/found")).metrics["seeds"]["students"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("notices")
 def test_a_supernet_that_saw_the_test_images(minnow):
     for name in ("dark", "light"):
@@ -270,6 +273,7 @@ def test_evaluators_belong_to_the_space(folder: Path, minnow):
     assert "supernet does not train" in said.complaint
 
 
+@pytest.mark.slow
 def test_a_student_of_another_base(folder: Path, search, minnow):
     """It needs the weights of its own, unless it starts from scratch."""
     assert search("--evaluator", "inherit", "--trials", "1", "--out", "runs/found").code == 0

@@ -60,6 +60,7 @@ def ray_processes() -> set[int]:
     return found
 
 
+@pytest.mark.slow
 def test_asha_on_nodes_that_share_no_disk(ray_cluster, here: Path) -> None:
     """The trials are those of this process: images and checkpoints travel, and latencies are of here."""
     for name in ("one", "two"):

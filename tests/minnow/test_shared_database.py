@@ -66,6 +66,7 @@ def test_from_a_search_to_a_student(url, minnow, postgresql):
         assert path.is_dir() or postgresql.password.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_a_killed_server_comes_back(url, minnow, postgresql, before_storing):
     def restart() -> None:
         postgresql.kill()
@@ -79,6 +80,7 @@ def test_a_killed_server_comes_back(url, minnow, postgresql, before_storing):
     assert postgresql.password not in " ".join(said.notices)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_killed_server_stays_away(
     url, minnow, postgresql, before_storing, monkeypatch: pytest.MonkeyPatch, number: int

@@ -258,6 +258,7 @@ def test_the_server_is_killed_and_comes_back(postgresql, expected: Choices) -> N
     assert postgresql.password not in " ".join(heard)
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_one_line_and_the_study_goes_on_later(
     postgresql, expected: Choices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +289,7 @@ def test_a_server_that_stays_away_is_one_line_and_the_study_goes_on_later(
     assert search(postgresql.url) == expected
 
 
+@pytest.mark.slow
 def test_a_search_whose_study_was_taken_in_an_outage_stops(postgresql) -> None:
     place, asking = Place(NOWHERE, postgresql.url), nas.strategies.load("random")
     strategy = asking(SPACE, GOALS, seed=5, num_classes=10)

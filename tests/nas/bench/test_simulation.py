@@ -34,6 +34,7 @@ def test_processes_change_nothing(job: Job) -> None:
     assert len({tuple(run.selected) for run in one}) > 1
 
 
+@pytest.mark.slow
 def test_a_cluster_changes_nothing(job: Job, ray_cluster) -> None:
     ray_cluster.two_nodes()
     watcher = SilentWatcher()

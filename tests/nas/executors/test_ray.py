@@ -117,6 +117,7 @@ def test_data_is_mapped_and_checkpoints_travel(opened, tmp_path: Path) -> None:
     assert pickle.loads(work.kept[1]) == 2
 
 
+@pytest.mark.slow
 def test_a_removed_node_costs_no_trial(ray_cluster, opened, tmp_path: Path) -> None:
     work, watcher = Marked(tmp_path), SilentWatcher()
     executor = opened(work, watcher)
