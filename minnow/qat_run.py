@@ -73,7 +73,9 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
         before, after = metrics["qat"]["val_f1_before"], metrics["qat"]["val_f1"]
         listener.note(f"with fake quantisation, validation F1 is {after:.3f}; it was {before:.3f} before")
         if after < before:
-            listener.warn(f"it fell: {source} may be better in int8; export both, and compare their scores")
+            listener.warn(
+                f"it fell: {source} may be better in int8; export both, and compare their scores"
+            )
     return metrics
 
 
