@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from given_network import Input, score_given, train_given
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from core.config import StudentConfig
-from core.files import write_bytes
 from deploy.latency_measurement import measure_module
-from distill.student_bundle import adjust_post_hoc
-from distill.student_loss import student_loss
-from teachers.ensemble import PreparedTeacher, count_macs
+from teachers.ensemble import PreparedTeacher
 from teachers.finetune import Teacher
-from training.balance import loss_offsets
-from training.batches import Batch, Batches, augmentation_of
 from training.data.images import ImageSet
-from training.device import pick_device
-from training.evaluate import evaluate, logits_of, score_logits
-from training.fit import Fitted, fit
-from training.predictions import PREDICTIONS, predictions_csv, read_predictions
+from training.fit import Fitted
 from training.preprocess import prepare
 from training.views import stored
 
@@ -55,17 +47,6 @@ class PruningPlan:
     stages: int
 
 
-@dataclass(frozen=True)
-class LaterBatches(Batches):
-    """The batches of a training that goes on: its first epoch is number ``start``."""
-
-    start: int = 0
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch, counted from ``start``."""
-        return super().epoch(self.start + epoch)
-
-
 def train_pruned(
     plan: PruningPlan,
     data: ImageSet,
@@ -83,34 +64,58 @@ def train_pruned(
         work: directory of the predictions.
 
     Raises:
-        SystemExit: there are not more epochs than pauses between the stages.
+        SystemExit: as :func:`distil_pruned`.
+    """
+    fitted = distil_pruned(plan, data, student, prepared)
+    model, sees = fitted.model.to("cpu"), input_of(plan, prepared)
+    return {
+        **score_given(model, sees, data, student, work),
+        "latency_ms": measure_module(model, plan.resolution).median_ms,
+        "seed": student.seed,
+        "epochs": student.train.epochs,
+        "stages": plan.stages,
+        "teacher_f1": prepared.ensemble.evaluate(data, "test").f1,
+        "seconds": fitted.seconds,
+        "history": [epoch["val_f1"] for epoch in fitted.history],
+    }
+
+
+def input_of(plan: PruningPlan, prepared: PreparedTeacher) -> Input:
+    """Return the input of a pruned teacher."""
+    return Input(plan.resolution, prepared.ensemble.members[0].normalization)
+
+
+def distil_pruned(
+    plan: PruningPlan, data: ImageSet, student: StudentConfig, prepared: PreparedTeacher
+) -> Fitted:
+    """Prune and distil a teacher as long as a student; the history is that of all stages.
+
+    Args:
+        plan: of the pruning.
+        data: the images.
+        student: settings of the distillation, resolved.
+        prepared: the teacher, which stays as it is, with its outputs.
+
+    Raises:
+        SystemExit: there are fewer epochs than stages, or too little can be removed.
     """
     teacher, epochs = prepared.ensemble.members[0], student.train.epochs or 0
     if epochs < plan.stages:
         raise SystemExit(f"{epochs} epochs are too few for {plan.stages} stages; choose fewer --stages")
     torch.manual_seed(student.seed)
     model = copy.deepcopy(teacher.model).requires_grad_(True)
-    pruner = ChannelPruner(model, plan, data, teacher, student.seed)
-    whole = pruner.macs
-    seconds, history = 0.0, []
-    for stage in range(1, plan.stages + 1):
+    pruner, sees = ChannelPruner(model, plan, data, teacher, student.seed), input_of(plan, prepared)
+    whole, history = pruner.macs, []
+    for stage in range(1, plan.stages):
         pruner.prune(whole * (plan.macs / whole) ** (stage / plan.stages))
-        last = stage == plan.stages
-        count = epochs - plan.stages + 1 if last else 1
-        fitted = _distil(
-            model, plan.resolution, data, student, prepared, stage - 1, count, keep_last=not last
+        between = train_given(
+            model, sees, data, student, prepared.outputs, start=stage - 1, epochs=1, keep_last=True
         )
-        seconds += fitted.seconds
-        history += [epoch["val_f1"] for epoch in fitted.history]
-    return {
-        **_scores(model.to("cpu"), plan.resolution, data, student, teacher, work),
-        "seed": student.seed,
-        "epochs": epochs,
-        "stages": plan.stages,
-        "teacher_f1": prepared.ensemble.evaluate(data, "test").f1,
-        "seconds": seconds,
-        "history": history,
-    }
+        history += between.history
+    pruner.prune(plan.macs)
+    start = plan.stages - 1
+    fitted = train_given(model, sees, data, student, prepared.outputs, start=start, epochs=epochs - start)
+    return replace(fitted, history=[*history, *fitted.history])
 
 
 class ChannelPruner:
@@ -201,63 +206,3 @@ def _positions(model: nn.Module, image: torch.Tensor) -> dict[nn.Conv2d | nn.Lin
     for hook in hooks:
         hook.remove()
     return positions
-
-
-def _distil(
-    model: nn.Module,
-    resolution: int,
-    data: ImageSet,
-    student: StudentConfig,
-    prepared: PreparedTeacher,
-    start: int,
-    epochs: int,
-    *,
-    keep_last: bool,
-) -> Fitted:
-    """Train as ``distill`` does, from epoch ``start`` on."""
-    batches = LaterBatches(
-        data=data,
-        resolution=resolution,
-        normalization=prepared.ensemble.members[0].normalization,
-        augmentation=augmentation_of(student.augment, data),
-        batch_size=student.train.batch_size,
-        views=student.train.view_count,
-        seed=student.seed,
-        outputs=prepared.outputs,
-        balanced=student.balance.mode == "sampler",
-        device=pick_device(),
-        start=start,
-    )
-    offsets = loss_offsets(student.balance, data)
-    loss = student_loss(student.loss, student.train.label_smoothing, model, batches, offsets)
-    recipe = student.train.model_copy(update={"epochs": epochs})
-    return fit(model, batches, loss, recipe, keep_last=keep_last)
-
-
-def _scores(
-    model: nn.Module,
-    resolution: int,
-    data: ImageSet,
-    student: StudentConfig,
-    teacher: Teacher,
-    work: Path,
-) -> Mapping[str, Any]:
-    """Return size, latency and scores, with the adjustment to the classes that students get."""
-    view: dict[str, Any] = {"resolution": resolution, "normalization": teacher.normalization}
-    if student.balance.mode == "post-hoc":
-        adjust_post_hoc(model, data, student.balance.tau, view)
-    test = data.splits["test"]
-    logits = logits_of(model, data, test, **view)
-    write_bytes(work / PREDICTIONS, predictions_csv(logits, data, test))
-    predictions = read_predictions(work / PREDICTIONS)  # in the order of other lines
-    return {
-        "resolution": resolution,
-        "test_images": data.test_digest,
-        "params": sum(weight.numel() for weight in model.parameters()),
-        "macs": count_macs(model, resolution),
-        "latency_ms": measure_module(model, resolution).median_ms,
-        "val_f1": evaluate(model, data, "val", **view).f1,
-        "f1": score_logits(logits, data, test).f1,
-        "labels": predictions.labels.tolist(),
-        "predicted": predictions.predicted.tolist(),
-    }

@@ -1,0 +1,82 @@
+"""The Markdown table of benchmarks/peers_pruning.py, from the lines in its file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from trained_lines import difference
+
+from training.bootstrap import compare_f1
+
+RESULTS = "results.jsonl"
+TEACHER, MINNOW = "teacher", "minnow"
+
+Row = Mapping[str, Any]
+
+
+def network_name(method: str, seed: int) -> str:
+    """Return the name of a network in files and latencies."""
+    return f"{method}-{seed}"
+
+
+def table(lines: Sequence[Row]) -> str:
+    """Return the table of the last setup in the file: its images, teacher, limit and epochs.
+
+    Args:
+        lines: of methods, and of latencies, of which the last one counts.
+    """
+    if not lines:
+        return "no method is finished"
+    keys = ("data", "teacher", "limit_ms", "epochs")
+    setup = {key: lines[-1][key] for key in keys}
+    rows = [line for line in lines if setup.items() <= line.items()]
+    measured = next(row for row in reversed(rows) if "latencies" in row)
+    latencies, runtime = measured["latencies"], next(iter(measured["latencies"].values()))["runtime"]
+    methods: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted((row for row in rows if "method" in row), key=lambda row: row["seed"]):
+        methods[row["method"]].append(row)
+    text = [
+        "| method | input | test macro-F1 (95 %) | Minnow minus it (95 %) | latency (IQR) | params "
+        "| MACs | in all | after the teacher | n |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    text += [_line(method, its, methods[MINNOW], latencies) for method, its in methods.items() if its]
+    test = len(methods[TEACHER][0]["labels"])
+    text += [
+        "",
+        f"limit {setup['limit_ms']:g} ms, {setup['epochs']} epochs; {test:,} test images; {runtime}",
+    ]
+    return "\n".join([*text, f"machine: {measured['machine']}"])
+
+
+def _line(method: str, rows: Sequence[Row], ours: Sequence[Row], latencies: Mapping[str, Any]) -> str:
+    """Return the line of a method, means over its seeds."""
+    failed = [row for row in rows if "failed" in row]
+    rows = [row for row in rows if "failed" not in row]
+    if not rows:
+        return f"| {method} | {failed[0]['failed']} |" + " |" * 8
+    labels, classes = np.array(rows[0]["labels"]), max(rows[0]["labels"]) + 1
+    predicted = np.array([row["predicted"] for row in rows])
+    classes = max(classes, int(predicted.max()) + 1)
+    f1 = compare_f1(labels, predicted, predicted, classes).a
+    pairs = {row["seed"]: row for row in ours if "f1" in row}
+    both = [row for row in rows if row["seed"] in pairs]
+    minus = ""
+    if both and method not in (MINNOW, TEACHER):
+        minus = difference([both], [[pairs[row["seed"]] for row in both]], classes)
+    times = [latencies[network_name(method, row["seed"])] for row in rows]
+    sides = "/".join(map(str, sorted({row["resolution"] for row in rows})))
+
+    def mean(name: str) -> float:
+        return float(np.mean([row[name] for row in rows]))
+
+    latency, iqr = (float(np.mean([one[name] for one in times])) for name in ("median", "iqr"))
+    after = "" if method == TEACHER else f"{mean('after_seconds') / 60:.1f} min"
+    return (
+        f"| {method} | {sides} px | {f1.value:.3f} ({f1.low:.3f} to {f1.high:.3f}) | {minus} "
+        f"| {latency:.2f} ({iqr:.2f}) ms | {mean('params') / 1e3:,.0f} k | {mean('macs') / 1e6:.1f} M "
+        f"| {mean('seconds') / 60:.1f} min | {after} | {len(rows)} |"
+    )
