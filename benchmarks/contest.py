@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ class NoNetworkError(Exception):
 
 class NotInstalledError(Exception):
     """A method lacks a package; the text says how to install it."""
+
+
+def require(*modules: str) -> None:
+    """Check that the packages of a method are there.
+
+    Raises:
+        NotInstalledError: one is not.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise NotInstalledError(f"{module}: pip install 'minnow[benchmarks]'")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from contest import Contender, Contest, NoNetworkError
+from contest import Contender, Contest, NoNetworkError, require
 from fastnas_pruning import fastnas
 from given_network import Input, train_given
 from optuna_script import optuna_search
@@ -99,7 +99,12 @@ def side_within(contest: Contest, model: torch.nn.Module) -> int:
 
 
 def torch_pruning(contest: Contest) -> Contender:
-    """Prune the teacher with Torch-Pruning to the multiply-adds of Minnow's student, and distil it."""
+    """Prune the teacher with Torch-Pruning to the multiply-adds of Minnow's student, and distil it.
+
+    Raises:
+        NotInstalledError: Torch-Pruning is not there.
+    """
+    require("torch_pruning")
     student = contest.student(taught=True, inherits=True)
     stages = min(_STAGES, contest.epochs)
     plan = PruningPlan("local", contest.base.resolution, contest.needed["macs"], stages)

@@ -144,6 +144,7 @@ def _prepared(given: argparse.Namespace) -> tuple[Contest, dict[str, Any]]:
     contest = Contest(data, source, prepared, tuned, limit.value, given.epochs, 0)
     setup = {
         "data": data.digest,
+        "classes": data.num_classes,
         "teacher": member.digest,
         "limit_ms": limit.value,
         "epochs": given.epochs,

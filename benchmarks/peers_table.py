@@ -58,9 +58,8 @@ def _line(method: str, rows: Sequence[Row], ours: Sequence[Row], latencies: Mapp
     rows = [row for row in rows if "failed" not in row]
     if not rows:
         return f"| {method} | {failed[0]['failed']} |" + " |" * 8
-    labels, classes = np.array(rows[0]["labels"]), max(rows[0]["labels"]) + 1
+    labels, classes = np.array(rows[0]["labels"]), rows[0]["classes"]
     predicted = np.array([row["predicted"] for row in rows])
-    classes = max(classes, int(predicted.max()) + 1)
     f1 = compare_f1(labels, predicted, predicted, classes).a
     pairs = {row["seed"]: row for row in ours if "f1" in row}
     both = [row for row in rows if row["seed"] in pairs]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SPACES = {"shuffled_space", "stages_space"}  # plugins, which strategies.py and make_table.py name
+SETUP = {"data": "d", "classes": 3, "teacher": "t", "limit_ms": 1.4, "epochs": 1}  # of peers
 PROGRAMS = sorted(
     path.stem for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")
 )
@@ -70,3 +74,66 @@ def test_what_images_without_labels_recover(tmp_path, monkeypatch):
     assert "| quarter | 0.500 ± 0.000 |  | 0.900 | 1 |" in text
     assert "| unlabelled | 0.700 ± 0.000 | +20.0 (" in text
     assert "recovers 50% of the difference" in text
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Imports a module of ``benchmarks/`` by its name."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+def test_a_given_network_is_trained_and_scored_as_a_student(program, some_digits, tiny, tmp_path):
+    """The same network, settings and seed give the predictions that ``train`` writes."""
+    import torch
+
+    from core.config import StudentConfig, TrainConfig
+    from distill.student_training import train_student
+    from nas.networks import build
+    from training.budget import resolve_student
+    from training.predictions import read_predictions
+    from training.preprocess import IMAGENET
+
+    given = program("given_network")
+    config = resolve_student(StudentConfig(train=TrainConfig(epochs=25), seed=5), 200)
+    metrics = train_student(tiny, some_digits, config, tmp_path / "student", teacher=None)
+    torch.manual_seed(5)
+    model, sees = build(tiny, some_digits.num_classes), given.Input(tiny.resolution, IMAGENET)
+    fitted = given.train_given(model, sees, some_digits, config, None)
+    scores = given.score_given(fitted.model, sees, some_digits, config, tmp_path)
+    predictions = read_predictions(tmp_path / "student/predictions.csv")
+    assert scores["predicted"] == predictions.predicted.tolist()
+    assert scores["f1"] == metrics["test"]["f1"] > 0.2
+    assert (scores["params"], scores["macs"]) == (metrics["params"], metrics["macs"])
+
+
+def test_the_table_of_peers(program):
+    """Means over seeds, F1 by scikit-learn; other conditions, and networks that failed, do not count."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+
+    def line(method: str, seed: int, wrong: int, **others: Any) -> dict[str, Any]:
+        predicted = labels.copy()
+        predicted[:wrong] = (predicted[:wrong] + 1) % 3
+        scored = {"labels": labels.tolist(), "predicted": predicted.tolist(), "resolution": 64}
+        sizes = {"params": 1e6, "macs": 2e7, "seconds": 120.0, "after_seconds": 60.0}
+        named = {"method": method, "seed": seed, "f1": f1_score(labels, predicted, average="macro")}
+        return {**SETUP, **named, **scored, **sizes, **others}
+
+    lines = [line("teacher", 0, 10), line("minnow", 0, 20), line("minnow", 1, 30)]
+    lines += [line("optuna", 0, 60), line("resolution", 0, 0, epochs=2)]
+    names = ("teacher-0", "minnow-0", "minnow-1", "optuna-0")
+    times = {
+        name: {"median": index + 1.0, "iqr": 0.5, "runtime": "a"} for index, name in enumerate(names)
+    }
+    lines += [{**SETUP, "method": "fastnas", "seed": 0, "failed": "no network"}]
+    lines += [{**SETUP, "latencies": times, "machine": "here"}]
+    text = program("peers_table").table(lines)
+    rows = {row.split(" | ")[0].strip("| "): row.split(" | ") for row in text.splitlines()}
+    f1 = (lines[1]["f1"] + lines[2]["f1"]) / 2
+    assert rows["minnow"][2].startswith(f"{f1:.3f} (")
+    assert rows["minnow"][4:8] == ["2.50 (0.50) ms", "1,000 k", "20.0 M", "2.0 min"]
+    difference = 100 * (lines[1]["f1"] - lines[3]["f1"])  # of the seed that both have
+    assert rows["optuna"][3].startswith(f"{difference:+.1f} (")
+    assert rows["fastnas"][1] == "no network"
+    assert "resolution" not in rows
