@@ -94,7 +94,7 @@ def side_within(contest: Contest, model: torch.nn.Module) -> int:
         if latency.median_ms <= contest.limit_ms
     ]
     if not within:
-        raise NoNetworkError(f"at {sides[0]} px it takes {latencies[0].median_ms:.2f} ms")
+        raise NoNetworkError(f"still {latencies[0].median_ms:.2f} ms at {sides[0]} px")
     return max(within)
 
 

@@ -87,13 +87,13 @@ def _compete(given: argparse.Namespace) -> None:
     contest, setup = _prepared(given)
     for seed in range(given.seeds):
         for method in given.methods:
-            rows = _rows(given.out, setup)
+            rows = _rows(given.out)
             if any((row["method"], row["seed"]) == (method, seed) for row in rows):
                 continue
             work = given.out / network_name(method, seed)
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
-            ours = [row for row in rows if (row["method"], row["seed"]) == (MINNOW, seed)]
+            ours = [row for row in rows if (row["method"], row["seed"]) == (MINNOW, seed) and "f1" in row]
             line = {**setup, "method": method, "seed": seed}
             started = time.perf_counter()
             try:
@@ -149,7 +149,10 @@ def _prepared(given: argparse.Namespace) -> tuple[Contest, dict[str, Any]]:
         "limit_ms": limit.value,
         "epochs": given.epochs,
     }
-    if not _rows(given.out, setup):
+    lines = read_lines(given.out / RESULTS)
+    if lines and not setup.items() <= lines[0].items():
+        raise SystemExit(f"{given.out} holds results of other conditions; give another --out")
+    if not lines:
         sees = Input(member.resolution, member.normalization)
         contender = Contender(copy.deepcopy(member.model).to("cpu"), sees, student).adjusted
         times = {"seconds": member.seconds, "after_seconds": 0.0, "outputs_seconds": seconds}
@@ -158,10 +161,9 @@ def _prepared(given: argparse.Namespace) -> tuple[Contest, dict[str, Any]]:
     return contest, setup
 
 
-def _rows(out: Path, setup: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the lines of methods with these images, teacher, limit and epochs."""
-    rows = read_lines(out / RESULTS)
-    return [row for row in rows if setup.items() <= row.items() and "method" in row]
+def _rows(out: Path) -> list[dict[str, Any]]:
+    """Return the lines of methods."""
+    return [line for line in read_lines(out / RESULTS) if "method" in line]
 
 
 def _scored(contender: Contender, contest: Contest, out: Path, method: str, seed: int) -> dict[str, Any]:
@@ -178,8 +180,7 @@ def _scored(contender: Contender, contest: Contest, out: Path, method: str, seed
 
 def _record(out: Path, setup: Mapping[str, Any], line: Mapping[str, Any]) -> None:
     """Append the line of a method, and one with the latencies of all networks, measured in turns."""
-    _append(out, line)
-    rows = [row for row in _rows(out, setup) if "f1" in row]
+    rows = [row for row in (*_rows(out), line) if "f1" in row]
     names = [network_name(row["method"], row["seed"]) for row in rows]
     session = connect(DEFAULT)
     models = []
@@ -189,11 +190,11 @@ def _record(out: Path, setup: Mapping[str, Any], line: Mapping[str, Any]) -> Non
         models.append(ConvertedModel({"model.onnx": read_bytes(path, "", limit=_LARGEST)}, shape))
     latencies = session.measure(models, most=ROUNDS * MAX_RUNS)
     measured = {name: one.to_dict() for name, one in zip(names, latencies, strict=True)}
-    _append(out, {**setup, "latencies": measured, "machine": session.machine})
+    _append(out, line, {**setup, "latencies": measured, "machine": session.machine})
 
 
-def _append(out: Path, line: Mapping[str, Any]) -> None:
-    write_lines(out / RESULTS, [*read_lines(out / RESULTS), line])
+def _append(out: Path, *lines: Mapping[str, Any]) -> None:
+    write_lines(out / RESULTS, [*read_lines(out / RESULTS), *lines])
 
 
 if __name__ == "__main__":

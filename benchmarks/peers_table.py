@@ -23,20 +23,17 @@ def network_name(method: str, seed: int) -> str:
 
 
 def table(lines: Sequence[Row]) -> str:
-    """Return the table of the last setup in the file: its images, teacher, limit and epochs.
+    """Return the table of the methods that are finished.
 
     Args:
         lines: of methods, and of latencies, of which the last one counts.
     """
     if not lines:
         return "no method is finished"
-    keys = ("data", "teacher", "limit_ms", "epochs")
-    setup = {key: lines[-1][key] for key in keys}
-    rows = [line for line in lines if setup.items() <= line.items()]
-    measured = next(row for row in reversed(rows) if "latencies" in row)
+    setup, measured = lines[0], next(line for line in reversed(lines) if "latencies" in line)
     latencies, runtime = measured["latencies"], next(iter(measured["latencies"].values()))["runtime"]
     methods: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted((row for row in rows if "method" in row), key=lambda row: row["seed"]):
+    for row in sorted((line for line in lines if "method" in line), key=lambda row: row["seed"]):
         methods[row["method"]].append(row)
     text = [
         "| method | input | test macro-F1 (95 %) | Minnow minus it (95 %) | latency (IQR) | params "
