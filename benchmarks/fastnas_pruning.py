@@ -59,7 +59,9 @@ def fastnas(contest: Contest) -> Contender:
                 "data_loader": _batches(contest, sees),
             },
         )
-    except ValueError as error:  # not all constraints can be satisfied
+    except ValueError as error:
+        if "constraints can be satisfied" not in str(error):
+            raise
         raise NoNetworkError(one_line(error)) from None
     loss = _loss(mtd.LogitsDistillationLoss(), mtd.StaticLossBalancer())
     fitted = train_given(model, sees, data, student, contest.teacher.outputs, loss=loss)

@@ -40,7 +40,8 @@ def table(lines: Sequence[Row]) -> str:
         "| MACs | in all | after the teacher | n |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    text += [_line(method, its, methods[MINNOW], latencies) for method, its in methods.items() if its]
+    ours = methods.get(MINNOW, [])
+    text += [_line(method, its, ours, latencies) for method, its in methods.items()]
     test = len(methods[TEACHER][0]["labels"])
     text += [
         "",

@@ -136,3 +136,6 @@ def test_the_table_of_peers(program):
     difference = 100 * (lines[1]["f1"] - lines[3]["f1"])  # of the seed that both have
     assert rows["optuna"][3].startswith(f"{difference:+.1f} (")
     assert rows["fastnas"][1] == "no network"
+    assert "| optuna |" in program("peers_table").table(
+        [row for row in lines if row.get("method") != "minnow"]
+    )
