@@ -34,6 +34,7 @@ from typing import Any
 
 import torch
 from contest import Contender, Contest, NoNetworkError, NotInstalledError
+from fixed_paddings import fix_paddings
 from given_network import Input, score_given
 from peer_methods import PEERS, TAUGHT, minnow_search
 from peers_table import MINNOW, RESULTS, TEACHER, network_name, table
@@ -170,7 +171,8 @@ def _scored(contender: Contender, contest: Contest, out: Path, method: str, seed
     """Score a network, and keep it for the runtime."""
     name = network_name(method, seed)
     scores = score_given(contender.model, contender.sees, contest.data, contender.student, out / name)
-    model, sees = contender.model, contender.sees
+    sees = contender.sees
+    model = fix_paddings(contender.model, sees.resolution)
     converted = convert(connect(DEFAULT).target, model, sees.resolution, normalization=sees.normalization)
     (content,) = converted.files.values()
     write_bytes(out / _NETWORKS / f"{name}.onnx", content)
