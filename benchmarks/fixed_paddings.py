@@ -17,7 +17,7 @@ from typing import Any
 import timm
 import torch
 from timm.layers import Conv2dSame
-from timm.layers.padding import pad_same_arg
+from timm.layers.padding import get_same_padding
 from torch import nn
 
 from deploy.latency_measurement import measure_in_turns
@@ -53,10 +53,10 @@ def fix_paddings(model: nn.Module, resolution: int) -> nn.Module:
         resolution: side of the square RGB input, pixels.
     """
     model = copy.deepcopy(model).eval()
-    sides: dict[str, tuple[int, ...]] = {}
+    sides: dict[str, int] = {}
 
     def note(name: str) -> Any:
-        return lambda _, inputs: sides.update({name: tuple(inputs[0].shape[-2:])})
+        return lambda _, inputs: sides.update({name: inputs[0].shape[-1]})
 
     padded = {name: layer for name, layer in model.named_modules() if isinstance(layer, Conv2dSame)}
     hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in padded.items()]
@@ -65,13 +65,14 @@ def fix_paddings(model: nn.Module, resolution: int) -> nn.Module:
     for hook in hooks:
         hook.remove()
     for name, layer in padded.items():
-        before, after, _, _ = pad_same_arg(sides[name], layer.kernel_size, layer.stride, layer.dilation)
+        kernel, stride = layer.kernel_size[0], layer.stride[0]
+        total = get_same_padding(sides[name], kernel, stride, layer.dilation[0])
         fixed = UnevenConv(
             layer.in_channels,
             layer.out_channels,
-            layer.kernel_size[0],
-            layer.stride[0],
-            pads=(before, after),
+            kernel,
+            stride,
+            pads=(total // 2, total - total // 2),
             groups=layer.groups,
             bias=layer.bias is not None,
         )
