@@ -149,6 +149,8 @@ def _prepared(given: argparse.Namespace) -> tuple[Contest, dict[str, Any]]:
         "teacher": member.digest,
         "limit_ms": limit.value,
         "epochs": given.epochs,
+        "trials": given.trials,
+        "supernet_epochs": given.supernet_epochs,
     }
     lines = read_lines(given.out / RESULTS)
     if lines and not setup.items() <= lines[0].items():
