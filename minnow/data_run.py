@@ -16,7 +16,6 @@ from core.errors import UserError
 from core.files import write_bytes
 from core.output_path import check_file, check_folder
 from minnow.console import next_step, output, say, warn
-from minnow.label_run import check_run
 from minnow.progress import ConsoleListener
 from training.confident_learning import require_cleanlab
 from training.data.check import Report, check_images
@@ -64,6 +63,8 @@ def check(
         write_bytes(groups, groups_csv(report.listed, report.groups, report.classes))
         say(f"{report.images:,} images in {groups}")
     if run is not None and report.usable:
+        from minnow.label_run import check_run  # which needs torch
+
         check_run(run, report, run if out is None else out)
     return report.usable
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +161,10 @@ def test_a_table_for_spreadsheets():
 )
 def test_misuse_is_one_line(alone, minnow, line, words):
     assert words in minnow(line).complaint
+
+
+def test_a_check_without_a_run_needs_no_torch() -> None:
+    code = "import sys, minnow.data_run; print('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+    )
