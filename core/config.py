@@ -17,6 +17,13 @@ MIN_SIDE, MAX_SIDE = 8, 4096  # of stored images and of the input of networks, p
 MIN_TEACHER_SIDE, MAX_TEACHER_SIDE = 32, 1024  # of the input of teachers and bases, pixels
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Trackers = Annotated[
+    tuple[str, ...],
+    setting(
+        "Service that records the run, too: mlflow[:URI], tensorboard[:FOLDER] or wandb[:PROJECT].",
+        option="tracker",
+    ),
+]
 
 
 def _seconds(value: Any) -> Any:
@@ -652,13 +659,7 @@ class SearchConfig(_Model):
             repr=False,
         ),
     ] = None
-    trackers: Annotated[
-        tuple[str, ...],
-        setting(
-            "Service that records the run, too: mlflow[:URI], tensorboard[:FOLDER] or wandb[:PROJECT].",
-            option="tracker",
-        ),
-    ] = ()
+    trackers: Trackers = ()
     #: Name of the study in the storage; ``None``: that of the run directory.
     study: str | None = None
     #: Names of ``train`` settings from a data file, which the students of the search take over.
@@ -712,13 +713,7 @@ class StudentConfig(_Model):
     seed: Annotated[
         Seed, setting("Seed of every random decision; a search passes its own on.", option="seed")
     ] = 0
-    trackers: Annotated[
-        tuple[str, ...],
-        setting(
-            "Service that records the run, too: mlflow[:URI], tensorboard[:FOLDER] or wandb[:PROJECT].",
-            option="tracker",
-        ),
-    ] = ()
+    trackers: Trackers = ()
 
     @model_validator(mode="after")
     def _valid_together(self) -> StudentConfig:
