@@ -12,12 +12,11 @@ confident learning reports. Errors that the data set already had count as false.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from unlabelled import write_network
+from unlabelled import step_parser, write_network
 
 from minnow.label_check import Evidence, check_labels, head_evidence, mean_evidence
 from minnow.listener import Listener
@@ -35,12 +34,9 @@ KINDS = {
 
 def main() -> None:
     """Flip labels, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("flip", "table"))
-    parser.add_argument("places", type=Path, nargs="+", metavar="DATA OUT", help="for table: OUT alone")
+    parser = step_parser(__doc__, "flip")
     parser.add_argument("--seed", type=int, default=0, help="of the flips")
     parser.add_argument("--share", type=float, default=0.05, help="of the images that are flipped")
-    parser.add_argument("--macs", type=float, default=20e6, help="most multiply-adds of the network")
     given = parser.parse_args()
     if given.step == "table":
         print(table(given.places[-1]))

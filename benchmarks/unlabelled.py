@@ -44,12 +44,9 @@ _PART = 4  # one in so many labels is kept
 
 def main() -> None:
     """Cut the data, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("cut", "table"))
-    parser.add_argument("places", type=Path, nargs="+", metavar="DATA OUT", help="for table: OUT alone")
+    parser = step_parser(__doc__, "cut")
     parser.add_argument("--split", type=int, default=0, help="seed of the split")
     parser.add_argument("--side", type=int, default=128, help="of the stored images, pixels")
-    parser.add_argument("--macs", type=float, default=20e6, help="most multiply-adds of the network")
     given = parser.parse_args()
     if given.step == "table":
         print(table(given.places[-1]))
@@ -58,6 +55,20 @@ def main() -> None:
     images = open_images(str(data), DataOptions(size=given.side, split_seed=given.split))
     write_links(images, data.resolve(), out / f"split-{given.split}", given.split)
     write_network(out / "network.yaml", images, given.macs)
+
+
+def step_parser(doc: str, first: str) -> argparse.ArgumentParser:
+    """Return the parser of a program in two steps, of which the second prints a table.
+
+    Args:
+        doc: of the program.
+        first: name of the first step, which writes a network with so many multiply-adds.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("step", choices=(first, "table"))
+    parser.add_argument("places", type=Path, nargs="+", metavar="DATA OUT", help="for table: OUT alone")
+    parser.add_argument("--macs", type=float, default=20e6, help="most multiply-adds of the network")
+    return parser
 
 
 def write_links(images: ImageSet, root: Path, out: Path, seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from training.data.decode import (
 )
 from training.data.fingerprint import (
     content_digest,
-    digest_bytes,
     digest_files,
     forget_digests,
     is_digest,
@@ -43,16 +41,7 @@ class FileSource(Source):
 
     def content(self, cache: Path) -> str:
         """Return the digest of everything that is read, see :class:`training.data.listing.Source`."""
-        listing = self.listing()
-        columns = (
-            listing.classes,
-            listing.folders,
-            listing.files,
-            listing.labels,
-            listing.parts,
-            self.digests(cache),
-        )
-        return digest_bytes(json.dumps(columns).encode())
+        return self.listing().digest(self.digests(cache))
 
     def digests(self, cache: Path) -> tuple[str, ...]:
         """Content digest of every file of the listing; an unreadable one has its reason."""

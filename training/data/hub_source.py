@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cached_property
 from pathlib import Path
@@ -12,20 +11,20 @@ from PIL import Image
 
 from core.cache import cache_dir, expanded
 from core.config import TableConfig
-from training.data.class_names import sort_classes, twin_warnings
 from training.data.decode import BrokenImageError, open_image, open_image_file
-from training.data.fingerprint import digest_bytes, digest_files
+from training.data.fingerprint import digest_files
 from training.data.hub_opening import HUB_PREFIX, local_folder, open_splits
-from training.data.listing import Listing, Remarks, Source, class_problems
+from training.data.listing import Listing, Remarks, Source
 from training.data.table_columns import (
     IMAGE_NAMES,
     LABEL_NAMES,
+    TableColumns,
     find_column,
     likely_column,
     required_column,
 )
 from training.data.table_file import Table
-from training.data.table_rows import BadRows
+from training.data.table_rows import BadRows, listing_of
 from training.data.table_splits import NamedSplits, splits_left_out, splits_of
 
 _BATCH = 1000  # rows
@@ -65,15 +64,7 @@ class HubSource(Source):
             files |= {entry["filename"] for split in self._splits.values() for entry in split.cache_files}
         names = sorted(map(os.path.abspath, files))
         digests = digest_files(Path(os.path.commonpath(names)), names, cache) if names else ()
-        columns = (
-            listing.classes,
-            listing.folders,
-            listing.files,
-            listing.labels,
-            listing.parts,
-            digests,
-        )
-        return digest_bytes(json.dumps(columns).encode())
+        return listing.digest(digests)
 
     def load(self, index: int) -> Image.Image:
         """Open one image, lazily."""
@@ -117,31 +108,19 @@ class HubSource(Source):
                 self._kept.append(row)
             else:
                 bad.lacks("no label", row + 1, split)
-        own = [labels[row] for row in self._kept]
-        present = set(own)
-        classes = sort_classes(present) if names is None else tuple(n for n in names if n in present)
-        label_of = {name: index for index, name in enumerate(classes)}
-        indices = tuple(label_of[name] for name in own)
-        parts = tuple(given.parts[of_row[row]] for row in self._kept)
-        problems = bad.problems + given.problems
-        problems = problems or class_problems(classes, indices, parts, given.words)
-        remarks = Remarks(
-            (f"images from column {self._image!r}, labels from {label!r}",),
-            (
-                *bad.warnings,
-                *splits_left_out("their images have no labels", self._splits.keys() - labelled),
-                *splits_left_out("none of train, val and test", labelled - given.parts.keys()),
-                *twin_warnings(classes),
-            ),
+        left_out = (
+            *splits_left_out("their images have no labels", self._splits.keys() - labelled),
+            *splits_left_out("none of train, val and test", labelled - given.parts.keys()),
         )
-        return Listing(
-            classes,
+        return listing_of(
             self._file_names(of_row),
-            indices,
-            parts,
-            tuple(given.words),
-            problems,
-            remarks=remarks + given.remarks,
+            [labels[row] for row in self._kept],
+            [given.parts[of_row[row]] for row in self._kept],
+            given,
+            bad,
+            classes=names,
+            notes=[TableColumns(self._image, label, None).note],
+            left_out=left_out,
         )
 
     def _file_names(self, of_row: list[str]) -> tuple[str, ...]:

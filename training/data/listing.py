@@ -6,6 +6,7 @@ A source tells three things apart by cost: ``content`` (a digest, cheap enough f
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from training.data.decode import BrokenImageError
+from training.data.fingerprint import digest_bytes
 
 _SAMPLE = 500  # images whose sides are looked at
 
@@ -64,6 +66,15 @@ class Listing:
     problems: tuple[str, ...] = ()
     ignored: tuple[tuple[str, int], ...] = ()
     remarks: Remarks = NO_REMARKS
+
+    def digest(self, contents: Sequence[str]) -> str:
+        """Return the digest of everything that is read.
+
+        Args:
+            contents: digests of what holds the images.
+        """
+        columns = (self.classes, self.folders, self.files, self.labels, self.parts, contents)
+        return digest_bytes(json.dumps(columns).encode())
 
 
 class Source(ABC):

@@ -52,9 +52,8 @@ def close_pairs(
     """Return the pairs within a distance, ``(pairs, 3)`` int64: first, second, bits that differ.
 
     The distance is the least between a variant of one image and the other image as it is. All pairs are
-    compared, in blocks and on all cores: see
-    ``docs/own-images.md`` for the time. After a million pairs the rest of the
-    images is left out: then they are all alike, and more pairs tell no more.
+    compared, in blocks and on all cores; ``docs/own-images.md`` has the time. After a million pairs the
+    rest of the images is left out: then they are all alike, and more pairs tell no more.
 
     Args:
         hashes: ``(N, 4, words)`` uint64.

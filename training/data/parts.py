@@ -65,12 +65,7 @@ def find_parts(tree: FileTree) -> Parts:
             if part in found and (reason := _unlabelled(tree, found[part], found[_TRAIN])):
                 notes.append(f"{found.pop(part)}/ is left out: {reason}")
     parts = settle(found, lambda name: f"{name}/")
-    warnings = [
-        *_loose(tree, ""),
-        *(line for name in parts.given.values() for line in _loose(tree, name)),
-    ]
-    if "" in parts.folders:
-        warnings += _loose(tree, parts.folders[""])
+    warnings = [line for folder in ("", *parts.folders.values()) for line in _loose(tree, folder)]
     unused = [f"{name}/" for name in top if name not in meanings]
     if unused:
         warnings.append(f"not used, since they stand beside the parts of the data: {named(unused)}")

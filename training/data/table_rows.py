@@ -1,12 +1,16 @@
-"""Rows of a table that cannot be used, collected by reason and told in one line."""
+"""Rows as a listing, and those that cannot be used, collected by reason and told in one line."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from core.errors import cut
+from training.data.class_names import sort_classes, twin_warnings
 from training.data.file_tree import named
+from training.data.listing import Listing, Remarks, class_problems
 from training.data.pixels import MAX_BROKEN
+from training.data.table_splits import NamedSplits
 
 _LONGEST_DETAIL = 80  # characters
 
@@ -59,6 +63,46 @@ class BadRows:
             rows = named(self._repeated)
             lines.append(f"rows that repeat another one and count once ({len(self._repeated):,}): {rows}")
         return tuple(lines)
+
+
+def listing_of(
+    files: Sequence[str],
+    labels: Sequence[str],
+    parts: Sequence[str],
+    given: NamedSplits,
+    bad: BadRows,
+    *,
+    classes: Sequence[str] | None = None,
+    notes: Sequence[str],
+    left_out: Sequence[str],
+) -> Listing:
+    """Return the listing of images that rows name.
+
+    Args:
+        files: of the images.
+        labels: class name of each.
+        parts: part of each.
+        given: the splits.
+        bad: the rows without use.
+        classes: class names in label order, among others; ``None``: those of the images, sorted.
+        notes: as of a listing's remarks.
+        left_out: lines about splits that are not used.
+    """
+    present = set(labels)
+    order = sort_classes(present) if classes is None else tuple(n for n in classes if n in present)
+    label_of = {name: index for index, name in enumerate(order)}
+    indices = tuple(label_of[name] for name in labels)
+    problems = bad.problems + given.problems
+    warnings = (*bad.warnings, *left_out, *twin_warnings(order))
+    return Listing(
+        order,
+        tuple(files),
+        indices,
+        tuple(parts),
+        tuple(given.words),
+        problems or class_problems(order, indices, tuple(parts), given.words),
+        remarks=Remarks(tuple(notes), warnings) + given.remarks,
+    )
 
 
 def _place(row: int, detail: str) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from core.config import TableConfig
-from training.data.class_names import sort_classes, twin_warnings
 from training.data.file_source import FileSource
 from training.data.image_finder import NoImageError, find_root
-from training.data.listing import Listing, Remarks, class_problems
+from training.data.listing import Listing
 from training.data.table_columns import find_column, find_columns
 from training.data.table_file import read_table
-from training.data.table_rows import BadRows
+from training.data.table_rows import BadRows, listing_of
 from training.data.table_splits import splits_left_out, splits_of
 
 
@@ -57,27 +56,12 @@ class TableSource(FileSource):
         files = sorted(first)
         self._rows_of = first
         own = [labels[first[file]] for file in files]
-        classes = sort_classes(set(own))
-        label_of = {name: label for label, name in enumerate(classes)}
-        indices = tuple(label_of[name] for name in own)
-        parts = tuple(given.parts.get(splits[first[file]], "") for file in files)
-        problems = bad.problems + given.problems
-        if not problems:
-            problems = class_problems(classes, indices, parts, given.words)
+        parts = [given.parts.get(splits[first[file]], "") for file in files]
         notes = [columns.note]
         if self.root != self._path.parent:
             notes.append(f"image names start from {self.root}")
         left_out = splits_left_out("their images have no labels", unlabelled)
-        remarks = Remarks(tuple(notes), bad.warnings + left_out + twin_warnings(classes))
-        return Listing(
-            classes,
-            tuple(files),
-            indices,
-            parts,
-            tuple(given.words),
-            problems,
-            remarks=remarks + given.remarks,
-        )
+        return listing_of(files, own, parts, given, bad, notes=notes, left_out=left_out)
 
     def _first_rows(
         self,

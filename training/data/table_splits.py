@@ -9,8 +9,8 @@ from core.errors import UserError
 from training.data.file_tree import named
 from training.data.listing import NO_REMARKS, Remarks
 from training.data.parts import named_parts, settle
+from training.data.split import PARTS
 
-_ORDER = ("train", "val", "test")
 _SETTING = "data.table.test_fold"
 
 
@@ -59,7 +59,7 @@ def _by_name(names: Collection[str]) -> NamedSplits:
     if not assigned:
         return NamedSplits({}, {})
     of_part = {part: name for name, part in assigned.items()}
-    ordered = sorted(of_part.items(), key=lambda item: _ORDER.index(item[0]))
+    ordered = sorted(of_part.items(), key=lambda item: PARTS.index(item[0]))
     settled = settle(dict(ordered), lambda name: f"split {name!r}")
     final = {assigned[name]: part for part, name in settled.folders.items()}
     return NamedSplits(
