@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.connection import reachable
 from core.errors import UserError, one_line, short
 from minnow.exported_files import CARD, LIST, exported_files
 from minnow.student import EXPORTS, FORMATS, Student
-from teachers.timm_hub import reachable
+from training.data.hub_opening import HUB_PREFIX
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-PREFIX = "hf:"
 _OWN = frozenset({".gitattributes"})  # of a repository, which the hub makes
 _TOO_LARGE = 413  # HTTP
 
@@ -204,9 +204,9 @@ def _repository(text: str) -> str:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
-    name = text.removeprefix(PREFIX)
+    name = text.removeprefix(HUB_PREFIX)
     owner, slash, rest = name.partition("/")
-    if not text.startswith(PREFIX) or not (owner and slash and rest):
+    if not text.startswith(HUB_PREFIX) or not (owner and slash and rest):
         raise UserError(f"{short(text)} is no repository: write hf:USER/NAME")
     try:
         validate_repo_id(name)

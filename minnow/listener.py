@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,6 +37,11 @@ class SearchPlan:
     trials: int
     share: Callable[[Proposal], int | Fraction]
     timeout: float | None
+
+
+def log_warning(message: str) -> None:
+    """Log a warning where there is no listener: it stays in its own process."""
+    logging.getLogger("minnow").warning(message)
 
 
 class Listener:

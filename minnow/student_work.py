@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import shutil
 import tempfile
 import zipfile
@@ -24,7 +23,7 @@ from distill.inherited_weights import InheritedWeights
 from distill.seeds import seed_path
 from distill.student_training import CHECKPOINT, train_student
 from minnow.data_set import reopen_data
-from minnow.listener import Listener
+from minnow.listener import Listener, log_warning
 from nas.architecture import Architecture
 from nas.executors import DistantEvaluator, Placement, Resources, Work
 from nas.search import EvaluationError, Evaluator, evaluated
@@ -197,16 +196,11 @@ def _train(work: StudentWork, proposal: Proposal) -> Mapping[str, float]:
     seeded = work.config.model_copy(update={"seed": proposal.seed})
     one = replace(work, architecture=proposal.architecture)
     try:
-        metrics = one.trained(seeded, folder, latency=work.latency, warn=_log, report=report)
+        metrics = one.trained(seeded, folder, latency=work.latency, warn=log_warning, report=report)
     except UserError as error:
         raise EvaluationError(str(error)) from None
     f1 = {"f1": metrics["val"]["f1"], "test_f1": metrics["test"]["f1"]}
     return {**f1, "seconds": metrics["seconds"]}
-
-
-def _log(message: str) -> None:
-    """Log a warning, since a listener stays in its process."""
-    logging.getLogger("minnow").warning(message)
 
 
 def _reopened(kind: type[StudentWork], unlabelled: np.ndarray, shared: Mapping[str, Any]) -> Evaluator:

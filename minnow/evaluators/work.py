@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from deploy.targets import plugin_name, profile_of
 from distill.inherited_weights import InheritedWeights
 from minnow.evaluators.inherited import InheritEvaluator, InheritEvaluatorFactory
 from minnow.evaluators.train import Checkpoints, TrainEvaluator, TrainEvaluatorFactory, latency_of
+from minnow.listener import log_warning
 from nas.executors import DistantEvaluator, Work
 from nas.search import Evaluator
 from nas.trial import Proposal
@@ -55,7 +55,7 @@ class SearchWork(Work):
         """Return a factory for processes of this machine, which open the images from the cache."""
         unlabelled = self.data.unlabelled
         if self.weights is None:
-            kept = self.checkpoints and replace(self.checkpoints, warn=_log)
+            kept = self.checkpoints and replace(self.checkpoints, warn=log_warning)
             return TrainEvaluatorFactory(self.config, unlabelled, self.outputs, kept)
         return InheritEvaluatorFactory(self.config, unlabelled, self.weights, self.outputs)
 
@@ -115,13 +115,8 @@ def _with_checkpoint(
 ) -> tuple[Mapping[str, float], bytes | None]:
     """Evaluate from a checkpoint in a folder that exists meanwhile; return the metrics and the next."""
     with tempfile.TemporaryDirectory(prefix="minnow-") as folder:
-        checkpoints = Checkpoints(Path(folder), _log)
+        checkpoints = Checkpoints(Path(folder), log_warning)
         if checkpoint is not None:
             checkpoints.unpack(proposal, checkpoint)
         metrics = replace(evaluator, checkpoints=checkpoints)(proposal)
         return metrics, checkpoints.packed(proposal)
-
-
-def _log(message: str) -> None:
-    """Log a warning, since a listener stays in its process."""
-    logging.getLogger("minnow").warning(message)

@@ -102,9 +102,8 @@ def _module(package: str, strategy: str) -> ModuleType:
     try:
         import optunahub
     except ImportError as error:
-        fix = (
-            "pip install 'minnow[optunahub]'" if error.name == "optunahub" else _reason(error)
-        )  # as of git
+        absent = error.name == "optunahub"  # else a part of it, as git
+        fix = "pip install 'minnow[optunahub]'" if absent else _reason(error)
         raise UserError(f"strategy '{strategy}' needs the package 'optunahub': {fix}") from None
     folder = Path(package)
     if folder.is_absolute() and not (folder / "__init__.py").is_file():
@@ -151,9 +150,6 @@ def _sampler(module: ModuleType, class_name: str, strategy: str) -> type[BaseSam
 
 
 def _reason(error: Exception) -> str:
-    stderr = getattr(error, "stderr", None)  # of git, without the command
-    return (
-        one_line(stderr).removeprefix("stderr: ")
-        if stderr
-        else f"{type(error).__name__}: {one_line(error)}"
-    )
+    if stderr := getattr(error, "stderr", None):  # of git, without the command
+        return one_line(stderr).removeprefix("stderr: ")
+    return f"{type(error).__name__}: {one_line(error)}"

@@ -32,11 +32,8 @@ _SEQUENCES = ("QMCSampler",)  # walk along one sequence, refused points included
 _STATELESS = ("TPESampler", "GPSampler", "RandomSampler", "BruteForceSampler")
 _NUMERIC = ("CmaEsSampler",)  # know no categories; an option is its index
 HUB = "OptunaHub"  # for every sampler of the hub: unknown, so taken to keep state and to be slow
-_DRAWS = {
-    "GPSampler": 1,
-    "TPESampler": 3,
-    HUB: 3,
-}  # in one ask, of slow samplers; then around what was drawn
+# In one ask, of slow samplers; then around what was drawn.
+_DRAWS = {"GPSampler": 1, "TPESampler": 3, HUB: 3}
 _REHEARSED = 12  # trials, more than samplers draw at random before they begin
 _PACKAGES = {"CmaEsSampler": "cmaes"}  # that Optuna leaves to its users
 
@@ -87,9 +84,8 @@ class OptunaSampler(Strategy):
         self._scratch = self._history.scratch([])
         try:
             self._scratch.draw(self._made(np.random.default_rng(0)))
-            if self.sampler == HUB or (
-                options and self.sampler in _STATELESS
-            ):  # which some ask for once there are trials
+            # Some ask for their options once there are trials.
+            if self.sampler == HUB or (options and self.sampler in _STATELESS):
                 self._rehearsed().scratch([]).draw(self._made(np.random.default_rng(0)))
         except (TypeError, ValueError) as error:
             raise UserError(f"strategy '{self.strategy}': {one_line(error)}") from None

@@ -320,26 +320,20 @@ def test_a_cluster_with_a_token(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    check = f"import nas.executors as e\ntry: e.check('ray:127.0.0.1:{port}')\nexcept Exception as x: print(x)"
+    code = f"import nas.executors as e\ntry: e.check('ray:127.0.0.1:{port}')\nexcept Exception as x: print(x)"
+
+    def checked(home: str) -> subprocess.CompletedProcess[str]:
+        environment = {**homes[home], "PYTHONPATH": os.getcwd()}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+
     try:
         deadline = time.monotonic() + 120
-        while True:
-            found = subprocess.run(
-                [sys.executable, "-c", check],
-                env={**homes["member"], "PYTHONPATH": os.getcwd()},
-                capture_output=True,
-                text=True,
-            )
-            if not found.stdout or time.monotonic() > deadline:
-                break
+        while (found := checked("member")).stdout and time.monotonic() < deadline:
             time.sleep(1)
         assert (found.returncode, found.stdout) == (0, ""), found.stderr
-        refused = subprocess.run(
-            [sys.executable, "-c", check],
-            env={**homes["stranger"], "PYTHONPATH": os.getcwd()},
-            capture_output=True,
-            text=True,
-        )
+        refused = checked("stranger")
         assert "does not take this machine: if it wants a token, copy" in refused.stdout
         assert refused.stdout.count("\n") == 1
     finally:
