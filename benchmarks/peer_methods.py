@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from contest import Contender, Contest, NoNetworkError, require
 from fastnas_pruning import fastnas
-from fixed_paddings import fix_paddings
 from given_network import Input, train_given
 from optuna_script import optuna_search
 from peers_table import MINNOW
@@ -87,7 +86,7 @@ def side_within(contest: Contest, model: torch.nn.Module) -> int:
         NoNetworkError: it is slower at every side.
     """
     sides = [side for side in _SIDES if side <= contest.base.resolution]
-    latencies = measure_in_turns([(fix_paddings(model, side), side) for side in sides])
+    latencies = measure_in_turns([(model, side) for side in sides])
     within = [
         side
         for side, latency in zip(sides, latencies, strict=True)

@@ -34,7 +34,6 @@ from typing import Any
 
 import torch
 from contest import Contender, Contest, NoNetworkError, NotInstalledError
-from fixed_paddings import fix_paddings
 from given_network import Input, score_given
 from peer_methods import PEERS, TAUGHT, minnow_search
 from peers_table import MINNOW, RESULTS, TEACHER, network_name, table
@@ -174,8 +173,8 @@ def _scored(contender: Contender, contest: Contest, out: Path, method: str, seed
     name = network_name(method, seed)
     scores = score_given(contender.model, contender.sees, contest.data, contender.student, out / name)
     sees = contender.sees
-    model = fix_paddings(contender.model, sees.resolution)
-    converted = convert(connect(DEFAULT).target, model, sees.resolution, normalization=sees.normalization)
+    target = connect(DEFAULT).target
+    converted = convert(target, contender.model, sees.resolution, normalization=sees.normalization)
     (content,) = converted.files.values()
     write_bytes(out / _NETWORKS / f"{name}.onnx", content)
     print(f"{name}: test macro-F1 {scores['f1']:.4f}", flush=True)

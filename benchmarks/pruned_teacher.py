@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from fixed_paddings import fix_paddings
 from given_network import Input, score_given, train_given
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -71,7 +70,7 @@ def train_pruned(
     model, sees = fitted.model.to("cpu"), input_of(plan, prepared)
     return {
         **score_given(model, sees, data, student, work),
-        "latency_ms": measure_module(fix_paddings(model, plan.resolution), plan.resolution).median_ms,
+        "latency_ms": measure_module(model, plan.resolution).median_ms,
         "seed": student.seed,
         "epochs": student.train.epochs,
         "stages": plan.stages,

@@ -17,6 +17,7 @@ from torch import nn
 
 from core.errors import UserError, one_line
 from deploy.device.link import ModelError
+from deploy.fixed_paddings import fix_paddings
 from deploy.onnx_export import NormalizedNetwork
 from deploy.targets.base import ConvertedModel, Target
 from training.preprocess import IMAGENET, Normalization
@@ -56,6 +57,7 @@ def convert(
     if images is None:
         images = np.random.default_rng(0).random((_IMAGES, *example.shape[1:]), dtype=np.float32)
     whole = NormalizedNetwork.of(network, normalization, input_channels)
+    whole.network = fix_paddings(whole.network, resolution, input_channels=input_channels)
     files = (
         _apart(target, whole, example, images) if target.apart else _here(target, whole, example, images)
     )
