@@ -1,0 +1,56 @@
+"""What all settings share: their base class, ranges and forms."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from core.setting import setting
+
+MAX_SEED = 2**32 - 1  # numpy's older generators take no more
+MIN_SIDE, MAX_SIDE = 8, 4096  # of stored images and of the input of networks, pixels
+MIN_TEACHER_SIDE, MAX_TEACHER_SIDE = 32, 1024  # of the input of teachers and bases, pixels
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Trackers = Annotated[
+    tuple[str, ...],
+    setting(
+        "Service that records the run, too: mlflow[:URI], tensorboard[:FOLDER] or wandb[:PROJECT].",
+        option="tracker",
+    ),
+]
+
+
+def seconds_of(value: Any) -> Any:
+    """Turn ``10m``, ``1h30m``, ``45s`` or ``600`` into seconds."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value.strip())
+    hours, minutes, rest = (float(number or 0) for number in match.groups()) if match else (0, 0, 0)
+    if (total := hours * 3600 + minutes * 60 + rest) <= 0:
+        raise ValueError("write it as 90s, 10m or 1h30m")
+    return total
+
+
+#: A time in seconds, or as in ``1h30m``; ``None``: no limit.
+Time = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(seconds_of)]
+
+
+def sides_of(value: Any) -> Any:
+    """Turn ``96`` and ``64,96,128`` into a tuple."""
+    if isinstance(value, int):
+        return (value,)
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(int(side) for side in value.split(","))
+    except ValueError:
+        raise ValueError("write it as 96 or 64,96,128") from None
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and closed to unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)

@@ -1,0 +1,61 @@
+"""Settings of the space that is searched, and of its supernet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from core.config.model import MAX_SIDE, MIN_SIDE, Settings, sides_of
+from core.setting import setting
+
+#: A rule of :mod:`nas.networks.channel_importance`.
+Importance = Literal["taylor", "magnitude"]
+
+
+class SpaceConfig(Settings):
+    """A search space."""
+
+    name: Annotated[str, setting("Search space; 'plugins' lists them.", option="space")] = "mobilenet"
+    resolutions: Annotated[
+        tuple[Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)], ...] | None,
+        BeforeValidator(sides_of),
+        setting(
+            "Input sides to choose from, pixels, as in 64,96,128.",
+            auto="five, up to the stored side; smaller ones too for tight limits",
+            form="sides",
+            option="resolution",
+        ),
+    ] = None
+    importance: Annotated[
+        Importance,
+        setting(
+            "Criterion for the channels that networks of the space elastic keep.", option="importance"
+        ),
+    ] = "taylor"
+
+
+class SupernetConfig(Settings):
+    """Training of the elastic space's supernet, see :mod:`distill.supernet`."""
+
+    epochs: Annotated[
+        int | None,
+        setting(
+            "Epochs to train the supernet; each takes two or three of the teacher's, less near limits.",
+            auto="10, or 440 steps but at most 40 epochs",
+            option="supernet-epochs",
+            ge=1,
+        ),
+    ] = None
+    learning_rate: Annotated[float, setting("Peak learning rate, for a batch of 64.", gt=0)] = 2e-3
+    views: Annotated[
+        int | None,
+        setting("Augmented versions of each image.", auto="an eighth of the epochs, 4 to 32", ge=1),
+    ] = None
+    sizes: Annotated[
+        Literal["near", "all"] | None,
+        setting(
+            "Sizes of the networks that the supernet is trained for: near the limits, or all.",
+            auto="near the limits on costs or latency_ms, else all",
+        ),
+    ] = None
