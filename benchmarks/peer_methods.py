@@ -37,7 +37,7 @@ def minnow_search(contest: Contest, settings: Mapping[str, Any]) -> Contender:
     """
     listener, started = ConsoleListener(), time.perf_counter()
     run = minnow.search(
-        data=contest.source.model_dump(),
+        data=contest.source.model_dump(exclude_defaults=True),
         space="elastic",
         teacher=contest.tuned.model_dump(),
         limits=[f"latency_ms<={contest.limit_ms}"],

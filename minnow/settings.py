@@ -229,20 +229,22 @@ def _check_alone(given: Iterable[str]) -> None:
 
 def _check_used(
     unused: Iterable[Unused],
-    given: Iterable[str],
+    given: Mapping[str, Any],
     in_file: Iterable[str],
     file: Path | None,
     listener: Listener,
 ) -> None:
     """Refuse settings that have no effect, and warn of those of a file, which may serve other commands.
 
+    ``None`` has none anywhere: it leaves the decision to Minnow.
+
     Raises:
         SettingError: the caller gave a setting that has no effect.
     """
     reasons = list(unused)
-    for name in given:
+    for name, value in given.items():
         for rule in reasons:
-            if rule.covers(name):
+            if value is not None and rule.covers(name):
                 raise SettingError(name, f"has no effect: {rule.reason}")
     for name in in_file:
         for rule in reasons:

@@ -93,3 +93,9 @@ def test_what_was_given_without_effect_is_an_error_and_of_a_file_a_warning(
     assert config.supernet.epochs == 3
     (line,) = keeping.warnings  # kd is what it would be anyway
     assert "shared.yaml: supernet.epochs has no effect" in line
+
+
+def test_what_is_left_to_minnow_has_no_effect_anywhere(tmp_path: Path, keeping) -> None:
+    left = {"supernet.epochs": None, "data.table.label": None}
+    search_settings(left, out=tmp_path / "run", listener=keeping)
+    assert not keeping.warnings
