@@ -23,6 +23,7 @@ from teachers.linear_head import VIEWS, fit_head, frozen, frozen_body, linear_he
 from teachers.spec import split_side
 from teachers.teacher_cache import Tuned, is_saved, load_tuned, save_tuned
 from teachers.timm_models import replace_head
+from training.batch_parts import InParts, images_at_once
 from training.batches import Batches, augmentation_of
 from training.budget import TEACHER, decided
 from training.data.images import ImageSet
@@ -32,7 +33,7 @@ from training.metrics import Metrics
 from training.preprocess import Normalization
 from training.step import DivergedError, halve_once
 
-_VERSION = 2  # of the fine-tuning; raise it when its result changes
+_VERSION = 3  # of the fine-tuning; raise it when its result changes
 _CHECKPOINT = "checkpoint.pt"
 
 
@@ -233,7 +234,7 @@ def _tune_all(
             fitted = fit(
                 model,
                 batches,
-                cross_entropy(recipe.label_smoothing),
+                InParts(cross_entropy(recipe.label_smoothing), images_at_once(job.resolution)),
                 recipe,
                 checkpoint=folder / _CHECKPOINT,
                 identity=folder.name,
