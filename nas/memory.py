@@ -15,7 +15,12 @@ from nas.operations import ADD, CONVOLUTION, POOL, SCALE, Operation, layer_opera
 
 
 def weight_bytes(
-    architecture: Architecture, num_classes: int, *, per_weight: int, per_channel: int
+    architecture: Architecture,
+    num_classes: int,
+    *,
+    per_weight: int,
+    per_channel: int,
+    per_hard_swish: int = 0,
 ) -> int:
     """Return the bytes of all weights as a device stores them.
 
@@ -25,12 +30,14 @@ def weight_bytes(
         per_weight: bytes of a weight.
         per_channel: bytes that each output channel of a convolution or linear layer has beside its
             weights: its bias, and scales where it is quantised.
+        per_hard_swish: bytes that each of them has more where a hard-swish follows.
     """
-    return sum(
-        operation.weights * per_weight + operation.outputs[0] * per_channel
-        for operation in architecture.operations(num_classes)
-        if operation.kind == CONVOLUTION
-    )
+    size = 0
+    for operation in architecture.operations(num_classes):
+        if operation.kind == CONVOLUTION:
+            more = per_hard_swish if operation.activation == "Hardswish" else 0
+            size += operation.weights * per_weight + operation.outputs[0] * (per_channel + more)
+    return size
 
 
 def peak_activations(architecture: Architecture, num_classes: int) -> int:

@@ -85,6 +85,7 @@ class Target(ABC):
         apart: converting runs in a process of its own, where crashes and imports stay.
         weight_bytes: that a weight takes in the file.
         channel_bytes: that an output channel of a convolution takes beside its weights: bias and scales.
+        hard_swish_bytes: that a channel of a hard-swish takes.
     """
 
     precision: ClassVar[str] = FLOAT
@@ -95,6 +96,7 @@ class Target(ABC):
     apart: ClassVar[bool] = True
     weight_bytes: ClassVar[int] = 4
     channel_bytes: ClassVar[int] = 4
+    hard_swish_bytes: ClassVar[int] = 0
 
     @abstractmethod
     def convert(
@@ -110,8 +112,14 @@ class Target(ABC):
 
     def flash_kb(self, architecture: Architecture, num_classes: int) -> float:
         """Return the size of the weights as the target stores them, in units of 1,024 bytes."""
-        sizes = {"per_weight": self.weight_bytes, "per_channel": self.channel_bytes}
-        return weight_bytes(architecture, num_classes, **sizes) / _KB
+        size = weight_bytes(
+            architecture,
+            num_classes,
+            per_weight=self.weight_bytes,
+            per_channel=self.channel_bytes,
+            per_hard_swish=self.hard_swish_bytes,
+        )
+        return size / _KB
 
     def ram_kb(self, architecture: Architecture, num_classes: int) -> float:
         """Return the peak of live activations at the target's precision, in units of 1,024 bytes."""

@@ -35,13 +35,14 @@ class OnnxRuntime(Target):
 class OnnxRuntimeInt8(Int8Target):
     """ONNX Runtime on the CPU, int8: a static quantisation with QDQ operators.
 
-    Convolutions and linear layers are fast in int8; hard-swish and squeeze-excite are computed in float,
-    with conversions around them.
+    Operations without a kernel in int8 are replaced where others do the same
+    (:mod:`deploy.targets.int8_graph`).
     """
 
     runner = RUNNERS / "run_onnxruntime.py"
     float_target = "onnxruntime"
     channel_bytes = 17  # bias, its zero point and scale (4 each); scale (4) and zero point of weights
+    hard_swish_bytes = 5  # weight and bias (4)
     recipes = (
         Quantization(narrow=True),
         Quantization(),
@@ -56,13 +57,17 @@ class OnnxRuntimeInt8(Int8Target):
         onnx_runtime()  # first, since this switches its telemetry off
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+        from deploy.targets.int8_graph import with_int8_operations
+
         methods = {
             "minmax": CalibrationMethod.MinMax,
             "percentile": CalibrationMethod.Percentile,
         }
         with tempfile.TemporaryDirectory(prefix="minnow-") as folder:
             before, after = Path(folder) / "float.onnx", Path(folder) / _FILE
-            before.write_bytes(_simplified(traced(network, example, [OUTPUT])))
+            content, equal = with_int8_operations(_simplified(traced(network, example, [OUTPUT])))
+            before.write_bytes(content)
+            one_scale = {"quant_type": QuantType.QInt8, "symmetric": True}
             quantize_static(
                 before,
                 after,
@@ -74,6 +79,7 @@ class OnnxRuntimeInt8(Int8Target):
                 weight_type=QuantType.QInt8,
                 calibrate_method=methods[self.quantization.calibration],
                 nodes_to_exclude=list(self.quantization.float_layers),
+                extra_options={"TensorQuantOverrides": {name: [one_scale] for name in equal}},
             )
             return {_FILE: _compact(after.read_bytes())}
 

@@ -44,6 +44,9 @@ def test_by_hand() -> None:
     channels = 4 + 8 + 8 + 4 + 3
     assert weight_bytes(network, 3, per_weight=1, per_channel=0) == weights
     assert weight_bytes(network, 3, per_weight=4, per_channel=9) == 4 * weights + 9 * channels
+    swish = classifier(8, (Conv(4, 3, 2, activation="Hardswish"), Conv(5, 1)))
+    more = weight_bytes(swish, 3, per_weight=1, per_channel=1, per_hard_swish=5)
+    assert more == weight_bytes(swish, 3, per_weight=1, per_channel=1) + 5 * 4
 
 
 def sampled() -> list[Architecture]:
