@@ -23,7 +23,6 @@ from teachers.linear_head import VIEWS, fit_head, frozen, frozen_body, linear_he
 from teachers.spec import split_side
 from teachers.teacher_cache import Tuned, is_saved, load_tuned, save_tuned
 from teachers.timm_models import replace_head
-from training.batch_parts import InParts, images_at_once
 from training.batches import Batches, augmentation_of
 from training.budget import TEACHER, decided
 from training.data.images import ImageSet
@@ -33,7 +32,7 @@ from training.metrics import Metrics
 from training.preprocess import Normalization
 from training.step import DivergedError, halve_once
 
-_VERSION = 3  # of the fine-tuning; raise it when its result changes
+_VERSION = 2  # of the fine-tuning; raise it when its result changes
 _CHECKPOINT = "checkpoint.pt"
 
 
@@ -234,7 +233,7 @@ def _tune_all(
             fitted = fit(
                 model,
                 batches,
-                InParts(cross_entropy(recipe.label_smoothing), images_at_once(job.resolution)),
+                cross_entropy(recipe.label_smoothing),
                 recipe,
                 checkpoint=folder / _CHECKPOINT,
                 identity=folder.name,
