@@ -1,7 +1,7 @@
 .PHONY: setup demo test notebooks lint types docs clean
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 
 setup: .venv/installed
 
@@ -15,7 +15,8 @@ demo: setup
 	rm -rf runs/demo
 	$(BIN)/python cli.py demo --out runs/demo
 
-# A worker trains on one core; a file of tests stays together, since its tests share what is slow to make.
+# A worker trains on one core, but some tests wait, so there is one more than cores. A file of tests stays
+# together, since its tests share what is slow to make.
 test: lint
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
