@@ -23,14 +23,14 @@ from training.processes import current
 QAT_FOLDER = "qat"  # of a run directory
 _SHARE = 1 / 8  # of the student's epochs
 _LEAST = 200  # steps
-_RATE = 0.3  # of the student's learning rate
+_RATE = 0.03  # of the student's learning rate
 
 
 def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[str, Any]:
     """Train a finished student on with fake quantisation, and leave ``qat`` beside it.
 
     It learns from its own float outputs on augmented training images, for an eighth of its epochs or
-    200 steps, and at 0.3 of its learning rate. What is kept is in float, as any student is, for any int8
+    200 steps, and at 0.03 of its learning rate. What is kept is in float, as any student is, for any int8
     target to quantise.
 
     Args:
