@@ -23,7 +23,7 @@ Trackers = Annotated[
 ]
 
 
-def seconds_of(value: Any) -> Any:
+def _seconds(value: Any) -> Any:
     """Turn ``10m``, ``1h30m``, ``45s`` or ``600`` into seconds."""
     if not isinstance(value, str):
         return value
@@ -35,19 +35,7 @@ def seconds_of(value: Any) -> Any:
 
 
 #: A time in seconds, or as in ``1h30m``; ``None``: no limit.
-Time = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(seconds_of)]
-
-
-def sides_of(value: Any) -> Any:
-    """Turn ``96`` and ``64,96,128`` into a tuple."""
-    if isinstance(value, int):
-        return (value,)
-    if not isinstance(value, str):
-        return value
-    try:
-        return tuple(int(side) for side in value.split(","))
-    except ValueError:
-        raise ValueError("write it as 96 or 64,96,128") from None
+Time = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_seconds)]
 
 
 class Settings(BaseModel):

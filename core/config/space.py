@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from core.config.model import MAX_SIDE, MIN_SIDE, Settings, sides_of
+from core.config.model import MAX_SIDE, MIN_SIDE, Settings
 from core.setting import setting
+
+
+def _sides(value: Any) -> Any:
+    """Turn ``96`` and ``64,96,128`` into a tuple."""
+    if isinstance(value, int):
+        return (value,)
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(int(side) for side in value.split(","))
+    except ValueError:
+        raise ValueError("write it as 96 or 64,96,128") from None
+
 
 #: A rule of :mod:`nas.networks.channel_importance`.
 Importance = Literal["taylor", "magnitude"]
@@ -19,7 +32,7 @@ class SpaceConfig(Settings):
     name: Annotated[str, setting("Search space; 'plugins' lists them.", option="space")] = "mobilenet"
     resolutions: Annotated[
         tuple[Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE)], ...] | None,
-        BeforeValidator(sides_of),
+        BeforeValidator(_sides),
         setting(
             "Input sides to choose from, pixels, as in 64,96,128.",
             auto="five, up to the stored side; smaller ones too for tight limits",
