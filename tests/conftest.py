@@ -57,6 +57,28 @@ def tiny() -> Architecture:
 
 
 @pytest.fixture
+def as_loaded(tmp_path: Path) -> Callable[..., Any]:
+    """``as_loaded(content, "BASIC")``: an ONNX model as ONNX Runtime runs it at a level; by default, all."""
+
+    def load(content: bytes, level: str = "ALL") -> Any:
+        import onnx
+
+        from training.onnx_graph import onnx_runtime
+
+        runtime = onnx_runtime()
+        options = runtime.SessionOptions()
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.__members__[
+            f"ORT_ENABLE_{level}"
+        ]
+        options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+        options.log_severity_level = 3
+        runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnx.load(tmp_path / "loaded.onnx")
+
+    return load
+
+
+@pytest.fixture
 def diverging(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """``diverging(module, name, 5)``: the loss that ``module.name`` makes is NaN at its 5th call, from 1."""
 

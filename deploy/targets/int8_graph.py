@@ -7,11 +7,9 @@ what that saves is in ``docs/log.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx
-from onnx import NodeProto, helper, numpy_helper, shape_inference
+from onnx import NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 _POSITIONS = [2, 3]  # axes of a feature map
 _ALPHA, _BETA = 0.2, 0.5  # of HardSigmoid, where a node does not say
@@ -42,29 +40,13 @@ def with_int8_operations(content: bytes) -> tuple[bytes, list[str]]:
     for node in graph.node:
         shape = shapes.get(node.input[0], []) if node.input else []
         if node.op_type == "HardSigmoid" and len(shape) == 4 and shape[1]:
-            added = {name: value for name, value in _constants_of(node, shape[1])}
-            graph.initializer.extend(
-                numpy_helper.from_array(value, name) for name, value in added.items()
-            )
-            weight, bias, low, high = added
-            line = f"{node.output[0]}_line"
-            nodes += [
-                helper.make_node(
-                    "Conv",
-                    [node.input[0], weight, bias],
-                    [line],
-                    name=line,
-                    group=shape[1],
-                    kernel_shape=[1, 1],
-                ),
-                helper.make_node("Clip", [line, low, high], [node.output[0]], name=f"{line}_clip"),
-            ]
-            weights.append(weight)
+            line, added = _clipped_line(node, shape[1])
+            nodes += line
+            graph.initializer.extend(added)
+            weights.append(added[0].name)
         elif _is_mean_over_positions(node, constants) and len(shape) == 4:
-            pool = helper.make_node(
-                "GlobalAveragePool", [node.input[0]], [node.output[0]], name=f"{node.output[0]}_mean"
-            )
-            nodes.append(pool)
+            name = f"{node.output[0]}_mean"
+            nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], node.output, name=name))
         else:
             nodes.append(node)
     del graph.node[:]
@@ -76,21 +58,30 @@ def with_int8_operations(content: bytes) -> tuple[bytes, list[str]]:
     return model.SerializeToString(), weights
 
 
-def _constants_of(node: NodeProto, channels: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the weight, the bias and the bounds that replace a HardSigmoid, by name."""
+def _clipped_line(node: NodeProto, channels: int) -> tuple[list[NodeProto], list[TensorProto]]:
+    """Return the operations that replace a HardSigmoid, and their constants, the weight first."""
+    (image,), (output,) = node.input, node.output
     given = {attribute.name: attribute.f for attribute in node.attribute}
-    alpha, beta = given.get("alpha", _ALPHA), given.get("beta", _BETA)
     values = {
-        "weight": np.full((channels, 1, 1, 1), alpha),
-        "bias": np.full(channels, beta),
+        "weight": np.full((channels, 1, 1, 1), given.get("alpha", _ALPHA)),
+        "bias": np.full(channels, given.get("beta", _BETA)),
         "low": np.array(0.0),
         "high": np.array(1.0),
     }
-    for name, value in values.items():
-        yield f"{node.output[0]}_{name}", value.astype(np.float32)
+    added = [
+        numpy_helper.from_array(value.astype(np.float32), f"{output}_{name}")
+        for name, value in values.items()
+    ]
+    weight, bias, low, high = (tensor.name for tensor in added)
+    line = f"{output}_line"
+    convolution = helper.make_node(
+        "Conv", [image, weight, bias], [line], name=line, group=channels, kernel_shape=[1, 1]
+    )
+    clip = helper.make_node("Clip", [line, low, high], [output], name=f"{line}_clip")
+    return [convolution, clip], added
 
 
-def _is_mean_over_positions(node: NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
+def _is_mean_over_positions(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
     if node.op_type != "ReduceMean" or len(node.input) < 2 or node.input[1] not in constants:
         return False
     kept = next((attribute.i for attribute in node.attribute if attribute.name == "keepdims"), 1)

@@ -1,7 +1,6 @@
 """Graphs of ONNX Runtime's int8 target: the same outputs, in operations that have kernels in int8."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -13,13 +12,10 @@ from torch import nn
 
 from deploy.targets.conversion import convert
 from deploy.targets.int8_graph import with_int8_operations
-from deploy.targets.onnx_runtime import OnnxRuntimeInt8
-from nas.architecture import classifier
-from nas.layers import Conv, InvertedResidualv3
-from nas.networks import build
+from deploy.targets.onnx_runtime import OnnxRuntimeInt8, _simplified
 from training.onnx_graph import traced
 
-SIDE = 24
+SIDE = 32
 
 
 class Means(nn.Module):
@@ -29,12 +25,6 @@ class Means(nn.Module):
         rows = images.mean(3)
         whole = images.mean((2, 3))
         return torch.cat([rows.flatten(1), nn.functional.hardsigmoid(whole)], 1)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    layers = (Conv(8, 3, 2), InvertedResidualv3(3, 3.0, 12, True, True, 2), Conv(16, 1))
-    return build(classifier(SIDE, layers), 3).eval()
 
 
 def kinds(content: bytes) -> Counter[str]:
@@ -47,16 +37,9 @@ def outputs(content: bytes, images: np.ndarray) -> np.ndarray:
     return logits
 
 
-def with_functions_inlined(content: bytes) -> bytes:
-    """Hard-swish as HardSigmoid and a product, as ONNX Runtime's preparation leaves it."""
-    from deploy.targets.onnx_runtime import _simplified
-
-    return _simplified(content)
-
-
-def test_outputs_are_the_same():
+def test_outputs_are_the_same(network):
     example = torch.rand(1, 3, SIDE, SIDE)
-    before = with_functions_inlined(traced(network(), example, ["logits"]))
+    before = _simplified(traced(network, example, ["logits"]))  # hard-swish is HardSigmoid and a product
     after, weights = with_int8_operations(before)
     gates = kinds(before)["HardSigmoid"]
     assert gates > 2 and kinds(before)["ReduceMean"] == 1
@@ -83,27 +66,22 @@ def test_slope_and_offset_are_those_of_the_node(given, alpha, beta):
 
 
 def test_other_forms_stay():
-    before = with_functions_inlined(traced(Means(), torch.rand(1, 3, 8, 8), ["logits"]))
+    before = _simplified(traced(Means(), torch.rand(1, 3, 8, 8), ["logits"]))
     after, weights = with_int8_operations(before)
     assert kinds(after) == kinds(before) and not weights
     assert kinds(before)["ReduceMean"] == 2
 
 
-def test_only_the_ends_are_computed_in_float(tmp_path: Path):
+def test_only_the_ends_are_computed_in_float(network, as_loaded):
     """The optimised graph converts once to int8, after the normalisation, and once back, to logits."""
-    converted = convert(OnnxRuntimeInt8(), network(), SIDE)
-    (content,) = converted.files.values()
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    onnxruntime.InferenceSession(content, options)
-    optimised = Counter(node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node)
+    (content,) = convert(OnnxRuntimeInt8(), network, SIDE).files.values()
+    optimised = Counter(node.op_type for node in as_loaded(content, "EXTENDED").graph.node)
     assert optimised["QuantizeLinear"] == optimised["DequantizeLinear"] == 1
     assert not {"Conv", "Mul", "HardSigmoid", "ReduceMean", "Gemm"} & optimised.keys()
 
 
-def test_a_weight_of_equal_values_has_one_scale():
-    (content,) = convert(OnnxRuntimeInt8(), network(), SIDE).files.values()
+def test_a_weight_of_equal_values_has_one_scale(network):
+    (content,) = convert(OnnxRuntimeInt8(), network, SIDE).files.values()
     graph = onnx.load_from_string(content).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     scales = {node.output[0]: node.input[1] for node in graph.node if node.op_type == "DequantizeLinear"}

@@ -73,13 +73,11 @@ def test_batch_norm_is_folded(network: nn.Module, tmp_path: Path) -> None:
     assert "Conv" in kinds and "BatchNormalization" not in kinds
 
 
-def test_runtime_runs_neither_batch_norm_nor_identity(network: nn.Module, tmp_path: Path) -> None:
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    options.log_severity_level = 3
+def test_runtime_runs_neither_batch_norm_nor_identity(
+    network: nn.Module, tmp_path: Path, as_loaded: Callable[..., onnx.ModelProto]
+) -> None:
     path = export(network, tmp_path / "model.onnx").path
-    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    kinds = {node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node}
+    kinds = {node.op_type for node in as_loaded(path.read_bytes()).graph.node}
     assert not kinds & {"BatchNormalization", "Identity", "Constant"}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +14,6 @@ from nas.architecture import Architecture, classifier
 from nas.layers import Bottleneck, Conv, Fire, InvertedResidualv2, InvertedResidualv3, MBConv
 from nas.memory import peak_activations, weight_bytes
 from nas.networks import build
-from training.onnx_graph import onnx_runtime
 
 GATED = classifier(
     32,
@@ -59,27 +56,19 @@ def sampled() -> list[Architecture]:
 
 
 @pytest.mark.parametrize("network", sampled(), ids=lambda network: network.key[:6])
-def test_against_the_graph(network: Architecture, tmp_path: Path) -> None:
+def test_against_the_graph(network: Architecture, as_loaded) -> None:
     torch.manual_seed(0)
     module = build(network, 6)
     for parameter in module.parameters():
         if parameter.ndim == 1:
             nn.init.normal_(parameter)  # equal ones would be stored once
-    graph = loaded(onnx_bytes(module, network.resolution), tmp_path)
+    model = as_loaded(onnx_bytes(module, network.resolution), "BASIC")  # constants and paddings folded
+    graph = onnx.shape_inference.infer_shapes(model).graph
     assert peak_activations(network, 6) == pytest.approx(live_peak(graph), rel=0.01)
     stored = sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
     constants = 2 * network.input_channels
     expected = weight_bytes(network, 6, per_weight=1, per_channel=1)
     assert expected == pytest.approx(stored - constants, rel=0.002)
-
-
-def loaded(content: bytes, folder: Path) -> onnx.GraphProto:
-    """The graph as ONNX Runtime loads it, with constants and paddings folded, and with shapes."""
-    options = onnx_runtime().SessionOptions()
-    options.graph_optimization_level = onnx_runtime().GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(folder / "loaded.onnx")
-    onnx_runtime().InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return onnx.shape_inference.infer_shapes(onnx.load(folder / "loaded.onnx")).graph
 
 
 def live_peak(graph: onnx.GraphProto) -> int:
