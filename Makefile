@@ -1,7 +1,8 @@
-.PHONY: setup demo test notebooks lint types docs clean
+.PHONY: setup demo test system notebooks lint types docs clean
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 3
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 setup: .venv/installed
 
@@ -18,7 +19,11 @@ demo: setup
 # A worker trains on one core, but some tests wait, so there is one more than cores. A file of tests stays
 # together, since its tests share what is slow to make.
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow and not system" $(PARALLEL)
+
+# What starts clusters, databases, browsers, or installs the wheel.
+system: setup
+	$(BIN)/python -m pytest -m "system and not slow" $(PARALLEL)
 
 # The notebooks in examples/, from top to bottom.
 notebooks: setup

@@ -41,6 +41,7 @@ def test_it_holds_all_files_of_the_packages_and_nothing_else(wheel: Path) -> Non
     assert {f"{name}/py.typed" for name in PACKAGES} < inside
 
 
+@pytest.mark.system
 def test_it_runs_outside_the_repository(wheel: Path, tmp_path: Path) -> None:
     """With the dependencies of this environment."""
     site = tmp_path / "site"

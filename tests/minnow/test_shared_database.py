@@ -15,6 +15,8 @@ from nas import outage
 from nas.study import Store
 from nas.trial import Trial
 
+pytestmark = pytest.mark.system
+
 pytest.importorskip("psycopg")
 
 SEARCH = "search --data photos --space toy --epochs 1 --out one"

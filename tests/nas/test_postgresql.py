@@ -30,6 +30,8 @@ from nas.trial import Proposal
 
 psycopg = pytest.importorskip("psycopg")
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 SPACE = nas.spaces.load("macro")()
 GOALS = Objectives.parse(["f1:max", "macs:min"])

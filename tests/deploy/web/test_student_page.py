@@ -29,6 +29,8 @@ from training.data.fitting import FITS
 from training.data.images import DataOptions, open_images
 from training.preprocess import IMAGENET, prepare
 
+pytestmark = pytest.mark.system
+
 STORED, SIDE, PHOTOS = 40, 32, 30  # pixels, pixels, photos of each class
 FILES = {
     *("index.html", "style.css", "app.js", "network.js", "pixels.js", "model.js", "onnxruntime.js"),

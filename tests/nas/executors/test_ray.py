@@ -26,6 +26,8 @@ from nas.executors.ray_cluster import RayExecutor, at_address
 from nas.search import evaluated
 from nas.trial import Proposal
 
+pytestmark = pytest.mark.system
+
 HANGS = 4  # seed
 
 
