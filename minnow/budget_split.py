@@ -9,7 +9,7 @@ from deploy.architecture_latency import measure_architecture
 from minnow.base_settings import base_fine_tuning
 from minnow.format import duration_text
 from minnow.listener import Listener
-from minnow.near_limits import seconds_to_measure, size_limits
+from minnow.near_limits import seconds_to_measure
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.networks import build
@@ -133,7 +133,7 @@ def _supernet_step(
     config: SearchConfig, whole: Architecture, objectives: Objectives, num_classes: int
 ) -> float:
     """Return what a step of the supernet costs, in steps of the whole network."""
-    limits = size_limits(objectives)
+    limits = objectives.size_limits
     if config.supernet.sizes == "all" or not limits:
         return _SANDWICH
     shares = [_PARAMS_SHARE]

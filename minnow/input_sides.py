@@ -5,7 +5,6 @@ from __future__ import annotations
 from core.config import SearchConfig
 from deploy.architecture_latency import measure_architecture
 from deploy.targets import costs_on
-from minnow.near_limits import size_limits
 from nas.architecture import Architecture
 from nas.objectives import Limit, Objectives
 from nas.spaces.elastic import Elastic
@@ -41,7 +40,7 @@ def small_sides(
         objectives: with the limits.
         data: the images.
     """
-    limits = [limit for limit in size_limits(objectives) if limit.metric in _BY_SIDE]
+    limits = [limit for limit in objectives.size_limits if limit.metric in _BY_SIDE]
     if config.space.resolutions is not None or config.study is not None or not limits:
         return None
 

@@ -10,20 +10,14 @@ import numpy as np
 from deploy.architecture_latency import latency_bound, measure_architecture
 from deploy.targets import is_profile, runtime_target
 from nas.architecture import Architecture
-from nas.objectives import CLOSED_FORM, MEMORY, Limit, Objectives
+from nas.objectives import MEMORY, Limit, Objectives
 from nas.spaces.elastic import Elastic
 
-_BEFORE_TRAINING = (*CLOSED_FORM, "latency_ms")
 _NEAREST = 0.6  # least share of one of the limits that a subnet reaches
 _SUBNETS = 256
 _LEAST = 16  # of fewer, subnets of other sizes are trained too
 _DRAWS = 20_000
 _MEASURED = 30  # random subnets that latencies are predicted from
-
-
-def size_limits(objectives: Objectives) -> tuple[Limit, ...]:
-    """Return the limits that decide the size of networks: upper ones on costs and latency."""
-    return tuple(limit for limit in objectives.limits if limit.upper and limit.metric in _BEFORE_TRAINING)
 
 
 def subnets_near_limits(
@@ -37,7 +31,7 @@ def subnets_near_limits(
 
     Where a search has several goals, whose front has networks of all sizes, smaller ones count too.
 
-    Only :func:`size_limits` count; the latency is predicted from that of 30 random
+    Only :attr:`Objectives.size_limits` count; the latency is predicted from that of 30 random
     subnets, which are measured, or from a profile. None are returned where there is no such limit, where
     the whole network is hardly larger, or where subnets within the limits are rare.
 
@@ -48,7 +42,7 @@ def subnets_near_limits(
         target: that limits are of.
         report: called with (networks measured, networks in all).
     """
-    limits = size_limits(objectives)
+    limits = objectives.size_limits
     if not limits:
         return ()
     within, least = Objectives((), limits), _NEAREST if len(objectives.goals) == 1 else 0.0
@@ -78,7 +72,7 @@ def seconds_to_measure(space: Elastic, objectives: Objectives, num_classes: int,
 
     One of them is measured now.
     """
-    if not _timed(size_limits(objectives)) or is_profile(target):
+    if not _timed(objectives.size_limits) or is_profile(target):
         return 0.0
     started = time.perf_counter()
     measure_architecture(space.random_subnet(np.random.default_rng(0)), num_classes, target=target)

@@ -25,7 +25,7 @@ from distill.supernet import (
 )
 from minnow.base_network import inherits
 from minnow.listener import Listener
-from minnow.near_limits import size_limits, subnets_near_limits
+from minnow.near_limits import subnets_near_limits
 from minnow.run_directory import ChosenNetwork
 from nas.architecture import Architecture
 from nas.objectives import Objectives
@@ -60,7 +60,7 @@ def search_weights(
     if config.evaluator == "inherit":
         return inherit_from_base(base, data, config.space.importance)
     objectives = Objectives.parse(config.objectives, config.limits)
-    limits = [*map(str, size_limits(objectives))]
+    limits = [*map(str, objectives.size_limits)]
     near: tuple[Architecture, ...] = ()
     if not has_supernet(run):
         report = partial(listener.count, "latencies of random subnets")

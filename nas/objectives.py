@@ -115,6 +115,12 @@ class Objectives:
         return tuple(dict.fromkeys([*self.names, *(limit.metric for limit in self.limits)]))
 
     @property
+    def size_limits(self) -> tuple[Limit, ...]:
+        """Limits that decide the size of networks: upper ones on costs and latency."""
+        before_training = (*CLOSED_FORM, "latency_ms")
+        return tuple(limit for limit in self.limits if limit.upper and limit.metric in before_training)
+
+    @property
     def timed(self) -> bool:
         """True if trials must be timed on all validation images, see :data:`TIMED`."""
         return any(name in TIMED for name in self.named)
