@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
+from nas.objectives import Objectives
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ STUDENT = Length(30, 6_000, most=300)
 
 #: Of the supernet: a sub-network needs several epochs beside all the others.
 SUPERNET = Length(10, 440, most=40)
+#: Near limits they resemble each other, and the chosen one is trained for long.
+NEAR_SUPERNET = Length(4, 110, most=20)
 #: Of a student with inherited weights.
 INHERITED = Length(15, 2_100, most=180)
 
@@ -112,7 +115,10 @@ def confirmations(config: SearchConfig) -> int:
 def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
     """Return the recipe that trains the supernet on a split of ``images``."""
     own = config.supernet.model_dump(exclude={"sizes"})
-    return decided(config.train.model_copy(update=own), images, SUPERNET)
+    objectives = Objectives.parse(config.objectives, config.limits)
+    one_size = len(objectives.goals) == 1 and objectives.size_limits and config.supernet.sizes != "all"
+    length = NEAR_SUPERNET if one_size else SUPERNET
+    return decided(config.train.model_copy(update=own), images, length)
 
 
 def resolve_student(config: StudentConfig, images: int, *, inherits: bool = False) -> StudentConfig:

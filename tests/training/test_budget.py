@@ -10,6 +10,7 @@ from core.config import (
     LossConfig,
     SearchConfig,
     StudentConfig,
+    SupernetConfig,
     TeacherConfig,
     TrainConfig,
 )
@@ -21,6 +22,7 @@ from training.budget import (
     resolve_search,
     resolve_student,
     steps_per_epoch,
+    supernet_recipe,
 )
 
 
@@ -129,3 +131,19 @@ def test_a_resolved_student_has_nothing_open_and_keeps_what_was_given() -> None:
         given.loss,
         given.balance,
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({}, 40),
+        ({"limits": ("macs<=1M",)}, 11),
+        ({"limits": ("macs<=1M", "latency_ms<=2")}, 11),
+        ({"limits": ("f1>=0.5",)}, 40),
+        ({"limits": ("macs<=1M",), "objectives": ("f1", "latency_ms")}, 40),
+        ({"limits": ("macs<=1M",), "supernet": SupernetConfig(sizes="all")}, 40),
+        ({"limits": ("macs<=1M",), "supernet": SupernetConfig(epochs=3)}, 3),
+    ],
+)
+def test_a_supernet_for_networks_of_one_size_is_trained_for_less_long(settings, epochs) -> None:
+    assert supernet_recipe(SearchConfig(**settings), 640).epochs == epochs
