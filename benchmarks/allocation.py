@@ -109,7 +109,8 @@ def _start(
 def table(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], classes: int) -> str:
     """Return the Markdown table of all parts."""
     lines = [
-        "| part | start:epochs | val before | test macro-F1 | minus the first (95 %) | seconds | n |",
+        "| part | start:epochs | val before | test macro-F1 | minus the first, points (95 %) | seconds "
+        "| n |",
         "|---|---|---|---|---|---|---|",
     ]
     for part in sorted({row["part"] for row in rows}):

@@ -118,7 +118,7 @@ def table(rows: Mapping[str, Sequence[Mapping[str, Any]]], classes: int) -> str:
         classes: of the data.
     """
     lines = [
-        "| teacher | MACs | its test macro-F1 | students' test macro-F1 | minus the first (95 %) "
+        "| teacher | MACs | its test macro-F1 | students' test macro-F1 | minus the first, points (95 %) "
         "| fine-tuning, min | outputs, min | n |",
         "|---|---|---|---|---|---|---|---|",
     ]

@@ -36,8 +36,8 @@ def table(lines: Sequence[Row]) -> str:
     for row in sorted((line for line in lines if "method" in line), key=lambda row: row["seed"]):
         methods[row["method"]].append(row)
     text = [
-        "| method | input | test macro-F1 (95 %) | Minnow minus it (95 %) | latency (IQR) | params "
-        "| MACs | in all | after the teacher | n |",
+        "| method | input | test macro-F1 (95 %) | Minnow minus it, points (95 %) | latency (IQR) "
+        "| params | MACs | in all | after the teacher | n |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     ours = methods.get(MINNOW, [])

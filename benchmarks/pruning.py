@@ -140,7 +140,7 @@ def table(rows: Sequence[Mapping[str, Any]], part: int, classes: int) -> str:
             arms[row["arm"], side, row["epochs"]].append(row)
     lines = [
         "| network | px | epochs | MACs | params | latency, ms | validation | test macro-F1 "
-        "| choice minus it (95 %) | seconds | n |",
+        "| choice minus it, points (95 %) | seconds | n |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     choices = [row for (arm, *_), its in arms.items() if arm == "choice" for row in its]

@@ -118,7 +118,7 @@ def table(out: Path) -> str:
     rows = {arm: [split[arm] for split in finished] for arm in ARMS}
     means = {}
     lines = [
-        "| labels | test macro-F1 | minus a quarter alone (95 %) | teacher | n |",
+        "| labels | test macro-F1 | minus a quarter alone, points (95 %) | teacher | n |",
         "|---|---|---|---|---|",
     ]
     for arm in ARMS:

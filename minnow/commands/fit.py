@@ -22,7 +22,7 @@ from minnow.commands.options import (
     {
         options.DATA: ("data.spec", "data.group_by", "data.unlabelled"),
         options.SEARCH: ("space.name", "trials", "budget"),
-        options.GOALS: ("objectives", "limits"),
+        options.GOALS: ("objectives", "limits", "target"),
         options.TEACHER: ("teacher.spec", "base.spec"),
         options.TRAINING: ("refit", "qat", "seed"),
         options.RUN: ("out", "resume", "trackers", "config", "assignments"),

@@ -36,7 +36,7 @@ Score = Annotated[
             *("space.name", "space.resolutions", "strategy.name", "trials", "budget"),
             *("evaluator", "workers", "executor"),
         ),
-        options.GOALS: ("objectives", "limits", "score_reference"),
+        options.GOALS: ("objectives", "limits", "target", "score_reference"),
         options.TEACHER: ("teacher.spec", "base.spec"),
         options.TRAINING: ("train.epochs",),
         options.RUN: ("seed", "out", "resume", "config", "assignments"),
