@@ -50,6 +50,7 @@ class InheritedWeights:
         classes: number of logits.
         test_digest: of the test images of the data set it was trained on, where that is known.
         limits: near which subnets were trained; none: those of all sizes, or none in particular.
+        source: origin of the base's pretrained weights, where that is known.
     """
 
     base: Architecture
@@ -59,6 +60,7 @@ class InheritedWeights:
     classes: int
     test_digest: str | None = None
     limits: tuple[str, ...] = ()
+    source: str | None = None
 
     @property
     def digest(self) -> str:
@@ -127,7 +129,9 @@ def inherit_from_base(
     """
     whole, weights = base_architecture(base), cpu_state_dict(base.model)
     orders = channel_orders(base, data, importance) if orders is None else orders
-    return InheritedWeights(whole, weights, orders, base.normalization, data.num_classes)
+    return InheritedWeights(
+        whole, weights, orders, base.normalization, data.num_classes, source=base.source
+    )
 
 
 def channel_orders(base: Teacher, data: ImageSet, importance: Importance = "taylor") -> Orders:

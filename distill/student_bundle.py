@@ -81,6 +81,7 @@ def write_student(
         "unlabelled": None if teacher is None else _unlabelled(teacher, data),
         "images": images_by_class(data),
         "inherited": None if inherited is None else inherited.base.base,
+        "inherited_source": None if inherited is None else inherited.source,
         "seconds": fitted.seconds,
         "epoch": fitted.kept_epoch,
         "history": fitted.history,

@@ -142,6 +142,7 @@ class StudentMetrics(StoredRecord):
     unlabelled: UnlabelledRecord | None = None
     images: ImagesRecord | None = None
     inherited: str | None = None
+    inherited_source: str | None = None
     refit: Refit | None = None
     qat: QatRecord | None = None
     seed: Count

@@ -61,6 +61,7 @@ class _Record(StoredRecord):
     classes: Annotated[int, Field(ge=1)]
     test_files: str | None
     limits: tuple[str, ...] = ()
+    source: str | None = None
     mean: tuple[float, float, float]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -153,6 +154,7 @@ def train_supernet(
         data.num_classes,
         data.test_digest,
         tuple(limits) if near else (),
+        base.source,
     )
     _save(supernet, folder, {"identity": identity, "seconds": fitted.seconds, "history": fitted.history})
     return supernet
@@ -186,7 +188,14 @@ def load_supernet(folder: Path, identity: str | None = None) -> InheritedWeights
     base = Architecture.from_yaml(folder / _BASE)
     normalization = Normalization(record.mean, record.std)
     return InheritedWeights(
-        base, weights, orders, normalization, record.classes, record.test_files, record.limits
+        base,
+        weights,
+        orders,
+        normalization,
+        record.classes,
+        record.test_files,
+        record.limits,
+        record.source,
     )
 
 
@@ -212,6 +221,7 @@ def _save(supernet: InheritedWeights, folder: Path, record: dict[str, Any]) -> N
         "classes": supernet.classes,
         "test_files": supernet.test_digest,
         "limits": supernet.limits,
+        "source": supernet.source,
         "mean": supernet.normalization.mean,
         "std": supernet.normalization.std,
     }

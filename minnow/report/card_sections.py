@@ -112,13 +112,13 @@ def training_section(metrics: StudentMetrics, config: StudentConfig, student: Pa
 
 
 def licence_section(metrics: StudentMetrics, config: StudentConfig, licence: str | None) -> Section:
-    """Return the licences of images and weights; a teacher's is timm's record."""
+    """Return the licences of images and weights; those of teachers and of a base are timm's records."""
     rows = [("these weights", licence or UNKNOWN), ("images", config.data.licence or UNKNOWN)]
     if metrics.teacher is not None:
         rows += [(f"teacher {m.name}", _licence(m.name, m.source)) for m in metrics.teacher.members]
     base = metrics.inherited
     if base is not None and base not in [m.name for m in getattr(metrics.teacher, "members", ())]:
-        rows.append((f"base {base}", UNKNOWN))
+        rows.append((f"base {base}", _licence(base, metrics.inherited_source)))
     return Section("Licences", ["", "licence"], rows)
 
 

@@ -280,6 +280,7 @@ def test_a_student_starts_from_its_part(supernet_folder, space, prepared, some_d
     )
     bundle = load_bundle(tmp_path)
     assert bundle.normalization == HALF and bundle.metrics["inherited"] == BASE
+    assert bundle.metrics["inherited_source"] == supernet.source is not None
     first = supernet.subnet(architecture).state_dict()
     for name, value in bundle.model.state_dict().items():
         if "running" not in name and "tracked" not in name and "head" not in name:

