@@ -56,6 +56,7 @@ from training.device import keep_freed_memory
 
 _NETWORKS = "networks"  # folder of the ONNX files
 _LARGEST = 2**30  # bytes of one
+_SEARCH = ("trials", "supernet_epochs", "evaluator")  # settings of Minnow's search that may be given
 
 
 def main() -> None:
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=32, help="of every final training")
     parser.add_argument("--trials", type=int, help="of Minnow's search (its default)")
     parser.add_argument("--supernet-epochs", type=int, help="of Minnow's search (its default)")
+    parser.add_argument("--evaluator", help="of Minnow's search (its default)")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0")
     names = [MINNOW, *PEERS]
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
@@ -116,11 +118,7 @@ def _compete(given: argparse.Namespace) -> None:
 def _trained(method: str, contest: Contest, given: argparse.Namespace) -> Contender:
     if method != MINNOW:
         return PEERS[method](contest)
-    settings: dict[str, Any] = {}
-    if given.trials is not None:
-        settings["trials"] = given.trials
-    if given.supernet_epochs is not None:
-        settings["supernet_epochs"] = given.supernet_epochs
+    settings = {name: getattr(given, name) for name in _SEARCH if getattr(given, name) is not None}
     return minnow_search(contest, settings)
 
 
@@ -148,8 +146,7 @@ def _prepared(given: argparse.Namespace) -> tuple[Contest, dict[str, Any]]:
         "teacher": member.digest,
         "limit_ms": limit.value,
         "epochs": given.epochs,
-        "trials": given.trials,
-        "supernet_epochs": given.supernet_epochs,
+        **{name: getattr(given, name) for name in _SEARCH},
     }
     lines = read_lines(given.out / RESULTS)
     if lines and not setup.items() <= lines[0].items():
