@@ -138,7 +138,7 @@ WRONG = [
     ("export ALONE --out file.txt/model.onnx", "file.txt"),
     ("predict ALONE dark.png --out one.csv --submission one.csv", "a file each"),
     ("latency nothing", "nothing"),
-    ("latency ALONE --image-size 64", "--image-size", "for a model YAML"),
+    ("latency ALONE --image-size 64", "--image-size", "says its classes and size"),
     ("latency list.yaml", "list.yaml"),
     ("latency FOUND --classes 1", "--classes"),
     ("data check nowhere", "nowhere"),
