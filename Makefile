@@ -21,7 +21,7 @@ demo: setup
 test: lint
 	$(BIN)/python -m pytest -m "not slow and not system" $(PARALLEL)
 
-# What starts clusters, databases, browsers, or installs the wheel.
+# Whole jobs, and what starts clusters, databases, browsers, or installs the wheel.
 system: setup
 	$(BIN)/python -m pytest -m "system and not slow" $(PARALLEL)
 

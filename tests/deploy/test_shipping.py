@@ -71,6 +71,7 @@ def test_a_float_model_is_the_network(bundle: Bundle, data: ImageSet, tmp_path: 
     assert report["files"]["model.onnx"] == (tmp_path / "out" / "model.onnx").stat().st_size
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("forgiving")
 def test_a_quantised_model_is_compared_with_float(bundle: Bundle, data: ImageSet, tmp_path: Path) -> None:
     result, report = shipped(bundle, data, tmp_path / "out", "onnxruntime-int8")

@@ -109,6 +109,7 @@ def test_progress_prints_what_the_command_prints(here, capsys):
     assert printed.out == "" and "trial 0 (1 of 1)" in printed.err
 
 
+@pytest.mark.system
 def test_fit_does_the_whole_job_and_repeats_no_finished_step(here, write_classes, capsys, monkeypatch):
     monkeypatch.setattr(training.budget, "INHERITED", training.budget.Length(2, 2))
     write_classes(here / "photos")

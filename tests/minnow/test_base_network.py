@@ -43,6 +43,7 @@ def lines(said, *words: str) -> list[str]:
     return [line for line in said.notices if all(word in line for word in words)]
 
 
+@pytest.mark.system
 def test_a_teacher_of_another_family(folder: Path, search, minnow):
     given = f"--base {BASE} --set base.epochs=2 --supernet-epochs 1 --trials 1 --out runs/found"
     said = search(OTHER, given)

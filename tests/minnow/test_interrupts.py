@@ -25,6 +25,7 @@ def student(run: Path) -> dict:
     return {name: content[name] for name in ("test", "val", "epoch")}
 
 
+@pytest.mark.system
 def test_a_killed_training_goes_on_to_the_same_student(here, finished, minnow, start):
     command = f"train --model {finished}/runs/found --epochs 3 --out"
     child = start(f"{command} killed")

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "cli.py"
 

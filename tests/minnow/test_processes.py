@@ -69,6 +69,7 @@ def check_same(one: Path, other: Path) -> None:
         assert error <= 5e-2 * size + 1e-3, name
 
 
+@pytest.mark.system
 def test_a_distilled_student_is_that_of_one_process(here, finished, minnow, two, monkeypatch):
     """The main process fine-tunes the teacher, the other reads it; the hint's regressor is trained along."""
     torch.manual_seed(0)

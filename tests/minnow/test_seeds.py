@@ -161,6 +161,7 @@ def test_missing_predictions_say_what_to_do(copied, minnow):
     assert "predictions.csv does not exist" in minnow("compare many many/student").complaint
 
 
+@pytest.mark.system
 def test_workers_train_the_same_students(many, here, finished, minnow):
     """Two at a time, each in a process of its own; the latency is measured once, for all."""
     said = minnow(f"train --model {finished}/runs/found --epochs 1 --seeds 3 --workers 2 --out two")

@@ -94,6 +94,7 @@ def test_a_terminal_without_the_letters_of_a_class(here: Path, write_classes: Ca
     assert "K\\xe4se" in said.stdout
 
 
+@pytest.mark.system
 def test_a_full_disk_names_the_journal(here, start):
     code, _, notices, *_ = start(f"{SEARCH} --out new", file_size=1_500).end()
     assert code == 2 and "Traceback" not in notices

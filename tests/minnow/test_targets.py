@@ -23,6 +23,8 @@ from minnow.permission import code_settings
 from minnow.run_directory import Run
 from training.bootstrap import Comparison, Interval
 
+pytestmark = pytest.mark.system
+
 Said = Any  # of conftest.py
 INT8 = "onnxruntime-int8"
 
