@@ -20,7 +20,7 @@ from teachers import find_pretrained
 from teachers.finetune import tuned_before
 from teachers.linear_head import VIEWS
 from teachers.spec import parse_spec, split_side
-from training.budget import TEACHER, decided, supernet_recipe
+from training.budget import TEACHER, decided, supernet_limits, supernet_recipe
 from training.data.images import ImageSet
 from training.device import pick_device
 from training.speed import OVERHEAD, inference_seconds, training_seconds
@@ -87,7 +87,7 @@ def split_budget(
         whole = space.decode(space.largest)
         network = build(whole, data.num_classes)
         epoch = OVERHEAD * training_seconds(network, whole.resolution, pick_device())
-        epoch *= len(data.learned) * _supernet_step(config, whole, objectives, data.num_classes)
+        epoch *= len(data.learned) * _supernet_step(config, whole, data.num_classes)
         usual = supernet_recipe(config, len(data.learned)).epochs or 1
         epochs = config.supernet.epochs or _fitting(usual, epoch, _SUPERNET * rest)
         config = config.model_copy(
@@ -129,12 +129,10 @@ def _tuning(config: TeacherConfig, data: ImageSet) -> tuple[float, float]:
     return 0.0, OVERHEAD * images * training_seconds(pretrained.model, resolution, device)
 
 
-def _supernet_step(
-    config: SearchConfig, whole: Architecture, objectives: Objectives, num_classes: int
-) -> float:
+def _supernet_step(config: SearchConfig, whole: Architecture, num_classes: int) -> float:
     """Return what a step of the supernet costs, in steps of the whole network."""
-    limits = objectives.size_limits
-    if config.supernet.sizes == "all" or not limits:
+    limits = supernet_limits(config)
+    if not limits:
         return _SANDWICH
     shares = [_PARAMS_SHARE]
     for limit in limits:

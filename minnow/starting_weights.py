@@ -33,7 +33,7 @@ from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from teachers.ensemble import PreparedTeacher
 from teachers.finetune import Teacher
-from training.budget import supernet_recipe
+from training.budget import supernet_limits, supernet_recipe
 from training.data.images import ImageSet
 
 
@@ -59,12 +59,11 @@ def search_weights(
         return None
     if config.evaluator == "inherit":
         return inherit_from_base(base, data, config.space.importance)
-    objectives = Objectives.parse(config.objectives, config.limits)
-    limits = [*map(str, objectives.size_limits)]
+    limits = [*map(str, supernet_limits(config))]
     near: tuple[Architecture, ...] = ()
     if not has_supernet(run):
         report = partial(listener.count, "latencies of random subnets")
-        near = _near_subnets(config, space, objectives, data.num_classes, report)
+        near = _near_subnets(config, space, data.num_classes, report)
     supernet = train_supernet(
         space,
         base,
@@ -83,8 +82,7 @@ def search_weights(
     )
     sizes = f"networks near {', '.join(supernet.limits)}" if supernet.limits else "networks of all sizes"
     listener.note(f"supernet of {supernet.base.base} in {run / SUPERNET_FOLDER}, for {sizes}")
-    wanted = [] if config.supernet.sizes == "all" else limits
-    if supernet.limits and {*supernet.limits} != {*wanted}:
+    if supernet.limits and {*supernet.limits} != {*limits}:
         listener.warn(
             f"the supernet in {run / SUPERNET_FOLDER} was adapted for {sizes}; others get too low an F1: "
             "search in another run directory for other limits"
@@ -95,7 +93,6 @@ def search_weights(
 def _near_subnets(
     config: SearchConfig,
     space: Elastic,
-    objectives: Objectives,
     num_classes: int,
     report: Callable[[int, int], None],
 ) -> tuple[Architecture, ...]:
@@ -106,6 +103,7 @@ def _near_subnets(
     """
     if config.supernet.sizes == "all":
         return ()
+    objectives = Objectives.parse(config.objectives, config.limits)
     near = subnets_near_limits(space, objectives, num_classes, config.target, report)
     if config.supernet.sizes == "near" and not near:
         raise UserError(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
-from nas.objectives import Objectives
+from nas.objectives import Limit, Objectives
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,15 @@ def confirmations(config: SearchConfig) -> int:
 def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
     """Return the recipe that trains the supernet on a split of ``images``."""
     own = config.supernet.model_dump(exclude={"sizes"})
-    objectives = Objectives.parse(config.objectives, config.limits)
-    one_size = len(objectives.goals) == 1 and objectives.size_limits and config.supernet.sizes != "all"
-    length = NEAR_SUPERNET if one_size else SUPERNET
-    return decided(config.train.model_copy(update=own), images, length)
+    one_size = supernet_limits(config) and len(config.objectives) <= 1
+    return decided(config.train.model_copy(update=own), images, NEAR_SUPERNET if one_size else SUPERNET)
+
+
+def supernet_limits(config: SearchConfig) -> tuple[Limit, ...]:
+    """Return the limits near which the supernet's subnets are trained; none: those of all sizes."""
+    if config.supernet.sizes == "all":
+        return ()
+    return Objectives.parse((), config.limits).size_limits
 
 
 def resolve_student(config: StudentConfig, images: int, *, inherits: bool = False) -> StudentConfig:
