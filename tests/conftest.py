@@ -105,7 +105,7 @@ def together() -> Callable[..., list[Any]]:
     """Run ``work(processes)`` in processes connected as a launcher would; gives what each returned."""
     context = multiprocessing.get_context("fork")  # a new interpreter would import torch for seconds
 
-    def member(work, environment: dict[str, str], end) -> None:
+    def member(work, environment: dict[str, str], end, all_done) -> None:
         import torch
 
         from training.processes import current
@@ -117,17 +117,18 @@ def together() -> Callable[..., list[Any]]:
             end.send((work(current()), None))
         except BaseException:
             end.send((None, traceback.format_exc()))
+        all_done.wait(120)  # the first process holds the store with which the others may yet connect
 
     def run(work: Callable[[Any], Any], count: int = 2) -> list[Any]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-        members, ends = [], []
+        members, ends, all_done = [], [], context.Barrier(count)
         for rank in range(count):
             content = {**shared, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1"}
             mine, theirs = context.Pipe()
             environment = {name: str(value) for name, value in content.items()}
-            members.append(context.Process(target=member, args=(work, environment, theirs)))
+            members.append(context.Process(target=member, args=(work, environment, theirs, all_done)))
             members[-1].start()
             ends.append(mine)
         try:
