@@ -25,10 +25,11 @@ from distill.inherited_weights import inherit_from_base
 from distill.supernet import find_supernet
 from minnow.base_network import search_base
 from minnow.data_set import open_data
+from minnow.evaluator_settings import resolve_evaluator
 from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
 from minnow.permission import check_code
-from minnow.search_setup import make_space, resolve_evaluator
+from minnow.search_setup import make_space
 from minnow.student_work import StudentWork, trained_on
 from minnow.teacher import make_teacher
 from nas.architecture import Architecture

@@ -35,9 +35,9 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     if confirm and config.timeout is not None:
         ending += " (earlier where the time would be over)"
     lengths = f"{config.train.epochs} epochs"
+    whole = "teacher" if config.base is None else "base"
     if config.evaluator != "train":
         training = f" and {lengths}" if config.train.epochs else ""
-        whole = "teacher" if config.base is None else "base"
         source = whole if config.evaluator == "inherit" else "supernet"
         lengths = f"the {source}'s weights{training}"
     if halving is not None:
@@ -48,6 +48,11 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
         f"{'of' if config.evaluator == 'train' else 'with'} {lengths}{ending} on "
         f"{pick_device().type}; results in {run}"
     )
+    if config.evaluator == "inherit" and not config.train.epochs:
+        listener.note(
+            f"networks are judged as they are cut out of the {whole}: their F1 is far below that of the "
+            "students they become, and serves to compare them"
+        )
     if parts.objectives.timed:
         images, reference = len(parts.data.splits["val"]), config.score
         listener.note(

@@ -23,10 +23,10 @@ from minnow.base_network import architecture_of, resolve_base
 from minnow.base_settings import base_of_search
 from minnow.budget_split import split_budget
 from minnow.data_set import open_data
+from minnow.evaluator_settings import resolve_evaluator
 from minnow.input_sides import default_resolutions, small_sides
 from minnow.listener import Listener
 from minnow.teacher import check_balance, check_unlabelled
-from minnow.unused_settings import usual_evaluator
 from nas.architecture import Architecture
 from nas.objectives import Objectives
 from nas.schedulers.asha import SuccessiveHalving
@@ -112,44 +112,6 @@ def _check(config: SearchConfig) -> None:
         )
     StudentLoss(config.loss)  # a wrong name is wrong without a teacher, too
     make_optimizer(nn.Linear(1, 1), config.train)
-
-
-def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchConfig:
-    """Return the settings with their evaluator decided.
-
-    Raises:
-        UserError: the evaluator does not go with the space, the fidelity or the missing teacher.
-    """
-    elastic = issubclass(space, Elastic)
-    evaluator = usual_evaluator(config, space)
-    if evaluator == "train" and config.train.epochs == 0:
-        raise UserError("train.epochs 0 trains nothing, and the evaluator train needs 1 or more")
-    if evaluator != "train":
-        if not elastic:
-            raise UserError(
-                f"evaluator {evaluator} needs weights to inherit, and {config.space.name} has none; "
-                "choose the space elastic, or the evaluator train"
-            )
-        if config.teacher is None:
-            raise UserError(
-                "the space elastic needs a teacher, to learn from and to cut networks out of: give one, "
-                "for instance tf_efficientnet_lite0"
-            )
-        if config.fidelity != "full":
-            raise UserError(
-                f"fidelity {config.fidelity} needs the evaluator train: {evaluator} is short already"
-            )
-        if config.confirm and not config.train.epochs:
-            raise UserError(
-                f"confirm {config.confirm} has no effect: without training a network gets the same F1 "
-                "every time; leave it out, or give train.epochs"
-            )
-        if config.balance.mode not in (None, "none") and not config.train.epochs:
-            raise UserError(
-                f"balance.mode {config.balance.mode} changes a training, and {evaluator} does not train; "
-                "leave it out here, and give it to distill"
-            )
-    return config.model_copy(update={"evaluator": evaluator})
 
 
 def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) -> SearchSpace:

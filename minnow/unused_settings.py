@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import nas.spaces
 from core.config import AugmentConfig, DataConfig, LossConfig, SearchConfig, StudentConfig
+from minnow.evaluator_settings import usual_evaluator
 from nas.objectives import Objectives
-from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 from training.data.hub_opening import HUB_PREFIX
 from training.data.sources import is_table
@@ -33,11 +33,6 @@ class Unused:
         if name in self.but:
             return False
         return any(name == own or (own.endswith(".") and name.startswith(own)) for own in self.names)
-
-
-def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
-    """Return the evaluator of a search: the given one, else the usual one of the space."""
-    return config.evaluator or ("supernet" if issubclass(space, Elastic) else "train")
 
 
 def unused_in_data(data: DataConfig) -> Iterator[Unused]:

@@ -75,7 +75,7 @@ class SearchConfig(Settings):
         setting(
             "Weights that a trial starts from: random (train), the base's (inherit), or those of a "
             "supernet made from the base.",
-            auto="supernet in the space elastic, else train",
+            auto="train; in the space elastic supernet, or inherit with one objective and limits on size",
             option="evaluator",
         ),
     ] = None

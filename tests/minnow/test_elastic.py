@@ -197,8 +197,11 @@ def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minn
         return channel_orders(teacher, data, importance)
 
     monkeypatch.setattr(inheritance, "channel_orders", orders)
-    rule = ("--evaluator", "inherit", "--importance", "magnitude", "--trials", "1")
-    assert search(*rule, "--out", "runs/found").code == 0
+    rule = ("--limit", "macs<=2M", "--importance", "magnitude", "--trials", "1")
+    said = search(*rule, "--out", "runs/found")
+    assert said.code == 0, said.notices
+    assert any("judged as they are cut out of the teacher" in line for line in said.notices)
+    assert not Path("runs/found/supernet").exists()
     distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
     assert minnow(distil).code == 0
     assert asked == ["magnitude", "magnitude"]
