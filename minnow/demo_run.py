@@ -53,7 +53,7 @@ def run_demo(out: Path, seed: int, listener: Listener) -> None:
     say(f"{count:,} images in {images}: scikit-learn's digits on crops of its two photographs")
     given = f"--set data.labels_per_class={_LABELS} --set augment.flip=false"
     _announce(
-        f"search --data {images} {given} --space elastic --evaluator inherit --teacher {_TEACHER} "
+        f"search --data {images} {given} --space elastic --teacher {_TEACHER} "
         f"--teacher-epochs {_TEACHER_EPOCHS} --limit {_LIMIT!r} --trials {_TRIALS} --out {out}"
     )
     teacher = TeacherConfig(spec=_TEACHER, epochs=_TEACHER_EPOCHS)
@@ -63,7 +63,6 @@ def run_demo(out: Path, seed: int, listener: Listener) -> None:
         data=data,
         augment=augment,
         space=SpaceConfig(name="elastic"),
-        evaluator="inherit",
         strategy=StrategyConfig(),
         teacher=teacher,
         limits=(_LIMIT,),
