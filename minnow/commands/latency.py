@@ -137,9 +137,9 @@ def _of_timm(spec: str, num_classes: int, image_size: int | None, target: str | 
     name, where = f"{name}, {num_classes} classes", target or DEFAULT
     try:
         architecture = architecture_from_timm(network.model, network.name, resolution)
-    except UserError:  # of another family
+    except UserError as error:  # of another family
         if profile_of(where) is not None:
-            raise
+            raise UserError(f"{where} predicts networks of search spaces alone: {error}") from None
         params = sum(parameter.numel() for parameter in network.model.parameters())
         macs = count_macs(network.model, resolution)
         costs = f"{metric_text('params', params)} params, {metric_text('macs', macs)} MACs"
