@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/pays.py RUN --out DIR [--part 4 8 16 32] [--random 5] [--seeds 2]
 
-RUN is that of ``search --space elastic`` with its supernet, searched under limits on the latency of
-1/4, 1/8, 1/16 and 1/32 of the teacher's (``benchmarks/pays.sh``). At each part the following are
-distilled from the supernet's weights with the defaults of ``distill``, with the same seeds:
+RUN is that of ``search --space elastic``, searched under limits on the latency of 1/4, 1/8, 1/16 and
+1/32 of the teacher's (``benchmarks/pays.sh``), or of the given parts. At each part the following are
+distilled with the defaults of ``distill``, with the same seeds, from the weights that the search judged
+them by: those of its supernet, or of the teacher:
 
     choice   the trial with the best validation F1 within the limit
     random   random networks of the space at 90 to 100 % of the limit
@@ -15,8 +16,8 @@ Each training leaves a line in a file of its own in DIR; trainings that have the
 several processes may work on one DIR (``--threads 1``). The tables are made of all lines that are there:
 macro-F1 on the test split, the choice minus the others with a 95 % interval (paired bootstrap over test
 images, all seeds and networks in every resample), the standard deviation between random networks with
-the noise of the seeds removed, and Kendall's tau of the supernet's validation F1 with the trained test F1
-at that latency. With several DIRs after ``--pool``, of other splits of the same data, images are pooled.
+the noise of the seeds removed, and Kendall's tau of the validation F1 before the training with the test
+F1 after it. With several DIRs after ``--pool``, of other splits of the same data, images are pooled.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from trained_lines import (
 )
 
 from deploy.architecture_latency import fitted_latency
-from distill.inherited_weights import InheritedWeights
+from distill.inherited_weights import inherit_from_base
 from distill.supernet import find_supernet
 from minnow.run_directory import Run
 from nas.architecture import Architecture
@@ -87,16 +88,13 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, nargs="*", default=[], help="other DIRs for the tables")
     given = parser.parse_args()
     run, data, space = begun(given)
-    supernet = find_supernet(given.run)
-    if supernet is None:
-        raise SystemExit(f"{given.run} has no supernet")
     with one_at_a_time(given.out):
         rivals = [
             rival
             for part in given.part
             for rival in rivals_of(part, run.trials, space, data, given.random)
         ]
-    train_all(rivals, run, supernet, data, given.out, given.seeds, given.epochs)
+    train_all(rivals, run, data, given.out, given.seeds, given.epochs)
     rows = [row for folder in (given.out, *given.pool) for row in rows_of(folder)]
     print(f"\n{table(rows, data.num_classes)}")
 
@@ -146,7 +144,6 @@ def uniform_cuts(space: Elastic) -> Iterator[Architecture]:
 def train_all(
     rivals: Sequence[Rival],
     run: Run,
-    supernet: InheritedWeights,
     data: ImageSet,
     out: Path,
     seeds: int,
@@ -156,10 +153,13 @@ def train_all(
     images = len(data.splits["train"])
     student = student_of(run.config, images, epochs=epochs, seed=0)
     teacher = teacher_of(student, data)
+    inherited = find_supernet(run.path) or inherit_from_base(
+        teacher.ensemble.members[0], data, run.config.space.importance
+    )
 
     @cache
     def judged(architecture: Architecture) -> float:
-        return supernet.evaluate_subnet(architecture, data, run.config.augment)[1].f1
+        return inherited.evaluate_subnet(architecture, data, run.config.augment)[1].f1
 
     for seed in range(seeds):
         seeded = student.model_copy(update={"seed": seed})
@@ -171,21 +171,20 @@ def train_all(
                     "part": rival.part,
                     "arm": rival.arm,
                     "latency_ms": rival.latency_ms,
-                    "supernet_f1": judged(rival.architecture),
+                    "before_f1": judged(rival.architecture),
                 }
 
             name = f"{rival.part}-{rival.arm}-{network.key}-{student.train.epochs}-{seed}.json"
-            row = train_line(out / name, facts, network, data, seeded, teacher, supernet)
+            row = train_line(out / name, facts, network, data, seeded, teacher, inherited)
             if row is not None:
-                scores = f"{row['supernet_f1']:.4f} {row['f1']:.4f}"
+                scores = f"{row['before_f1']:.4f} {row['f1']:.4f}"
                 print(rival.part, rival.arm, seed, scores, flush=True)
 
 
 def table(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
     """Return the Markdown tables of all parts."""
     lines = [
-        "| part | network | latency, ms | supernet | test macro-F1 | choice minus it, points (95 %) "
-        "| n |",
+        "| part | network | latency, ms | F1 before | test macro-F1 | choice minus it, points (95 %) | n |",
         "|---|---|---|---|---|---|---|",
     ]
     notes: list[str] = []
@@ -207,11 +206,11 @@ def _line(
     own: Sequence[Mapping[str, Any]],
     classes: int,
 ) -> str:
-    mean = {name: np.mean([row[name] for row in its]) for name in ("latency_ms", "supernet_f1", "f1")}
+    mean = {name: np.mean([row[name] for row in its]) for name in ("latency_ms", "before_f1", "f1")}
     deviation = np.std([row["f1"] for row in its], ddof=1) if len(its) > 1 else 0.0
     minus = "" if arm == "choice" else _minus(own, arm, classes)
     return (
-        f"| 1/{part} | {arm} | {mean['latency_ms']:.2f} | {mean['supernet_f1']:.3f} "
+        f"| 1/{part} | {arm} | {mean['latency_ms']:.2f} | {mean['before_f1']:.3f} "
         f"| {mean['f1']:.3f} ± {deviation:.3f} | {minus} | {len(its)} |"
     )
 
@@ -243,12 +242,12 @@ def _landscape(part: int, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"seeds of one network by {100 * float(np.mean(noise)) ** 0.5:.1f}"
         )
     if len(networks) > 2:
-        judged = [its[0]["supernet_f1"] for its in networks.values()]
+        judged = [its[0]["before_f1"] for its in networks.values()]
         truth = [np.mean(its) for its in repeated]
         macs = [its[0]["macs"] for its in networks.values()]
         taus = [kendalltau(guess, truth).statistic for guess in (judged, macs)]
         yield (
-            f"1/{part}: tau with the test F1 of {len(networks)} networks: supernet {taus[0]:.2f}, "
+            f"1/{part}: tau with the test F1 of {len(networks)} networks: F1 before {taus[0]:.2f}, "
             f"MACs {taus[1]:.2f}"
         )
 
