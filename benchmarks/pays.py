@@ -184,7 +184,7 @@ def train_all(
 def table(rows: Sequence[Mapping[str, Any]], classes: int) -> str:
     """Return the Markdown tables of all parts."""
     lines = [
-        "| part | network | latency, ms | F1 before | test macro-F1 | choice minus it, points (95 %) | n |",
+        "| part | network | latency, ms | F1 before | test macro-F1 | choice minus it (95 %) | n |",
         "|---|---|---|---|---|---|---|",
     ]
     notes: list[str] = []

@@ -6,7 +6,7 @@ import deploy.targets
 from core.config import SearchConfig, SupernetConfig
 from core.errors import UserError
 from deploy.targets.base import FLOAT
-from nas.objectives import Objectives
+from nas.objectives import SCORES, Objectives
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
 
@@ -23,10 +23,17 @@ def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
     if not issubclass(space, Elastic):
         return "train"
     objectives = Objectives.parse(config.objectives, config.limits)
-    one_size = len(objectives.goals) == 1 and objectives.goals[0].maximize and objectives.size_limits
+    one_size = (
+        len(objectives.goals) == 1 and objectives.goals[0].metric in SCORES and objectives.size_limits
+    )
     judged_by_size = objectives.size_limits == objectives.limits
     plain = config.supernet == SupernetConfig() and deploy.targets.precision(config.target) == FLOAT
     return "inherit" if one_size and judged_by_size and plain else "supernet"
+
+
+def judged_as_cut(config: SearchConfig) -> bool:
+    """Return whether trials have the scores of networks as they are cut out of the base, untrained."""
+    return config.evaluator == "inherit" and not config.train.epochs
 
 
 def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nas.architecture import Architecture
 from nas.cost import cost
+from nas.objectives import SCORES
 
 
 def metric_text(name: str, value: float) -> str:
@@ -81,4 +82,4 @@ def title_of(metric: str, *, predicted: bool = False) -> str:
     title = TITLES.get(metric, metric)
     if predicted and metric == "latency_ms":
         return f"predicted {title}"
-    return f"val {title}" if metric in ("f1", "accuracy", "balanced_accuracy") else title
+    return f"val {title}" if metric in SCORES else title

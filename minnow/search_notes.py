@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.competition_score import runtime_name
+from minnow.evaluator_settings import judged_as_cut
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.predicted_latency import note_predictions
@@ -48,7 +49,7 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
         f"{'of' if config.evaluator == 'train' else 'with'} {lengths}{ending} on "
         f"{pick_device().type}; results in {run}"
     )
-    if config.evaluator == "inherit" and not config.train.epochs:
+    if judged_as_cut(config):
         listener.note(
             f"networks are judged as they are cut out of the {whole}: their F1 is far below that of the "
             "students they become, and serves to compare them"

@@ -35,7 +35,8 @@ MEMORY = ("flash_kb", "ram_kb")
 CLOSED_FORM = (*COSTS, *MEMORY)
 #: Metrics that only a study measures whose goals or limits name one of them.
 TIMED = ("total_seconds", "score")
-_SHARES = ("f1", "accuracy", "balanced_accuracy")  # from 0 to 1
+#: Scores on validation, from 0 to 1.
+SCORES = ("f1", "accuracy", "balanced_accuracy")
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
 _LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg%]?)\s*", re.I)
 
@@ -297,12 +298,12 @@ def parse_limit(
         value = math.nan
     if not math.isfinite(value):
         raise UserError(f"{source} {short(text)}: {short(number)} is not a number")
-    if typed and suffix and metric not in (takers := _SHARES if suffix == "%" else COSTS):
+    if typed and suffix and metric not in (takers := SCORES if suffix == "%" else COSTS):
         raise UserError(
             f"{source} {short(text)}: {short(suffix)} is for {', '.join(takers)}; "
             f"write {metric} as a plain number"
         )
-    if typed and metric in _SHARES and value > 1:
+    if typed and metric in SCORES and value > 1:
         raise UserError(
             f"{source} {short(text)}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "
             f"{metric}{operator}60%"

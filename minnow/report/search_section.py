@@ -8,12 +8,13 @@ from typing import Any
 
 from core.config import SearchConfig
 from core.config_io import to_yaml
+from minnow.evaluator_settings import judged_as_cut
 from minnow.format import TITLES, metric_text, title_of
 from minnow.report.decisions import shared_options
 from minnow.report.plots import front_figure, fronts, history_figure, timeline_figure
 from minnow.report.rendering import Cell, Head, Row, Table, plot
 from minnow.run_directory import Run
-from nas.objectives import Objectives
+from nas.objectives import SCORES, Objectives
 from nas.trial import Trial
 
 _COLUMNS = ("f1", "accuracy", "params", "macs", "latency_ms", "train_seconds")
@@ -67,10 +68,14 @@ def search_facts(run: Run) -> list[tuple[str, str]]:
         metrics = run.best.metrics or {}
         names = dict.fromkeys([*run.objectives.names, "f1", "params", "macs", "latency_ms"])
         predicted = run.latency_source is not None
+        scored = "before training: " if judged_as_cut(run.config) else ""
         facts = [
             ("chosen: trial", str(run.best.number)),
             *(
-                (title_of(name, predicted=predicted), metric_text(name, metrics[name]))
+                (
+                    f"{scored if name in SCORES else ''}{title_of(name, predicted=predicted)}",
+                    metric_text(name, metrics[name]),
+                )
                 for name in names
                 if name in metrics
             ),
@@ -120,7 +125,14 @@ def _reasons(run: Run, best: Trial) -> str:
     ]
     if limits:
         reasons.append(f"limits met: {', '.join(limits)}")
-    return f"{'; '.join(reasons)}."
+    untrained = (
+        " Trials have the scores of networks as they are cut out of the "
+        f"{'teacher' if run.config.base is None else 'base'}, before any training: they compare networks "
+        "of one size, and are far below those of the students."
+        if judged_as_cut(run.config)
+        else ""
+    )
+    return f"{'; '.join(reasons)}.{untrained}"
 
 
 def _front(run: Run) -> dict[str, Any]:

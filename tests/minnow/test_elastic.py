@@ -202,6 +202,7 @@ def test_students_inherit_by_the_rule_of_their_search(folder: Path, search, minn
     assert said.code == 0, said.notices
     assert any("judged as they are cut out of the teacher" in line for line in said.notices)
     assert not Path("runs/found/supernet").exists()
+    assert "before training: val F1" in Path("runs/found/report.html").read_text()
     distil = f"distill --teacher {TEACHER} --teacher-epochs 1 --student runs/found --epochs 1"
     assert minnow(distil).code == 0
     assert asked == ["magnitude", "magnitude"]
