@@ -126,7 +126,8 @@ def student_settings(
     own = {name: value for name, value in given.items() if name not in from_file}
     check_code(config, own, [] if file is None else [(file, over)])
     _check_used(unused_in_student(config), own, given_names(over), file, listener)
-    if chosen.architecture.base is None and any(name.startswith("base.") for name in own):
+    of_base = (value is not None for name, value in own.items() if name.startswith("base."))
+    if chosen.architecture.base is None and any(of_base):
         raise SettingError("base.spec", "has no effect: the network is cut out of no other; leave it out")
     chosen = chosen.at(config.data.size)
     listener.note(f"student: {chosen.name}, {chosen.architecture.resolution} px")
@@ -216,14 +217,15 @@ def _without_tau(config: C, given: Mapping[str, Any]) -> C:
     return config.model_copy(update={"balance": BalanceConfig()})
 
 
-def _check_alone(given: Iterable[str]) -> None:
+def _check_alone(given: Mapping[str, Any]) -> None:
     """Refuse settings of a teacher for a training without one.
 
     Raises:
         SettingError: the first of them.
     """
-    for name in given:
-        if name.startswith(("teacher.", "loss.")) or name in ("live_teacher", "data.unlabelled"):
+    of_teacher = ("live_teacher", "data.unlabelled")
+    for name, value in given.items():
+        if value is not None and (name.startswith(("teacher.", "loss.")) or name in of_teacher):
             raise SettingError(name, "train has no teacher; use distill, or leave this setting out")
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from core.config import SearchConfig, StudentConfig
 from core.config_io import SettingError, known_settings, merged
-from minnow.settings import search_settings
+from minnow.settings import search_settings, student_settings
 from minnow.unused_settings import unused_in_search, unused_in_student
 
+#: A network that is cut out of no other.
+EXAMPLE = Path(__file__).parents[2] / "benchmarks/student_trashnet.yaml"
 ELASTIC = {"space.name": "elastic", "teacher.spec": "lite0"}
 #: A run that a setting has no effect in; the rest of its settings.
 WITHOUT_EFFECT: list[tuple[type, str, dict[str, Any]]] = [
@@ -98,4 +100,6 @@ def test_what_was_given_without_effect_is_an_error_and_of_a_file_a_warning(
 def test_what_is_left_to_minnow_has_no_effect_anywhere(tmp_path: Path, keeping) -> None:
     left = {"supernet.epochs": None, "data.table.label": None}
     search_settings(left, out=tmp_path / "run", listener=keeping)
+    student = {"student": str(EXAMPLE), "pick": "best", "out": tmp_path / "alone", "prefix": "train"}
+    student_settings({"live_teacher": None, "base.spec": None}, **student, listener=keeping)
     assert not keeping.warnings
