@@ -47,10 +47,11 @@ from trained_lines import (
     train_line,
 )
 
+from core.errors import UserError
 from deploy.architecture_latency import fitted_latency
-from distill.inherited_weights import inherit_from_base
-from distill.supernet import find_supernet
+from minnow.progress import ConsoleListener
 from minnow.run_directory import Run
+from minnow.starting_weights import judging_weights
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.objectives import Objectives
@@ -153,9 +154,7 @@ def train_all(
     images = len(data.splits["train"])
     student = student_of(run.config, images, epochs=epochs, seed=0)
     teacher = teacher_of(student, data)
-    inherited = find_supernet(run.path) or inherit_from_base(
-        teacher.ensemble.members[0], data, run.config.space.importance
-    )
+    inherited = judging_weights(run.config, teacher, data, run.path, ConsoleListener())
 
     @cache
     def judged(architecture: Architecture) -> float:
@@ -253,4 +252,7 @@ def _landscape(part: int, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(str(error)) from None

@@ -21,15 +21,13 @@ from core.config_io import SettingError, merged, read_config
 from core.errors import UserError
 from core.files import write_lines
 from core.reading import first_fault, read_lines
-from distill.inherited_weights import inherit_from_base
-from distill.supernet import find_supernet
-from minnow.base_network import search_base
 from minnow.data_set import open_data
 from minnow.evaluator_settings import resolve_evaluator
 from minnow.evaluators import InheritEvaluator
 from minnow.listener import Listener
 from minnow.permission import check_code
 from minnow.search_setup import make_space
+from minnow.starting_weights import judging_weights
 from minnow.student_work import StudentWork, trained_on
 from minnow.teacher import make_teacher
 from nas.architecture import Architecture
@@ -120,13 +118,7 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
     teacher, data = make_teacher(
         config.teacher, student.loss, data, student.augment, views, listener=listener
     )
-    if config.evaluator == "inherit":
-        base = search_base(config, teacher, data.labelled, listener)
-        whole = None if base is None else inherit_from_base(base, data, config.space.importance)
-    else:
-        whole = find_supernet(job.run)
-    if whole is None:
-        raise UserError(f"{job.run} holds no finished supernet; resume its search first")
+    whole = judging_weights(config, teacher, data, job.run, listener)
     judge, digest = InheritEvaluator(data, config, whole, teacher.outputs), whole.digest
     path = job.run / FILE
     rows = read_rows(path)

@@ -23,7 +23,7 @@ from distill.supernet import (
     has_supernet,
     train_supernet,
 )
-from minnow.base_network import inherits
+from minnow.base_network import inherits, search_base
 from minnow.listener import Listener
 from minnow.near_limits import subnets_near_limits
 from minnow.run_directory import ChosenNetwork
@@ -88,6 +88,31 @@ def search_weights(
             "search in another run directory for other limits"
         )
     return supernet
+
+
+def judging_weights(
+    config: SearchConfig, teacher: PreparedTeacher, data: ImageSet, run: Path, listener: Listener
+) -> InheritedWeights:
+    """Return the weights that the networks of an earlier search were judged by, untrained.
+
+    Args:
+        config: of the search, with its evaluator decided, which inherits.
+        teacher: its teacher.
+        data: the images.
+        run: its run directory.
+        listener: receives progress.
+
+    Raises:
+        UserError: it has no finished supernet; its base is unknown, or its fine-tuning fails.
+    """
+    if config.evaluator == "inherit":
+        base = search_base(config, teacher, data.labelled, listener)
+        weights = None if base is None else inherit_from_base(base, data, config.space.importance)
+    else:
+        weights = find_supernet(run)
+    if weights is None:
+        raise UserError(f"{run} holds no finished supernet; resume its search first")
+    return weights
 
 
 def _near_subnets(
