@@ -16,6 +16,11 @@ def base_of_search(config: SearchConfig) -> BaseConfig | None:
     return BaseConfig(**base_fine_tuning(base, config.teacher).model_dump(exclude={"tune"}))
 
 
+def source_word(config: SearchConfig) -> str:
+    """Return what a search cuts networks out of, in a word: the base that it names, or its teacher."""
+    return "teacher" if config.base is None else "base"
+
+
 def base_of_student(search: SearchConfig, teacher: str | None) -> BaseConfig | None:
     """Return the base that a student takes over from its search; ``None``: its teacher is the base.
 

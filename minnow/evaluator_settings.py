@@ -23,12 +23,13 @@ def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
     if not issubclass(space, Elastic):
         return "train"
     objectives = Objectives.parse(config.objectives, config.limits)
-    one_size = (
-        len(objectives.goals) == 1 and objectives.goals[0].metric in SCORES and objectives.size_limits
-    )
-    judged_by_size = objectives.size_limits == objectives.limits
-    plain = config.supernet == SupernetConfig() and deploy.targets.precision(config.target) == FLOAT
-    return "inherit" if one_size and judged_by_size and plain else "supernet"
+    goals, limits = objectives.goals, objectives.limits
+    one_score = len(goals) == 1 and goals[0].metric in SCORES
+    one_size = bool(limits) and limits == objectives.size_limits
+    asked = config.supernet != SupernetConfig()
+    if one_score and one_size and not asked and deploy.targets.precision(config.target) == FLOAT:
+        return "inherit"
+    return "supernet"
 
 
 def judged_as_cut(config: SearchConfig) -> bool:

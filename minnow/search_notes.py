@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.competition_score import runtime_name
+from minnow.base_settings import source_word
 from minnow.evaluator_settings import judged_as_cut
 from minnow.format import duration_text
 from minnow.listener import Listener
@@ -36,10 +37,9 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     if confirm and config.timeout is not None:
         ending += " (earlier where the time would be over)"
     lengths = f"{config.train.epochs} epochs"
-    whole = "teacher" if config.base is None else "base"
     if config.evaluator != "train":
         training = f" and {lengths}" if config.train.epochs else ""
-        source = whole if config.evaluator == "inherit" else "supernet"
+        source = source_word(config) if config.evaluator == "inherit" else "supernet"
         lengths = f"the {source}'s weights{training}"
     if halving is not None:
         lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
@@ -51,8 +51,8 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     )
     if judged_as_cut(config):
         listener.note(
-            f"networks are judged as they are cut out of the {whole}: their F1 is far below that of the "
-            "students they become, and serves to compare them"
+            f"networks are judged as they are cut out of the {source_word(config)}: their F1 is far "
+            "below that of the students they become, and serves to compare them"
         )
     if parts.objectives.timed:
         images, reference = len(parts.data.splits["val"]), config.score

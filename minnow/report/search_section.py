@@ -8,6 +8,7 @@ from typing import Any
 
 from core.config import SearchConfig
 from core.config_io import to_yaml
+from minnow.base_settings import source_word
 from minnow.evaluator_settings import judged_as_cut
 from minnow.format import TITLES, metric_text, title_of
 from minnow.report.decisions import shared_options
@@ -125,14 +126,13 @@ def _reasons(run: Run, best: Trial) -> str:
     ]
     if limits:
         reasons.append(f"limits met: {', '.join(limits)}")
-    untrained = (
-        " Trials have the scores of networks as they are cut out of the "
-        f"{'teacher' if run.config.base is None else 'base'}, before any training: they compare networks "
-        "of one size, and are far below those of the students."
-        if judged_as_cut(run.config)
-        else ""
-    )
-    return f"{'; '.join(reasons)}.{untrained}"
+    sentences = [f"{'; '.join(reasons)}."]
+    if judged_as_cut(run.config):
+        sentences.append(
+            f"Trials have the scores of networks as they are cut out of the {source_word(run.config)}, "
+            "before any training: they compare networks of one size, and are far below those of the students."
+        )
+    return " ".join(sentences)
 
 
 def _front(run: Run) -> dict[str, Any]:
