@@ -130,7 +130,8 @@ def _reasons(run: Run, best: Trial) -> str:
     if judged_as_cut(run.config):
         sentences.append(
             f"Trials have the scores of networks as they are cut out of the {source_word(run.config)}, "
-            "before any training: they compare networks of one size, and are far below those of the students."
+            "before any training: they compare networks of one size, and are far below those of the "
+            "students."
         )
     return " ".join(sentences)
 
