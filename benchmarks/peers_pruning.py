@@ -1,7 +1,8 @@
 """Minnow against what its users would do instead: a lower resolution, pruning, a script for Optuna.
 
 Usage: python benchmarks/peers_pruning.py DATA --out DIR [--size 128] [--limit 'latency_ms<=1.4']
-           [--epochs 32] [--teacher-epochs 10] [--seeds 3] [--methods minnow optuna ...] [--threads 2]
+           [--epochs 32] [--teacher-epochs 10] [--seeds 3] [--first-seed 0]
+           [--methods minnow optuna ...] [--threads 2]
        python benchmarks/peers_pruning.py --out DIR      (prints the table of what is finished)
 
 All methods have the same images, splits, teacher (EfficientNet-Lite0, fine-tuned), limit and epochs:
@@ -72,7 +73,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, help="of Minnow's search (its default)")
     parser.add_argument("--supernet-epochs", type=int, help="of Minnow's search (its default)")
     parser.add_argument("--evaluator", help="of Minnow's search (its default)")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="of them")
     names = [MINNOW, *PEERS]
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
     parser.add_argument("--threads", type=int, default=2)
@@ -87,7 +89,7 @@ def main() -> None:
 def _compete(given: argparse.Namespace) -> None:
     """Run the methods that have no line yet, seed by seed."""
     contest, setup = _prepared(given)
-    for seed in range(given.seeds):
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
         for method in given.methods:
             rows = _rows(given.out)
             if any((row["method"], row["seed"]) == (method, seed) for row in rows):
