@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,7 +62,7 @@ def search_settings(
         if "spec" not in base.data.model_fields_set and "data.spec" not in given:
             listener.note("no data given: using the embedded digits (scikit-learn, 1,797 images)")
         config = merged(SearchConfig, _without_tau(base, given), given)
-    own = {name: value for name, value in given.items() if name not in from_file}
+    own = _stated(given, from_file)
     check_code(config, own, files)
     storage = storage_to_write(config.storage, own.get("storage"), files)
     _check_used(unused_in_search(config), own, given_names(over), file, listener)
@@ -123,11 +123,10 @@ def student_settings(
         listener.note(f"no data given: using {origin} data, {base.data.spec}")
     given, from_file = with_data_file(given, listener)
     config = merged(StudentConfig, _without_tau(base, given), given)
-    own = {name: value for name, value in given.items() if name not in from_file}
+    own = _stated(given, from_file)
     check_code(config, own, [] if file is None else [(file, over)])
     _check_used(unused_in_student(config), own, given_names(over), file, listener)
-    of_base = (value is not None for name, value in own.items() if name.startswith("base."))
-    if chosen.architecture.base is None and any(of_base):
+    if chosen.architecture.base is None and any(name.startswith("base.") for name in own):
         raise SettingError("base.spec", "has no effect: the network is cut out of no other; leave it out")
     chosen = chosen.at(config.data.size)
     listener.note(f"student: {chosen.name}, {chosen.architecture.resolution} px")
@@ -143,8 +142,9 @@ def data_settings(changes: Mapping[str, Any], listener: Listener) -> DataConfig:
     Raises:
         UserError: a wrong value, a setting without effect on the data.
     """
-    own = dotted(SearchConfig, changes)
-    given, _ = with_data_file(own, listener, only="data.")
+    changed = dotted(SearchConfig, changes)
+    own = _stated(changed)
+    given, _ = with_data_file(changed, listener, only="data.")
     data = merged(SearchConfig, SearchConfig(), given).data
     others = tuple(name for name in own if not name.startswith("data."))
     unused = [Unused(others, "the data are looked at without a training"), *unused_in_data(data)]
@@ -224,29 +224,32 @@ def _check_alone(given: Mapping[str, Any]) -> None:
         SettingError: the first of them.
     """
     of_teacher = ("live_teacher", "data.unlabelled")
-    for name, value in given.items():
-        if value is not None and (name.startswith(("teacher.", "loss.")) or name in of_teacher):
+    for name in _stated(given):
+        if name.startswith(("teacher.", "loss.")) or name in of_teacher:
             raise SettingError(name, "train has no teacher; use distill, or leave this setting out")
+
+
+def _stated(given: Mapping[str, Any], besides: Collection[str] = ()) -> dict[str, Any]:
+    """Return the settings that have a value, which ``None`` is not: it leaves the decision to Minnow."""
+    return {name: value for name, value in given.items() if value is not None and name not in besides}
 
 
 def _check_used(
     unused: Iterable[Unused],
-    given: Mapping[str, Any],
+    given: Iterable[str],
     in_file: Iterable[str],
     file: Path | None,
     listener: Listener,
 ) -> None:
     """Refuse settings that have no effect, and warn of those of a file, which may serve other commands.
 
-    ``None`` has none anywhere: it leaves the decision to Minnow.
-
     Raises:
         SettingError: the caller gave a setting that has no effect.
     """
     reasons = list(unused)
-    for name, value in given.items():
+    for name in given:
         for rule in reasons:
-            if value is not None and rule.covers(name):
+            if rule.covers(name):
                 raise SettingError(name, f"has no effect: {rule.reason}")
     for name in in_file:
         for rule in reasons:
