@@ -75,7 +75,8 @@ class SearchConfig(Settings):
         setting(
             "Weights that a trial starts from: random (train), the base's (inherit), or those of a "
             "supernet made from the base.",
-            auto="train; in the space elastic supernet, or inherit with one objective and limits on size",
+            auto="train; in the space elastic inherit with F1 or accuracy as the one objective, upper "
+            "limits on size alone and a float target, else supernet",
             option="evaluator",
         ),
     ] = None
@@ -112,7 +113,8 @@ class SearchConfig(Settings):
     budget: Annotated[
         Time,
         setting(
-            "Time for the whole job, as in 30m: teacher, supernet, trials and the final training.",
+            "Time for the whole job, as in 30m: teacher, supernet if there is one, trials, final "
+            "training.",
             auto="no limit",
             option="budget",
             form="time",

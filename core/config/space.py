@@ -35,7 +35,7 @@ class SpaceConfig(Settings):
         BeforeValidator(_sides),
         setting(
             "Input sides to choose from, pixels, as in 64,96,128.",
-            auto="five, up to the stored side; smaller ones too for tight limits",
+            auto="five (in the space elastic four), up to the stored side; smaller ones for tight limits",
             form="sides",
             option="resolution",
         ),

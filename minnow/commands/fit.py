@@ -20,7 +20,7 @@ from minnow.commands.options import (
 @with_settings(
     SearchConfig,
     {
-        options.DATA: ("data.spec", "data.group_by", "data.unlabelled"),
+        options.DATA: ("data.spec", "data.size", "data.group_by", "data.unlabelled"),
         options.SEARCH: ("space.name", "trials", "budget"),
         options.GOALS: ("objectives", "limits", "target"),
         options.TEACHER: ("teacher.spec", "base.spec"),

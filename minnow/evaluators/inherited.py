@@ -22,8 +22,7 @@ from training.fit import Progress
 class InheritEvaluator:
     """Evaluator that cuts a proposal out of a whole network, recalibrates its batch norm, validates it.
 
-    With a supernet's weights no training follows. With a teacher's, ``config.train.epochs`` of
-    distillation make it comparable.
+    ``config.train.epochs`` of distillation follow, if that is not 0.
 
     Attributes:
         data: the images.
