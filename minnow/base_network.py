@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.config import AugmentConfig, BaseConfig, SearchConfig, StudentConfig, TeacherConfig
 from core.config_io import SettingError
 from core.errors import UserError
@@ -92,7 +94,7 @@ def inherits(chosen: ChosenNetwork, config: StudentConfig) -> bool:
 def student_base(
     chosen: ChosenNetwork,
     config: StudentConfig,
-    teacher: PreparedTeacher | None,
+    teachers: Sequence[Teacher],
     data: ImageSet,
     listener: Listener,
 ) -> Teacher | None:
@@ -101,7 +103,7 @@ def student_base(
     Args:
         chosen: network to train.
         config: settings of the training.
-        teacher: its members are searched for the base, where the settings name none.
+        teachers: fine-tuned; searched for the base, where the settings name none.
         data: the images.
         listener: receives progress and one line.
 
@@ -120,10 +122,10 @@ def student_base(
                 f"has no effect: the network starts from the supernet of {chosen.run}; leave it out",
             )
         return None
-    if config.base is None and teacher is not None:
-        for member in teacher.ensemble.members:
-            if member.name == name:
-                return member
+    if config.base is None:
+        for teacher in teachers:
+            if teacher.name == name:
+                return teacher
     settings = base_fine_tuning(config.base or BaseConfig(spec=name), config.teacher)
     base = _make(settings, data, config.augment, listener)
     if base.name != name:

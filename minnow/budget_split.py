@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from core.config import SearchConfig, TeacherConfig, TrainConfig
 from deploy.architecture_latency import measure_architecture
@@ -56,26 +57,9 @@ def split_budget(
     """
     if config.budget is None or config.study is not None:
         return config
-    rest, planned, images = config.budget, [], len(data.splits["train"])
+    rest, planned = config.budget, []
     if config.teacher is not None:
-        specs = [spec for spec, _ in parse_spec(config.teacher.spec)]
-        tuned = [config.teacher.model_copy(update={"spec": spec}) for spec in specs]
-        if config.base is not None and config.base.spec not in specs:  # else it is tuned as a teacher
-            tuned.append(base_fine_tuning(config.base, config.teacher))
-        cached = all(tuned_before(each, data.labelled, config.augment) for each in tuned)
-        once, epoch = 0.0, 0.0
-        if not cached:
-            costs = [_tuning(each, data) for each in tuned]
-            once, epoch = (sum(seconds) for seconds in zip(*costs, strict=True))
-        taken, text = once, "from the cache" if cached else duration_text(once)
-        if epoch:  # else none of them is trained for epochs
-            usual = decided(TrainConfig(epochs=config.teacher.epochs), images, TEACHER).epochs or 1
-            epochs = config.teacher.epochs or _fitting(usual, epoch, _TEACHER * rest - once)
-            config = config.model_copy(
-                update={"teacher": config.teacher.model_copy(update={"epochs": epochs})}
-            )
-            taken = once + epochs * epoch
-            text = _epochs_text(epochs, usual, taken)
+        config, taken, text = _with_tuning(config, config.teacher, data, _TEACHER * rest)
         planned.append(f"teacher {text}")
         rest = max(0.0, rest - taken)
     if config.evaluator == "supernet" and isinstance(space, Elastic):
@@ -95,7 +79,7 @@ def split_budget(
         )
         planned.append(f"supernet {_epochs_text(epochs, usual, measuring + epochs * epoch)}")
         rest = max(0.0, rest - epochs * epoch)
-    share = _TRAINED_TRIALS if config.evaluator == "train" else _TRIALS
+    share = _TRAINED_TRIALS if config.evaluator == "train" or config.train.epochs else _TRIALS
     timeout = config.timeout or max(1.0, share * rest)
     planned += [
         f"trials {duration_text(timeout)} at most",
@@ -103,6 +87,60 @@ def split_budget(
     ]
     listener.note(f"plan for {duration_text(config.budget or 0)}: {'; '.join(planned)}")
     return config.model_copy(update={"timeout": timeout})
+
+
+def _with_tuning(
+    config: SearchConfig, teacher: TeacherConfig, data: ImageSet, seconds: float
+) -> tuple[SearchConfig, float, str]:
+    """Return the settings with a length for what is fine-tuned, its seconds, and the plan in words.
+
+    Teachers share their length, and a base beside them gets the same. What is in the cache takes no time.
+
+    Args:
+        config: of the search.
+        teacher: its teachers.
+        data: the images.
+        seconds: for all of it, at most.
+    """
+    specs = [spec for spec, _ in parse_spec(teacher.spec)]
+    jobs = {"teacher": [teacher.model_copy(update={"spec": spec}) for spec in specs]}
+    if config.base is not None and config.base.spec not in specs:  # else it is tuned as a teacher
+        jobs["base"] = [base_fine_tuning(config.base, teacher)]
+    jobs = {part: tuned for part, tuned in jobs.items() if not _all_tuned(config, tuned, data)}
+    if not jobs:
+        return config, 0.0, "from the cache"
+    taken, epoch = 0.0, 0.0
+    open_parts, lengths = set(), set()
+    for part, tuned in jobs.items():
+        for job in tuned:
+            once, each = _tuning(job, data)
+            taken += once + (job.epochs or 0) * each
+            if each and job.epochs is None:
+                epoch += each
+                open_parts.add(part)
+            elif each:
+                lengths.add(job.epochs)
+    usual = decided(TrainConfig(), len(data.splits["train"]), TEACHER).epochs or 1
+    if not open_parts:
+        given = len(lengths) == 1 and next(iter(lengths))
+        return config, taken, _epochs_text(given, given, taken) if given else duration_text(taken)
+    epochs = _fitting(usual, epoch, seconds - taken)
+    for near in (epochs + 1, epochs, epochs - 1):  # timed a little differently, in an earlier run
+        tuned = [job.model_copy(update={"epochs": near}) for part in open_parts for job in jobs[part]]
+        if 0 < near <= usual and _all_tuned(config, tuned, data):
+            epochs, epoch = near, 0.0
+            break
+    taken += epochs * epoch
+    length = {"epochs": epochs}
+    if "teacher" in open_parts:
+        config = config.model_copy(update={"teacher": teacher.model_copy(update=length)})
+    if "base" in open_parts and config.base is not None:
+        config = config.model_copy(update={"base": config.base.model_copy(update=length)})
+    return config, taken, _epochs_text(epochs, usual, taken)
+
+
+def _all_tuned(config: SearchConfig, tuned: Sequence[TeacherConfig], data: ImageSet) -> bool:
+    return all(tuned_before(each, data.labelled, config.augment) for each in tuned)
 
 
 def _epochs_text(epochs: int, usual: int, seconds: float) -> str:

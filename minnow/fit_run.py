@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config import FIT_DEFAULTS, SearchConfig
+from core.config import FIT_DEFAULTS, SearchConfig, StudentConfig
 from core.config_io import dotted
 from deploy.targets import DEFAULT
 from distill.student_training import CHECKPOINT
@@ -41,7 +41,7 @@ def fit_settings(
     given = dotted(SearchConfig, changes)
     if not resume and file is None:
         given = {**FIT_DEFAULTS, **given}
-    return search_settings(given, file=file, out=out, resume=resume, listener=listener)
+    return search_settings(given, file=file, out=out, resume=resume, distilled=True, listener=listener)
 
 
 def run_fit(
@@ -73,12 +73,16 @@ def _run_fit(
 ) -> Student:
     begun = time.monotonic()
     further.check_planned(config.budget, path)
-    if not resume or len(Run(path, config.storage).trials) < config.trials:
-        run_search(config, path, resume=resume, listener=listener)
     folder = path / STUDENT_FOLDER
-    if not (folder / WEIGHTS_FILE).exists():
+    started, trained = (folder / CHECKPOINT).exists(), (folder / WEIGHTS_FILE).exists()
+    searched = started or trained or (resume and Run(path, config.storage).has_ended(config))
+    if not resume or not searched:
+        run_search(config, path, resume=resume, listener=listener)
+    loss = config.loss.model_dump(exclude_defaults=True)
+    own = dotted(StudentConfig, {"target": config.target, "loss": loss})
+    if not trained:
         chosen, settings, path = student_settings(
-            {"trackers": config.trackers},
+            {**own, "trackers": config.trackers},
             student=str(path),
             pick=BEST,
             out=path,
@@ -89,12 +93,11 @@ def _run_fit(
         if config.budget is not None:
             left = config.budget - (time.monotonic() - begun)
             settings = settings.model_copy(update={"budget": max(1.0, left)})
-        started = (folder / CHECKPOINT).exists()
         run_student(chosen, settings, path, resume=started, listener=listener)
     last = folder
     if further:
         chosen = choose(path, BEST, config.storage)
-        last = further.run(chosen, path, resume=True, listener=listener)
+        last = further.run(chosen, path, given=own, resume=True, listener=listener)
     student = Student(last)
     if not (student.path / ONNX_FILE).exists():
         exported = student.export("onnx", listener=listener)

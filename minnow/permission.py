@@ -8,7 +8,7 @@ only where the call or ``$MINNOW_STORAGE`` names it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,22 +38,42 @@ _CLUSTER = "ray:"  # an executor at an address, whose answers are unpickled
 Config = SearchConfig | StudentConfig
 
 
-def check_code(config: Config, given: Mapping[str, Any], files: Sequence[tuple[Path, Config]]) -> None:
+def check_code(
+    config: Config,
+    given: Mapping[str, Any],
+    files: Sequence[tuple[Path, Config]],
+    *,
+    only: Collection[str] = (),
+) -> None:
     """Refuse code by file or module, and places of trackers, that a file names and the caller does not.
 
     Args:
         config: the settings, as resolved.
         given: dotted settings that the caller gave.
         files: with their settings, those first that win.
+        only: names of settings, of which the others are not used; none: all are.
 
     Raises:
         SettingError: names the file and the value, and what to give to allow it.
     """
     for name, value in code_settings(config):
-        if not _is_given(given, name):
+        if not _is_given(given, name) and (not only or name in only):
             file = _origin(files, name, value)
             what = "a tracker with a place or code" if name == "trackers" else "code that would be run"
             raise SettingError(name, f"{file} names {what}, {value!r}", value)
+
+
+def check_target(config: Config, file: Path) -> None:
+    """Refuse a target by file or module, or with a program, that a file names.
+
+    Args:
+        config: the settings in the file.
+        file: of the settings.
+
+    Raises:
+        SettingError: as :func:`check_code`.
+    """
+    check_code(config, {}, [(file, config)], only=("target",))
 
 
 def code_settings(config: Config) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from minnow.run_directory import ChosenNetwork, choose, student_config
 from minnow.second_training import claim
 from minnow.starting_weights import student_weights
 from minnow.student_run import Training
-from minnow.teacher import student_teacher
+from minnow.teacher import fine_tuned_teachers, student_teacher
 from training.bundle_files import STUDENT_FOLDER
 from training.processes import current
 
@@ -60,10 +60,11 @@ def run_refit(
             f"training again on {len(more.splits['train']):,} images, {more.refit_words}, for "
             f"{config.train.epochs} epochs, as many as the student kept"
         )
-        teacher, _ = processes.main_first(lambda: student_teacher(config, more, listener))
-        base = processes.main_first(
-            lambda: student_base(chosen, config, teacher, more.labelled, listener)
+        tuned = processes.main_first(
+            lambda: fine_tuned_teachers(config.teacher, more.labelled, config.augment, listener)
         )
+        base = processes.main_first(lambda: student_base(chosen, config, tuned, more.labelled, listener))
+        teacher, _ = processes.main_first(lambda: student_teacher(config, more, listener, tuned))
         weights = processes.on_main(
             lambda: student_weights(chosen, config, base, data, folder, resume=resume, listener=listener)
         )

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 from core.errors import UserError, disk_errors
@@ -30,12 +31,26 @@ def new_run(name: str) -> Path:
     Raises:
         UserError: it cannot be made.
     """
+    return next(path for path in _named(name) if _claimed(path))
+
+
+def last_run(name: str) -> Path:
+    """Return the last directory that :func:`new_run` made of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    there = [*takewhile(Path.exists, _named(name))]
+    if not there:
+        raise UserError(f"there is no {next(_named(name))} to resume; give --out")
+    return there[-1]
+
+
+def _named(name: str) -> Iterator[Path]:
+    """Yield the directories that runs of a name may have, in order."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
-    number, path = 1, ROOT / name
-    while not _claimed(path):
-        number += 1
-        path = ROOT / f"{name}-{number}"
-    return path
+    yield ROOT / name
+    yield from (ROOT / f"{name}-{number}" for number in count(2))
 
 
 def _claimed(path: Path) -> bool:

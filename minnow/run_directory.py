@@ -73,10 +73,10 @@ class Run(StudyResults):
         url = self.config.storage
         if url is not None:
             url = storage_to_read(url, self.storage, self.path / CONFIG_FILE)
-        elif not (self.path / JOURNAL).exists():
+        if self.config.study is None:  # its teacher is being fine-tuned
             return StudyRecord([], [], {}, {}, {})
         reported = reported_trials(self.path)  # before the study, which another process may be writing
-        study = open_study(self.path / JOURNAL, url, self.config.study or self.path.resolve().name)
+        study = open_study(self.path / JOURNAL, url, self.config.study)
         check_complete(self.path, reported, study)
         return study
 
@@ -117,14 +117,27 @@ class Run(StudyResults):
 
         return front_figure(self)
 
-    def export(self) -> None:
-        """Write ``summary.json`` for other programs, and the model file of the chosen network."""
+    def has_ended(self, config: SearchConfig) -> bool:
+        """Tell if the search ended by itself, and ``config`` asks for no more of it."""
+        try:
+            had = dict(read_json(self.path / SUMMARY, "summary")["ended"])
+            return int(had.pop("trials")) >= config.trials and _searched_for(config) == had
+        except (UserError, LookupError, TypeError, ValueError):
+            return False
+
+    def export(self, *, ended: bool) -> None:
+        """Write ``summary.json`` for other programs, and the model file of the chosen network.
+
+        Args:
+            ended: whether the search ended by itself, and not by an interruption.
+        """
         if self.best is None:
             (self.path / ARCHITECTURE_FILE).unlink(missing_ok=True)
         else:
             self.best.architecture.to_yaml(self.path / ARCHITECTURE_FILE, num_classes=len(self.classes))
         content = {
             **self.study.facts,
+            "ended": {"trials": self.config.trials, **_searched_for(self.config)} if ended else None,
             "best": None if self.best is None else self.best.number,
             "knee": None if self.knee is None else self.knee.number,
             "front": [trial.number for trial in self.front],
@@ -142,6 +155,12 @@ class Run(StudyResults):
             ],
         }
         write_text(self.path / SUMMARY, json.dumps(content, indent=1) + "\n")
+
+
+def _searched_for(config: SearchConfig) -> dict[str, Any]:
+    """Return what decides, beside the trials, when a search ends and what it chooses, as JSON."""
+    asked = {"timeout": config.timeout, "objectives": config.objectives, "limits": config.limits}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
 
 
 def reported_trials(run: Path) -> frozenset[int]:

@@ -110,7 +110,8 @@ def warn_of_results(
         return
     labels = parts.data.labels[parts.data.splits["val"]]
     counts = np.bincount(labels, minlength=parts.data.num_classes).tolist()
-    if (reason := insignificance(trials, parts.objectives, counts)) is not None:
+    trained = parts.config.evaluator == "train" or bool(parts.config.train.epochs)
+    if (reason := insignificance(trials, parts.objectives, counts, trained=trained)) is not None:
         listener.warn(reason)
     if teacher is not None:
         weak = weaker_teacher(teacher.val.f1, chosen.metrics["f1"], len(labels), "the chosen trial")

@@ -20,6 +20,7 @@ from core.locks import locked
 from deploy.targets import DEFAULT, profile_of
 from distill.inherited_weights import InheritedWeights
 from distill.student_bundle import package_versions
+from distill.supernet import SUPERNET_FOLDER
 from minnow import run_creation
 from minnow.base_network import search_base
 from minnow.evaluators import Checkpoints, SearchWork
@@ -85,14 +86,26 @@ def _run_search(config: SearchConfig, run: Path, resume: bool, listener: Listene
         run_creation.mark_latest(run, listener.warn)
         note_plan(parts, run, len(known), listener)
         with contextlib.ExitStack() as stack:
-            if not resume:  # an error before the first trial ends leaves nothing behind
-                stack.enter_context(
-                    run_creation.undone_on_error(run, before, lambda: not store.trials(), store.discard)
-                )
-            weights = search_weights(parts.config, parts.space, parts.data, teacher, base, run, listener)
+            if not resume:  # an error before the first trial ends leaves nothing behind but a supernet
+
+                def nothing() -> bool:
+                    return not (store.trials() or (run / SUPERNET_FOLDER).exists())
+
+                stack.enter_context(run_creation.undone_on_error(run, before, nothing, store.discard))
+            weights = search_weights(
+                parts.config,
+                parts.space,
+                parts.data,
+                teacher,
+                base,
+                run,
+                resume=resume,
+                listener=listener,
+            )
             if weights is not None:
                 taken.lap("supernet" if parts.config.evaluator == "supernet" else "channel importance")
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
+            _leave_results(run, config.storage, listener, ended=True)
     result = Run(run, config.storage)
     taken.lap(f"{len(result.trials) - len(known)} trials")
     note_spending(taken.seconds, config.budget, listener)
@@ -266,7 +279,7 @@ def _run_trials(
     work = SearchWork(parts.data, config, outputs, weights, checkpoints, report)
     resources = Resources(config.workers, config.trial_cpus, config.trial_gpus, config.trial_timeout)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_results_left(run, config.storage, listener))
+        stack.enter_context(_results_left_on_error(run, config.storage, listener))
         made = nas.executors.make(config.executor, work, resources, listener)
         executor = stack.enter_context(made)
         return run_study(
@@ -285,22 +298,28 @@ def _full_training(proposal: Proposal) -> int:
 
 
 @contextlib.contextmanager
-def _results_left(run: Path, storage: str | None, listener: Listener) -> Iterator[None]:
-    """Leave results at the end, and at an interruption as far as the study can be read."""
+def _results_left_on_error(run: Path, storage: str | None, listener: Listener) -> Iterator[None]:
+    """Leave results at an interruption, as far as the study can be read."""
     try:
         yield
     except BaseException:
         with contextlib.suppress(UserError):  # the storage may be away
-            _leave_results(run, storage, listener)
+            _leave_results(run, storage, listener, ended=False)
         raise
-    _leave_results(run, storage, listener)
 
 
-def _leave_results(path: Path, storage: str | None, listener: Listener) -> None:
-    """Export the trials and write the report."""
+def _leave_results(path: Path, storage: str | None, listener: Listener, *, ended: bool) -> None:
+    """Export the trials and write the report.
+
+    Args:
+        path: the run directory.
+        storage: of its study.
+        listener: receives the finished search.
+        ended: whether the search ended by itself.
+    """
     run = Run(path, storage)
     if run.trials:
-        run.export()
+        run.export(ended=ended)
         leave_report(path, listener, storage)
         listener.search_ended(run)
 

@@ -13,7 +13,7 @@ from minnow import run_creation
 from minnow.base_settings import base_of_student
 from minnow.data_file import with_data_file
 from minnow.listener import Listener
-from minnow.permission import check_code, storage_to_write
+from minnow.permission import Config, check_code, storage_to_write
 from minnow.run_directory import ChosenNetwork, choose
 from minnow.unused_settings import Unused, unused_in_data, unused_in_search, unused_in_student
 from nas.objectives import parse_limit
@@ -27,6 +27,7 @@ def search_settings(
     file: Path | None = None,
     out: Path | None = None,
     resume: bool = False,
+    distilled: bool = False,
     listener: Listener,
 ) -> tuple[SearchConfig, Path]:
     """Return the settings and the run directory of a search.
@@ -36,6 +37,7 @@ def search_settings(
         file: YAML of settings below ``changes``.
         out: run directory; ``None``: a new one, or with ``resume`` the last.
         resume: start from the settings in the run directory.
+        distilled: whether its student is trained as well, with the same loss.
         listener: receives what was taken by default, and warnings.
 
     Raises:
@@ -65,7 +67,7 @@ def search_settings(
     own = _stated(given, from_file)
     check_code(config, own, files)
     storage = storage_to_write(config.storage, own.get("storage"), files)
-    _check_used(unused_in_search(config), own, given_names(over), file, listener)
+    _check_used(unused_in_search(config, distilled=distilled), own, given_names(over), file, listener)
     return config.model_copy(update={"storage": storage}), out or _new_run(config)
 
 
@@ -76,6 +78,7 @@ def student_settings(
     pick: str,
     file: Path | None = None,
     out: Path | None = None,
+    resume: bool = False,
     prefix: str,
     storage: str | None = None,
     listener: Listener,
@@ -90,7 +93,9 @@ def student_settings(
         student: run directory of a search, or a model file; ``None``: the last search.
         pick: trial of the search.
         file: YAML of settings below ``changes``.
-        out: run directory; ``None``: the search's for ``distill``, else a new one.
+        out: run directory; ``None``: the search's for ``distill``, else a new one, or with ``resume`` the
+            last of this network.
+        resume: whether a training is resumed.
         prefix: ``distill`` or ``train``; the start of the name of a new run directory.
         storage: URL of the study of the search, where the caller names it.
         listener: receives what was taken by default, and warnings.
@@ -124,7 +129,10 @@ def student_settings(
     given, from_file = with_data_file(given, listener)
     config = merged(StudentConfig, _without_tau(base, given), given)
     own = _stated(given, from_file)
-    check_code(config, own, [] if file is None else [(file, over)])
+    files: list[tuple[Path, Config]] = [] if file is None else [(file, over)]
+    if chosen.run is not None and chosen.search is not None:
+        files.append((chosen.run / CONFIG_FILE, chosen.search))
+    check_code(config, own, files)
     _check_used(unused_in_student(config), own, given_names(over), file, listener)
     if chosen.architecture.base is None and any(name.startswith("base.") for name in own):
         raise SettingError("base.spec", "has no effect: the network is cut out of no other; leave it out")
@@ -132,7 +140,8 @@ def student_settings(
     listener.note(f"student: {chosen.name}, {chosen.architecture.resolution} px")
     if out is None:
         beside = chosen.run if prefix == "distill" else None
-        out = beside or run_creation.new_run(f"{prefix}-{Path(student).stem}")
+        made = run_creation.last_run if resume else run_creation.new_run
+        out = beside or made(f"{prefix}-{Path(student).stem}")
     return chosen, config, out
 
 

@@ -44,6 +44,8 @@ def search_weights(
     teacher: PreparedTeacher | None,
     base: Teacher | None,
     run: Path,
+    *,
+    resume: bool,
     listener: Listener,
 ) -> InheritedWeights | None:
     """Return the weights that the proposals of a search are cut out of; ``None``: random weights.
@@ -58,7 +60,7 @@ def search_weights(
     if base is None or teacher is None or not isinstance(space, Elastic):
         return None
     if config.evaluator == "inherit":
-        return inherit_from_base(base, data, config.space.importance)
+        return _as_cut(config, base, data, run, begun=resume)
     limits = [*map(str, supernet_limits(config))]
     near: tuple[Architecture, ...] = ()
     if not has_supernet(run):
@@ -107,12 +109,20 @@ def judging_weights(
     """
     if config.evaluator == "inherit":
         base = search_base(config, teacher, data.labelled, listener)
-        weights = None if base is None else inherit_from_base(base, data, config.space.importance)
+        weights = None if base is None else _as_cut(config, base, data, run, begun=True)
     else:
         weights = find_supernet(run)
     if weights is None:
         raise UserError(f"{run} holds no finished supernet; resume its search first")
     return weights
+
+
+def _as_cut(
+    config: SearchConfig, base: Teacher, data: ImageSet, run: Path, *, begun: bool
+) -> InheritedWeights:
+    """Return the weights of the base, with the order of its channels that the search began with."""
+    orders = saved_channel_orders(base, data, config.space.importance, run / ORDERS_FILE, begun=begun)
+    return inherit_from_base(base, data, orders=orders)
 
 
 def _near_subnets(

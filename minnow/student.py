@@ -29,9 +29,10 @@ from minnow.data_file import images_of
 from minnow.data_set import open_data
 from minnow.exported_files import leave_card
 from minnow.listener import Listener
+from minnow.permission import check_target
 from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle
-from training.bundle_files import LABELS_FILE, ONNX_FILE
+from training.bundle_files import CONFIG_FILE, LABELS_FILE, ONNX_FILE
 from training.data.images import ImageSet
 from training.evaluate import logits_of, score_logits
 from training.finite import check_logits
@@ -359,7 +360,9 @@ class Student:
         Raises:
             UserError: no such target, something is missing for it, or it cannot run the network.
         """
-        target = target or self.config.target
+        if target is None:
+            check_target(self.config, self.path / CONFIG_FILE)
+            target = self.config.target
         if (profile := profile_of(target)) is not None:
             return profile.latency(self.bundle.architecture, len(self.classes))
         try:

@@ -51,10 +51,11 @@ def fitting_length(
     seconds: float,
     folder: Path,
     *,
+    seeds: int,
     inherits: bool,
     listener: Listener,
 ) -> int:
-    """Return the epochs that fit in a time, and save them in ``folder``.
+    """Return the epochs of each training that fit in a time, and save them in ``folder``.
 
     They are at most three times the usual length.
 
@@ -63,8 +64,9 @@ def fitting_length(
         architecture: of the student.
         data: the images.
         teachers: fine-tuned; none: it has no teacher.
-        seconds: for the outputs of the teachers and the training.
+        seconds: for the outputs of the teachers and all trainings.
         folder: of the training.
+        seeds: number of trainings, which share the outputs of the teachers.
         inherits: whether the student starts from the weights of its teacher or supernet.
         listener: receives the decision, and a warning where the time is short.
     """
@@ -79,7 +81,8 @@ def fitting_length(
 
     def taken(epochs: int) -> float:
         recipe = config.train.model_copy(update={"epochs": epochs})
-        return OVERHEAD * epochs * epoch + min(recipe.view_count, epochs) * view
+        views = seeds * epochs if config.live_teacher else min(recipe.view_count, epochs)
+        return OVERHEAD * seeds * epochs * epoch + views * view
 
     longest = _LONGEST * usual
     epochs = next((count for count in range(longest, 1, -1) if taken(count) <= seconds), 1)

@@ -171,24 +171,34 @@ def run_student(
         before = processes.on_main(lambda: _claimed(folder, held))
         undo_errors = processes.main and not resume
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
-            tuned: list[Teacher] | None = None
-            if config.budget is not None and config.train.epochs is None:
-                listener.started(STUDENT_FOLDER, run, config)
-                if config.teacher is not None:
-                    tuning = (config.teacher, data.labelled, config.augment, listener)
-                    tuned = processes.main_first(lambda: fine_tuned_teachers(*tuning))
-                left = (config.budget - (time.monotonic() - begun)) / seeds
+            timed = config.budget is not None and config.train.epochs is None
+            if not timed:
+                config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
+            listener.started(STUDENT_FOLDER, run, config)
+            tuned = processes.main_first(
+                lambda: fine_tuned_teachers(config.teacher, data.labelled, config.augment, listener)
+            )
+            base = processes.main_first(
+                lambda: student_base(chosen, config, tuned, data.labelled, listener)
+            )
+            if timed:
+                left = (config.budget or 0.0) - (time.monotonic() - begun)
                 config = processes.on_main(
                     lambda: _of_fitting_length(
-                        config, chosen, data, tuned or (), left, folder, resume=resume, listener=listener
+                        config,
+                        chosen,
+                        data,
+                        tuned,
+                        left,
+                        folder,
+                        seeds=seeds,
+                        resume=resume,
+                        listener=listener,
                     )
                 )
-            config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
-            listener.started(STUDENT_FOLDER, run, config)
+                config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
+                listener.started(STUDENT_FOLDER, run, config)
             teacher, data = processes.main_first(lambda: student_teacher(config, data, listener, tuned))
-            base = processes.main_first(
-                lambda: student_base(chosen, config, teacher, data.labelled, listener)
-            )
         weights = processes.on_main(
             lambda: student_weights(chosen, config, base, data, folder, resume=resume, listener=listener)
         )
@@ -234,6 +244,7 @@ def _of_fitting_length(
     seconds: float,
     folder: Path,
     *,
+    seeds: int,
     resume: bool,
     listener: Listener,
 ) -> StudentConfig:
@@ -247,6 +258,7 @@ def _of_fitting_length(
             teachers,
             seconds,
             folder,
+            seeds=seeds,
             inherits=inherits(chosen, config),
             listener=listener,
         )

@@ -13,13 +13,17 @@ from core.errors import UserError
 from distill.student_metrics import read_student_metrics
 from minnow import run_creation
 from minnow.listener import Listener
+from minnow.permission import check_code
 from minnow.qat_run import QAT_FOLDER, run_qat
 from minnow.refit import REFIT_FOLDER, run_refit
 from minnow.run_directory import ChosenNetwork, student_config
 from minnow.student_run import run_student
 from minnow.tracking import tracked
 from nas.executors import HERE, Placement
-from training.bundle_files import STUDENT_FOLDER, WEIGHTS_FILE
+from training.bundle_files import CONFIG_FILE, STUDENT_FOLDER, WEIGHTS_FILE
+
+#: Settings of a student, which may name code, that its later trainings use.
+_CODE = ("loss.name", "loss.options.of", "loss.features", "target")
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,21 @@ class Further:
             "command without a budget"
         )
 
-    def run(self, chosen: ChosenNetwork, run: Path, *, resume: bool = False, listener: Listener) -> Path:
+    def run(
+        self,
+        chosen: ChosenNetwork,
+        run: Path,
+        *,
+        given: Mapping[str, Any],
+        resume: bool = False,
+        listener: Listener,
+    ) -> Path:
         """Train the finished student of a run further.
 
         Args:
             chosen: what the student was chosen from.
             run: run directory.
+            given: dotted settings of the caller; the student's own name no other code that is run.
             resume: take a finished training for done, and continue an interrupted one.
             listener: receives progress, decisions and warnings.
 
@@ -75,6 +88,9 @@ class Further:
             UserError: such a student is there, of other images, or must be resumed.
         """
         last = run / STUDENT_FOLDER
+        if self:
+            config = student_config(last)
+            check_code(config, given, [(last / CONFIG_FILE, config)], only=_CODE)
         if self.refit is not None:
             last = run / REFIT_FOLDER
             if not (resume and self._finished(last)):
@@ -142,7 +158,8 @@ def run_student_and_further(
             )
         else:
             _check_settings(student, given, file)
-        return further.run(chosen, run, resume=resume, listener=listener)
+        own = dotted(StudentConfig, given)
+        return further.run(chosen, run, given=own, resume=resume, listener=listener)
 
 
 def _check_settings(student: Path, given: Mapping[str, Any], file: Path | None) -> None:

@@ -118,12 +118,12 @@ def student_teacher(
 
 
 def fine_tuned_teachers(
-    config: TeacherConfig, data: ImageSet, augment: AugmentConfig, listener: Listener
+    config: TeacherConfig | None, data: ImageSet, augment: AugmentConfig, listener: Listener
 ) -> list[Teacher]:
     """Fine-tune the teachers one by one, or load them from the cache, without their outputs.
 
     Args:
-        config: the teachers; ``spec`` may name several.
+        config: the teachers; ``spec`` may name several. ``None``: there are none.
         data: the images.
         augment: augmentation of the training.
         listener: receives progress and one line about each teacher.
@@ -131,6 +131,8 @@ def fine_tuned_teachers(
     Raises:
         UserError: as :func:`make_teacher`.
     """
+    if config is None:
+        return []
     specs = [spec for spec, _ in parse_spec(config.spec)]
     return [
         fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener) for spec in specs

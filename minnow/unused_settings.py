@@ -44,8 +44,13 @@ def unused_in_data(data: DataConfig) -> Iterator[Unused]:
         yield Unused(("data.table.",), f"{data.spec} is no table")
 
 
-def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
-    """Yield the settings that have no effect in a search."""
+def unused_in_search(config: SearchConfig, *, distilled: bool = False) -> Iterator[Unused]:
+    """Yield the settings that have no effect in a search.
+
+    Args:
+        config: of the search.
+        distilled: whether a student is trained as well, with the same loss.
+    """
     yield from unused_in_data(config.data)
     space = nas.spaces.load(config.space.name)
     evaluator = usual_evaluator(config, space)
@@ -64,6 +69,8 @@ def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
         reason = f"the evaluator {evaluator} trains no network unless train.epochs is given"
         names = ("train.learning_rate", "train.views") if evaluator == "supernet" else ("train.",)
         yield Unused(names, reason, but=("train.epochs",))
+        if evaluator == "inherit" and not distilled:
+            yield Unused(("loss.",), f"{reason}; give it to distill")
     if config.executor == "local" and config.trial_gpus:
         yield Unused(("trial_gpus",), "on this machine trials share its GPU; choose the executor ray")
     if config.fidelity == "asha":
@@ -72,7 +79,8 @@ def unused_in_search(config: SearchConfig) -> Iterator[Unused]:
         yield Unused(("score.",), "no objective or limit names score or total_seconds")
     if config.balance.mode in (None, "none"):
         yield Unused(("balance.tau",), "balance.mode is none")
-    yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, "none")
+    features = "hint" if distilled else "none"
+    yield from _unused_in_training(config.loss, config.augment, config.teacher is not None, features)
 
 
 def unused_in_student(config: StudentConfig) -> Iterator[Unused]:

@@ -156,7 +156,9 @@ def _nearest(trials: Sequence[Trial], limits: Sequence[Limit]) -> str:
     return f"the nearest, trial {nearest.number}, has {values}"
 
 
-def insignificance(trials: Sequence[Trial], objectives: Objectives, images: Sequence[int]) -> str | None:
+def insignificance(
+    trials: Sequence[Trial], objectives: Objectives, images: Sequence[int], *, trained: bool = True
+) -> str | None:
     """One-line reason why the selection is not significant, or None.
 
     First reason: the best balanced accuracy is within reach of the best of as many guessing networks.
@@ -172,6 +174,7 @@ def insignificance(trials: Sequence[Trial], objectives: Objectives, images: Sequ
         trials: of the study; those without f1 and balanced_accuracy are left out.
         objectives: of the study.
         images: validation images of each class.
+        trained: whether the trials train their networks.
     """
     measured = [
         trial.metrics
@@ -188,7 +191,7 @@ def insignificance(trials: Sequence[Trial], objectives: Objectives, images: Sequ
         return (
             f"the best network is not significantly better than guessing (balanced accuracy {recall:.2f} "
             f"on {sum(counts)} validation images, chance {1 / len(counts):.2f}), so the choice is luck; "
-            f"give the trials more epochs, or the data more images or fewer classes"
+            f"give the trials {'more ' * trained}epochs, or the data more images or fewer classes"
         )
     middle = median(metrics["f1"] for metrics in measured)
     error = math.sqrt(best * (1 - best) / effective)
@@ -196,7 +199,8 @@ def insignificance(trials: Sequence[Trial], objectives: Objectives, images: Sequ
         return (
             f"on {sum(counts)} validation images, F1 of the best network ({best:.3f}) and the median one "
             f"({middle:.3f}) differ by less than the standard error ({error:.3f}), so the choice is "
-            f"mostly luck; more images or confirmations help, more epochs may, or pick the smallest"
+            f"mostly luck; more images {'or confirmations help, more' if trained else 'help, some'} "
+            f"epochs may, or pick the smallest"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""The epoch whose weights a training keeps_last, and the epoch at which it stops early."""
+"""The epoch whose weights a training keeps, and the epoch at which it stops early."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def keeps_last(history: Sequence[Mapping[str, float]], images: int) -> bool:
     error of its score, the last one is kept (Breiman et al. 1984, "Classification and Regression Trees",
     section 3.4.3). The maximum of many noisy scores is mostly luck, and after few epochs no network
     is as good as its luckiest score on a dozen images. A training that gets worse by more than that
-    keeps_last its earlier weights.
+    keeps its earlier weights.
 
     Args:
         history: per epoch, with its ``val_f1``; call this after every epoch, the last ``True`` counts.

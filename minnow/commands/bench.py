@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,6 +146,6 @@ def bench_ranking(
     code = dotted(SearchConfig, changes)
     place = Placement(executor, workers)
     job = Ranking(run, networks, epochs, trainings, tuple(limit or ()), seed, code, place)
-    with ConsoleListener() as listener, interruptible("bench", "ranking", run):
+    with ConsoleListener() as listener, interruptible(*sys.argv[1:]):
         rows = rank(job, listener)
     show_ranking(rows, job)

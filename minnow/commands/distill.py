@@ -102,7 +102,7 @@ def train_chosen(
         share_cores(listener.note)
         from minnow.settings import student_settings
 
-        chosen, settings, run = student_settings(changes, **where, listener=listener)
+        chosen, settings, run = student_settings(changes, **where, resume=resume, listener=listener)
         from minnow.student_stages import Further, run_student_and_further
         from minnow.tables import show_further, show_student
         from nas.executors import Placement
@@ -110,6 +110,8 @@ def train_chosen(
         further = Further(refit, qat)
 
         again = [argument for argument in sys.argv[1:] if argument != "--resume"]
+        if where["out"] is None and run != chosen.run:
+            again += ["--out", str(run)]
         with interruptible(*again, "--resume"):
             last = run_student_and_further(
                 chosen,

@@ -100,7 +100,9 @@ def _of_network(
     from deploy.architecture_latency import measure_architecture
     from deploy.targets import DEFAULT
     from minnow.format import costs_text
+    from minnow.permission import check_target
     from minnow.run_directory import Run, choose, holds_search
+    from training.bundle_files import CONFIG_FILE
 
     chosen = choose(model).at(image_size)
     architecture = chosen.architecture
@@ -109,6 +111,7 @@ def _of_network(
     num_classes = classes or chosen.classes or _CLASSES
     if target is None and holds_search(model):
         target = Run(model).config.target
+        check_target(Run(model).config, model / CONFIG_FILE)
     taken = measure_architecture(architecture, num_classes, target=target or DEFAULT)
     name = f"{chosen.name}, {num_classes} classes"
     return _Measured(name, architecture.resolution, costs_text(architecture, num_classes), taken)

@@ -74,7 +74,7 @@ def run_page(path: Path, storage: str | None = None) -> str:
     facts += [] if run is None else search_facts(run)
     trained = None if student is None else student_section(student)
     search = None if run is None else search_section(run)
-    plots = (trained and trained["learning"]) or (search and search["history"])
+    plots = (trained and trained["learning"]) or (search and (search["history"] or search["timeline"]))
     return render_page(
         "run.html.jinja",
         f"Minnow: {path.resolve().name}",

@@ -252,7 +252,11 @@ def _settings(run: Run) -> Table:
 def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]:
     train, sides = config.train, config.space.resolutions
     options = ", ".join(f"{name}={value}" for name, value in config.strategy.options.items())
-    budget = [f"{config.trials} trials of {train.epochs} epochs, batches of {train.batch_size} images"]
+    budget = [f"{config.trials} trials, none of which trains"]
+    if train.epochs:
+        budget = [
+            f"{config.trials} trials of {train.epochs} epochs, batches of {train.batch_size} images"
+        ]
     if config.confirm:
         budget.append(f"the last {config.confirm} confirm the best networks")
     if config.fidelity != "full":
@@ -278,6 +282,7 @@ def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]
         ("objectives", _listed(config.objectives)),
         ("limits", _listed(config.limits) or "none"),
         *([("score", score)] if timed else []),
+        ("evaluator", config.evaluator or "as usual"),
         ("budget", "; ".join(budget)),
         ("teacher", teacher),
         *([] if config.base is None else [("base", config.base.spec)]),
