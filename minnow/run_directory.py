@@ -70,11 +70,13 @@ class Run(StudyResults):
         Raises:
             UserError: the study is missing, damaged or cut short, or in a storage that nobody named.
         """
-        url = self.config.storage
+        url, empty = self.config.storage, StudyRecord([], [], {}, {}, {})
+        if self.config.study is None:  # its teacher is being fine-tuned
+            return empty
         if url is not None:
             url = storage_to_read(url, self.storage, self.path / CONFIG_FILE)
-        if self.config.study is None:  # its teacher is being fine-tuned
-            return StudyRecord([], [], {}, {}, {})
+        elif not (self.path / JOURNAL).exists():
+            return empty
         reported = reported_trials(self.path)  # before the study, which another process may be writing
         study = open_study(self.path / JOURNAL, url, self.config.study)
         check_complete(self.path, reported, study)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from core.config import BaseConfig, SearchConfig, SupernetConfig, TeacherConfig
+from core.config import BaseConfig, SearchConfig, SupernetConfig, TeacherConfig, TrainConfig
 from minnow import budget_split, near_limits
 from minnow.budget_split import split_budget
 from nas.objectives import Objectives
@@ -99,6 +99,9 @@ def test_what_was_given_stays(split):
 
 def test_trials_that_are_trained_get_half(split):
     assert split(600.0, evaluator="train", teacher=None)[0].timeout == pytest.approx(300)
+    trained = {"teacher": TeacherConfig(spec="trained"), "evaluator": "inherit"}
+    assert split(600.0, **trained)[0].timeout == pytest.approx(120)
+    assert split(600.0, **trained, train=TrainConfig(epochs=2))[0].timeout == pytest.approx(300)
 
 
 def test_a_head_on_frozen_features_costs_some_inference_once(split, some_digits):
@@ -118,8 +121,30 @@ def test_a_teacher_is_timed_at_the_side_in_its_name(split, monkeypatch):
 
 
 def test_a_base_beside_the_teacher_is_tuned_too(split):
-    alone, both = (split(2e4, base=base)[0].teacher.epochs for base in (None, BaseConfig(spec="another")))
-    assert both == pytest.approx(alone / 2, abs=1)
+    alone = split(2e4)[0]
+    both = split(2e4, base=BaseConfig(spec="another"))[0]
+    assert both.teacher.epochs == both.base.epochs == pytest.approx(alone.teacher.epochs / 2, abs=1)
+
+
+def test_a_base_has_its_own_length_beside_a_teacher_that_is_not_tuned(split):
+    for teacher in (TeacherConfig(spec="trained"), TeacherConfig(spec="any", tune="head")):
+        config, _ = split(2e4, teacher=teacher, base=BaseConfig(spec="another"))
+        assert config.teacher.epochs is None and config.base.epochs > 1
+
+
+def test_a_base_with_a_given_length_takes_its_time_from_the_teacher(split, some_digits):
+    images = len(some_digits.splits["train"])
+    config, _ = split(1e4, base=BaseConfig(spec="another", epochs=3))
+    assert config.base.epochs == 3
+    assert config.teacher.epochs == int((0.35 * 1e4 - 3 * images) / images)
+
+
+def test_an_earlier_fine_tuning_of_almost_the_planned_length_is_taken(split, monkeypatch):
+    planned = split(1e4)[0].teacher.epochs
+    for near in (planned - 1, planned + 1):
+        monkeypatch.setattr(budget_split, "tuned_before", lambda job, *_, n=near: job.epochs == n)
+        config, said = split(1e4)
+        assert config.teacher.epochs == near and "teacher 0s" in said
 
 
 def test_a_base_among_the_teachers_is_tuned_once(split):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +182,39 @@ def test_a_data_file_does_not_raise_the_rate_of_what_inherits(folder: Path, sear
     assert minnow(distil).code == 0
     train = load_bundle(Path("runs/found")).config["train"]
     assert (train["batch_size"], train["learning_rate"]) == (16, 0.002)
+
+
+def test_a_resumed_search_cuts_the_same_channels(folder: Path, search, minnow, monkeypatch):
+    """Rounding ranks equal channels otherwise with another number of threads."""
+    said = search("--evaluator", "inherit", "--trials", "2", "--out", "runs/whole")
+    assert said.code == 0
+    assert search("--evaluator", "inherit", "--trials", "1", "--out", "runs/found").code == 0
+
+    def reversed_orders(*arguments):
+        return {name: order.flip(0) for name, order in channel_orders(*arguments).items()}
+
+    monkeypatch.setattr(inheritance, "channel_orders", reversed_orders)
+    assert minnow("search --resume --trials 2 --out runs/found").code == 0
+    again, whole = (
+        json.loads((folder / f"runs/{name}/summary.json").read_text())["trials"]
+        for name in ("found", "whole")
+    )
+    assert [trial["metrics"]["f1"] for trial in again] == [trial["metrics"]["f1"] for trial in whole]
+
+
+def test_a_supernet_outlives_an_error_in_the_first_trial(folder: Path, search, minnow, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    options = ("--supernet-epochs", "1", "--trials", "1", "--out", "runs/found")
+    with monkeypatch.context() as patched:
+        patched.setattr("minnow.search_run.run_study", full)
+        assert "somewhere" in search(*options).complaint
+    saved = folder / "runs/found/supernet"
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    assert before
+    assert minnow("search --resume --out runs/found").code == 0
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
 
 
 def test_inheriting_with_a_short_training(folder: Path, search):

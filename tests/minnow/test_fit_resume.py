@@ -106,6 +106,6 @@ def test_the_student_has_the_loss_and_the_target_of_the_call(here, fit):
     assert (config.loss.name, config.target) == ("dkd", "./mine.py:Mine")
     with pytest.raises(minnow.UserError, match="target"):
         minnow.distill(RUN, refit="val")
-    with pytest.raises(minnow.UserError, match="names code that would be run, './mine.py:Mine'"):
+    with pytest.raises(minnow.UserError, match=r"names code that would be run, '\./mine\.py:Mine'"):
         minnow.load(RUN).latency()
     assert minnow.load(RUN).latency("./mine.py:Mine").median_ms > 0

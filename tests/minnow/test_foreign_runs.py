@@ -129,6 +129,20 @@ def test_a_file_of_settings_of_a_student_names_no_code(
     assert option in complaint and not trace.exists()
 
 
+@pytest.mark.parametrize("code", ["./evil.py:X", "onnxruntime@ssh:pi@192.0.2.1/home/evil/python3"])
+def test_a_run_names_no_target_that_runs_code(theirs, alone, trace, minnow, code):
+    for run in (theirs / "config.yaml", alone / "student/config.yaml"):
+        rewrite(run, "target", code)
+    (alone / "student/checksums.sha256").unlink()
+    for run in ("theirs", "alone"):
+        complaint = minnow(f"latency {run}").complaint
+        assert complaint.startswith(f"--target (target): {run}/") and "names code" in complaint
+        assert complaint.endswith(f"add --target {code}")
+    complaint = minnow("distill --student theirs --teacher alone --out new").complaint
+    assert complaint.startswith("--target (target): theirs/config.yaml names code"), complaint
+    assert not trace.exists()
+
+
 def test_reading_a_run_imports_nothing(theirs, trace, minnow):
     for name, kind, _ in SETTINGS[:4]:
         rewrite(theirs / "config.yaml", name, f"./evil.py:{kind}")

@@ -76,6 +76,21 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(finished, here, start):
     assert said.endswith(f"{command} --resume")
 
 
+def test_a_training_in_a_directory_that_minnow_chose_is_resumed_there(finished, here, minnow, start):
+    command = f"train --model {finished}/runs/found --epochs"
+    complaint = minnow(f"{command} 2 --resume").complaint
+    assert complaint == "there is no runs/train-found to resume; give --out"
+    for _ in range(2):
+        child = start(f"{command} 50")
+        child.wait_for("epoch 1 of")
+        rest = child.signal(signal.SIGINT).stderr
+    assert rest.splitlines()[-1].strip().endswith(f"{command} 50 --out runs/train-found-2 --resume")
+    assert minnow(f"{command} 50 --patience 1 --resume").code == 2  # other settings than it began with
+    assert minnow(f"{command} 50 --resume").code == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["train-found", "train-found-2"]
+    assert (here / "runs/train-found-2/student/model.safetensors").exists()
+
+
 def test_ctrl_c_in_a_search_keeps_what_is_finished(here, start):
     child = start("search --space toy --trials 12 --epochs 2 --out stopped")
     child.wait_for("trial 0 ")

@@ -216,17 +216,21 @@ def test_a_run_without_trials(found):
     assert set(page.tables) == {"settings"} and "distill" not in page.text
 
 
-def test_where_and_when_trials_ran(found, edit_study):
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_where_and_when_trials_ran(found, edit_study, succeeded):
     assert 'id="timeline"' not in run_page(found)  # all in one place
     start = 1_700_000_000.0
 
     def spread(study):
         ran = [Execution(f"node{n % 2}", start + 60 * n, start + 60 * n + 90) for n in range(3)]
-        return [trial.ran(execution) for trial, execution in zip(study.trials, ran, strict=True)]
+        trials = (
+            study.trials if succeeded else [failed(trial, "the loss is nan") for trial in study.trials]
+        )
+        return [trial.ran(execution) for trial, execution in zip(trials, ran, strict=True)]
 
     edit_study(trials=spread)
     page = run_page(found)
-    assert 'id="timeline"' in page
+    assert 'id="timeline"' in page and "plotly.js v" in page
     assert "node0" in page and "node1" in page
 
 

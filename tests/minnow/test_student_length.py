@@ -25,14 +25,15 @@ def fitting(some_digits, tiny, tmp_path, monkeypatch, keeping):
     monkeypatch.setattr(student_length, "training_seconds", lambda *_: 1 / OVERHEAD / images)
     monkeypatch.setattr(student_length, "inference_seconds", lambda *_: 0.0)
 
-    def decide(seconds: float, teachers=()) -> tuple[int, Any]:
+    def decide(seconds: float, teachers=(), *, seeds=1, **settings) -> tuple[int, Any]:
         epochs = fitting_length(
-            StudentConfig(),
+            StudentConfig(**settings),
             tiny,
             some_digits,
             teachers,
             seconds,
             tmp_path,
+            seeds=seeds,
             inherits=False,
             listener=keeping,
         )
@@ -64,6 +65,22 @@ def test_outputs_of_teachers_take_time(fitting, some_digits, monkeypatch):
     )
     assert fitting(20.5, [_Teacher()])[0] == 12  # 12 + 4 views of 2 s
     assert fitting(100.5, [_Teacher()])[0] == 80  # 80 + 10 views of 2 s
+
+
+def test_several_seeds_share_the_outputs_and_the_time(fitting, some_digits, monkeypatch):
+    images = len(some_digits.splits["train"])
+    monkeypatch.setattr(
+        student_length, "inference_seconds", lambda model, *_: 2 / images if model is None else 0.0
+    )
+    assert fitting(68.5, [_Teacher()], seeds=5)[0] == 12  # 5 times 12 + 4 views of 2 s
+
+
+def test_a_live_teacher_takes_its_time_in_every_epoch(fitting, some_digits, monkeypatch):
+    images = len(some_digits.splits["train"])
+    monkeypatch.setattr(
+        student_length, "inference_seconds", lambda model, *_: 2 / images if model is None else 0.0
+    )
+    assert fitting(100.5, [_Teacher()], live_teacher=True)[0] == 33  # each epoch takes 1 + 2 s
 
 
 def test_a_damaged_length_is_refused(tmp_path):

@@ -25,6 +25,7 @@ WITHOUT_EFFECT: list[tuple[type, str, dict[str, Any]]] = [
     (SearchConfig, "space.importance", {}),
     (SearchConfig, "space.importance", {**ELASTIC, "evaluator": "train"}),
     (SearchConfig, "train.batch_size", {**ELASTIC, "evaluator": "inherit"}),
+    (SearchConfig, "loss.weight", {**ELASTIC, "evaluator": "inherit"}),
     (SearchConfig, "train.learning_rate", ELASTIC),
     (SearchConfig, "train.warmup", {"fidelity": "asha"}),
     (SearchConfig, "train.label_smoothing", {"teacher.spec": "lite0"}),
@@ -42,6 +43,8 @@ WITHOUT_EFFECT: list[tuple[type, str, dict[str, Any]]] = [
 WITH_EFFECT: list[tuple[type, str, dict[str, Any]]] = [
     (SearchConfig, "loss.name", {"teacher.spec": "lite0"}),
     (SearchConfig, "loss.feature_weight", {"teacher.spec": "lite0", "loss.features": "hint"}),
+    (SearchConfig, "loss.weight", {**ELASTIC, "evaluator": "inherit", "train.epochs": 2}),
+    (SearchConfig, "loss.weight", {**ELASTIC, "evaluator": "supernet"}),
     (SearchConfig, "supernet.epochs", ELASTIC),
     (SearchConfig, "space.importance", ELASTIC),
     (SearchConfig, "train.batch_size", ELASTIC),
@@ -73,6 +76,13 @@ def test_a_setting_without_effect_is_known_with_its_reason(kind, name, others) -
 def test_a_setting_with_effect_is_not_refused(kind, name, others) -> None:
     assert name in known_settings(kind)
     assert not any(rule.covers(name) for rule in rules(kind, others))
+
+
+@pytest.mark.parametrize("name", ["loss.name", "loss.feature_weight"])
+def test_a_loss_has_effect_where_the_student_is_trained_as_well(name) -> None:
+    config = merged(SearchConfig, SearchConfig(), {**ELASTIC, "evaluator": "inherit"})
+    assert any(rule.covers(name) for rule in unused_in_search(config))
+    assert not any(rule.covers(name) for rule in unused_in_search(config, distilled=True))
 
 
 @pytest.mark.parametrize("kind", [SearchConfig, StudentConfig])

@@ -39,6 +39,8 @@ def test_a_difference_below_the_standard_error() -> None:
     close = trials(0.70, 0.71, 0.72, 0.73)
     reason = insignificance(close, GOALS, [10] * 4)
     assert reason is not None and "standard error (0.070)" in reason and "confirmations" in reason
+    untrained = insignificance(close, GOALS, [10] * 4, trained=False)
+    assert untrained is not None and "confirmations" not in untrained and "some epochs may" in untrained
     assert insignificance(close, GOALS, [10_000] * 4) is None, "enough images tell them apart"
     assert insignificance(close[:2], GOALS, [10] * 4) is None, "of two, the median says nothing"
 
