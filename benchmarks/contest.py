@@ -73,8 +73,11 @@ class Contest:
         """The line of Minnow's student.
 
         Raises:
+            NoNetworkError: Minnow found no network.
             SystemExit: it is not there yet.
         """
+        if self.minnow is not None and "failed" in self.minnow:
+            raise NoNetworkError("Minnow found none to compare with")
         if self.minnow is None:
             raise SystemExit(
                 "this method takes multiply-adds or time of Minnow's: run --methods minnow first"

@@ -97,7 +97,9 @@ def main() -> None:
         ]
     train_all(rivals, run, data, given.out, given.seeds, given.epochs)
     rows = [row for folder in (given.out, *given.pool) for row in rows_of(folder)]
-    print(f"\n{table(rows, data.num_classes)}")
+    for epochs in sorted({row["epochs"] for row in rows}):
+        own = [row for row in rows if row["epochs"] == epochs]
+        print(f"\n{epochs} epochs\n\n{table(own, data.num_classes)}")
 
 
 def rivals_of(

@@ -70,10 +70,11 @@ def _line(method: str, rows: Sequence[Row], ours: Sequence[Row], latencies: Mapp
     def mean(name: str) -> float:
         return float(np.mean([row[name] for row in rows]))
 
+    without = f", {len(failed)} without a network" if failed else ""
     latency, iqr = (float(np.mean([one[name] for one in times])) for name in ("median", "iqr"))
     after = "" if method == TEACHER else f"{mean('after_seconds') / 60:.1f} min"
     return (
         f"| {method} | {sides} px | {f1.value:.3f} ({f1.low:.3f} to {f1.high:.3f}) | {minus} "
         f"| {latency:.2f} ({iqr:.2f}) ms | {mean('params') / 1e3:,.0f} k | {mean('macs') / 1e6:.1f} M "
-        f"| {mean('seconds') / 60:.1f} min | {after} | {len(rows)} |"
+        f"| {mean('seconds') / 60:.1f} min | {after} | {len(rows)}{without} |"
     )

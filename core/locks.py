@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -66,6 +67,11 @@ def locked_file(path: Path, busy: str, seconds: float = 0.0) -> Iterator[None]:
 
 
 def _try_file(path: Path) -> FileLock | None:
+    """Lock a file; ``None`` if another process holds it, or if it has been replaced or removed.
+
+    Raises:
+        UserError: its file system has no locks.
+    """
     try:
         # While this file is open, no other one can have its number: the comparison is exact.
         with path.open("ab") as file:
@@ -75,6 +81,34 @@ def _try_file(path: Path) -> FileLock | None:
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     return lock
             lock.release()
-    except (Timeout, FileNotFoundError):
+    except NotImplementedError:
+        raise _no_locks(path) from None
+    except Timeout:
+        _check_held(path)
+    except FileNotFoundError:
         pass
     return None
+
+
+def _check_held(path: Path) -> None:
+    """Check that a lock could not be taken because another process has it.
+
+    Raises:
+        UserError: the file system has no locks, as some network file systems.
+    """
+    with contextlib.suppress(ImportError, FileNotFoundError):  # Windows has locks everywhere
+        import fcntl
+
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise _no_locks(path) from None
+
+
+def _no_locks(path: Path) -> UserError:
+    return UserError(
+        f"{path.parent} is on a file system without locks: choose a directory on another one, and set "
+        "MINNOW_CACHE to a folder there if this is the cache"
+    )

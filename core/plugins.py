@@ -22,6 +22,8 @@ from typing import Any
 
 from core.errors import UserError, short
 
+_FILE_MODULE = "minnow_plugin_"  # start of the names of modules that are loaded by path
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -183,7 +185,7 @@ def _first_paragraph(documented: object) -> str:
 
 def _resolve(kind: str, target: str) -> Any:
     place, _, attribute = target.rpartition(":")
-    module = _load_file(kind, Path(place)) if place.endswith(".py") else _load_module(kind, place)
+    module = load_file(kind, Path(place)) if place.endswith(".py") else _load_module(kind, place)
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -200,12 +202,27 @@ def _load_module(kind: str, name: str) -> ModuleType:
         raise UserError(f"{kind} plugin: cannot import {short(name)}: {reason}") from error
 
 
-def _load_file(kind: str, path: Path) -> ModuleType:
-    """Import a file once, under a name that worker processes can find again by the same path."""
+def file_of(plugin: type) -> Path | None:
+    """Return the file that a plugin was loaded from by its path, else ``None``."""
+    if not plugin.__module__.startswith(_FILE_MODULE):
+        return None
+    return Path(str(sys.modules[plugin.__module__].__file__))
+
+
+def load_file(kind: str, path: Path) -> ModuleType:
+    """Import a file once, under a name that other processes can find again by the same path.
+
+    Args:
+        kind: of plugin, for messages.
+        path: of the file.
+
+    Raises:
+        UserError: it is missing, no Python file, or cannot be imported.
+    """
     if not path.is_file():
         raise UserError(f"{kind} plugin: file {path} does not exist")
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    name = f"minnow_plugin_{path.stem}_{digest}"
+    name = f"{_FILE_MODULE}{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -15,6 +15,8 @@ from pydantic import BaseModel, Field
 
 from core.cache import cache_dir
 from core.cached_records import read_cached, record_digest, write_cached
+from core.errors import UserError
+from deploy.device.link import ModelError
 from deploy.latency_measurement import measure_module
 from deploy.profile import Predictor, fit
 from deploy.targets import DEFAULT, connect, profile_of
@@ -46,6 +48,7 @@ class _Record(BaseModel):
     num_classes: int
     runtime: str
     machine: str
+    host: str
     reference_ms: float  # undisturbed, of the reference network that it was measured beside
     graphs: int
     latency_ms: _Timing
@@ -83,6 +86,7 @@ def measure_architecture(
         "num_classes": num_classes,
         "runtime": session.runtime(threads),
         "machine": session.machine,
+        "host": session.place,
         "reference_ms": 1e3 * session.reference_s,
         "graphs": _GRAPHS,
     }
@@ -136,15 +140,27 @@ def fitted_latency(
 ) -> Predictor:
     """Measure networks, and return a predictor of the latencies of others on the target.
 
+    Networks that the target cannot run are left out.
+
     Args:
         architectures: to measure.
         num_classes: classes of the data.
         report: called with (networks measured, networks in all).
         target: as for :func:`deploy.targets.parse`.
+
+    Raises:
+        UserError: it runs none of them; or as :func:`measure_architecture`.
     """
-    measured = []
-    for network in architectures:
-        measured.append(measure_architecture(network, num_classes, target=target).median_ms)
+    measured, refused = [], None
+    for count, network in enumerate(architectures, start=1):
+        try:
+            latency = measure_architecture(network, num_classes, target=target)
+            measured.append((network, latency.median_ms))
+        except ModelError as error:
+            refused = error
         if report is not None:
-            report(len(measured), len(architectures))
-    return fit(architectures, measured, num_classes)
+            report(count, len(architectures))
+    if not measured:
+        raise UserError(f"{target} runs none of {len(architectures)} networks: {refused}")
+    networks, times = zip(*measured, strict=True)
+    return fit(networks, times, num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -24,7 +25,8 @@ class LatencyProbe:
     Under a tight limit a strategy rejects many networks before it proposes one; measuring one takes up
     to a second. A predictor learns from every network that was measured. Each is predicted first, and so
     the predictions show how far they are off: a network is rejected unmeasured if its prediction exceeds
-    the limit by more than 95 % of them exceeded the measurement. An accepted network was always measured.
+    the limit by more than 95 % of them exceeded the measurement. An accepted network was always measured,
+    once. One that cannot be measured has an infinite latency, and teaches nothing.
 
     Args:
         measure: latency of an architecture, ms.
@@ -36,6 +38,7 @@ class LatencyProbe:
         self, measure: Callable[[Architecture], float], limit: float | None, num_classes: int
     ) -> None:
         self._measure, self._limit, self._num_classes = measure, limit, num_classes
+        self._known: dict[str, float] = {}  # measured latencies by the network's key
         self._measured: deque[tuple[Architecture, float]] = deque(maxlen=_MOST)
         self._count, self._next = 0, FIRST
         self._ratios: deque[float] = deque(maxlen=_CHECKED)  # of predictions to measurements
@@ -45,12 +48,16 @@ class LatencyProbe:
         """Return the latency, ms."""
         if self._limit is None:
             return self._measure(architecture)
+        if (known := self._known.get(architecture.key)) is not None:
+            return known
         predicted = None
         if self._predictor is not None:
             predicted = float(self._predictor.predict([architecture])[0])
             if predicted > self._margin() * self._limit:
                 return predicted
-        measured = self._measure(architecture)
+        measured = self._known[architecture.key] = self._measure(architecture)
+        if not math.isfinite(measured):
+            return measured
         if predicted is not None:
             self._ratios.append(predicted / measured)
         self._learn(architecture, measured)

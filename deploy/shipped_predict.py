@@ -8,10 +8,38 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
 SPEC = json.loads((FOLDER / "inference.json").read_text(encoding="utf-8"))
+
+
+#: EXIF's orientation to what turns an image upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def colours(image: Image.Image) -> Image.Image:
+    """Return an image as RGB, on white; the range of a deep grey becomes 0 to 255."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+        low, high = float(values.min()), float(values.max())
+        whites = [65535.0] if image.mode.startswith("I") else [1.0, 255.0, 65535.0]
+        white = next((value for value in whites if low >= 0 and high <= value), None)
+        low, high = (low, high if high > low else low + 1.0) if white is None else (0.0, white)
+        levels = np.rint((values - low) * (255.0 / (high - low))).astype(np.uint8)
+        return Image.fromarray(levels).convert("RGB")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB")
 
 
 def pixels(path: str) -> np.ndarray:
@@ -20,9 +48,10 @@ def pixels(path: str) -> np.ndarray:
     size = resize["stored"]
     image: Image.Image = Image.open(path)
     image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # a JPEG is scaled as it is decoded
-    image = ImageOps.exif_transpose(image).convert("RGBA" if "A" in image.getbands() else "RGB")
-    if image.mode == "RGBA":  # on white
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    image.load()  # turns a TIFF
+    turn = TURNS.get(image.getexif().get(0x0112, 1))
+    image = colours(image)
+    image = image if turn is None else image.transpose(turn)
     width, height = image.size
     if resize["fit"] == "crop":
         least = min(width, height)

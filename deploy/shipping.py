@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from core.files import json_text, staged_files
+from core.files import json_text, staged_files, write_bytes, write_text
 from deploy.device.link import ModelError
 from deploy.quantization import Attempt, QuantizationTask, best_quantization
 from deploy.target_scores import logits_of_model, network_inputs, spread
@@ -269,12 +269,12 @@ def _write(
     spec = inference_spec(bundle, size, fit, layout=session.target.layout, files=[*model.files])
     with staged_files(shipped.folder, last=REPORT) as staged:
         for name, content in model.files.items():
-            (staged / name).write_bytes(content)
-        (staged / "inference.json").write_text(json_text(spec), encoding="utf-8")
-        (staged / "labels.txt").write_text("\n".join(bundle.classes) + "\n", encoding="utf-8")
-        (staged / "predict.py").write_bytes(_PROGRAM.read_bytes())
-        (staged / "runner.py").write_bytes(session.target.runner.read_bytes())
-        (staged / REPORT).write_text(json_text(shipped.to_dict()), encoding="utf-8")
+            write_bytes(staged / name, content)
+        write_text(staged / "inference.json", json_text(spec))
+        write_text(staged / "labels.txt", "\n".join(bundle.classes) + "\n")
+        write_bytes(staged / "predict.py", _PROGRAM.read_bytes())
+        write_bytes(staged / "runner.py", session.target.runner.read_bytes())
+        write_text(staged / REPORT, json_text(shipped.to_dict()))
 
 
 def _logits(bundle: Bundle, data: ImageSet, indices: np.ndarray) -> np.ndarray:

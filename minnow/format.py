@@ -12,6 +12,8 @@ def metric_text(name: str, value: float) -> str:
     if name == "params":
         return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.1f} k"
     if name == "macs":
+        if value < 1e5:
+            return f"{value / 1e3:.1f} k"
         return f"{value / 1e9:.2f} G" if value >= 1e9 else f"{value / 1e6:.1f} M"
     if name in ("flash_kb", "ram_kb"):
         return f"{value:,.0f} kB"

@@ -102,7 +102,7 @@ def upload(plan: Upload) -> str:
         UserError: there is no token, or it may not write; no connection; the repository holds other
             files; the hub refuses a file.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 
     if constants.HF_HUB_OFFLINE:
         raise UserError("HF_HUB_OFFLINE is set, so nothing can be uploaded; unset it")
@@ -115,21 +115,31 @@ def upload(plan: Upload) -> str:
     if not reachable(api.endpoint):
         raise UserError(f"no server answers at {api.endpoint}; connect to the Internet and try again")
     with _hub_errors(plan.repository, api.endpoint), _no_progress_bars():
-        _check_content(api, plan)
+        there = _check_content(api, plan)
         url = api.create_repo(plan.repository, private=plan.private or None, exist_ok=True)
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(name, content) for name, content in plan.files.items()
+        ]
         if plan.revision is not None:
             api.create_branch(plan.repository, branch=plan.revision, exist_ok=True)
+            if there is None:  # a new branch has the files of the main one
+                copied = {*api.list_repo_files(plan.repository, revision=plan.revision)}
+                others = sorted(copied - {*plan.files} - _OWN)
+                operations += [CommitOperationDelete(name) for name in others]
         api.create_commit(
             plan.repository,
-            [CommitOperationAdd(name, content) for name, content in plan.files.items()],
+            operations,
             commit_message=f"Export of {plan.folder.name} by Minnow",
             revision=plan.revision,
         )
     return str(url)
 
 
-def _check_content(api: HfApi, plan: Upload) -> None:
+def _check_content(api: HfApi, plan: Upload) -> list[str] | None:
     """Refuse a repository with files that this upload would not replace.
+
+    Returns:
+        The files that are there; ``None``: there is no such repository or revision yet.
 
     Raises:
         UserError: names some of them.
@@ -139,13 +149,14 @@ def _check_content(api: HfApi, plan: Upload) -> None:
     try:
         there = api.list_repo_files(plan.repository, revision=plan.revision)
     except (RepositoryNotFoundError, RevisionNotFoundError):
-        return
+        return None
     others = sorted({*there} - {*plan.files} - _OWN)
     if others:
         raise UserError(
             f"{plan.repository} holds other files ({', '.join(map(short, others[:3]))}): choose another "
             "name, or a revision of its own"
         )
+    return there
 
 
 @contextmanager

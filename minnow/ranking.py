@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from nas.executors import HERE, Placement
 from nas.objectives import COSTS, Objective, Objectives, parse_limit
 from nas.spaces import SearchSpace
 from nas.spaces.elastic import Elastic
+from nas.strategies.base import SpaceExhausted
 from nas.strategies.random import RandomSearch
 from nas.trial import Proposal
 from training.budget import resolve_student
@@ -45,6 +47,7 @@ from training.score_record import Count, Share, StoredRecord
 
 FILE = "ranking.jsonl"
 _JUDGED = ("f1", "params", "macs", "latency_ms", "seconds")  # what does not depend on the training
+_FEWEST = 3  # networks that can be ranked
 _CANDIDATES = 8  # drawn per network that is taken, so that these are spread over the sizes
 _RESAMPLES = 5_000
 _REMEDY = "delete that line to evaluate its network again"
@@ -223,13 +226,25 @@ class _AllSizes(RandomSearch):
 
 
 def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Architecture]:
-    """Networks within the limits, evenly spread over the ranks of their MACs."""
+    """Networks within the limits, evenly spread over the ranks of their MACs.
+
+    Raises:
+        UserError: the space has no more than two within the limits.
+    """
     limits = tuple(parse_limit(limit, known=COSTS) for limit in job.limits)
     objectives = Objectives((Objective("f1", maximize=True),), limits)
     strategy = _AllSizes(space, objectives, seed=job.seed, num_classes=num_classes)
-    drawn = [strategy.ask().architecture for _ in range(_CANDIDATES * job.networks)]
+    drawn: list[Architecture] = []
+    with contextlib.suppress(SpaceExhausted):
+        while len(drawn) < _CANDIDATES * job.networks:
+            drawn.append(strategy.ask().architecture)
+    if len(drawn) < _FEWEST:
+        raise UserError(
+            f"only {len(drawn)} networks are within {', '.join(job.limits)}; loosen the limit"
+        )
     drawn.sort(key=lambda network: cost(network, num_classes).macs)
-    return drawn[_CANDIDATES // 2 :: _CANDIDATES]
+    count = min(job.networks, len(drawn))
+    return [drawn[(2 * turn + 1) * len(drawn) // (2 * count)] for turn in range(count)]
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def run_profile(job: ProfileJob, listener: Listener) -> Profile:
     record = _new_record(job, space)
     busy = f"{job.out} is being written by another process; wait for it or choose another file"
     with disk_errors(job.out):
+        job.out.parent.mkdir(parents=True, exist_ok=True)
         lock = locked_file(job.out.with_name(f".{job.out.name}.lock"), busy)
         with lock:
             if job.out.exists():

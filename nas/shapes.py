@@ -109,6 +109,10 @@ def _check_inverted(layer: InvertedResidual, shape: Shape) -> None:
         )
     if layer.same and height != width:
         raise ValueError(f"SAME padding needs a square input, got {height}x{width}")
+    if layer.residual and layer.kernel % 2 == 0 and not layer.same:
+        raise ValueError(
+            f"residual needs an odd kernel, or SAME padding: {layer.kernel} changes the size"
+        )
 
 
 def _check_groups(channels: int, out: int, groups: int) -> None:

@@ -66,7 +66,12 @@ class Address:
     @property
     def login(self) -> str:
         """The command that a user would log in with."""
-        return shlex.join(["ssh", *self._port, self.host or "localhost"])
+        return shlex.join(["ssh", "-o", "BatchMode=yes", *self._port, self.host or "localhost"])
+
+    @property
+    def key_copy(self) -> list[str]:
+        """The command with which a user lets the device know a key, so that it asks for no password."""
+        return ["ssh-copy-id", *self._port, self.host or "localhost"]
 
     def command(self, code: str) -> list[str]:
         """Return the command that runs Python code on the device, with standard input and output."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -138,6 +139,9 @@ class Link:
         name, python = self.address.name, self.address.python
         if end.lost:
             reason = end.words.rstrip(".") or "ssh gives no reason"
+            if "Permission denied" in reason:
+                remedy = f"log in with a key and no password ({shlex.join(self.address.key_copy)})"
+                return f"{name} cannot be reached: {reason}; {remedy}"
             return f"{name} cannot be reached: {reason}; see that this works: {self.address.login}"
         if end.status == _NOT_FOUND:
             return (

@@ -75,6 +75,7 @@ class Program:
             raise UserError(f"{command[0]} is not installed; install OpenSSH's client") from None
         except PermissionError:
             raise UserError(f"{command[0]} cannot be run here: no permission") from None
+        self._hung = False
         self._words: deque[bytes] = deque(maxlen=1)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -147,13 +148,17 @@ class Program:
     @contextlib.contextmanager
     def _limit(self) -> Iterator[None]:
         """Kill the process where no answer comes."""
-        watchdog = threading.Timer(_LONGEST_S, self._popen.kill)
+        watchdog = threading.Timer(_LONGEST_S, self._kill_hanging)
         watchdog.daemon = True
         watchdog.start()
         try:
             yield
         finally:
             watchdog.cancel()
+
+    def _kill_hanging(self) -> None:
+        self._hung = True
+        self._popen.kill()
 
     def _send(self, blocks: Sequence[bytes]) -> None:
         assert self._popen.stdin is not None
@@ -180,6 +185,7 @@ class Program:
         if not words and noise:
             words = f"it prints {short(noise.decode(errors='replace').strip())} and does not answer"
         lost = self._remote and (status == _LOST or status < 0)  # below 0: ssh was killed here
+        lost = lost and not self._hung
         return ProgramEndedError(status, one_line(words) if words else "", lost)
 
     def _garbled(self, line: bytes) -> ProgramEndedError:

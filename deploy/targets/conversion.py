@@ -6,16 +6,19 @@ import atexit
 import io
 import multiprocessing
 import os
+import pickle
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from core.errors import UserError, one_line
+from core.plugins import file_of, load_file
 from deploy.device.link import ModelError
 from deploy.fixed_paddings import fix_paddings
 from deploy.onnx_export import NormalizedNetwork
@@ -83,21 +86,30 @@ def _apart(
     """Convert in the other process, which stays for the next network."""
     content = io.BytesIO()
     torch.save(network, content)
+    arguments = (file_of(type(target)), pickle.dumps(target), content.getvalue(), example.shape, images)
     with _lock:
         try:
-            return (
-                _other_process()
-                .submit(_convert, target, content.getvalue(), example.shape, images)
-                .result()
-            )
+            return _other_process().submit(_convert, *arguments).result()
         except BrokenProcessPool:
             _end()
             raise ModelError("the converter crashed") from None
 
 
 def _convert(
-    target: Target, content: bytes, shape: tuple[int, ...], images: np.ndarray
+    plugin: Path | None, pickled: bytes, content: bytes, shape: tuple[int, ...], images: np.ndarray
 ) -> Mapping[str, bytes]:
+    """Convert in this process.
+
+    Args:
+        plugin: file that the class of the target is in; ``None``: it can be imported.
+        pickled: the target.
+        content: the network.
+        shape: of its input.
+        images: to calibrate with.
+    """
+    if plugin is not None:
+        load_file("target", plugin)
+    target: Target = pickle.loads(pickled)
     network = torch.load(io.BytesIO(content), weights_only=False)  # of the process that started this one
     try:
         return dict(target.convert(network, torch.zeros(shape), images))

@@ -23,6 +23,7 @@ from deploy.targets.reference_network import reference_model
 
 BUDGET_S = 1.5
 MAX_RUNS = 100
+_AT_A_TIME = 64  # images that are classified by one request
 _REFERENCE_S = 1.0  # of the reference's first timing
 _LONGEST_NAME = 200
 
@@ -91,6 +92,12 @@ class Session:
         opened = _checked(_Opened, self._link.opened, address)
         self._runtime, self.machine = opened.runtime, opened.machine
 
+    @property
+    def place(self) -> str:
+        """The device among others of the same kind; nothing for this machine."""
+        host, port = self.address.host, self.address.port
+        return "" if host is None else f"{host.rpartition('@')[2]}:{port or ''}"
+
     def runtime(self, threads: int = 1) -> str:
         """Return library, version, precision and threads; of another machine, its name too."""
         unit = "thread" if threads == 1 else "threads"
@@ -107,7 +114,7 @@ class Session:
         Raises:
             UserError: the cache directory cannot be written.
         """
-        subject = {"runtime": self.runtime(), "machine": self.machine}
+        subject = {"runtime": self.runtime(), "machine": self.machine, "host": self.place}
         path = cache_dir() / "reference" / f"{record_digest(subject)[:16]}.json"
         with self._turn():
             stored = read_cached(_Reference, path)
@@ -160,6 +167,8 @@ class Session:
     def logits(self, model: ConvertedModel, images: np.ndarray) -> np.ndarray:
         """Return the logits ``(n, classes)`` float32 of images, classified one after the other.
 
+        They are sent in parts, so that a small device needs little memory, and each answer little time.
+
         Args:
             model: converted for this target.
             images: ``(n, C, r, r)`` float32 in 0..1.
@@ -168,6 +177,12 @@ class Session:
             ModelError: the runtime cannot run the model.
             UserError: as for :meth:`measure`.
         """
+        starts = range(0, max(1, len(images)), _AT_A_TIME)
+        return np.concatenate(
+            [self._logits(model, images[start : start + _AT_A_TIME]) for start in starts]
+        )
+
+    def _logits(self, model: ConvertedModel, images: np.ndarray) -> np.ndarray:
         if self.target.layout == "NHWC":
             images = images.transpose(0, 2, 3, 1)
         described, parts = _described([model])
@@ -238,6 +253,7 @@ class _Reference(BaseModel):
 
     runtime: str
     machine: str
+    host: str
     milliseconds: Annotated[float, Field(gt=0, lt=1e6)]
 
 

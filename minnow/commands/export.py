@@ -86,6 +86,7 @@ def export(
     if data is not None and targets == [TIMM]:
         raise UserError("--data is for targets that are scored on images; leave it out for timm")
     shipped: list[Shipped] = []
+    failed: list[str] = []
     page = timm_model = None
     with ConsoleListener() as listener:
         for name in targets:
@@ -100,6 +101,7 @@ def export(
                 if len(targets) == 1:
                     raise
                 listener.warn(f"{name}: {error}")
+                failed.append(name)
     if shipped:
         output().print(shipped_table(shipped))
     for one in shipped:
@@ -115,6 +117,8 @@ def export(
         )
     if page is not None:
         _announce(page)
+    if named := [name for name in failed if name in (target or ())]:
+        raise UserError(f"nothing was written for {', '.join(named)}; the warnings above say why")
 
 
 def _write_onnx(student: Student, out: Path | None, opset: int | None, licence: str | None) -> None:

@@ -259,7 +259,7 @@ def _check_problem(check: Check, package: str | None) -> str:
 def _anonymous(value: Any) -> Any:
     """Return texts without home folder and user name, in lists and dictionaries, too."""
     if isinstance(value, str):
-        home = str(Path.home()) if os.environ.get("HOME") != "/" else ""
+        home = _home()
         text = value.replace(home, "~") if home else value
         user = _user()
         if len(user) < _SHORTEST_USER:
@@ -270,6 +270,15 @@ def _anonymous(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_anonymous(item) for item in value]
     return value
+
+
+def _home() -> str:
+    """Return the home folder; nothing if there is none of its own."""
+    try:
+        home = str(Path.home())
+    except (OSError, RuntimeError):  # a container's user without a name
+        return ""
+    return home if home not in ("/", ".") else ""
 
 
 def _user() -> str:

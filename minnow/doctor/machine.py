@@ -113,8 +113,11 @@ def cache_state() -> CacheState:
                 size += os.lstat(os.path.join(folder, name)).st_size
             except OSError:  # deleted meanwhile
                 continue
-    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-    return CacheState(str(path), size / 1e9, shutil.disk_usage(there).free / 1e9)
+    try:
+        there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+        return CacheState(str(path), size / 1e9, shutil.disk_usage(there).free / 1e9)
+    except OSError as error:  # a directory above it may not be looked into
+        return CacheState(str(path), size / 1e9, None, f"{error.filename}: {error.strerror}")
 
 
 def _cpu() -> tuple[str, set[str]]:

@@ -27,11 +27,17 @@ from runner import open_model
 run = open_model({name: open(name, "rb").read() for name in SPEC["files"]}, 1)
 print(SPEC["labels"][run(pixels("photo.jpg")).argmax()])"""
 _ONNX = """import numpy as np, onnxruntime
-from PIL import Image
-image = np.asarray(Image.open("photo.jpg").convert("RGB").resize(({side}, {side})), np.float32) / 255
+from PIL import Image, ImageOps
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
+image = np.asarray({fitted}, np.float32) / 255
 model = onnxruntime.InferenceSession("model.onnx")
 logits = model.run(None, {{"images": image.transpose(2, 0, 1)[None]}})[0]
 print(open("labels.txt", encoding="utf-8").read().splitlines()[logits.argmax()])"""
+_FITTED = {
+    "squash": "photo.resize(({side}, {side}))",
+    "crop": "ImageOps.fit(photo, ({side}, {side}))",
+    "pad": "ImageOps.pad(photo, ({side}, {side}), color=(128, 128, 128))",
+}
 _TIMM = """import timm, timm_model
 from PIL import Image
 model = timm.create_model("{name}", checkpoint_path="model.safetensors").eval()
@@ -96,7 +102,8 @@ def _steps(student: Student, subject: CardSubject) -> list[_Step]:
         text = "With timm, in the folder of these files (timm's resizing differs a little from Minnow's):"
         steps = [_Step(text, "python", _TIMM.format(name=subject.timm_name))]
     elif subject.shipped is None:
-        steps = [_Step("With ONNX Runtime, numpy and Pillow:", "python", _ONNX.format(side=side))]
+        code = _ONNX.format(fitted=_FITTED[student.classifier.fit].format(side=side))
+        steps = [_Step("With ONNX Runtime, numpy and Pillow:", "python", code)]
     else:
         steps = [
             _Step("In the folder of these files:", "sh", "python3 predict.py photo.jpg"),

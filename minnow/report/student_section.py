@@ -50,7 +50,7 @@ def student_section(folder: Path) -> dict[str, Any]:
         supervision += f" ({more.left_out:,} more were left out: the teacher was unsure of them)"
     return {
         "training": f"Trained {supervision}, seed {metrics.seed}",
-        "images": f"{sum(map(sum, metrics.test.confusion)):,}",
+        "judged": _judged(metrics),
         "scores": _scores(metrics.network, teacher),
         "predicted": metrics.latency_ms.runtime if metrics.latency_ms.n == 0 else None,
         "seeds": None if metrics.seeds is None else _seeds(metrics.seeds),
@@ -65,6 +65,19 @@ def student_section(folder: Path) -> dict[str, Any]:
         "versions": versions_text(metrics.versions),
         "config": read_text(folder / CONFIG_FILE, "config file"),
     }
+
+
+def _judged(metrics: StudentMetrics) -> str:
+    """Return what the scores are of."""
+    images = f"{sum(map(sum, metrics.test.confusion)):,} test images"
+    if metrics.refit == "all":
+        return f"it learned from every image, so the scores are the earlier student's, on {images}"
+    scored = f"scores are of {images}, which took no part in any choice"
+    if metrics.refit == "val":
+        return (
+            f"it learned from the validation images, too, whose score is the earlier student's; {scored}"
+        )
+    return scored
 
 
 def student_facts(folder: Path) -> list[tuple[str, str]]:

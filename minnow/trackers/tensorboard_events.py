@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from core.errors import disk_errors
 from minnow.trackers.tracker import Status, Tracker, Value
 
+_LONGEST_NAME = 100  # characters of the name of a run
 _TEXTS = (".yaml", ".json")  # files that TensorBoard can show
 
 
@@ -69,7 +71,11 @@ class TensorboardEvents(Tracker):
 
 
 def _free_name(root: Path, name: str) -> str:
-    """Return a name in ``root`` that no other run has: ``NAME``, ``NAME-2`` and so on."""
+    """Return a name in ``root`` that no other run has: ``NAME``, ``NAME-2`` and so on.
+
+    Characters that identifiers do not have become hyphens.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:_LONGEST_NAME] or "run"
     number, free = 1, name
     while (root / free).exists():
         number += 1

@@ -77,6 +77,8 @@ def _block(block: Any, where: str) -> Layer:
         )
     if not isinstance(depthwise, nn.Conv2d) or depthwise.groups != depthwise.in_channels:
         raise _UnknownPartError(f"{where} filters by something else than one depthwise convolution")
+    if not isinstance(getattr(block, "aa", nn.Identity()), nn.Identity):
+        raise _UnknownPartError(f"{where} blurs where it strides")
     if not _pointwise(project):
         raise _UnknownPartError(f"{where} projects by something else than a 1x1 convolution")
     activations = [_activation(norm.act, where) for norm in norms]

@@ -49,6 +49,25 @@ def test_what_is_clearly_beyond_the_limit_is_predicted(networks: list[Architectu
             assert answer == pytest.approx(times[network.key], rel=0.25)
 
 
+def test_a_network_that_the_target_cannot_run_teaches_nothing(networks: list[Architecture]) -> None:
+    times = {network.key: latency(network) for network in networks}
+    broken = {network.key for network in networks[1::10]}
+    times |= dict.fromkeys(broken, float("inf"))
+    answers, measured = replay(networks, times, limit=1.0)
+    assert len(measured) > 3 * FIRST
+    for network, answer in zip(networks, answers, strict=True):
+        assert (answer == float("inf")) == (network.key in broken & measured)
+
+
+def test_a_network_is_measured_once(networks: list[Architecture]) -> None:
+    times = {network.key: latency(network) for network in networks}
+    count: list[str] = []
+    probe = LatencyProbe(lambda network: count.append(network.key) or times[network.key], 100.0, 6)
+    for network in (*networks, *networks):
+        assert probe(network) == times[network.key]
+    assert len(count) == len(times)
+
+
 @pytest.mark.slow
 def test_where_predictions_are_off_more_is_measured(networks: list[Architecture]) -> None:
     networks = networks[:80]

@@ -15,7 +15,9 @@ import pytest
 
 import deploy.targets
 from core.errors import UserError
-from deploy.architecture_latency import latency_bound, measure_architecture
+from deploy import architecture_latency
+from deploy.architecture_latency import fitted_latency, latency_bound, measure_architecture
+from deploy.device.link import ModelError
 from deploy.network_choice import spread_networks
 from deploy.profile_file import (
     MeasuredNetwork,
@@ -24,6 +26,7 @@ from deploy.profile_file import (
     read_profile,
     write_profile,
 )
+from deploy.targets.session import Latency
 from nas.architecture import Architecture
 from nas.cost import cost
 from nas.operations import CONVOLUTION
@@ -249,3 +252,19 @@ def test_networks_are_spread_over_the_sizes() -> None:
 def test_a_small_space_is_yielded_whole_and_once() -> None:
     chosen = list(spread_networks(Toy(), CLASSES, 0))
     assert len(chosen) == len({network.key for network in chosen}) == 12
+
+
+def test_networks_that_the_target_cannot_run_are_left_out(
+    networks: list[Architecture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(network: Architecture, *_: object, **__: object) -> Latency:
+        if network is networks[0]:
+            raise ModelError("no kernel")
+        return Latency(1.0 + len(network.layers), 0.0, 1, "a runtime")
+
+    monkeypatch.setattr(architecture_latency, "measure_architecture", measure)
+    counted: list[int] = []
+    fitted_latency(networks, CLASSES, lambda done, total: counted.append(done))
+    assert counted == [*range(1, len(networks) + 1)]
+    with pytest.raises(UserError, match="onnxruntime runs none of 1 networks: no kernel"):
+        fitted_latency(networks[:1], CLASSES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+import deploy.targets
+from core.plugins import file_of
 from deploy import shipping
 from deploy.classifier import Classifier
 from deploy.device.link import ModelError
@@ -22,7 +27,9 @@ from deploy.shipping import Shipped, ship
 from deploy.target_scores import logits_on, network_inputs, spread
 from deploy.targets import connect
 from deploy.targets.base import ConvertedModel, Quantization
+from deploy.targets.conversion import convert
 from training.bundle import Bundle, load_bundle
+from training.data.fitting import square
 from training.data.images import DataOptions, ImageSet, open_images
 from training.evaluate import logits_of
 
@@ -113,6 +120,80 @@ def test_the_folder_classifies_files_of_any_size(
         else:
             assert label in bundle.classes and 0 < float(probability) <= 1
     assert result.folder != folder
+
+
+def odd_images(folder: Path) -> None:
+    """Write images of kinds that are no plain RGB."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    plain, grey = Image.fromarray(pixels), pixels[..., 0]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.fromarray(grey.astype(np.float32) / 255).save(folder / "float.tiff")
+    Image.fromarray(grey.astype(np.int32) * 1_000 - 500).save(folder / "wide.tiff")
+    plain.quantize(8).save(folder / "palette.png", transparency=0)
+    plain.save(folder / "key.png", transparency=tuple(map(int, pixels[0, 0])))
+    Image.merge("LA", [Image.fromarray(grey), Image.fromarray(pixels[..., 1])]).save(folder / "la.png")
+    plain.convert("CMYK").save(folder / "cmyk.jpg")
+    for turn in (3, 6):
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        plain.save(folder / f"turned{turn}.jpg", exif=exif)
+        plain.save(folder / f"turned{turn}.tiff", exif=exif)
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_the_program_sees_what_the_training_saw(tmp_path: Path, fit: str) -> None:
+    spec = {"resize": {"stored": 24, "fit": fit}, "input": {"side": 16, "layout": "NHWC"}}
+    (tmp_path / "inference.json").write_text(json.dumps(spec))
+    program = shutil.copy(
+        Path(shipping.__file__).with_name("shipped_predict.py"), tmp_path / "predict.py"
+    )
+    loaded = importlib.util.spec_from_file_location("shipped_program", program)
+    module = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(module)
+    (tmp_path / "odd").mkdir()
+    odd_images(tmp_path / "odd")
+    for path in sorted((tmp_path / "odd").iterdir()):
+        stored = Image.fromarray(square(Image.open(path), 24, fit))
+        expected = np.asarray(stored.resize((16, 16), Image.Resampling.BILINEAR), np.float32) / 255
+        np.testing.assert_allclose(
+            module.pixels(str(path))[0], expected, atol=2.5 / 255, err_msg=path.name
+        )
+
+
+def test_many_images_are_classified_in_parts(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = connect("onnxruntime")
+    model = convert(session.target, bundle.model, 32, normalization=bundle.normalization)
+    images = np.random.default_rng(0).random((130, 3, 32, 32), dtype=np.float32)
+    whole, sizes, request = session.logits(model, images[:64]), [], session._link.request
+
+    def counted(message, parts):
+        sizes.append(message["shape"][0])
+        return request(message, parts)
+
+    monkeypatch.setattr(session._link, "request", counted)
+    together = session.logits(model, images)
+    assert sizes == [64, 64, 2] and together.shape == (130, len(bundle.classes))
+    np.testing.assert_array_equal(together[:64], whole)
+
+
+def test_a_target_of_a_file_converts_in_the_other_process(
+    bundle: Bundle, tmp_path: Path, own_cache: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from deploy.targets.onnx_runtime import OnnxRuntime\n\n\nclass Apart(OnnxRuntime):\n"
+        '    """ONNX Runtime, converted apart."""\n\n    apart = True\n'
+    )
+    target = deploy.targets.load(f"{tmp_path}/mine.py:Apart")()
+    assert (
+        file_of(type(target)) == tmp_path / "mine.py"
+        and file_of(type(connect("onnxruntime").target)) is None
+    )
+    files = convert(target, bundle.model, 32, normalization=bundle.normalization).files
+    here = convert(
+        connect("onnxruntime").target, bundle.model, 32, normalization=bundle.normalization
+    ).files
+    assert files == here
 
 
 def test_the_description_says_what_a_program_needs(

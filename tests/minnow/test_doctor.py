@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import minnow.doctor.installed as installed
 from core.runtime import cpu_count
 from minnow.doctor import Diagnosis, diagnose
 from minnow.doctor.installed import clashes, modules_of, package_states, requirements
+from minnow.doctor.machine import cache_state
 
 ROOT = Path(__file__).parents[2]
 PROJECT = '[project]\nname = "minnow"\nversion = "9.9"\ndependencies = {required}\n{extras}'
@@ -102,6 +104,29 @@ def test_neither_home_nor_user_is_said(healthy: Diagnosis, monkeypatch: pytest.M
     monkeypatch.setenv("LOGNAME", "cache")
     for text in (healthy.text(), json.dumps(healthy.to_dict())):
         assert folder not in text and "~/new/USER" in text
+
+
+def test_a_user_without_a_home_is_no_obstacle(
+    healthy: Diagnosis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "nobody-of-this-name")
+    for home in ("", "/"):
+        monkeypatch.setenv("HOME", home)
+        assert healthy.cache.path in healthy.text()
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    assert healthy.cache.path in healthy.text()
+
+
+def test_a_cache_that_may_not_be_looked_at_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_: bool) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert "Permission denied" in (cache_state().problem or "")
 
 
 def test_a_package_that_is_missing_or_too_old_is_one_line(project: Any) -> None:

@@ -31,17 +31,22 @@ REPOSITORY = "me/digits"
 class Hub(ThreadingHTTPServer):
     """Stands in for the hub: one repository, and what was done to it.
 
-    ``files``: in it; ``None``: there is no repository. ``refusal``: status that a commit gets.
+    ``files``: on the main branch; ``None``: there is no repository. ``refs``: files of others. ``refusal``: status that a commit gets.
     """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] | None = None
+        self.refs: dict[str, dict[str, bytes]] = {}
         self.refusal: int | None = None
         self.created: list[dict[str, Any]] = []
         self.branches: list[str] = []
         self.committed_to: list[str] = []
         self.tokens: set[str | None] = set()
+
+    def at(self, ref: str) -> dict[str, bytes] | None:
+        """Return the files of a branch, if there is one."""
+        return self.files if ref == "main" else self.refs.get(ref)
 
     @property
     def url(self) -> str:
@@ -61,8 +66,10 @@ class Handler(BaseHTTPRequestHandler):
         listing = self.path.startswith(f"/api/models/{REPOSITORY}/tree/")
         if self.server.files is None or not listing:  # huggingface_hub asks for more than it needs
             self.answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        elif (files := self.server.at(self.path.partition("?")[0].rpartition("/")[2])) is None:
+            self.answer(404, {"error": "no such revision"}, {"X-Error-Code": "RevisionNotFound"})
         else:
-            entries = [{"type": "file", "path": p, "size": 1, "oid": "0"} for p in self.server.files]
+            entries = [{"type": "file", "path": p, "size": 1, "oid": "0"} for p in files]
             self.answer(200, entries)
 
     def do_POST(self) -> None:
@@ -74,6 +81,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"url": hub.url})
         elif "/branch/" in self.path:
             hub.branches.append(self.path.rpartition("/")[2])
+            hub.refs.setdefault(hub.branches[-1], {**(hub.files or {})})
             self.answer(200, {})
         elif self.path == "/api/validate-yaml":
             errors = [{"message": "license is wrong"}] if hub.refusal == 400 else []
@@ -88,9 +96,13 @@ class Handler(BaseHTTPRequestHandler):
             assert "/commit/" in self.path, self.path
             hub.committed_to.append(self.path.rpartition("/")[2])
             lines = [json.loads(line) for line in body.splitlines()]
-            for entry in (line["value"] for line in lines if line["key"] == "file"):
-                assert hub.files is not None
-                hub.files[entry["path"]] = base64.b64decode(entry["content"])
+            files = hub.at(hub.committed_to[-1])
+            assert files is not None
+            for line in lines:
+                if line["key"] == "file":
+                    files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                elif line["key"] == "deletedFile":
+                    del files[line["value"]["path"]]
             self.answer(200, {"commitUrl": hub.url, "commitOid": "0" * 40})
 
     def answer(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
@@ -169,9 +181,18 @@ def test_what_is_uploaded(run: Path, minnow: Callable[..., Said], hub: Hub) -> N
 
 def test_a_second_upload_replaces_the_files(run: Path, hub: Hub) -> None:
     hub.files = {".gitattributes": b"", CARD: b"old", "model.onnx": b"old"}
-    api.push(run, "hf:me/digits", revision="v2")
+    api.push(run, "hf:me/digits")
     assert hub.files["model.onnx"] == (run / "student/export/onnxruntime/model.onnx").read_bytes()
-    assert (hub.branches, hub.committed_to) == (["v2"], ["v2"])
+    assert hub.committed_to == ["main"]
+
+
+def test_a_new_revision_holds_the_export_alone(run: Path, hub: Hub) -> None:
+    hub.files = {".gitattributes": b"", CARD: b"old", "model.float": b"old"}
+    before = {**hub.files}
+    for _ in range(2):
+        api.push(run, "hf:me/digits", revision="v2")
+    assert hub.files == before and {*hub.refs["v2"]} == {".gitattributes", *FILES}
+    assert {*hub.branches} == {"v2"} and hub.committed_to == ["v2", "v2"]
 
 
 def test_a_repository_of_other_files_is_left_alone(

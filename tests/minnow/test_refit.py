@@ -39,6 +39,10 @@ def test_on_all_images_the_scores_are_the_students(finished, here, minnow, metri
     assert len(refit["history"]) == refit["epoch"] == first["epoch"]
     assert not any("val_f1" in epoch for epoch in refit["history"])
     assert not Path("shipped/refit/predictions.csv").exists()
+    assert minnow("report shipped/refit").code == 0 and minnow("report shipped").code == 0
+    page, before = (Path(f"shipped/{name}report.html").read_text() for name in ("refit/", ""))
+    assert "it learned from every image, so the scores are the earlier student&#39;s" in page
+    assert "which took no part in any choice" not in page and "which took no part in any choice" in before
     text = "\n".join(said.notices)
     assert "training again on 1,797 images, those of all splits" in text
     assert "no image is left to score it" in text and "shipped/student" in text

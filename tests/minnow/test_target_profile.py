@@ -66,7 +66,7 @@ def test_an_interruption_loses_at_most_the_measurement_in_progress(here, device,
         return real(*arguments, **options)
 
     monkeypatch.setattr(target_profile, "measure_architecture", measure)
-    job = ProfileJob("onnxruntime", here / "toy.json", "toy", networks=8)
+    job = ProfileJob("onnxruntime", here / "profiles/toy.json", "toy", networks=8)
     with pytest.raises(KeyboardInterrupt):
         run_profile(job, keeping)
     assert len(names(job.out)) == 5

@@ -98,6 +98,19 @@ def test_exports_a_folder(there: Path, minnow: Callable[..., Said], tmp_path: Pa
     assert json.loads(evaluated.output)["f1"] == pytest.approx(report["test_f1"])
 
 
+def test_an_export_that_lacks_a_target_fails(
+    there: Path, minnow: Callable[..., Said], tmp_path: Path
+) -> None:
+    said = minnow(
+        "export", "runs/alone", "--target", "onnxruntime", "--target", "onnxruntime@ssh:no.invalid"
+    )
+    assert (
+        "nothing was written for onnxruntime@ssh:no.invalid; the warnings above say why" in said.complaint
+    )
+    assert any("cannot be reached" in line for line in said.notices)
+    assert Path("runs/alone/student/export/onnxruntime/model.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -82,6 +82,15 @@ def test_trials_in_any_order_and_failed_ones(run: Path, recorded: Any, keeping: 
     assert keeping.notes == ["recorded by tensorboard:events: events/photos"] and keeping.warnings == []
 
 
+@pytest.mark.parametrize("name", ["my photos", "Fotos-ü", "-", "x" * 200])
+def test_a_run_of_any_name_is_recorded(run: Path, keeping: Any, name: str) -> None:
+    renamed = run.rename(run.with_name(name))
+    for _ in range(2):
+        with tracked([EVENTS], keeping) as listener:
+            listener.started("search", renamed, SearchConfig())
+    assert keeping.warnings == [] and len([*Path("events").iterdir()]) == 1
+
+
 def test_a_resumed_run_records_what_is_missing(run: Path, recorded: Any) -> None:
     """A trial that ended without a tracker, too; none twice."""
     trials = [trial(number, number / 4) for number in range(4)]

@@ -84,5 +84,8 @@ def test_the_host_is_never_an_option_of_ssh() -> None:
 
 
 def test_the_command_to_try_by_hand() -> None:
-    assert Address.parse("ssh:pi@board:2222/usr/bin/python3").login == "ssh -p 2222 pi@board"
-    assert Address.parse("ssh:board").login == "ssh board"
+    assert Address.parse("ssh:pi@board:2222/usr/bin/python3").login == (
+        "ssh -o BatchMode=yes -p 2222 pi@board"
+    )
+    assert Address.parse("ssh:board").login == "ssh -o BatchMode=yes board"
+    assert Address.parse("ssh:pi@board:2222").key_copy == ["ssh-copy-id", "-p", "2222", "pi@board"]

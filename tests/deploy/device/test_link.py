@@ -128,3 +128,15 @@ def test_a_runtime_that_cannot_be_imported(
     with pytest.raises(UserError) as failure:
         opened(Address(), runner.encode())
     assert str(failure.value) == f"this machine: {reason}"
+
+
+def test_a_device_that_hangs_is_not_taken_for_one_that_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A lost connection is waited for, and the same request would hang again."""
+    monkeypatch.setattr(Address, "command", lambda *_: ["sleep", "60"])
+    monkeypatch.setattr(program, "_LONGEST_S", 0.2)
+    hanging = program.Program(Address("board"))
+    with pytest.raises(program.ProgramEndedError) as ended:
+        hanging.begin()
+    assert ended.value.status == -signal.SIGKILL and not ended.value.lost

@@ -43,7 +43,10 @@ def test_no_connection(device, opened: Opened, options: dict[str, object], reaso
     host = device.host(**options)
     line = refusal(opened, device.address(host))
     assert line.startswith(f"{host} cannot be reached: ") and reason in line
-    assert line.endswith(f"; see that this works: ssh {host}")
+    if reason == "Permission denied":
+        assert line.endswith(f"; log in with a key and no password (ssh-copy-id {host})")
+    else:
+        assert line.endswith(f"; see that this works: ssh -o BatchMode=yes {host}")
 
 
 def test_no_ssh(device, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,12 @@ def test_blocks_are_left_out_from_the_end_of_a_stage():
     assert base_layers(space.base, space.base) == list(range(len(space.base.layers)))
 
 
+def test_a_base_that_blurs_is_refused():
+    model = whole_network("efficientnet_blur_b0")
+    with pytest.raises(UserError, match="blurs where it strides"):
+        architecture_from_timm(model, "efficientnet_blur_b0", SIDE)
+
+
 def test_smaller_networks_lie_inside_larger_ones():
     """The channels of the smallest are among those of every other network."""
     model = whole_network("tinynet_e")
