@@ -74,6 +74,7 @@ def test_the_undisturbed_time_is_that_of_the_fast_state() -> None:
 def opened(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A connection of its own, whose reference is timed for a moment only."""
     monkeypatch.setattr(session, "_REFERENCE_S", 0.01)
+    monkeypatch.setattr(session, "_AGAIN_S", 0.01)
     return Session(OnnxRuntime(), Address())
 
 
@@ -83,18 +84,39 @@ def again(opened: Session) -> float:
     return opened.reference_s
 
 
-def test_it_is_timed_once_per_machine(
+def stored(cache: Path, **changes: object) -> Path:
+    """Change what is stored, and return its file."""
+    (file,) = (cache / "reference").iterdir()
+    content = json.loads(file.read_text())
+    del content["checksum"]
+    file.write_text(json.dumps({**content, **changes}))
+    return file
+
+
+def test_the_least_time_per_machine_counts(
     opened: Session, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert opened.reference_s > 0
-    (file,) = (own_cache / "reference").iterdir()
-    content = json.loads(file.read_text())
-    del content["checksum"]
-    file.write_text(json.dumps({**content, "milliseconds": 12.5}))
-    assert again(opened) == 0.0125
+    file = stored(own_cache, milliseconds=0.001)
+    assert again(opened) == 0.000001
     monkeypatch.setattr(opened, "machine", "another machine")
-    assert again(opened) != 0.0125
+    assert again(opened) != 0.000001
     assert len(list(file.parent.iterdir())) == 2
+
+
+def test_a_time_of_a_busy_machine_is_replaced(opened: Session, own_cache: Path) -> None:
+    assert opened.reference_s > 0
+    file = stored(own_cache, milliseconds=5_000.0)
+    seconds = again(opened)
+    assert seconds < 4.5 and json.loads(file.read_text())["milliseconds"] == pytest.approx(1e3 * seconds)
+
+
+def test_devices_of_the_same_kind_have_their_own(opened: Session, own_cache: Path) -> None:
+    """Boards of one model may run at other clocks."""
+    for host in ("one", "two"):
+        opened.address = Address(host)
+        assert again(opened) > 0
+    assert len(list((own_cache / "reference").iterdir())) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"milliseconds": -1, "runtime": "x", "machine": "y"}'])

@@ -93,7 +93,10 @@ def test_the_key_is_the_same_in_another_process() -> None:
         ((Conv(8, 40, padding=0), *HEAD), r"layer 0 \(Conv\): a 32x32 input is too small for kernel 40"),
         ((Conv(8, 3, activation="Swoosh"), *HEAD), "unknown activation 'Swoosh'"),
         ((Conv(8, 3), InvertedResidualv3(4, 1, 8, False, False, 1), *HEAD), "kernel must be odd"),
-        ((Conv(8, 3), InvertedResidual(8, 16, 2, 1, True, "ReLU"), *HEAD), "residual needs an odd kernel"),
+        (
+            (Conv(8, 3), InvertedResidual(8, 16, 2, 1, True, "ReLU"), *HEAD),
+            "residual needs an odd kernel",
+        ),
     ],
 )
 def test_what_cannot_be_built_cannot_be_made(layers: tuple[Layer, ...], complaint: str) -> None:
