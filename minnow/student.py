@@ -275,12 +275,16 @@ class Student:
             listener: receives progress, and a warning where a card was edited and stays.
 
         Raises:
-            UserError: no such target, something is missing for it, the images are not there, or the model
-                differs from PyTorch's; then nothing is written.
+            UserError: no such target, something is missing for it, the images are not there, the model
+                differs from PyTorch's, or ``out`` holds files of these names of another origin; then
+                nothing is written.
         """
         target = runnable(target)
         folder = self.export_folder(target) if out is None else Path(out)
         check_folder(folder)
+        foreign = [name for name in COMMON_FILES if (folder / name).exists()]
+        if out is not None and foreign and not (folder / REPORT).exists():
+            raise UserError(f"{folder} holds {', '.join(foreign)}, but no export: choose another folder")
         listener = listener or Listener()
         images, spec = self._images(data, listener)
         if spec == self.config.data.spec and self.metrics.get("refit") == "all":

@@ -111,6 +111,17 @@ def test_an_export_that_lacks_a_target_fails(
     assert Path("runs/alone/student/export/onnxruntime/model.onnx").exists()
 
 
+def test_an_export_replaces_no_files_of_others(
+    there: Path, minnow: Callable[..., Said], tmp_path: Path
+) -> None:
+    (tmp_path / "predict.py").write_text("mine")
+    command = ("export", "runs/alone", "--target", "onnxruntime", "--out", str(tmp_path))
+    assert "holds predict.py, but no export: choose another folder" in minnow(*command).complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["predict.py"]
+    (tmp_path / "predict.py").unlink()
+    assert minnow(*command).code == 0 and minnow(*command).code == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
