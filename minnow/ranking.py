@@ -240,7 +240,7 @@ def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Architec
             drawn.append(strategy.ask().architecture)
     if len(drawn) < _FEWEST:
         raise UserError(
-            f"only {len(drawn)} networks are within {', '.join(job.limits)}; loosen the limit"
+            f"only {len(drawn)} networks of the space are within {', '.join(job.limits)}; loosen the limit"
         )
     drawn.sort(key=lambda network: cost(network, num_classes).macs)
     count = min(job.networks, len(drawn))

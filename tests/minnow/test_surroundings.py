@@ -45,7 +45,7 @@ def test_a_run_that_cannot_be_made_is_one_line_and_leaves_nothing(here, minnow, 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
 def test_what_the_system_refuses_leaves_no_half_made_run(here, minnow, monkeypatch, number):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), "runs/somewhere")
 
     with monkeypatch.context() as patched:
