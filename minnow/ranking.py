@@ -231,17 +231,16 @@ def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Architec
     Raises:
         UserError: the space has no more than two within the limits.
     """
-    limits = tuple(parse_limit(limit, known=COSTS) for limit in job.limits)
-    objectives = Objectives((Objective("f1", maximize=True),), limits)
+    within = tuple(parse_limit(limit, known=COSTS) for limit in job.limits)
+    objectives = Objectives((Objective("f1", maximize=True),), within)
     strategy = _AllSizes(space, objectives, seed=job.seed, num_classes=num_classes)
     drawn: list[Architecture] = []
     with contextlib.suppress(SpaceExhausted):
         while len(drawn) < _CANDIDATES * job.networks:
             drawn.append(strategy.ask().architecture)
     if len(drawn) < _FEWEST:
-        raise UserError(
-            f"only {len(drawn)} networks of the space are within {', '.join(job.limits)}; loosen the limit"
-        )
+        limits = ", ".join(job.limits)
+        raise UserError(f"only {len(drawn)} networks of the space are within {limits}; loosen the limit")
     drawn.sort(key=lambda network: cost(network, num_classes).macs)
     count = min(job.networks, len(drawn))
     return [drawn[(2 * turn + 1) * len(drawn) // (2 * count)] for turn in range(count)]
