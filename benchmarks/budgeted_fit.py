@@ -3,7 +3,7 @@
 Usage: python benchmarks/budgeted_fit.py DATA --out DIR [--part 4 8 16] [--budget 15m] [--size 128]
            [--split-seed 0] [--seed 0] [--teacher-epochs 10] [--threads 2] [--pool DIR ...]
 
-The teacher is fine-tuned first, so the budget is for the supernet, the trials and the final training.
+The teacher is fine-tuned first, so the budget is for the trials and the final training.
 At each part, ``fit`` is called with the budget and the limits of that part, on latency and parameters.
 A part that has its student is skipped; an interrupted one is resumed. The table has the macro-F1 of
 the students and their teachers on the test split and the ratio of the two: means and standard deviations
