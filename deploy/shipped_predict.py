@@ -8,22 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 FOLDER = Path(__file__).resolve().parent
 SPEC = json.loads((FOLDER / "inference.json").read_text(encoding="utf-8"))
-
-
-#: EXIF's orientation to what turns an image upright.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def colours(image: Image.Image) -> Image.Image:
@@ -48,10 +36,7 @@ def pixels(path: str) -> np.ndarray:
     size = resize["stored"]
     image: Image.Image = Image.open(path)
     image.draft(None, (2 * size, 2 * size))  # type: ignore[arg-type]  # a JPEG is scaled as it is decoded
-    image.load()  # turns a TIFF
-    turn = TURNS.get(image.getexif().get(0x0112, 1))
-    image = colours(image)
-    image = image if turn is None else image.transpose(turn)
+    image = colours(ImageOps.exif_transpose(image))
     width, height = image.size
     if resize["fit"] == "crop":
         least = min(width, height)

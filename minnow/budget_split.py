@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from core.config import SearchConfig, TeacherConfig, TrainConfig
 from deploy.architecture_latency import measure_architecture
 from minnow.base_settings import base_fine_tuning
+from minnow.evaluator_settings import trains
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.near_limits import seconds_to_measure
@@ -79,7 +80,7 @@ def split_budget(
         )
         planned.append(f"supernet {_epochs_text(epochs, usual, measuring + epochs * epoch)}")
         rest = max(0.0, rest - epochs * epoch)
-    share = _TRAINED_TRIALS if config.evaluator == "train" or config.train.epochs else _TRIALS
+    share = _TRAINED_TRIALS if trains(config) else _TRIALS
     timeout = config.timeout or max(1.0, share * rest)
     planned += [
         f"trials {duration_text(timeout)} at most",

@@ -32,9 +32,14 @@ def usual_evaluator(config: SearchConfig, space: type[SearchSpace]) -> str:
     return "supernet"
 
 
+def trains(config: SearchConfig) -> bool:
+    """Return whether trials train their networks, given the decided evaluator."""
+    return config.evaluator == "train" or bool(config.train.epochs)
+
+
 def judged_as_cut(config: SearchConfig) -> bool:
     """Return whether trials have the scores of networks as they are cut out of the base, untrained."""
-    return config.evaluator == "inherit" and not config.train.epochs
+    return config.evaluator == "inherit" and not trains(config)
 
 
 def resolve_evaluator(config: SearchConfig, space: type[SearchSpace]) -> SearchConfig:

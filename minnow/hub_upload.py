@@ -115,17 +115,15 @@ def upload(plan: Upload) -> str:
     if not reachable(api.endpoint):
         raise UserError(f"no server answers at {api.endpoint}; connect to the Internet and try again")
     with _hub_errors(plan.repository, api.endpoint), _no_progress_bars():
-        there = _check_content(api, plan)
+        is_new = _check_content(api, plan)
         url = api.create_repo(plan.repository, private=plan.private or None, exist_ok=True)
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
             CommitOperationAdd(name, content) for name, content in plan.files.items()
         ]
         if plan.revision is not None:
             api.create_branch(plan.repository, branch=plan.revision, exist_ok=True)
-            if there is None:  # a new branch has the files of the main one
-                copied = {*api.list_repo_files(plan.repository, revision=plan.revision)}
-                others = sorted(copied - {*plan.files} - _OWN)
-                operations += [CommitOperationDelete(name) for name in others]
+            if is_new:  # the branch has the files of the main one
+                operations += [CommitOperationDelete(name) for name in _others(api, plan)]
         api.create_commit(
             plan.repository,
             operations,
@@ -135,11 +133,17 @@ def upload(plan: Upload) -> str:
     return str(url)
 
 
-def _check_content(api: HfApi, plan: Upload) -> list[str] | None:
+def _others(api: HfApi, plan: Upload) -> list[str]:
+    """Return the names of files there that this upload would not replace."""
+    there = api.list_repo_files(plan.repository, revision=plan.revision)
+    return sorted({*there} - {*plan.files} - _OWN)
+
+
+def _check_content(api: HfApi, plan: Upload) -> bool:
     """Refuse a repository with files that this upload would not replace.
 
     Returns:
-        The files that are there; ``None``: there is no such repository or revision yet.
+        Whether there is no such repository or revision yet.
 
     Raises:
         UserError: names some of them.
@@ -147,16 +151,15 @@ def _check_content(api: HfApi, plan: Upload) -> list[str] | None:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        there = api.list_repo_files(plan.repository, revision=plan.revision)
+        others = _others(api, plan)
     except (RepositoryNotFoundError, RevisionNotFoundError):
-        return None
-    others = sorted({*there} - {*plan.files} - _OWN)
+        return True
     if others:
         raise UserError(
             f"{plan.repository} holds other files ({', '.join(map(short, others[:3]))}): choose another "
             "name, or a revision of its own"
         )
-    return there
+    return False
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def new_run(name: str) -> Path:
     Raises:
         UserError: it cannot be made.
     """
-    return next(path for path in _named(name) if _claimed(path))
+    return next(path for path in numbered(ROOT, name) if _claimed(path))
 
 
 def last_run(name: str) -> Path:
@@ -40,17 +40,17 @@ def last_run(name: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    there = [*takewhile(Path.exists, _named(name))]
+    there = [*takewhile(Path.exists, numbered(ROOT, name))]
     if not there:
-        raise UserError(f"there is no {next(_named(name))} to resume; give --out")
+        raise UserError(f"there is no {next(numbered(ROOT, name))} to resume; give --out")
     return there[-1]
 
 
-def _named(name: str) -> Iterator[Path]:
-    """Yield the directories that runs of a name may have, in order."""
+def numbered(root: Path, name: str) -> Iterator[Path]:
+    """Yield ``NAME``, ``NAME-2`` and so on in ``root``, made of plain characters only."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
-    yield ROOT / name
-    yield from (ROOT / f"{name}-{number}" for number in count(2))
+    yield root / name
+    yield from (root / f"{name}-{number}" for number in count(2))
 
 
 def _claimed(path: Path) -> bool:

@@ -161,8 +161,7 @@ class Run(StudyResults):
 
 def _searched_for(config: SearchConfig) -> dict[str, Any]:
     """Return what decides, beside the trials, when a search ends and what it chooses, as JSON."""
-    asked = {"timeout": config.timeout, "objectives": config.objectives, "limits": config.limits}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
+    return config.model_dump(mode="json", include={"timeout", "objectives", "limits"})
 
 
 def reported_trials(run: Path) -> frozenset[int]:

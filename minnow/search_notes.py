@@ -10,7 +10,7 @@ import numpy as np
 
 from deploy.competition_score import runtime_name
 from minnow.base_settings import source_word
-from minnow.evaluator_settings import judged_as_cut
+from minnow.evaluator_settings import judged_as_cut, trains
 from minnow.format import duration_text
 from minnow.listener import Listener
 from minnow.predicted_latency import note_predictions
@@ -110,7 +110,7 @@ def warn_of_results(
         return
     labels = parts.data.labels[parts.data.splits["val"]]
     counts = np.bincount(labels, minlength=parts.data.num_classes).tolist()
-    trained = parts.config.evaluator == "train" or bool(parts.config.train.epochs)
+    trained = trains(parts.config)
     if (reason := insignificance(trials, parts.objectives, counts, trained=trained)) is not None:
         listener.warn(reason)
     if teacher is not None:

@@ -184,8 +184,8 @@ class Program:
         words = (self._words[-1] if self._words else b"").decode(errors="replace").strip()
         if not words and noise:
             words = f"it prints {short(noise.decode(errors='replace').strip())} and does not answer"
-        lost = self._remote and (status == _LOST or status < 0)  # below 0: ssh was killed here
-        lost = lost and not self._hung
+        killed = status < 0 and not self._hung  # ssh was, by others
+        lost = self._remote and (status == _LOST or killed)
         return ProgramEndedError(status, one_line(words) if words else "", lost)
 
     def _garbled(self, line: bytes) -> ProgramEndedError:

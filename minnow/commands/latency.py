@@ -110,8 +110,9 @@ def _of_network(
         raise UserError(f"{model} is for {architecture.resolution} px; leave out --image-size")
     num_classes = classes or chosen.classes or _CLASSES
     if target is None and holds_search(model):
-        target = Run(model).config.target
-        check_target(Run(model).config, model / CONFIG_FILE)
+        config = Run(model).config
+        check_target(config, model / CONFIG_FILE)
+        target = config.target
     taken = measure_architecture(architecture, num_classes, target=target or DEFAULT)
     name = f"{chosen.name}, {num_classes} classes"
     return _Measured(name, architecture.resolution, costs_text(architecture, num_classes), taken)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import disk_errors
+from minnow.run_creation import numbered
 from minnow.trackers.tracker import Status, Tracker, Value
 
 _LONGEST_NAME = 100  # characters of the name of a run
@@ -71,16 +71,8 @@ class TensorboardEvents(Tracker):
 
 
 def _free_name(root: Path, name: str) -> str:
-    """Return a name in ``root`` that no other run has: ``NAME``, ``NAME-2`` and so on.
-
-    Characters that identifiers do not have become hyphens.
-    """
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:_LONGEST_NAME] or "run"
-    number, free = 1, name
-    while (root / free).exists():
-        number += 1
-        free = f"{name}-{number}"
-    return free
+    """Return a name in ``root`` that no other run has."""
+    return next(path.name for path in numbered(root, name[:_LONGEST_NAME]) if not path.exists())
 
 
 def _cell(value: Value | None) -> str:

@@ -139,6 +139,8 @@ def odd_images(folder: Path) -> None:
         exif[0x0112] = turn
         plain.save(folder / f"turned{turn}.jpg", exif=exif)
         plain.save(folder / f"turned{turn}.tiff", exif=exif)
+        Image.fromarray(grey.astype(np.uint16) * 257).save(folder / f"turned{turn}deep.png", exif=exif)
+        plain.quantize(8).save(folder / f"turned{turn}palette.png", transparency=0, exif=exif)
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
