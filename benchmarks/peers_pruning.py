@@ -3,7 +3,7 @@
 Usage: python benchmarks/peers_pruning.py DATA --out DIR [--size 128] [--limit 'latency_ms<=1.4']
            [--epochs 32] [--teacher-epochs 10] [--seeds 3] [--first-seed 0]
            [--methods minnow optuna ...] [--threads 2]
-       python benchmarks/peers_pruning.py --out DIR      (prints the table of what is finished)
+       python benchmarks/peers_pruning.py --out DIR [--pool FILE ...]      (prints the table)
 
 All methods have the same images, splits, teacher (EfficientNet-Lite0, fine-tuned), limit and epochs:
 
@@ -78,12 +78,19 @@ def main() -> None:
     names = [MINNOW, *PEERS]
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--pool",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="more results, for the table",
+    )
     given = parser.parse_args()
     if given.data is not None:
         torch.set_num_threads(given.threads)
         keep_freed_memory()
         _compete(given)
-    print(table(read_lines(given.out / RESULTS)))
+    print(table(*map(read_lines, (given.out / RESULTS, *given.pool))))
 
 
 def _compete(given: argparse.Namespace) -> None:

@@ -22,18 +22,19 @@ def network_name(method: str, seed: int) -> str:
     return f"{method}-{seed}"
 
 
-def table(lines: Sequence[Row]) -> str:
+def table(*results: Sequence[Row]) -> str:
     """Return the table of the methods that are finished.
 
     Args:
-        lines: of methods, and of latencies, of which the last one counts.
+        results: lines of methods and of latencies; a network's last latency counts. Those of several
+            files, which have other seeds under the same conditions, are pooled.
     """
-    if not lines:
+    results = tuple(lines for lines in results if lines)
+    if not results:
         return "no method is finished"
-    setup, measured = lines[0], next(line for line in reversed(lines) if "latencies" in line)
-    latencies, runtime = measured["latencies"], next(iter(measured["latencies"].values()))["runtime"]
+    setup, measured = results[0][0], [line for lines in results for line in lines if "latencies" in line]
     methods: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted((line for line in lines if "method" in line), key=lambda row: row["seed"]):
+    for row in sorted((row for lines in results for row in _timed(lines)), key=lambda row: row["seed"]):
         methods[row["method"]].append(row)
     text = [
         "| method | input | test macro-F1 (95 %) | Minnow minus it, points (95 %) | latency (IQR) "
@@ -41,16 +42,27 @@ def table(lines: Sequence[Row]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     ours = methods.get(MINNOW, [])
-    text += [_line(method, its, ours, latencies) for method, its in methods.items()]
-    test = len(methods[TEACHER][0]["labels"])
+    text += [_line(method, its, ours) for method, its in methods.items()]
+    teacher = methods[TEACHER][0]
+    test, runtime = len(teacher["labels"]), teacher["latency"]["runtime"]
     text += [
         "",
         f"limit {setup['limit_ms']:g} ms, {setup['epochs']} epochs; {test:,} test images; {runtime}",
     ]
-    return "\n".join([*text, f"machine: {measured['machine']}"])
+    machines = "; ".join(sorted({line["machine"] for line in measured}))
+    return "\n".join([*text, f"machine: {machines}"])
 
 
-def _line(method: str, rows: Sequence[Row], ours: Sequence[Row], latencies: Mapping[str, Any]) -> str:
+def _timed(lines: Sequence[Row]) -> list[Row]:
+    """Return the lines of methods in one file, with their networks' latencies."""
+    latencies: dict[str, Any] = {}
+    for line in lines:
+        latencies |= line.get("latencies", {})
+    rows = [line for line in lines if "method" in line]
+    return [{**row, "latency": latencies.get(network_name(row["method"], row["seed"]))} for row in rows]
+
+
+def _line(method: str, rows: Sequence[Row], ours: Sequence[Row]) -> str:
     """Return the line of a method, means over its seeds."""
     failed = [row for row in rows if "failed" in row]
     rows = [row for row in rows if "failed" not in row]
@@ -64,14 +76,13 @@ def _line(method: str, rows: Sequence[Row], ours: Sequence[Row], latencies: Mapp
     minus = ""
     if both and method not in (MINNOW, TEACHER):
         minus = difference([both], [[pairs[row["seed"]] for row in both]], classes)
-    times = [latencies[network_name(method, row["seed"])] for row in rows]
     sides = "/".join(map(str, sorted({row["resolution"] for row in rows})))
 
     def mean(name: str) -> float:
         return float(np.mean([row[name] for row in rows]))
 
     without = f", {len(failed)} without a network" if failed else ""
-    latency, iqr = (float(np.mean([one[name] for one in times])) for name in ("median", "iqr"))
+    latency, iqr = (float(np.mean([row["latency"][name] for row in rows])) for name in ("median", "iqr"))
     after = "" if method == TEACHER else f"{mean('after_seconds') / 60:.1f} min"
     return (
         f"| {method} | {sides} px | {f1.value:.3f} ({f1.low:.3f} to {f1.high:.3f}) | {minus} "

@@ -139,3 +139,18 @@ def test_the_table_of_peers(program):
     assert "| optuna |" in program("peers_table").table(
         [row for row in lines if row.get("method") != "minnow"]
     )
+
+
+def test_results_of_several_files_are_pooled(program):
+    """Each file's networks keep the latencies measured beside them."""
+    scored = {"labels": [0, 1], "predicted": [0, 1], "resolution": 64, "f1": 1.0}
+    sizes = {"params": 1e6, "macs": 2e7, "seconds": 120.0, "after_seconds": 60.0}
+    files = []
+    for seed, median in enumerate((1.0, 3.0)):
+        rows = [{**SETUP, "method": "teacher", "seed": 0}, {**SETUP, "method": "minnow", "seed": seed}]
+        names = ("teacher-0", f"minnow-{seed}")
+        times = {name: {"median": median, "iqr": 0.5, "runtime": "a"} for name in names}
+        files += [[*(row | scored | sizes for row in rows), {"latencies": times, "machine": "here"}]]
+    teacher, ours = program("peers_table").table(*files).splitlines()[2:4]
+    assert teacher.split(" | ")[4] == ours.split(" | ")[4] == "2.00 (0.50) ms"
+    assert teacher.endswith("| 2 |") and ours.endswith("| 2 |")
