@@ -38,8 +38,8 @@ def table(*results: Sequence[Row]) -> str:
         methods[row["method"]].append(row)
     text = [
         "| method | input | test macro-F1 (95 %) | Minnow minus it, points (95 %) | latency (IQR) "
-        "| params | MACs | in all | after the teacher | n |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| of the teacher's | params | MACs | in all | after the teacher | n |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     ours = methods.get(MINNOW, [])
     text += [_line(method, its, ours) for method, its in methods.items()]
@@ -54,12 +54,16 @@ def table(*results: Sequence[Row]) -> str:
 
 
 def _timed(lines: Sequence[Row]) -> list[Row]:
-    """Return the lines of methods in one file, with their networks' latencies."""
+    """Return the lines of methods in one file, with the latencies of their networks."""
     latencies: dict[str, Any] = {}
     for line in lines:
         latencies |= line.get("latencies", {})
-    rows = [line for line in lines if "method" in line]
-    return [{**row, "latency": latencies.get(network_name(row["method"], row["seed"]))} for row in rows]
+    timed = []
+    for row in (line for line in lines if "method" in line):
+        latency = latencies.get(network_name(row["method"], row["seed"]))
+        share = latency and latency["median"] / latencies[network_name(TEACHER, 0)]["median"]
+        timed.append({**row, "latency": latency, "latency_share": share})
+    return timed
 
 
 def _line(method: str, rows: Sequence[Row], ours: Sequence[Row]) -> str:
@@ -67,7 +71,7 @@ def _line(method: str, rows: Sequence[Row], ours: Sequence[Row]) -> str:
     failed = [row for row in rows if "failed" in row]
     rows = [row for row in rows if "failed" not in row]
     if not rows:
-        return f"| {method} | {failed[0]['failed']} |" + " |" * 8
+        return f"| {method} | {failed[0]['failed']} |" + " |" * 9
     labels, classes = np.array(rows[0]["labels"]), rows[0]["classes"]
     predicted = np.array([row["predicted"] for row in rows])
     f1 = compare_f1(labels, predicted, predicted, classes).a
@@ -86,6 +90,7 @@ def _line(method: str, rows: Sequence[Row], ours: Sequence[Row]) -> str:
     after = "" if method == TEACHER else f"{mean('after_seconds') / 60:.1f} min"
     return (
         f"| {method} | {sides} px | {f1.value:.3f} ({f1.low:.3f} to {f1.high:.3f}) | {minus} "
-        f"| {latency:.2f} ({iqr:.2f}) ms | {mean('params') / 1e3:,.0f} k | {mean('macs') / 1e6:.1f} M "
+        f"| {latency:.2f} ({iqr:.2f}) ms | {mean('latency_share'):.0%} "
+        f"| {mean('params') / 1e3:,.0f} k | {mean('macs') / 1e6:.1f} M "
         f"| {mean('seconds') / 60:.1f} min | {after} | {len(rows)}{without} |"
     )

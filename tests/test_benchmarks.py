@@ -132,7 +132,7 @@ def test_the_table_of_peers(program):
     rows = {row.split(" | ")[0].strip("| "): row.split(" | ") for row in text.splitlines()}
     f1 = (lines[1]["f1"] + lines[2]["f1"]) / 2
     assert rows["minnow"][2].startswith(f"{f1:.3f} (")
-    assert rows["minnow"][4:8] == ["2.50 (0.50) ms", "1,000 k", "20.0 M", "2.0 min"]
+    assert rows["minnow"][4:9] == ["2.50 (0.50) ms", "250%", "1,000 k", "20.0 M", "2.0 min"]
     difference = 100 * (lines[1]["f1"] - lines[3]["f1"])  # of the seed that both have
     assert rows["optuna"][3].startswith(f"{difference:+.1f} (")
     assert rows["fastnas"][1] == "no network"
@@ -149,8 +149,13 @@ def test_results_of_several_files_are_pooled(program):
     for seed, median in enumerate((1.0, 3.0)):
         rows = [{**SETUP, "method": "teacher", "seed": 0}, {**SETUP, "method": "minnow", "seed": seed}]
         names = ("teacher-0", f"minnow-{seed}")
-        times = {name: {"median": median, "iqr": 0.5, "runtime": "a"} for name in names}
+        medians = (10 * median, median)
+        times = {
+            name: {"median": one, "iqr": 0.5, "runtime": "a"}
+            for name, one in zip(names, medians, strict=True)
+        }
         files += [[*(row | scored | sizes for row in rows), {"latencies": times, "machine": "here"}]]
     teacher, ours = program("peers_table").table(*files).splitlines()[2:4]
-    assert teacher.split(" | ")[4] == ours.split(" | ")[4] == "2.00 (0.50) ms"
+    assert teacher.split(" | ")[4:6] == ["20.00 (0.50) ms", "100%"]
+    assert ours.split(" | ")[4:6] == ["2.00 (0.50) ms", "10%"]
     assert teacher.endswith("| 2 |") and ours.endswith("| 2 |")
