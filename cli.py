@@ -1,6 +1,6 @@
 """Minnow's command line: it turns errors into one line.
 
-The commands are imported once :func:`main` has begun, so that Ctrl-C ends the imports, too, in silence.
+The commands are imported inside :func:`main`: Ctrl-C during the imports, too, ends without a traceback.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def overlaid(config: M, over: M) -> M:
 
 
 def given_names(config: BaseModel, prefix: str = "") -> list[str]:
-    """Return the dotted names of the fields that were given for ``config`` and ask for more than usual.
+    """Return the dotted names of the fields that were given for ``config`` and are not the default.
 
     A field with its default is not among them: the ``config.yaml`` of a run has them all.
     """
@@ -220,5 +220,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         return "", _unknown(kind, ".".join(map(str, first["loc"])))
     if first["type"] == "value_error" and isinstance(first["input"], str | int | float):
-        reason += f", got {short(first['input'])}"  # settings together say nothing more by their values
+        reason += (
+            f", got {short(first['input'])}"  # a fault of several settings together has no single value
+        )
     return name, reason

@@ -13,10 +13,11 @@ class Suite(Generic[Subject]):
     """Named checks of one kind of plugin, in order.
 
     Args:
-        prepare: what a check is called with, to what it is about; its ``str`` begins every message.
+        prepare: makes the subject of a check from the check's arguments; ``str(subject)`` begins every
+            message.
 
     Attributes:
-        checks: name to check; each is called as ``prepare`` is.
+        checks: check by name; each takes the arguments of ``prepare``.
     """
 
     def __init__(self, prepare: Callable[..., Subject]) -> None:

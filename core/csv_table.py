@@ -61,7 +61,7 @@ def cells_of(paths: Iterable[str], texts: Iterable[str]) -> dict[str, str]:
 
 
 def change_notice(cells: Mapping[str, str]) -> str | None:
-    """Return one line about the names that a table has otherwise, or ``None``.
+    """Return one line about the names that a table writes differently, or ``None``.
 
     Args:
         cells: name → cell.
@@ -71,7 +71,7 @@ def change_notice(cells: Mapping[str, str]) -> str | None:
         return None
     some = ", ".join(f"{_shown(name)} as {_shown(cell)}" for name, cell in changed[:_NAMED])
     more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
-    return f"names that begin like a formula, or are no UTF-8, are written otherwise: {some}{more}"
+    return f"names that begin like a formula, or are no UTF-8, are written differently: {some}{more}"
 
 
 def _readable(text: str) -> str:

@@ -103,9 +103,9 @@ def disk_advice(error: OSError, path: Path) -> str | None:
 
 
 def system_advice(error: OSError) -> str | None:
-    """Return one line about an error of the system, in reading or writing; ``None``: a bug, perhaps.
+    """Return one line about an error of the system while reading; ``None`` if it may be a bug.
 
-    What writes says so itself, by :func:`disk_errors`.
+    Errors of writing go through :func:`disk_errors`.
     """
     if error.errno not in _ADVICE and error.errno not in _OTHERS:
         return None

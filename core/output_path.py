@@ -56,9 +56,9 @@ def check_free(out: Path) -> None:
 
 
 def is_replaceable(path: Path, old: os.stat_result) -> bool:
-    """Tell if a path is that of a regular file, which its name can be taken from.
+    """Tell if a path is a regular file that a rename can replace.
 
-    The name of what ``/dev/stdout`` links to may be none.
+    ``/dev/stdout`` may link to a file that has no name any more.
     """
     if not stat.S_ISREG(old.st_mode):
         return False

@@ -129,7 +129,10 @@ def train(
     listener: Listener | None = None,
     **settings: Any,
 ) -> Student:
-    """Train a network without a teacher; the arguments are those of :func:`distill`."""
+    """Train a network without a teacher.
+
+    The arguments are those of :func:`distill`. Without ``out`` it makes a new ``runs/train-MODEL``.
+    """
     placement = {"executor": executor, "workers": workers}
     where = {**_source(model), "pick": pick, "out": _path(out), "file": _path(config)}
     with _listening(progress, listener) as receiver:

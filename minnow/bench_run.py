@@ -99,7 +99,7 @@ def _record(job: Job, results: Mapping[str, Sequence[Trajectory]]) -> dict[str, 
 def regret_grid(
     title: str, results: Mapping[str, Sequence[Trajectory]], counts: Sequence[int], what: str
 ) -> Grid:
-    """One row per entry of ``results``, with means and standard errors over its runs.
+    """Return a table with a row per entry of ``results``: means and standard errors over its runs.
 
     Args:
         title: of the table.
@@ -136,7 +136,7 @@ def regret_grid(
 
 
 def curves(results: Mapping[str, Sequence[Trajectory]]) -> dict[str, list[dict[str, Any]]]:
-    """Every run's curves, for JSON; a regret without a network within the limits is null."""
+    """Return every run's curves, for JSON; a regret without a network within the limits is null."""
     return {
         name: [
             {
@@ -160,7 +160,7 @@ def _cell(summary: CurveSummary, evaluations: int) -> str:
 
 
 def _numbers(values: Floats) -> list[float | None]:
-    """JSON has no NaN."""
+    """Return the numbers for JSON, which has no NaN."""
     return [None if np.isnan(value) else round(float(value), 6) for value in values]
 
 

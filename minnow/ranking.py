@@ -226,7 +226,7 @@ class _AllSizes(RandomSearch):
 
 
 def _spread(space: SearchSpace, job: Ranking, num_classes: int) -> list[Architecture]:
-    """Networks within the limits, evenly spread over the ranks of their MACs.
+    """Return networks within the limits, evenly spread over the ranks of their MACs.
 
     Raises:
         UserError: the space has no more than two within the limits.

@@ -28,7 +28,7 @@ _CODE = ("loss.name", "loss.options.of", "loss.features", "target")
 
 @dataclass(frozen=True)
 class Further:
-    """What follows the training of a student.
+    """Trainings that follow a student's own: on more images, then for int8.
 
     Attributes:
         refit: another training on these images, see :func:`minnow.refit.run_refit`; ``None``: none.

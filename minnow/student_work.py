@@ -38,7 +38,7 @@ Latencies = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class StudentParts:
-    """What the students of all seeds share.
+    """Inputs that the students of all seeds share.
 
     Attributes:
         architecture: of the students.

@@ -40,7 +40,7 @@ def first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Di
 
 
 def _contrasted(one: Any, other: Any) -> tuple[str, str]:
-    """Both as JSON; what is too long is cut to where they differ."""
+    """Return both as JSON, shortened to where they differ if they are long."""
     texts = json.dumps(one, ensure_ascii=False), json.dumps(other, ensure_ascii=False)
     if max(map(len, texts)) <= _LONGEST:
         return texts
@@ -56,7 +56,7 @@ def _alike(one: str, other: str) -> int:
 
 
 def _cut(text: str, start: int, end: int) -> str:
-    """Without the first ``start`` and the last ``end`` characters but for those around the rest."""
+    """Return a text without its first ``start`` and last ``end`` characters, but for some context."""
     first, last = max(0, start - _AROUND), len(text) - max(0, end - _AROUND)
     last = min(last, first + _LONGEST)
     return f"{'...' if first else ''}{text[first:last]}{'...' if last < len(text) else ''}"

@@ -1,4 +1,4 @@
-"""Waiting for a storage that went away."""
+"""Retries while the storage of a study cannot be reached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Outage:
-    """Repetition of what the loss of a storage interrupts, until the storage is back.
+    """Repeats the operations on a storage that it interrupts, until it can be reached again.
 
     Args:
         place: of the storage.

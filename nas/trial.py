@@ -45,7 +45,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and when a trial ran.
+    """Node and time of a trial.
 
     Attributes:
         worker: name of the process or node.

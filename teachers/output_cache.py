@@ -50,7 +50,7 @@ class FrozenNetwork(Protocol):
 
     @property
     def normalization(self) -> Normalization:
-        """Of its input."""
+        """Normalisation of its input."""
 
     @property
     def digest(self) -> str:

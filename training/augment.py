@@ -240,7 +240,7 @@ def _translate(images: torch.Tensor, name: str, pixels: int) -> torch.Tensor:
 
 
 def square_sides(centre: np.ndarray, size: int, side: int | np.ndarray) -> np.ndarray:
-    """Rows and columns inside squares around ``centre``, cut off at the border: (2, B, S) bool.
+    """Return rows and columns inside squares around ``centre``, cut off at the border: (2, B, S) bool.
 
     Args:
         centre: (2, B) row and column as a share of the image side, in 0..1.
@@ -253,6 +253,6 @@ def square_sides(centre: np.ndarray, size: int, side: int | np.ndarray) -> np.nd
 
 
 def mask_of(sides: np.ndarray) -> torch.Tensor:
-    """Pixels whose row and column are both in ``sides``, (2, B, S): (B, 1, S, S) bool."""
+    """Return the mask of pixels whose row and column are in ``sides``, (2, B, S): (B, 1, S, S) bool."""
     rows, columns = torch.from_numpy(sides)
     return (rows[:, :, None] & columns[:, None, :])[:, None]

@@ -115,7 +115,7 @@ def fit(
     epoch depends only on the state before it, the seed and its number, so a training that is resumed
     from its checkpoint ends with the same weights as one that was never interrupted. Under a schedule
     that does not depend on the number of epochs, so does one that ended and is resumed with more of them.
-    Where the validation images are trained on, the last epoch is kept and none is the last early.
+    Where validation images are among the training images, the last epoch is kept and none ends it early.
     Several processes train the same network as one would, but for rounding and dropout.
 
     Args:

@@ -60,7 +60,7 @@ def predictions_csv(logits: np.ndarray, data: ImageSet, indices: np.ndarray) -> 
 
 
 def renamed_in_csv(data: ImageSet, indices: np.ndarray) -> str | None:
-    """Return one line about the names that :func:`predictions_csv` writes otherwise, or ``None``."""
+    """Return one line about the names that :func:`predictions_csv` writes differently, or ``None``."""
     return change_notice(cells_of((data.files[index] for index in indices), data.classes))
 
 

@@ -23,7 +23,7 @@ IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def resize(images: torch.Tensor, resolution: int) -> torch.Tensor:
-    """Antialiased bilinear resize of ``(B, 3, S, S)`` images, uint8 or float, to ``(B, 3, r, r)``."""
+    """Resize ``(B, 3, S, S)`` images, uint8 or float, to ``(B, 3, r, r)``: bilinear, antialiased."""
     if images.shape[-1] == resolution and images.shape[-2] == resolution:
         return images
     if images.is_floating_point() or images.device.type == "cpu":

@@ -158,7 +158,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Normalised(torch.autograd.Function):
-    """Ioffe & Szegedy 2015, algorithm 1 and the gradients of section 3, with sums over all processes.
+    """Batch norm over all processes (Ioffe & Szegedy 2015, algorithm 1 and the gradients of section 3).
 
     Sums are taken in float64, as torch does on the CPU: the gradients nearly cancel in them.
     """
@@ -202,7 +202,7 @@ class _Normalised(torch.autograd.Function):
 
 
 def _channels(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """``(C,)`` as ``(C, 1, 1)`` of the dtype of ``like``."""
+    """Return ``(C,)`` as ``(C, 1, 1)`` of the dtype of ``like``."""
     return values.to(like.dtype)[:, None, None]
 
 

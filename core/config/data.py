@@ -27,8 +27,7 @@ class TableConfig(Settings):
     split: Annotated[
         str | None,
         setting(
-            "Column of the splits, which are train, val and test or numbered folds; none: as if there "
-            "were none.",
+            "Column of the splits (train, val and test, or numbered folds); 'none' ignores it.",
             auto="split or fold, if there is one",
         ),
     ] = None

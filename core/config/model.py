@@ -1,4 +1,4 @@
-"""What all settings share: their base class, ranges and forms."""
+"""Base class, ranges and text forms of all settings."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class SearchConfig(Settings):
     objectives: Annotated[
         tuple[str, ...],
         setting(
-            "Goal, as in latency_ms:min; several give a Pareto front. Metrics: f1, accuracy, "
+            "Objective, as in latency_ms:min; several give a Pareto front. Metrics: f1, accuracy, "
             "balanced_accuracy, params, macs, flash_kb, ram_kb, latency_ms, train_seconds, "
             "total_seconds, score.",
             option="objective",
@@ -56,7 +56,8 @@ class SearchConfig(Settings):
     limits: Annotated[
         tuple[str, ...],
         setting(
-            "Limit on a metric, as in 'params<=300k' or 'latency_ms<=2'; no network beyond is trained.",
+            "Limit on a metric, as in 'params<=300k' or 'latency_ms<=2'. No network beyond a limit on "
+            "params, macs, flash_kb, ram_kb or latency_ms is trained.",
             option="limit",
         ),
     ] = ()
@@ -145,7 +146,7 @@ class SearchConfig(Settings):
     trial_cpus: Annotated[
         float | None,
         setting(
-            "Cores of a trial.",
+            "CPU cores of each trial.",
             auto="a share of this machine's, or 1 on a cluster",
             option="trial-cpus",
             gt=0,
@@ -153,7 +154,9 @@ class SearchConfig(Settings):
     ] = None
     trial_gpus: Annotated[
         float,
-        setting("GPUs of a trial on a cluster; a fraction shares one.", option="trial-gpus", ge=0),
+        setting(
+            "GPUs of each trial on a cluster; 0.5 lets two trials share one.", option="trial-gpus", ge=0
+        ),
     ] = 0.0
     trial_timeout: Annotated[
         Time,

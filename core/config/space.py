@@ -54,7 +54,8 @@ class SupernetConfig(Settings):
     epochs: Annotated[
         int | None,
         setting(
-            "Epochs to train the supernet; each takes two or three of the teacher's, less near limits.",
+            "Epochs to train the supernet; one takes as long as two or three epochs of the teacher, less "
+            "near limits.",
             auto="10, or 440 steps but at most 40 epochs; with one objective and limits 4, or 110 steps "
             "but at most 20 epochs",
             option="supernet-epochs",

@@ -37,7 +37,7 @@ class StudentConfig(Settings):
         str,
         setting(
             "Runtime, precision and device that latencies are of, or a profile; a search passes its own "
-            "on.",
+            "on to the student.",
             option="target",
         ),
     ] = "onnxruntime"

@@ -1,4 +1,4 @@
-"""Connection to the program on a device, which outlives losses of the network."""
+"""Connection to the program on a device, which is made again when it was lost."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Program:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended already."""
+        """True after it has ended."""
         return self._popen.poll() is not None
 
     def begin(self) -> None:

@@ -1,1 +1,1 @@
-"""A page that runs a student in a browser, without a network."""
+"""A page that runs a student in a browser, offline."""

@@ -1,4 +1,4 @@
-"""The files of a page that classifies images in a browser, without a network.
+"""The files of a page that classifies images in a browser, offline.
 
 The page opens by double click and from any static web server. Model and runtime become scripts, since a
 page that was opened as a file may not read other files.

@@ -13,7 +13,9 @@ from core.config import SearchConfig
 from core.config_io import dotted
 from minnow.commands.options import SEARCH, named_values, with_settings
 
-app = typer.Typer(no_args_is_help=True, help="Measure what a search is worth.")
+app = typer.Typer(
+    no_args_is_help=True, help="Compare search strategies, or check how a search ranks networks."
+)
 
 _CODE = ("space.name", "loss.name", "loss.options", "loss.features")  # that a ranking may run
 
@@ -22,7 +24,7 @@ _CODE = ("space.name", "loss.name", "loss.options", "loss.features")  # that a r
 def bench_strategies(
     table: Annotated[
         Path,
-        Option(help="JSON file of a benchmark that trained every network of a space: NAS-Bench-Macro."),
+        Option(help="JSON file with every network of a space, trained, as NAS-Bench-Macro has them."),
     ],
     strategy: Annotated[
         list[str],
@@ -36,7 +38,7 @@ def bench_strategies(
     objective: Annotated[
         list[str] | None,
         Option(
-            help="Goal; the first is f1:max or accuracy:max, here the same. A second one, macs:min or "
+            help="Objective; first f1:max or accuracy:max, the same here. A second one, macs:min or "
             "params:min, adds the share of the front's hypervolume. (default: f1:max)"
         ),
     ] = None,

@@ -15,7 +15,9 @@ def evaluate(
     split: Annotated[str, Option(metavar="[train|val|test|all]", help="Split to score on.")] = "test",
     target: Annotated[
         str | None,
-        Option(help="Let this target compute the scores, as its usual quantisation. (default: PyTorch)"),
+        Option(
+            help="Score it as this target computes, int8 with its usual quantisation. (default: PyTorch)"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -82,7 +82,8 @@ Assignments = Annotated[
     Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any other setting, as in train.weight_decay=0.1; repeatable. 'settings' lists all.",
+        help="Any other setting, as in data.split_seed=1; repeatable. 'settings' lists all, and their "
+        "options that this page leaves out.",
         rich_help_panel=RUN,
     ),
 ]

@@ -21,7 +21,7 @@ def push(
     target: Annotated[
         str | None,
         Option(
-            help="Which export: a target as for export, timm, or onnx for the ONNX file. "
+            help="Export to upload: a target as for export, timm, or onnx for the ONNX file. "
             "(default: the latest export)"
         ),
     ] = None,

@@ -50,7 +50,7 @@ def search(
     config: ConfigFile = None,
     assignments: Assignments = None,
 ) -> None:
-    """Search a network: train candidates briefly and keep the best within your limits.
+    """Search for a network: train candidates briefly and keep the best within your limits.
 
     Example: search --data photos/ --trials 30 --limit 'params<=300k' --limit 'latency_ms<=2'
 

@@ -13,7 +13,7 @@ from core.config import MAX_SEED
 if TYPE_CHECKING:
     from minnow.target_profile import ProfileJob
 
-app = typer.Typer(no_args_is_help=True, help="Look at the devices that networks are for.")
+app = typer.Typer(no_args_is_help=True, help="List targets, or measure a device into a profile.")
 
 
 @app.command("profile")

@@ -20,7 +20,7 @@ from training.fit import Progress
 
 @dataclass(frozen=True)
 class InheritEvaluator:
-    """Evaluator that cuts a proposal out of a whole network, recalibrates its batch norm, validates it.
+    """Evaluator of subnets: cuts a proposal out of the base, recalibrates batch norm, validates.
 
     ``config.train.epochs`` of distillation follow, if that is not 0.
 
@@ -72,7 +72,7 @@ class InheritEvaluator:
 
 @dataclass(frozen=True)
 class InheritEvaluatorFactory:
-    """Makes the same evaluator in a worker process, where images are opened from the cache.
+    """Factory of the same evaluator for worker processes, which open the images from the cache.
 
     Attributes:
         config: of the search.

@@ -92,7 +92,7 @@ class SearchWork(Work):
 
 @dataclass(frozen=True)
 class _DistantFactory:
-    """Makes the evaluator on a machine that shares nothing with this one."""
+    """Factory of the evaluator for a machine that shares nothing with this one."""
 
     data: ImageSet
     config: SearchConfig

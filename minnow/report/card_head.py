@@ -36,7 +36,7 @@ _LICENCES = (
 
 @dataclass(frozen=True)
 class CardSubject:
-    """What a card describes beside the student.
+    """Facts for a model card that are not in the student's record.
 
     Attributes:
         target: text of the target; ``onnx`` or ``timm``.

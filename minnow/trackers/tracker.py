@@ -47,7 +47,7 @@ class Tracker(ABC):
     @property
     @abstractmethod
     def location(self) -> str:
-        """Where to look at the recorded run, for people."""
+        """Address of the recorded run, for people."""
 
     @abstractmethod
     def parameters(self, values: Mapping[str, Value]) -> None:

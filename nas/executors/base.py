@@ -1,4 +1,4 @@
-"""What executors are made from: the work of a study, the resources of a trial, and who watches."""
+"""Contract of executors: the work of a study, the resources of a trial, and a watcher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DistantEvaluator = Callable[[Proposal, bytes | None], tuple[Mapping[str, float],
 
 
 class Work(ABC):
-    """The evaluation of a study's proposals, in the forms that different places need."""
+    """Evaluators of a study's proposals: for this process, other processes and other machines."""
 
     @abstractmethod
     def here(self) -> Evaluator:
@@ -50,7 +50,7 @@ class Work(ABC):
 
 @dataclass(frozen=True)
 class Resources:
-    """What trials may take.
+    """Limits on the resources of trials.
 
     Attributes:
         workers: trials at a time; ``None``: as the executor sees fit.
@@ -67,7 +67,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where several trainings run.
+    """Executor and number of workers for several trainings.
 
     Attributes:
         executor: by name, see :data:`nas.executors.REGISTRY`.
@@ -79,7 +79,7 @@ class Placement:
 
     @property
     def here(self) -> bool:
-        """Whether they run one after the other in this process."""
+        """True if they run one after the other in this process."""
         return self.executor == "local" and self.workers in (None, 1)
 
 

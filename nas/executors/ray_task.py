@@ -33,11 +33,11 @@ def evaluate(
     proposal: bytes,
     checkpoint: bytes | None,
 ) -> Iterator[Any]:
-    """Yield what a trial on this node comes to, in two or three messages.
+    """Evaluate a trial on this node; yield one to three messages.
 
-    The first is where it runs: ``node``, ``versions``, and whether the process is ``ready``, with its
-    evaluator. It is the last, if the versions are others. Where the evaluator is made now, :data:`READY`
-    follows. The last is the metrics with the checkpoint, or the exception.
+    First ``{"node", "versions", "ready"}``, where ``ready`` tells if the process has the evaluator.
+    Nothing follows if the versions differ. Then :data:`READY`, if the evaluator had to be made. Last the
+    metrics with the checkpoint, or the exception.
 
     Args:
         key: of the evaluator, which a process makes once.

@@ -1,9 +1,8 @@
 """The schema of the model file, shared with the model-compression competitions.
 
-A row means what it means to their scripts. The first writer of Minnow meant two rows otherwise: a padding
-of 0 was none, and the gate of ``InvertedResidualv3`` came after the activation. Its files are known by
-their content, which is that of no file written by hand, and are read as they were meant; the writer of
-today adds ``schema``.
+A row means what it means to their scripts. In files that Minnow wrote before it added ``schema``, two
+rows differ: a padding of 0 meant none, and the gate of ``InvertedResidualv3`` came after the activation.
+Such files are recognised by their keys, which no file written by hand has, and keep their meaning.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from nas.shapes import Shape, output_shape
 _MAX_LAYERS, _MAX_MULTIPLE = 2_000, 1_000
 _MAX_PARAMS = 500_000_000  # an ONNX file holds 2 GB
 _MAX_VALUES = 2**30  # of a feature map; 4 GB, more than networks of the spaces have at 4096 px
-_EARLIER_KEYS = {"resolution", "input_channel", "depth_multiple", "width_multiple", "backbone"}
+_KEYS_BEFORE_SCHEMA = {"resolution", "input_channel", "depth_multiple", "width_multiple", "backbone"}
 _POOLS = {kind.__name__ for kind in AFTER_CLASSIFIER}
 
 
@@ -144,7 +143,7 @@ def _check_map(layer: Layer, shape: Shape) -> None:
 
 def _of_first_writer(content: Mapping[str, Any]) -> bool:
     """Tell a file that the first writer wrote."""
-    if content.keys() - {"base"} != _EARLIER_KEYS:
+    if content.keys() - {"base"} != _KEYS_BEFORE_SCHEMA:
         return False
     multiples = [content["depth_multiple"], content["width_multiple"]]
     return multiples == [1.0, 1.0] and all(map(_is_row_of_first_writer, content["backbone"]))

@@ -134,7 +134,7 @@ class Strategy(ABC):
         return self.objectives.violation({**self._costs(trial.architecture), **(trial.metrics or {})})
 
     def further(self, choices: Sequence[int], refusals: int, rng: np.random.Generator) -> Sequence[int]:
-        """Return ``choices`` mutated, once more for every eight refusals: near points may be taken."""
+        """Return ``choices`` mutated, once more for every eight refusals: near points may be known."""
         for _ in range(1 + refusals // _FAR):
             choices = self.space.mutate(choices, rng)
         return choices

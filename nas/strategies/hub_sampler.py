@@ -114,7 +114,7 @@ def _module(package: str, strategy: str) -> ModuleType:
             root = Path(folder.anchor)
             return optunahub.load_local_module(str(folder.relative_to(root)), registry_root=str(root))
         return optunahub.load_module(f"samplers/{package}")
-    except Exception as error:  # whatever someone else's package, git or the network raises
+    except Exception as error:  # whatever someone else's package, git or the connection raises
         new = [name for name in set(sys.modules) - before if name.startswith("optunahub_registry.")]
         if folder.is_absolute() or new:
             for name in new:

@@ -52,7 +52,7 @@ class HubSource(Source):
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a folder; a name is asked of the hub, whatever the cache has."""
+        """True for a folder; a name is asked of the hub, whatever the cache has."""
         return local_folder(self._opened_name) is not None
 
     def content(self, cache: Path) -> str:

@@ -144,14 +144,14 @@ class ImageSet:
 
     @property
     def refitted(self) -> Refit | None:
-        """What :meth:`refit` added to the images to train on; ``None``: nothing."""
+        """Split that :meth:`refit` added to the training images; ``None``: none."""
         if self.held_out is None:
             return None
         return "all" if np.isin(self.splits["test"], self.splits["train"]).any() else "val"
 
     @property
     def refit_words(self) -> str:
-        """What the images to train on are, after :meth:`refit`."""
+        """Description of the training images after :meth:`refit`, for messages."""
         return "those of all splits" if self.refitted == "all" else "those to validate on included"
 
     def resplit(self, **parts: np.ndarray) -> ImageSet:

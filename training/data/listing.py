@@ -117,7 +117,7 @@ class Source(ABC):
 
     @property
     def is_here(self) -> bool:
-        """Whether it can be read without a download."""
+        """True if it can be read without a download."""
         return True
 
     def digests(self, cache: Path) -> tuple[str, ...] | None:

@@ -74,7 +74,7 @@ def find_parts(tree: FileTree) -> Parts:
 
 
 def settle(found: Mapping[str, str], words: Callable[[str], str]) -> Parts:
-    """Return what trains, validates and tests where not all three parts are there.
+    """Return the splits of data that lack one or two of the three.
 
     Args:
         found: part → name, of the parts with labels, in the order train, val, test.

@@ -84,7 +84,7 @@ class TorchvisionSource(Source):
 
     @property
     def is_here(self) -> bool:
-        """Whether nothing has to be downloaded."""
+        """True if nothing has to be downloaded."""
         return self._opened.exists()
 
     def _list(self) -> Listing:

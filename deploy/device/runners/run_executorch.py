@@ -33,7 +33,6 @@ def open_model(files: Mapping[str, bytes], threads: int) -> Callable[[Any], Any]
     if portable_lib._threadpool_get_thread_count() != threads:
         portable_lib._unsafe_reset_threadpool(threads)
     content = next(iter(files.values()))
-    content = next(iter(files.values()))
     program = portable_lib._load_for_executorch_from_buffer(content)
 
     def run(image: Any, content: bytes = content) -> Any:  # which the program reads as long as it lives

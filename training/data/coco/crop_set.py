@@ -149,7 +149,7 @@ def make_crops(
 
 
 def _unused(stem: str, taken: set[str]) -> str:
-    """``stem``, numbered where it is taken, if only in other letter case."""
+    """Return ``stem``, numbered if it is taken; upper and lower case count as the same."""
     name, number = stem, 1
     while name.casefold() in taken:
         number += 1

@@ -58,7 +58,7 @@ class Entry:
 
     @property
     def place(self) -> str:
-        """Where it is."""
+        """Location of the entry in its file, for messages."""
         return f"{self.kind}[{self.index}]"
 
     @property
