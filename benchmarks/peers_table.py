@@ -58,7 +58,7 @@ def _timed(lines: Sequence[Row]) -> list[Row]:
     latencies: dict[str, Any] = {}
     for line in lines:
         latencies |= line.get("latencies", {})
-    timed = []
+    timed: list[Row] = []
     for row in (line for line in lines if "method" in line):
         latency = latencies.get(network_name(row["method"], row["seed"]))
         share = latency and latency["median"] / latencies[network_name(TEACHER, 0)]["median"]

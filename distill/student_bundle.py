@@ -21,7 +21,7 @@ from training.balance import log_priors, subtract_from_bias, tune_tau
 from training.bootstrap import f1_interval
 from training.bundle import save_bundle
 from training.data.images import ImageSet
-from training.data.split import PARTS
+from training.data.split import SPLITS
 from training.evaluate import evaluate, logits_of, score_logits
 from training.fit import Fitted
 from training.metrics import Metrics
@@ -164,8 +164,8 @@ def _unlabelled(teacher: PreparedTeacher, data: ImageSet) -> dict[str, int] | No
 def images_by_class(data: ImageSet) -> dict[str, Any]:
     """Return the name of a data set, and its labelled images of each class by split."""
     counts = {
-        part: np.bincount(data.labels[data.splits[part]], minlength=data.num_classes).tolist()
-        for part in PARTS
+        split: np.bincount(data.labels[data.splits[split]], minlength=data.num_classes).tolist()
+        for split in SPLITS
     }
     return {"name": data.name, **counts}
 

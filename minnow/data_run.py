@@ -101,7 +101,7 @@ def _show_groups(kind: str, groups: Sequence[Duplicate]) -> None:
     for group in groups[:_MOST_GROUPS]:
         places = " and ".join(
             f"{label} {', '.join(names)}"
-            for label, names in (("classes", group.classes), ("splits", group.parts))
+            for label, names in (("classes", group.classes), ("splits", group.splits))
             if len(names) > 1
         )
         files = ", ".join(group.files[:_MOST_FILES])
@@ -186,15 +186,15 @@ def _warn_of(findings: Mapping[str, Sequence[str]]) -> None:
         warn(f"{reason} ({len(places):,}): {'; '.join(places[:_NAMED])}{more}")
 
 
-def _print(report: CropReport, parts: tuple[str, ...]) -> None:
-    total = sum(sum(by_part.values()) for by_part in report.counts.values())
+def _print(report: CropReport, splits: tuple[str, ...]) -> None:
+    total = sum(sum(by_split.values()) for by_split in report.counts.values())
     rows = [
-        (name, *(f"{by_part.get(part, 0):,}" for part in parts))
-        for name, by_part in report.counts.items()
+        (name, *(f"{by_split.get(split, 0):,}" for split in splits))
+        for name, by_split in report.counts.items()
     ]
     _table(
         f"{total:,} crops of {report.photos:,} photos",
-        ("class", *(part or "crops" for part in parts)),
+        ("class", *(split or "crops" for split in splits)),
         rows,
     )
     if report.skipped:

@@ -56,7 +56,7 @@ def test_the_output_works_right_away(photos, minnow, split, columns, counts):
     found = minnow("search --data crops --space toy --trials 1 --epochs 1 --out new --image-size 32")
     assert found.code == 0
     if split == "--split 80/20":
-        note = "there is no test/: val/ is what is tested at the end, and a part of train/ validates"
+        note = "there is no test/: val/ is what is tested at the end, and some images of train/ validate"
         assert f"note: {note}" in checked.output and f"data: {note}" in found.notices
         assert any("42 train, 6 val, 12 test" in line for line in found.notices)
 

@@ -21,7 +21,7 @@ from training.data.looks import Look, look_at
 from training.data.near_duplicates import group_near_duplicates
 from training.data.pixels import default_size
 from training.data.sources import find_source
-from training.data.split import PARTS, make_splits
+from training.data.split import SPLITS, make_splits
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Report:
 
     Attributes:
         spec, name, classes: as in ``images.ImageSet``.
-        counts: part → readable images of each class, in class order. Where Minnow splits and
-            cannot (a class is too small), there is one part, "all".
-        own_splits: the data set brings its own parts.
+        counts: split → readable images of each class, in class order. Where Minnow splits and
+            cannot (a class is too small), there is one split, "all".
+        own_splits: the data set brings its own splits.
         stored_size: side in pixels that images will be stored at.
         sizes: None where no image can be read.
         modes: Pillow mode ("RGB", "L", "CMYK", …) → images.
@@ -128,23 +128,23 @@ def check_images(
 
     kept = list(seen)
     labels = np.array([listing.labels[index] for index in kept], dtype=np.int64)
-    parts, split_problem, about_groups = _parts(source, kept, labels, options)
+    image_splits, split_problem, about_groups = _image_splits(source, kept, labels, options)
     listing = replace(listing, remarks=listing.remarks + about_groups)
     counts = {
-        part: tuple(np.bincount(labels[parts == part], minlength=len(listing.classes)).tolist())
-        for part in (*PARTS, "all")
-        if np.any(parts == part) or (part in PARTS and part in listing.folders)
+        split: tuple(np.bincount(labels[image_splits == split], minlength=len(listing.classes)).tolist())
+        for split in (*SPLITS, "all")
+        if np.any(image_splits == split) or (split in SPLITS and split in listing.folders)
     }
     digests = source.digests(cache)
     images = tuple(
         CheckedImage(
             file=listing.files[index],
             label=listing.labels[index],
-            part=part,
+            split=split,
             pixels=seen[index].pixels,
             digest=None if digests is None else digests[index],
         )
-        for index, part in zip(kept, parts.tolist(), strict=True)
+        for index, split in zip(kept, image_splits.tolist(), strict=True)
     )
     pixels = np.unique([image.pixels for image in images], return_inverse=True)[1]
     near = group_near_duplicates(looks.hashes(), pixels, progress=compared)
@@ -184,27 +184,27 @@ def check_images(
         imbalance=imbalance,
         problems=problems,
         warnings=warnings,
-        notes=split_notes(listing.remarks, listing.parts, options),
+        notes=split_notes(listing.remarks, listing.image_splits, options),
     )
 
 
-def _parts(
+def _image_splits(
     source: Source, kept: Sequence[int], labels: np.ndarray, options: DataOptions
 ) -> tuple[np.ndarray, str, Remarks]:
     """Return the split of each readable image, the reason if there is none, and remarks on groups."""
     listing, remarks = source.listing(), NO_REMARKS
-    given, files = ([column[index] for index in kept] for column in (listing.parts, listing.files))
+    given, files = ([column[index] for index in kept] for column in (listing.image_splits, listing.files))
     try:
         groups, remarks = find_groups(source, files, labels, given, listing.classes, options.group_by)
         splits = make_splits(
             labels, given, listing.classes, options.split_seed, options.val_share, groups=groups
         )
     except UserError as error:
-        return np.array([part or "all" for part in given], dtype=object), str(error), remarks
-    parts = np.empty(len(kept), dtype=object)
-    for part, indices in splits.items():
-        parts[indices] = part
-    return parts, "", remarks
+        return np.array([split or "all" for split in given], dtype=object), str(error), remarks
+    image_splits = np.empty(len(kept), dtype=object)
+    for split, indices in splits.items():
+        image_splits[indices] = split
+    return image_splits, "", remarks
 
 
 def _ratio(per_class: Sequence[int]) -> float:

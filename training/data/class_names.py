@@ -33,13 +33,13 @@ def look_of(name: str) -> str:
 
 
 def joint_spelling(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return the class of each folder name, where parts spell one class in different Unicode forms.
+    """Return the class of each folder name, where splits spell one class in different Unicode forms.
 
     "Käse" has two forms, one character for "ä" (NFC) or two (NFD), which macOS and Linux write each
-    in their own way. A part that has both holds two classes.
+    in their own way. A split that has both holds two classes.
 
     Args:
-        folders: part → names of its class folders.
+        folders: split → names of its class folders.
     """
     forms: dict[str, set[str]] = defaultdict(set)
     for names in folders.values():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.csv_table import csv_bytes, path_cell
-from training.data.split import PARTS
+from training.data.split import SPLITS
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Duplicate:
     Attributes:
         files: relative names.
         classes: the classes that they are in; more than one is a labelling error.
-        parts: the splits that they are in; more than one is leakage.
+        splits: the splits that they are in; more than one is leakage.
         same_file: the files are equal byte for byte, not only in their pixels.
     """
 
     files: tuple[str, ...]
     classes: tuple[str, ...]
-    parts: tuple[str, ...]
+    splits: tuple[str, ...]
     same_file: bool
 
 
@@ -36,14 +36,14 @@ class CheckedImage:
     Attributes:
         file: relative name.
         label: class index.
-        part: its split; "" where it is in none.
+        split: its split; "" where it is in none.
         pixels: digest of its pixels.
         digest: of its file; ``None`` where it is no file.
     """
 
     file: str
     label: int
-    part: str
+    split: str
     pixels: str
     digest: str | None
 
@@ -66,13 +66,13 @@ def find_duplicates(
     for group in members.values():
         if not exact and len({image.pixels for image in group}) == 1:
             continue
-        labels, where = {image.label for image in group}, {image.part for image in group}
+        labels, where = {image.label for image in group}, {image.split for image in group}
         if len(labels) > 1 or len(where) > 1:
             found.append(
                 Duplicate(
                     files=tuple(image.file for image in group),
                     classes=tuple(classes[label] for label in sorted(labels)),
-                    parts=tuple(part for part in (*PARTS, "all") if part in where),
+                    splits=tuple(split for split in (*SPLITS, "all") if split in where),
                     same_file=group[0].digest is not None and len({image.digest for image in group}) == 1,
                 )
             )
@@ -85,7 +85,7 @@ def groups_csv(images: Sequence[CheckedImage], groups: np.ndarray, classes: Sequ
     """Return a table of all images: path, label, split, and the number of their group."""
     rows: list[list[object]] = [["path", "label", "split", "group"]]
     rows += [
-        [path_cell(image.file), classes[image.label], image.part, int(group)]
+        [path_cell(image.file), classes[image.label], image.split, int(group)]
         for image, group in zip(images, groups, strict=True)
     ]
     return csv_bytes(rows)

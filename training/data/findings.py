@@ -18,7 +18,7 @@ class _Group(Protocol):
     def classes(self) -> tuple[str, ...]: ...
 
     @property
-    def parts(self) -> tuple[str, ...]: ...
+    def splits(self) -> tuple[str, ...]: ...
 
 
 def describe_findings(
@@ -66,10 +66,10 @@ def describe_findings(
     across_classes = sum(len(group.classes) > 1 for group in duplicates)
     if across_classes:
         warnings.append(f"{_pictures(across_classes)} in more than one class: at most one label is right")
-    across_parts = sum(len(group.parts) > 1 for group in duplicates)
-    if across_parts:
+    across_splits = sum(len(group.splits) > 1 for group in duplicates)
+    if across_splits:
         warnings.append(
-            f"{_pictures(across_parts)} in more than one split: scores will look better "
+            f"{_pictures(across_splits)} in more than one split: scores will look better "
             "than they are; keep one copy of each"
         )
     warnings += _near(near_duplicates, near_repeats)
@@ -103,7 +103,7 @@ def _near(groups: Sequence[_Group], repeats: int) -> list[str]:
             f"near-duplicates in more than one class: {_groups(contradicting)}; at most one label of "
             "each is right: correct the others, or remove them"
         )
-    if straddling := sum(len(group.parts) > 1 for group in groups):
+    if straddling := sum(len(group.splits) > 1 for group in groups):
         lines.append(
             f"near-duplicates in more than one split: {_groups(straddling)}; scores will look better "
             "than they are: keep one image of each, or all of them in one split"

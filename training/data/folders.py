@@ -11,7 +11,7 @@ from training.data.class_names import joint_spelling, twin_warnings
 from training.data.file_source import FileSource
 from training.data.file_tree import FileTree, joined
 from training.data.listing import Listing, Remarks, class_problems
-from training.data.parts import find_parts
+from training.data.split_folders import find_split_folders
 
 
 class FolderSource(FileSource):
@@ -25,27 +25,27 @@ def scan(root: Path) -> Listing:
     """List the images under ``root``; what makes them unusable goes into ``problems``.
 
     Raises:
-        UserError: a folder cannot be read, or two folders are the same part.
+        UserError: a folder cannot be read, or two folders are the same split.
     """
     tree = FileTree(root)
-    parts = find_parts(tree)
-    folders = {part: tree.folder(place).folders for part, place in parts.folders.items()}
+    split_folders = find_split_folders(tree)
+    folders = {split: tree.folder(place).folders for split, place in split_folders.folders.items()}
     spelling = joint_spelling(folders)
     classes = tuple(sorted(set(spelling.values())))
-    problems = list(parts.problems)
-    for part, names in folders.items():
+    problems = list(split_folders.problems)
+    for split, names in folders.items():
         absent = sorted(set(classes) - {spelling[name] for name in names})
         if absent:
-            place, missing = parts.folders[part], ", ".join(map(repr, absent))
+            place, missing = split_folders.folders[split], ", ".join(map(repr, absent))
             problems.append(f"{place}/ has no folder for class {missing}")
 
     ignored: Counter[str] = Counter()
     labels_of = {name: label for label, name in enumerate(classes)}
     records = sorted(
-        (relative, labels_of[spelling[name]], part)
-        for part, names in folders.items()
+        (relative, labels_of[spelling[name]], split)
+        for split, names in folders.items()
         for name in names
-        for relative in _images(tree, joined(parts.folders[part], name), ignored)
+        for relative in _images(tree, joined(split_folders.folders[split], name), ignored)
     )
     files = tuple(record[0] for record in records)
     labels = tuple(record[1] for record in records)
@@ -53,7 +53,7 @@ def scan(root: Path) -> Listing:
     if not classes:
         problems.append("there are no class folders: put the images of each class into a folder")
     elif not problems or files:
-        where = {part: f"{folder}/" for part, folder in parts.given.items()}
+        where = {split: f"{folder}/" for split, folder in split_folders.given.items()}
         problems += class_problems(classes, labels, assigned, where)
     else:
         problems.append("there are no images")
@@ -63,10 +63,10 @@ def scan(root: Path) -> Listing:
         files,
         labels,
         assigned,
-        tuple(parts.given),
+        tuple(split_folders.given),
         tuple(problems),
         tuple(ignored.most_common()),
-        parts.remarks + twins + tree.remarks(),
+        split_folders.remarks + twins + tree.remarks(),
     )
 
 

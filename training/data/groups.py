@@ -10,7 +10,7 @@ import numpy as np
 from core.errors import UserError, one_line, short
 from training.data.file_tree import named
 from training.data.listing import NO_REMARKS, Remarks, Source
-from training.data.split import PARTS
+from training.data.split import SPLITS
 
 _MOST = 0.5  # share of a class in one group, above which its split cannot keep the proportions
 _LONGEST = 1000  # characters of a regular expression
@@ -20,7 +20,7 @@ def find_groups(
     source: Source,
     files: Sequence[str],
     labels: np.ndarray,
-    parts: Sequence[str],
+    image_splits: Sequence[str],
     classes: Sequence[str],
     group_by: str | None,
 ) -> tuple[np.ndarray | None, Remarks]:
@@ -30,7 +30,7 @@ def find_groups(
         source: of the images.
         files: N names of images, some or all of the listing.
         labels: (N,) class of each image.
-        parts: N times the part that the data set itself gives an image, or N times "".
+        image_splits: N times the split that the data set itself gives an image, or N times "".
         classes: class names.
         group_by: a column of the source, else a regular expression: its first group, or the whole match,
             in the name of an image is the image's group. An image without one is a group of its own.
@@ -58,7 +58,7 @@ def find_groups(
     number = {name: index for index, name in enumerate(names)}
     alone = iter(range(len(names), len(names) + len(files)))
     groups = np.array([number[name] if name else next(alone) for name in group_of], dtype=np.int64)
-    return groups, _remarks(names, groups, labels, parts, classes)
+    return groups, _remarks(names, groups, labels, image_splits, classes)
 
 
 def _matches(files: Sequence[str], group_by: str) -> list[str]:
@@ -79,7 +79,7 @@ def _remarks(
     names: Sequence[str],
     groups: np.ndarray,
     labels: np.ndarray,
-    parts: Sequence[str],
+    image_splits: Sequence[str],
     classes: Sequence[str],
 ) -> Remarks:
     """Return a note on the groups, and warnings; the groups beyond ``names`` are single images."""
@@ -104,8 +104,8 @@ def _remarks(
             "one group holds most of a class, whose shares of the splits are then far from those of the "
             f"others: {named(dominated)}: choose smaller groups"
         )
-    given = np.asarray(parts, dtype=object)
-    held = [np.bincount(groups[given == part], minlength=count)[:count] > 0 for part in PARTS]
+    given = np.asarray(image_splits, dtype=object)
+    held = [np.bincount(groups[given == split], minlength=count)[:count] > 0 for split in SPLITS]
     across = [short(names[group]) for group in np.flatnonzero(np.sum(held, axis=0) > 1).tolist()]
     if across:
         warnings.append(

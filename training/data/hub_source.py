@@ -100,9 +100,9 @@ class HubSource(Source):
         of_row = [split for split, rows in self._splits.items() for _ in range(len(rows))]
         labelled = {split for split, text in zip(of_row, labels, strict=True) if text}
         given = splits_of(labelled) if len(labelled) > 1 else NamedSplits(dict.fromkeys(labelled, ""), {})
-        bad = BadRows(sum(split in given.parts for split in of_row))
+        bad = BadRows(sum(split in given.roles for split in of_row))
         for row, (split, text) in enumerate(zip(of_row, labels, strict=True)):
-            if split not in given.parts:
+            if split not in given.roles:
                 continue
             if text:
                 self._kept.append(row)
@@ -110,12 +110,12 @@ class HubSource(Source):
                 bad.lacks("no label", row + 1, split)
         left_out = (
             *splits_left_out("their images have no labels", self._splits.keys() - labelled),
-            *splits_left_out("none of train, val and test", labelled - given.parts.keys()),
+            *splits_left_out("none of train, val and test", labelled - given.roles.keys()),
         )
         return listing_of(
             self._file_names(of_row),
             [labels[row] for row in self._kept],
-            [given.parts[of_row[row]] for row in self._kept],
+            [given.roles[of_row[row]] for row in self._kept],
             given,
             bad,
             classes=names,

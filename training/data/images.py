@@ -19,7 +19,7 @@ from training.data.groups import find_groups
 from training.data.listing import Remarks
 from training.data.pixels import Pixels, load_pixels
 from training.data.sources import find_source
-from training.data.split import PARTS, make_splits
+from training.data.split import SPLITS, make_splits
 from training.data.unlabelled import JoinedImages, load_unlabelled, repeated
 
 _WARNED = 10
@@ -154,18 +154,18 @@ class ImageSet:
         """Description of the training images after :meth:`refit`, for messages."""
         return "those of all splits" if self.refitted == "all" else "those to validate on included"
 
-    def resplit(self, **parts: np.ndarray) -> ImageSet:
+    def resplit(self, **changed: np.ndarray) -> ImageSet:
         """Return the same images with other splits, and a digest of its own.
 
         Args:
-            parts: ascending (n,) int64 indices for "train", "val", "test", "unlabelled"; the others stay.
+            changed: ascending (n,) int64 indices of "train", "val", "test", "unlabelled"; others stay.
         """
-        splits = {**self.splits, **parts}
-        labelled = {part: indices for part, indices in parts.items() if part != "unlabelled"}
+        splits = {**self.splits, **changed}
+        labelled = {split: indices for split, indices in changed.items() if split != "unlabelled"}
         base = self.base and (self.base.resplit(**labelled) if labelled else self.base)
         digest = hashlib.sha256(self.digest.encode())
-        for part, indices in splits.items():
-            digest.update(f"\n{part} {len(indices)}\n".encode())
+        for split, indices in splits.items():
+            digest.update(f"\n{split} {len(indices)}\n".encode())
             digest.update(indices.tobytes())
         return replace(self, splits=splits, digest=digest.hexdigest()[:32], base=base)
 
@@ -182,8 +182,8 @@ class ImageSet:
         Args:
             which: ``val``: train and val; ``all``: train, val and test.
         """
-        parts = PARTS if which == "all" else ("train", "val")
-        train = np.sort(np.concatenate([self.splits[part] for part in parts]))
+        added = SPLITS if which == "all" else ("train", "val")
+        train = np.sort(np.concatenate([self.splits[split] for split in added]))
         more = self.resplit(train=train)
         return replace(more, held_out=self, base=self.base and self.base.refit(which))
 
@@ -207,8 +207,8 @@ def open_images(
         warn: called with one line for each broken file, and for all else that is left out.
 
     Raises:
-        UserError: no such data set; no images; fewer than two classes; an empty class; parts
-            with different classes; a class too small for every part, or in too few groups; more than
+        UserError: no such data set; no images; fewer than two classes; an empty class; splits
+            with different classes; a class too small for every split, or in too few groups; more than
             5 % broken files;
             no room for the cache; no unlabelled images beside the labelled ones.
     """
@@ -216,11 +216,11 @@ def open_images(
     pixels = load_pixels(spec, source, options.size, options.fit, cache, progress)
     try:
         groups, about_groups = find_groups(
-            source, pixels.files, pixels.labels, pixels.parts, pixels.classes, options.group_by
+            source, pixels.files, pixels.labels, pixels.image_splits, pixels.classes, options.group_by
         )
         splits = make_splits(
             pixels.labels,
-            pixels.parts,
+            pixels.image_splits,
             pixels.classes,
             options.split_seed,
             options.val_share,
@@ -246,7 +246,7 @@ def open_images(
         files=pixels.files,
         broken=tuple(name for name, _ in pixels.broken),
         flip=source.flip,
-        notes=split_notes(remarks, pixels.parts, options),
+        notes=split_notes(remarks, pixels.image_splits, options),
     )
     if options.unlabelled is None:
         return data
@@ -291,9 +291,9 @@ def _warn_of_files(remarks: Remarks, pixels: Pixels, warn: Callable[[str], None]
         warn(f"skipped {len(pixels.broken) - _WARNED} more broken files")
 
 
-def split_notes(remarks: Remarks, parts: Sequence[str], options: DataOptions) -> tuple[str, ...]:
+def split_notes(remarks: Remarks, image_splits: Sequence[str], options: DataOptions) -> tuple[str, ...]:
     """Return notes on the data: the source's own, and options without effect."""
-    unused = options.val_share is not None and "val" in parts
+    unused = options.val_share is not None and "val" in image_splits
     more = ("val_share changes nothing: the data set has images to validate of its own",)
     return remarks.notes + more if unused else remarks.notes
 
@@ -301,8 +301,8 @@ def split_notes(remarks: Remarks, parts: Sequence[str], options: DataOptions) ->
 def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray], groups: np.ndarray | None) -> str:
     key = hashlib.blake2b(digest_size=16)
     key.update(json.dumps([pixels.content, pixels.classes, pixels.size, fit]).encode())
-    for part in PARTS:
-        key.update(part.encode() + splits[part].astype("<i8").tobytes())
+    for split in SPLITS:
+        key.update(split.encode() + splits[split].astype("<i8").tobytes())
     if groups is not None:
         key.update(b"groups" + groups.astype("<i8").tobytes())
     return key.hexdigest()

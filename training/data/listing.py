@@ -1,7 +1,7 @@
 """Sources of images, and their listings in one fixed order.
 
 A source tells three things apart by cost: ``content`` (a digest, cheap enough for every run),
-``listing`` (names, labels and parts) and ``load`` (one image, not yet decoded).
+``listing`` (names, labels and splits) and ``load`` (one image, not yet decoded).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Listing:
         classes: names, in label order.
         files: relative name of each image.
         labels: class index of each image.
-        parts: "train", "val" or "test" for each image, or "" for all where Minnow splits.
-        folders: the parts that the source itself has; () where Minnow splits.
+        image_splits: "train", "val" or "test" for each image, or "" for all where Minnow splits.
+        folders: the splits that the source itself has; () where Minnow splits.
         problems: what makes the source unusable, one line each; empty when all is well.
         ignored: (ending, count) of files in class folders that are of no known image kind.
         remarks: how the folders were taken, and what was left out.
@@ -61,7 +61,7 @@ class Listing:
     classes: tuple[str, ...]
     files: tuple[str, ...]
     labels: tuple[int, ...]
-    parts: tuple[str, ...]
+    image_splits: tuple[str, ...]
     folders: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     ignored: tuple[tuple[str, int], ...] = ()
@@ -73,7 +73,7 @@ class Listing:
         Args:
             contents: digests of what holds the images.
         """
-        columns = (self.classes, self.folders, self.files, self.labels, self.parts, contents)
+        columns = (self.classes, self.folders, self.files, self.labels, self.image_splits, contents)
         return digest_bytes(json.dumps(columns).encode())
 
 
@@ -92,7 +92,7 @@ class Source(ABC):
 
     @abstractmethod
     def content(self, cache: Path) -> str:
-        """Return the digest of everything that is read: names, classes, parts, file contents."""
+        """Return the digest of everything that is read: names, classes, splits, file contents."""
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:
@@ -142,15 +142,15 @@ class Source(ABC):
 
 
 def class_problems(
-    classes: Sequence[str], labels: Sequence[int], parts: Sequence[str], folders: Mapping[str, str]
+    classes: Sequence[str], labels: Sequence[int], image_splits: Sequence[str], folders: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return the problems of a listing's classes, one line each.
 
     Args:
         classes: as in ``Listing``.
         labels: as in ``Listing``.
-        parts: as in ``Listing``.
-        folders: part → what it is called where the images are, as in ``train/``; empty where Minnow
+        image_splits: as in ``Listing``.
+        folders: split → what it is called where the images are, as in ``train/``; empty where Minnow
             splits.
     """
     if not labels:
@@ -163,12 +163,12 @@ def class_problems(
         for name in classes
         if not name.isprintable()  # it becomes a line of labels.txt
     ]
-    counts = Counter(zip(parts, labels, strict=True))
-    for part, folder in (folders or {"": ""}).items():
-        where = f" in {folder}" if part else ""
+    counts = Counter(zip(image_splits, labels, strict=True))
+    for split, folder in (folders or {"": ""}).items():
+        where = f" in {folder}" if split else ""
         problems += [
             f"class {name!r} has no images{where}: add some or remove the class"
             for label, name in enumerate(classes)
-            if not counts[part, label]
+            if not counts[split, label]
         ]
     return tuple(problems)

@@ -55,7 +55,7 @@ class _Description(BaseModel):
     classes: list[_Name]
     files: list[_Name]
     labels: list[Annotated[int, Field(ge=0)]]
-    parts: list[str]
+    parts: list[str]  # split of each image
     broken: list[tuple[_Name, _Name]]
     crc32: int  # of the pixels
     checked: list[int] | None = None  # size and time stamps of the pixels when they were last compared
@@ -78,7 +78,7 @@ class Pixels:
     size: int
     images: np.ndarray
     labels: np.ndarray
-    parts: tuple[str, ...]
+    image_splits: tuple[str, ...]
     files: tuple[str, ...]
     broken: tuple[tuple[str, str], ...]
 
@@ -160,7 +160,7 @@ def _build(
         "classes": listing.classes,
         "files": [listing.files[index] for index in kept],
         "labels": [listing.labels[index] for index in kept],
-        "parts": [listing.parts[index] for index in kept],
+        "parts": [listing.image_splits[index] for index in kept],
         "broken": broken,
         "crc32": crc,
     }
@@ -226,7 +226,7 @@ def _read(path: Path, content: str) -> Pixels | None:
         size=about.size,
         images=images,
         labels=labels,
-        parts=tuple(about.parts),
+        image_splits=tuple(about.parts),
         files=tuple(about.files),
         broken=tuple(about.broken),
     )

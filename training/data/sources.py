@@ -40,7 +40,7 @@ class DigitsSource(Source):
             classes=tuple(str(digit) for digit in range(10)),
             files=tuple(f"{label}/{index:04d}" for index, label in enumerate(labels)),
             labels=labels,
-            parts=("",) * len(labels),
+            image_splits=("",) * len(labels),
         )
 
     def load(self, index: int) -> Image.Image:

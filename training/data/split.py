@@ -1,7 +1,7 @@
-"""Split into train, val and test: stratified, seeded, and with every class in every part.
+"""Split into train, val and test: stratified, seeded, and with every class in every split.
 
-scikit-learn's ``train_test_split`` can leave a class of a few images out of a part altogether;
-here every class gives at least one image to every part.
+scikit-learn's ``train_test_split`` can leave a class of a few images out of a split altogether;
+here every class gives at least one image to every split.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import UserError
 from training.data.grouped_split import split_groups
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 _TEST_SHARE = 0.2
 _VAL_SHARE = 0.1
 _VAL_SHARE_OF_TRAIN = 1 / 8
@@ -21,7 +21,7 @@ _VAL_SHARE_OF_TRAIN = 1 / 8
 
 def make_splits(
     labels: np.ndarray,
-    parts: Sequence[str],
+    image_splits: Sequence[str],
     classes: Sequence[str],
     seed: int,
     val_share: float | None = None,
@@ -32,23 +32,23 @@ def make_splits(
 
     Args:
         labels: (N,) class indices, in an order that does not depend on the file system.
-        parts: N times "train", "val" or "test" where the data set itself says so, or N times ""
+        image_splits: N times "train", "val" or "test" where the data set itself says so, or N times ""
             where it does not (70/10/20). Without any "val", an eighth of "train" becomes it.
         classes: class names.
         seed: of the shuffle. Each class has its own stream, so that new images in one class
             leave the split of the others as it was.
         val_share: share of the images that are not tested which becomes "val", instead of an eighth;
-            without effect where ``parts`` has a "val".
+            without effect where ``image_splits`` has a "val".
         labels_per_class: most images of a class in "train" and "val" together, at least 2; their ratio
             stays, as far as whole images allow. A larger number keeps the images of a smaller one and
             adds to them; "test" never changes. ``None``: all.
-        groups: (N,) group of each image; the images of a group get into one part, unless ``parts`` says
-            otherwise. ``None``: each image by itself.
+        groups: (N,) group of each image; the images of a group get into one split, unless
+            ``image_splits`` says otherwise. ``None``: each image by itself.
 
     Raises:
-        UserError: a class has too few images, or groups, to be in every part; names it.
+        UserError: a class has too few images, or groups, to be in every split; names it.
     """
-    given = np.asarray(parts, dtype=object)
+    given = np.asarray(image_splits, dtype=object)
 
     def cut(among: np.ndarray, from_train: bool) -> np.ndarray:
         if groups is None:
@@ -64,7 +64,7 @@ def make_splits(
     _check_every_class(labels, assigned, classes)
     if labels_per_class is not None:
         _thin(labels, assigned, seed, labels_per_class)
-    return {part: np.flatnonzero(assigned == part).astype(np.int64) for part in PARTS}
+    return {split: np.flatnonzero(assigned == split).astype(np.int64) for split in SPLITS}
 
 
 def _cut(
@@ -108,7 +108,7 @@ def _cut_groups(
     from_train: bool,
     groups: np.ndarray,
 ) -> np.ndarray:
-    """Return the part of each image, as :func:`_cut`, with whole groups."""
+    """Return the split of each image, as :func:`_cut`, with whole groups."""
     members = np.flatnonzero(among)
     numbers, group = np.unique(groups[members], return_inverse=True)
     counts = np.zeros((len(numbers), len(classes)), dtype=np.int64)
@@ -124,14 +124,16 @@ def _cut_groups(
                 "one for each split: choose smaller groups, add images or remove the class"
             )
     assigned = np.full(len(labels), "train", dtype=object)
-    assigned[members] = np.asarray(PARTS, dtype=object)[split_groups(counts, shares, seed)][group]
+    assigned[members] = np.asarray(SPLITS, dtype=object)[split_groups(counts, shares, seed)][group]
     return assigned
 
 
 def _thin(labels: np.ndarray, assigned: np.ndarray, seed: int, most: int) -> None:
     """Take images out of "train" and "val", in place, until no class has more than ``most`` there."""
     for index in range(int(labels.max()) + 1):
-        train, val = (np.flatnonzero((assigned == part) & (labels == index)) for part in ("train", "val"))
+        train, val = (
+            np.flatnonzero((assigned == split) & (labels == index)) for split in ("train", "val")
+        )
         if (total := len(train) + len(val)) <= most:
             continue
         vals = min(most - 1, max(1, round(most * len(val) / total)))
@@ -141,10 +143,10 @@ def _thin(labels: np.ndarray, assigned: np.ndarray, seed: int, most: int) -> Non
 
 
 def _check_every_class(labels: np.ndarray, assigned: np.ndarray, classes: Sequence[str]) -> None:
-    for part in PARTS:
-        present = np.bincount(labels[assigned == part], minlength=len(classes)) > 0
+    for split in SPLITS:
+        present = np.bincount(labels[assigned == split], minlength=len(classes)) > 0
         for index in np.flatnonzero(~present).tolist():
             raise UserError(
-                f"class {classes[index]!r} has no usable image in {part}: every class must be in "
+                f"class {classes[index]!r} has no usable image in {split}: every class must be in "
                 "train, val and test"
             )

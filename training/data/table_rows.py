@@ -68,7 +68,7 @@ class BadRows:
 def listing_of(
     files: Sequence[str],
     labels: Sequence[str],
-    parts: Sequence[str],
+    image_splits: Sequence[str],
     given: NamedSplits,
     bad: BadRows,
     *,
@@ -81,7 +81,7 @@ def listing_of(
     Args:
         files: of the images.
         labels: class name of each.
-        parts: part of each.
+        image_splits: split of each.
         given: the splits.
         bad: the rows without use.
         classes: class names in label order, among others; ``None``: those of the images, sorted.
@@ -98,9 +98,9 @@ def listing_of(
         order,
         tuple(files),
         indices,
-        tuple(parts),
+        tuple(image_splits),
         tuple(given.words),
-        problems or class_problems(order, indices, tuple(parts), given.words),
+        problems or class_problems(order, indices, tuple(image_splits), given.words),
         remarks=Remarks(tuple(notes), warnings) + given.remarks,
     )
 

@@ -52,16 +52,16 @@ class TableSource(FileSource):
         unlabelled = {split for split in splits if split} - labelled
         given = splits_of(labelled, self._config.test_fold)
         bad = BadRows(len(labels))
-        first = self._first_rows(labels, splits, given.parts if labelled else {""}, unlabelled, bad)
+        first = self._first_rows(labels, splits, given.roles if labelled else {""}, unlabelled, bad)
         files = sorted(first)
         self._rows_of = first
         own = [labels[first[file]] for file in files]
-        parts = [given.parts.get(splits[first[file]], "") for file in files]
+        image_splits = [given.roles.get(splits[first[file]], "") for file in files]
         notes = [columns.note]
         if self.root != self._path.parent:
             notes.append(f"image names start from {self.root}")
         left_out = splits_left_out("their images have no labels", unlabelled)
-        return listing_of(files, own, parts, given, bad, notes=notes, left_out=left_out)
+        return listing_of(files, own, image_splits, given, bad, notes=notes, left_out=left_out)
 
     def _first_rows(
         self,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from core.errors import UserError
 from training.data.file_tree import named
 from training.data.listing import NO_REMARKS, Remarks
-from training.data.parts import named_parts, settle
-from training.data.split import PARTS
+from training.data.split import SPLITS
+from training.data.split_folders import complete_splits, splits_by_name
 
 _SETTING = "data.table.test_fold"
 
@@ -19,13 +19,13 @@ class NamedSplits:
     """Splits of a data set.
 
     Attributes:
-        parts: name of a split → part of its images, "" where Minnow splits; without those that mean none.
-        words: part → the split in words; empty where Minnow splits.
+        roles: name of a split → train, val or test, "" where Minnow splits; without those that mean none.
+        words: role → the split in words; empty where Minnow splits.
         problems: what makes the data set unusable, one line each.
         remarks: how the splits were taken.
     """
 
-    parts: Mapping[str, str]
+    roles: Mapping[str, str]
     words: Mapping[str, str]
     problems: tuple[str, ...] = ()
     remarks: Remarks = NO_REMARKS
@@ -55,16 +55,16 @@ def splits_left_out(reason: str, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _by_name(names: Collection[str]) -> NamedSplits:
-    assigned = named_parts(sorted(names))
+    assigned = splits_by_name(sorted(names))
     if not assigned:
         return NamedSplits({}, {})
-    of_part = {part: name for name, part in assigned.items()}
-    ordered = sorted(of_part.items(), key=lambda item: PARTS.index(item[0]))
-    settled = settle(dict(ordered), lambda name: f"split {name!r}")
-    final = {assigned[name]: part for part, name in settled.folders.items()}
+    of_role = {role: name for name, role in assigned.items()}
+    ordered = sorted(of_role.items(), key=lambda item: SPLITS.index(item[0]))
+    settled = complete_splits(dict(ordered), lambda name: f"split {name!r}")
+    final = {assigned[name]: role for role, name in settled.folders.items()}
     return NamedSplits(
-        {name: final[part] for name, part in assigned.items()},
-        {part: f"split {name!r}" for part, name in settled.given.items()},
+        {name: final[role] for name, role in assigned.items()},
+        {role: f"split {name!r}" for role, name in settled.given.items()},
         settled.problems,
         settled.remarks,
     )
@@ -83,14 +83,14 @@ def _folds(folds: Mapping[str, int], test_fold: int | None) -> NamedSplits:
         words["val"] = f"fold {val}"
     validates = "" if val is None else f", fold {val} validates"
     note = f"fold {test} tests{validates}, the others train; {_SETTING} chooses another"
-    parts = {
+    roles = {
         name: "test" if number == test else "val" if number == val else "train"
         for name, number in folds.items()
     }
-    return NamedSplits(parts, words, remarks=Remarks((note,)))
+    return NamedSplits(roles, words, remarks=Remarks((note,)))
 
 
 def _unused(splits: NamedSplits) -> NamedSplits:
     line = f"{_SETTING} changes nothing: there are no numbered folds"
     remarks = splits.remarks + Remarks((line,))
-    return NamedSplits(splits.parts, splits.words, splits.problems, remarks)
+    return NamedSplits(splits.roles, splits.words, splits.problems, remarks)

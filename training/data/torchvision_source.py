@@ -19,7 +19,7 @@ from training.data.listing import Listing, Source, class_problems
 
 _BY_FLAG = {"train": {"train": True}, "test": {"train": False}}
 _BY_NAME = {"train": {"split": "train"}, "test": {"split": "test"}}
-_BY_THREE = {part: {"split": part} for part in ("train", "val", "test")}
+_BY_THREE = {split: {"split": split} for split in ("train", "val", "test")}
 _WHOLE: dict[str, dict[str, Any]] = {"": {}}
 
 # Part → the arguments that select it.
@@ -34,7 +34,7 @@ DATASETS: dict[str, dict[str, dict[str, Any]]] = {
         "test": {"split": "test"},
     },
     "DTD": _BY_THREE,
-    "EMNIST": {part: {"split": "balanced", "train": part == "train"} for part in ("train", "test")},
+    "EMNIST": {split: {"split": "balanced", "train": split == "train"} for split in ("train", "test")},
     "EuroSAT": _WHOLE,
     "FashionMNIST": _BY_FLAG,
     "FGVCAircraft": _BY_THREE,
@@ -89,18 +89,18 @@ class TorchvisionSource(Source):
 
     def _list(self) -> Listing:
         labels: list[int] = []
-        parts: list[str] = []
+        image_splits: list[str] = []
         files: list[str] = []
-        for part, dataset in self._open().items():
+        for split, dataset in self._open().items():
             own = _labels(dataset)
             labels += own
-            parts += [part] * len(own)
-            files += [f"{part or 'all'}/{index:06d}" for index in range(len(own))]
+            image_splits += [split] * len(own)
+            files += [f"{split or 'all'}/{index:06d}" for index in range(len(own))]
         classes = _classes(next(iter(self._open().values())), labels)
-        folders = {part: part for part in DATASETS[self.name] if part}
-        problems = class_problems(classes, labels, parts, folders)
+        folders = {split: split for split in DATASETS[self.name] if split}
+        problems = class_problems(classes, labels, image_splits, folders)
         return Listing(
-            classes, tuple(files), tuple(labels), tuple(parts), tuple(folders), tuple(problems)
+            classes, tuple(files), tuple(labels), tuple(image_splits), tuple(folders), tuple(problems)
         )
 
     def load(self, index: int) -> Image.Image:
@@ -132,7 +132,7 @@ class TorchvisionSource(Source):
 
     @cached_property
     def _datasets(self) -> dict[str, Any]:
-        return {part: self._dataset(chosen) for part, chosen in DATASETS[self.name].items()}
+        return {split: self._dataset(chosen) for split, chosen in DATASETS[self.name].items()}
 
     def _dataset(self, arguments: dict[str, Any]) -> Any:
         import torchvision.datasets

@@ -27,7 +27,7 @@ class UnlabelledSource(FileSource):
             classes=("unlabelled",),
             files=tuple(files),
             labels=(0,) * len(files),
-            parts=("",) * len(files),
+            image_splits=("",) * len(files),
             problems=() if files else ("there are no images",),
             remarks=tree.remarks(),
         )

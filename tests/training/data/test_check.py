@@ -63,9 +63,9 @@ def test_duplicates_across_classes_and_parts(tmp_path: Path, write_images: Write
     assert len(report.duplicates) == 2
     across = {group.files: group for group in report.duplicates}
     labels = across["train/a/000.png", "train/b/copy.png"]
-    assert labels.classes == ("a", "b") and labels.parts == ("train",) and labels.same_file
+    assert labels.classes == ("a", "b") and labels.splits == ("train",) and labels.same_file
     leak = across["test/a/same-pixels.bmp", "train/a/001.png"]
-    assert leak.classes == ("a",) and leak.parts == ("train", "test") and not leak.same_file
+    assert leak.classes == ("a",) and leak.splits == ("train", "test") and not leak.same_file
     said = " | ".join(report.warnings)
     assert "1 picture is in more than one class" in said
     assert "1 picture is in more than one split" in said
@@ -84,14 +84,14 @@ def test_near_duplicates_across_classes_and_parts(tmp_path: Path, write_images: 
     assert report.usable and not report.duplicates and report.repeats == 1 and report.near_repeats == 1
     groups = {group.files: group for group in report.near_duplicates}
     leak = groups["test/a/mirrored.png", "train/a/000.png", "train/a/exact.png"]
-    assert leak.classes == ("a",) and leak.parts == ("train", "test")
+    assert leak.classes == ("a",) and leak.splits == ("train", "test")
     labels = groups["val/a/larger.png", "val/b/001.png"]
-    assert labels.classes == ("a", "b") and labels.parts == ("val",) and len(groups) == 2
+    assert labels.classes == ("a", "b") and labels.splits == ("val",) and len(groups) == 2
     said = " | ".join(report.warnings)
     assert "near-duplicates in more than one class: 1 group;" in said
     assert "near-duplicates in more than one split: 1 group;" in said
     assert "1 image nearly repeat" in said
-    train = [image.file for image in report.listed if image.part == "train"]
+    train = [image.file for image in report.listed if image.split == "train"]
     asked = ["test/a/mirrored.png", "test/a/000.png", "test/a/no-such.png"]
     assert report.repeated_in(asked, train).tolist() == [True, False, False]
 

@@ -81,7 +81,7 @@ def test_what_stands_beside_the_parts_is_named(tmp_path: Path, write_images: Wri
     images, report, said = _both(root)
     assert images.classes == ("cat", "dog") and len(images.files) == 100
     lines = " | ".join(report.warnings)
-    assert "beside the parts of the data: extra/, more/" in lines
+    assert "beside the splits of the data: extra/, more/" in lines
     assert "in no class folder (2): train/000.png, train/001.png" in lines
     assert "in no class folder (1): 000.png" in lines and len(said) == 3
 
@@ -95,7 +95,7 @@ def test_an_unlabelled_test_is_left_out(
     assert {part: len(of) for part, of in images.splits.items()} == {"train": 42, "val": 6, "test": 12}
     assert not report.own_splits
     assert images.notes[0].startswith(f"{unlabelled.split('/')[0]}/ is left out: ")
-    assert images.notes[1] == "without a labelled test/ a part of train/ validates and another is tested"
+    assert images.notes[1] == "without a labelled test/ some images of train/ validate and others test"
 
 
 def test_an_unlabelled_test_beside_train_and_val(tmp_path: Path, write_images: WriteImages) -> None:

@@ -77,7 +77,7 @@ def test_val_is_tested_where_there_is_no_test(tmp_path: Path, write_images: Writ
     assert len(images.splits["test"]) == 9
     assert np.bincount(images.labels[images.splits["val"]]).tolist() == [2, 3]
     assert images.notes == (
-        "there is no test/: valid/ is what is tested at the end, and a part of train/ validates",
+        "there is no test/: valid/ is what is tested at the end, and some images of train/ validate",
     )
 
 

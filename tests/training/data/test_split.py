@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from training.data.split import PARTS, make_splits
+from training.data.split import SPLITS, make_splits
 
 LABELS = np.repeat([0, 1, 2], [100, 40, 3])
 CLASSES = ("a", "b", "c")
 
 
 def _counts(splits: dict[str, np.ndarray], labels: np.ndarray = LABELS) -> dict[str, list[int]]:
-    return {part: np.bincount(labels[splits[part]], minlength=3).tolist() for part in PARTS}
+    return {part: np.bincount(labels[splits[part]], minlength=3).tolist() for part in SPLITS}
 
 
 def test_seventy_ten_twenty_of_every_class() -> None:
     splits = make_splits(LABELS, [""] * 143, CLASSES, 0)
     assert _counts(splits) == {"train": [70, 28, 1], "val": [10, 4, 1], "test": [20, 8, 1]}
-    together = np.concatenate([splits[part] for part in PARTS])
+    together = np.concatenate([splits[part] for part in SPLITS])
     assert sorted(together) == list(range(143))
-    assert all(np.all(np.diff(splits[part]) > 0) for part in PARTS)
+    assert all(np.all(np.diff(splits[part]) > 0) for part in SPLITS)
 
 
 def test_seed_decides() -> None:
     first, same, other = (make_splits(LABELS, [""] * 143, CLASSES, s) for s in (0, 0, 1))
-    assert all(np.array_equal(first[part], same[part]) for part in PARTS)
+    assert all(np.array_equal(first[part], same[part]) for part in SPLITS)
     assert not np.array_equal(first["test"], other["test"])
 
 
@@ -34,7 +34,7 @@ def test_a_grown_class_leaves_the_others_as_they_were() -> None:
     grown = np.concatenate([LABELS, np.full(20, 2)])
     before = make_splits(LABELS, [""] * 143, CLASSES, 0)
     after = make_splits(grown, [""] * 163, CLASSES, 0)
-    for part in PARTS:
+    for part in SPLITS:
         assert np.array_equal(before[part][LABELS[before[part]] < 2], after[part][grown[after[part]] < 2])
 
 
@@ -50,7 +50,7 @@ def test_val_is_an_eighth_of_train_where_only_test_is_given() -> None:
 def test_given_parts_are_kept() -> None:
     parts = ["train", "val", "test"] * 2
     splits = make_splits(np.array([0, 0, 0, 1, 1, 1]), parts, ("a", "b"), 7)
-    assert [splits[part].tolist() for part in PARTS] == [[0, 3], [1, 4], [2, 5]]
+    assert [splits[part].tolist() for part in SPLITS] == [[0, 3], [1, 4], [2, 5]]
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_val_is_cut_from_train(photos: Path) -> None:
         f for f, _, _ in rows[1::2]
     }
     assert len(images.splits["val"]) == 3
-    assert "there is no split 'val': a part of split 'train' validates" in images.notes
+    assert "there is no split 'val': some images of split 'train' validate" in images.notes
     rows = [[f, c, ("train", "val")[i % 2]] for i, (f, c) in enumerate(rows_of(photos))]
     images = open_images(write_csv(photos / "t.csv", [["path", "label", "split"], *rows]))
     assert len(images.splits["test"]) == 25
@@ -165,7 +165,7 @@ def test_a_split_without_labels_is_left_out(photos: Path) -> None:
     )
     assert said == ["splits that are left out, their images have no labels: 'test'"]
     assert images.files == tuple(file for file, label, _ in rows if label)
-    assert any("a part of split 'train' validates and another is tested" in note for note in images.notes)
+    assert any("some images of split 'train' validate and others test" in note for note in images.notes)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class CropOptions:
     Attributes:
         margin: share of a box's longer side that is added on every side, 0 or more.
         min_side: least shorter side of a box, pixels.
-        shares: part → share of the crops; empty: class folders without parts.
+        shares: split → share of the crops; empty: class folders without splits.
         seed: of the split.
     """
 
@@ -62,7 +62,7 @@ class CropReport:
     """Result of :func:`make_crops`.
 
     Attributes:
-        counts: class → part → crops; the part is "" without a split.
+        counts: class → split → crops; the split is "" without a split.
         skipped: reason → boxes without a crop, the most frequent first.
         rare: classes that were left out.
         photos: that gave at least one crop.
@@ -103,9 +103,9 @@ def make_crops(
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> CropReport:
-    """Write one crop per box to ``out``, as ``[PART/]CLASS/PHOTO-boxID.jpg``, and ``out/crops.csv``.
+    """Write one crop per box to ``out``, as ``[SPLIT/]CLASS/PHOTO-boxID.jpg``, and ``out/crops.csv``.
 
-    All crops of a photo are in one part. Every class is in every part: one that cannot be is left out.
+    All crops of a photo are in one split. Every class is in every split: one that cannot be is left out.
 
     Raises:
         UserError: ``out`` is not empty; a photo outside ``images``; a class that no folder can be named
@@ -127,9 +127,9 @@ def make_crops(
         for reason, failures in failed.items():
             skipped[reason] = sum(len(task.wanted) for task, _ in failures)
         _check_any(crops, failed, skipped)
-        parts = _parts(crops, options)
-        rare = _rare(crops, parts, options.shares)
-        kept = [pair for pair in zip(crops, parts, strict=True) if pair[0].wanted.label not in rare]
+        crop_splits = _crop_splits(crops, options)
+        rare = _rare(crops, crop_splits, options.shares)
+        kept = [pair for pair in zip(crops, crop_splits, strict=True) if pair[0].wanted.label not in rare]
         skipped[RARE] = len(crops) - len(kept)
         if not kept:
             raise UserError(f"every class has too few boxes to be split: {', '.join(rare)}")
@@ -137,8 +137,8 @@ def make_crops(
     if renamed is not None and warn is not None:
         warn(f"in {INDEX}, {renamed}")
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for crop, part in kept:
-        counts[crop.wanted.label][part] += 1
+    for crop, split in kept:
+        counts[crop.wanted.label][split] += 1
     return CropReport(
         counts=dict(sorted(counts.items())),
         skipped={reason: count for reason, count in skipped.most_common() if count},
@@ -217,8 +217,8 @@ def _check_any(crops: Sequence[_Crop], failed: _Failed, skipped: Mapping[str, in
     )
 
 
-def _parts(crops: Sequence[_Crop], options: CropOptions) -> list[str]:
-    """Return the part of each crop; all crops of a photo have the same."""
+def _crop_splits(crops: Sequence[_Crop], options: CropOptions) -> list[str]:
+    """Return the split of each crop; all crops of a photo have the same."""
     if not options.shares:
         return [""] * len(crops)
     labels = {label: i for i, label in enumerate(sorted({crop.wanted.label for crop in crops}))}
@@ -231,16 +231,20 @@ def _parts(crops: Sequence[_Crop], options: CropOptions) -> list[str]:
     return [names[chosen[photos[crop.photo.file]]] for crop in crops]
 
 
-def _rare(crops: Sequence[_Crop], parts: Sequence[str], shares: Mapping[str, float]) -> tuple[str, ...]:
+def _rare(
+    crops: Sequence[_Crop], crop_splits: Sequence[str], shares: Mapping[str, float]
+) -> tuple[str, ...]:
     """Return the classes without an image for every split, made here or when the crops are opened."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for crop, part in zip(crops, parts, strict=True):
-        counts[crop.wanted.label][part] += 1
+    for crop, split in zip(crops, crop_splits, strict=True):
+        counts[crop.wanted.label][split] += 1
     least = dict.fromkeys(shares, 1) or {"": _LEAST}
     if "val" in least and "test" not in least:
         least["train"] = 2  # validation is cut from it, see folders.scan
     return tuple(
-        sorted(name for name, by_part in counts.items() if any(by_part[p] < n for p, n in least.items()))
+        sorted(
+            name for name, by_split in counts.items() if any(by_split[p] < n for p, n in least.items())
+        )
     )
 
 
@@ -252,8 +256,8 @@ def _arrange(work: Path, crops: Sequence[tuple[_Crop, str]]) -> str | None:
     """
     rows = []
     cells: dict[str, str] = {}
-    for crop, part in crops:
-        folder = work / part / crop.wanted.label
+    for crop, split in crops:
+        folder = work / split / crop.wanted.label
         folder.mkdir(parents=True, exist_ok=True)
         os.replace(work / _ALL / crop.name, folder / crop.name)
         one = crop.wanted.annotation

@@ -12,7 +12,7 @@ from training.data.file_tree import FileTree, joined, named
 from training.data.listing import NO_REMARKS, Remarks
 
 _TRAIN, _VAL, _TEST = "train", "val", "test"
-#: Word in a folder's name → the parts that it may mean, the likelier first.
+#: Word in a folder's name → the splits that it may mean, the likelier first.
 _MEANINGS = {
     **dict.fromkeys(("train", "training", "trn"), (_TRAIN,)),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "development"), (_VAL,)),
@@ -24,11 +24,11 @@ _ENDINGS = ("dataset", "set", "data")
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitFolders:
     """The places that images are in.
 
     Attributes:
-        folders: part → name of the folder or split, in the order train, val, test; where Minnow splits,
+        folders: split → name of the folder or split, in the order train, val, test; where Minnow splits,
             "" → what it splits.
         problems: what makes the data set unusable, one line each.
         remarks: how the folders were taken.
@@ -40,78 +40,78 @@ class Parts:
 
     @property
     def given(self) -> dict[str, str]:
-        """Part → name, of the parts that the data set itself has."""
-        return {part: folder for part, folder in self.folders.items() if part}
+        """Split → name, of the splits that the data set itself has."""
+        return {split: folder for split, folder in self.folders.items() if split}
 
 
-def find_parts(tree: FileTree) -> Parts:
-    """Return the parts of a data set.
+def find_split_folders(tree: FileTree) -> SplitFolders:
+    """Return the splits of a data set.
 
-    A folder called "train" may hold pictures of trains: it is a part only where every folder is
-    one, or where it holds folders and stands beside test/ or val/. A part without labels is left out.
+    A folder called "train" may hold pictures of trains: it is a split only where every folder is
+    one, or where it holds folders and stands beside test/ or val/. A split without labels is left out.
 
     Raises:
-        UserError: two folders are the same part; a folder cannot be read.
+        UserError: two folders are the same split; a folder cannot be read.
     """
     top = tree.folder().folders
-    meanings = {name: meaning for name in top if (meaning := part_meanings(name))}
+    meanings = {name: meaning for name in top if (meaning := split_meanings(name))}
     all_known = len(meanings) == len(top)
     if not meanings or not (all_known or _beside_train(tree, meanings)):
-        return Parts({"": ""}, (), Remarks((), (*_loose(tree, ""), *_same_subfolders(tree))))
+        return SplitFolders({"": ""}, (), Remarks((), (*_loose(tree, ""), *_same_subfolders(tree))))
     found = _assigned(tree, meanings)
     notes = []
     if _TRAIN in found:
-        for part in (_VAL, _TEST):
-            if part in found and (reason := _unlabelled(tree, found[part], found[_TRAIN])):
-                notes.append(f"{found.pop(part)}/ is left out: {reason}")
-    parts = settle(found, lambda name: f"{name}/")
-    warnings = [line for folder in ("", *parts.folders.values()) for line in _loose(tree, folder)]
+        for split in (_VAL, _TEST):
+            if split in found and (reason := _unlabelled(tree, found[split], found[_TRAIN])):
+                notes.append(f"{found.pop(split)}/ is left out: {reason}")
+    splits = complete_splits(found, lambda name: f"{name}/")
+    warnings = [line for folder in ("", *splits.folders.values()) for line in _loose(tree, folder)]
     unused = [f"{name}/" for name in top if name not in meanings]
     if unused:
-        warnings.append(f"not used, since they stand beside the parts of the data: {named(unused)}")
+        warnings.append(f"not used, since they stand beside the splits of the data: {named(unused)}")
     remarks = Remarks(tuple(notes), tuple(warnings))
-    return Parts(parts.folders, parts.problems, remarks + parts.remarks)
+    return SplitFolders(splits.folders, splits.problems, remarks + splits.remarks)
 
 
-def settle(found: Mapping[str, str], words: Callable[[str], str]) -> Parts:
+def complete_splits(found: Mapping[str, str], words: Callable[[str], str]) -> SplitFolders:
     """Return the splits of data that lack one or two of the three.
 
     Args:
-        found: part → name, of the parts with labels, in the order train, val, test.
+        found: split → name, of the splits with labels, in the order train, val, test.
         words: turns a name into words, as in ``train/``.
     """
     found = dict(found)
     places = ", ".join(sorted(map(words, found.values())))
     if _TRAIN not in found:
-        return Parts(found, (f"there is no {words(_TRAIN)} beside {places}",), NO_REMARKS)
+        return SplitFolders(found, (f"there is no {words(_TRAIN)} beside {places}",), NO_REMARKS)
     train = words(found[_TRAIN])
     note = ""
     if _TEST not in found and _VAL in found:
         found = {_TRAIN: found[_TRAIN], _TEST: found[_VAL]}
         note = (
-            f"there is no {words(_TEST)}: {words(found[_TEST])} is what is tested at the end, and a part "
-            f"of {train} validates"
+            f"there is no {words(_TEST)}: {words(found[_TEST])} is what is tested at the end, and some "
+            f"images of {train} validate"
         )
     elif _TEST not in found:
         found = {"": found[_TRAIN]}
-        note = f"without a labelled {words(_TEST)} a part of {train} validates and another is tested"
+        note = f"without a labelled {words(_TEST)} some images of {train} validate and others test"
     elif _VAL not in found:
-        note = f"there is no {words(_VAL)}: a part of {train} validates"
-    return Parts(found, (), Remarks((note,) if note else ()))
+        note = f"there is no {words(_VAL)}: some images of {train} validate"
+    return SplitFolders(found, (), Remarks((note,) if note else ()))
 
 
-def named_parts(names: Iterable[str]) -> dict[str, str]:
-    """Return name → part of the names that mean one; several may mean the same."""
-    meanings = {name: meaning for name in names if (meaning := part_meanings(name))}
+def splits_by_name(names: Iterable[str]) -> dict[str, str]:
+    """Return name → split of the names that mean one; several may mean the same."""
+    meanings = {name: meaning for name in names if (meaning := split_meanings(name))}
     clear = {meaning[0] for meaning in meanings.values() if len(meaning) == 1}
     return {
-        name: next((part for part in meaning if len(meaning) == 1 or part not in clear), meaning[0])
+        name: next((split for split in meaning if len(meaning) == 1 or split not in clear), meaning[0])
         for name, meaning in meanings.items()
     }
 
 
-def part_meanings(name: str) -> tuple[str, ...]:
-    """Return the parts that a name such as ``Training`` or ``test_set`` may mean, the likelier first."""
+def split_meanings(name: str) -> tuple[str, ...]:
+    """Return the splits that a name such as ``Training`` or ``test_set`` may mean, the likelier first."""
     words = [word for word in re.split(r"[\W_]+", name.casefold()) if word and word not in _FILLERS]
     if len(words) != 1:
         return ()
@@ -120,25 +120,25 @@ def part_meanings(name: str) -> tuple[str, ...]:
 
 
 def _beside_train(tree: FileTree, meanings: Mapping[str, tuple[str, ...]]) -> bool:
-    """Return whether there are train/ with folders in it and another part."""
+    """Return whether there are train/ with folders in it and another split."""
     trains = [name for name, meaning in meanings.items() if meaning == (_TRAIN,)]
     return len(trains) < len(meanings) and any(tree.folder(name).folders for name in trains)
 
 
 def _assigned(tree: FileTree, meanings: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Return part → folder. A name of two meanings has the first that no other folder has."""
+    """Return split → folder. A name of two meanings has the first that no other folder has."""
     found: dict[str, str] = {}
     for name in sorted(meanings, key=lambda name: (len(meanings[name]), name)):
-        free = [part for part in meanings[name] if part not in found]
+        free = [split for split in meanings[name] if split not in found]
         if not free:
             other = found[meanings[name][0]]
             raise UserError(f"{tree.root} has both {other}/ and {name}/: keep one of them")
         found[free[0]] = name
-    return {part: found[part] for part in (_TRAIN, _VAL, _TEST) if part in found}
+    return {split: found[split] for split in (_TRAIN, _VAL, _TEST) if split in found}
 
 
 def _unlabelled(tree: FileTree, folder: str, train: str) -> str | None:
-    """Return why the images of a part have no labels; ``None``: they have."""
+    """Return why the images of a split have no labels; ``None``: they have."""
     content = tree.folder(folder)
     classes = {look_of(name) for name in tree.folder(train).folders}
     if not classes or classes & {look_of(name) for name in content.folders}:
@@ -160,7 +160,7 @@ def _loose(tree: FileTree, folder: str) -> list[str]:
 
 
 def _same_subfolders(tree: FileTree) -> list[str]:
-    """Return a warning where the top folders look like parts, and their subfolders like classes."""
+    """Return a warning where the top folders look like splits, and their subfolders like classes."""
     top = {name: tree.folder(name) for name in tree.folder().folders}
     if len(top) < 2 or any(content.images for content in top.values()):
         return []
