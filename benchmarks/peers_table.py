@@ -27,14 +27,15 @@ def table(*results: Sequence[Row]) -> str:
 
     Args:
         results: lines of methods and of latencies; a network's last latency counts. Those of several
-            files, which have other seeds under the same conditions, are pooled.
+            files under the same conditions are pooled; a network is compared with Minnow's of its file.
     """
     results = tuple(lines for lines in results if lines)
     if not results:
         return "no method is finished"
     setup, measured = results[0][0], [line for lines in results for line in lines if "latencies" in line]
     methods: dict[str, list[Row]] = defaultdict(list)
-    for row in sorted((row for lines in results for row in _timed(lines)), key=lambda row: row["seed"]):
+    rows = [{**row, "file": file} for file, lines in enumerate(results) for row in _timed(lines)]
+    for row in sorted(rows, key=lambda row: (row["seed"], row["file"])):
         methods[row["method"]].append(row)
     text = [
         "| method | input | test macro-F1 (95 %) | Minnow minus it, points (95 %) | latency (IQR) "
@@ -75,11 +76,11 @@ def _line(method: str, rows: Sequence[Row], ours: Sequence[Row]) -> str:
     labels, classes = np.array(rows[0]["labels"]), rows[0]["classes"]
     predicted = np.array([row["predicted"] for row in rows])
     f1 = compare_f1(labels, predicted, predicted, classes).a
-    pairs = {row["seed"]: row for row in ours if "f1" in row}
-    both = [row for row in rows if row["seed"] in pairs]
+    pairs = {(row["file"], row["seed"]): row for row in ours if "f1" in row}
+    both = [row for row in rows if (row["file"], row["seed"]) in pairs]
     minus = ""
     if both and method not in (MINNOW, TEACHER):
-        minus = difference([both], [[pairs[row["seed"]] for row in both]], classes)
+        minus = difference([both], [[pairs[row["file"], row["seed"]] for row in both]], classes)
     sides = "/".join(map(str, sorted({row["resolution"] for row in rows})))
 
     def mean(name: str) -> float:
