@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import count
 from pathlib import Path
 
 from core.errors import UserError, disk_errors
@@ -35,15 +35,17 @@ def new_run(name: str) -> Path:
 
 
 def last_run(name: str) -> Path:
-    """Return the last directory that :func:`new_run` made of a name.
+    """Return the last directory that :func:`new_run` made of a name, whichever others were removed.
 
     Raises:
         UserError: there is none.
     """
-    there = [*takewhile(Path.exists, numbered(ROOT, name))]
+    first = next(numbered(ROOT, name))
+    of_name = re.compile(re.escape(first.name) + r"(-\d+)?")
+    there = [path for path in ROOT.glob(f"{first.name}*") if of_name.fullmatch(path.name)]
     if not there:
-        raise UserError(f"there is no {next(numbered(ROOT, name))} to resume; give --out")
-    return there[-1]
+        raise UserError(f"there is no {first} to resume; give --out")
+    return max(there, key=lambda path: path.stat().st_mtime_ns)
 
 
 def numbered(root: Path, name: str) -> Iterator[Path]:

@@ -279,7 +279,7 @@ def parse_limit(
         text: the limit.
         source: the setting that holds it, for messages.
         known: metrics that can be limited.
-        typed: also refuse probable mistakes: other suffixes, and shares above 1.
+        typed: also refuse probable mistakes: other suffixes, shares above 1, and costs of 0 at most.
 
     Raises:
         UserError: the text is malformed, names an unknown metric, or is probably a mistake.
@@ -303,6 +303,8 @@ def parse_limit(
             f"{source} {short(text)}: {short(suffix)} is for {', '.join(takers)}; "
             f"write {metric} as a plain number"
         )
+    if typed and metric not in SCORES and operator == "<=" and value == 0:
+        raise UserError(f"{source} {short(text)}: every network has more; give a number above 0")
     if typed and metric in SCORES and value > 1:
         raise UserError(
             f"{source} {short(text)}: {metric} is from 0 to 1; write {metric}{operator}0.6 or "

@@ -89,7 +89,8 @@ def parse_model(
         UserError: malformed; names path, row and what was expected.
     """
     own = content.get("resolution", content.get("INPUT_SIZE"))
-    side = _side(path, resolution or (default_resolution if own is None else own))
+    stated = default_resolution if own is None else own
+    side = _side(path, stated if resolution is None else resolution)
     depth, width = _number(path, content, "depth_multiple"), _number(path, content, "width_multiple")
     channels = content.get("input_channel", 3)
     if type(channels) is not int or channels < 1:

@@ -106,6 +106,15 @@ def test_runs_that_begin_together_get_different_names(here: Path) -> None:
     assert len(set(runs)) == 24 and Path("runs/digits-toy") in runs
 
 
+def test_the_last_run_of_a_name_is_found_though_an_earlier_one_was_removed(here: Path) -> None:
+    first, second = run_creation.new_run("x"), run_creation.new_run("x")
+    other = run_creation.new_run("xy")
+    shutil.rmtree(first)
+    assert run_creation.last_run("x") == second != other
+    with pytest.raises(UserError, match=r"there is no runs.z to resume"):
+        run_creation.last_run("z")
+
+
 def test_other_processes_of_a_training_make_no_directory(here, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")

@@ -87,7 +87,7 @@ def test_malformed_limits(limit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", ["train_seconds<=2m", "latency_ms<=1k", "params<=3%", "f1>=60", "f1>=101%"]
+    "limit", ["train_seconds<=2m", "latency_ms<=1k", "params<=3%", "f1>=60", "f1>=101%", "macs<=0"]
 )
 def test_limits_that_are_hardly_meant_are_refused_where_they_are_typed(limit: str) -> None:
     with pytest.raises(UserError, match="limit"):
