@@ -209,7 +209,7 @@ def test_the_own_resolution_comes_first(tmp_path: Path) -> None:
     assert read_model(own, resolution=96).resolution == 96
     with pytest.raises(UserError, match="'resolution' must be the side"):
         read_model(bare)
-    with pytest.raises(UserError, match="'resolution' must be the side .* got 0"):
+    with pytest.raises(UserError, match=r"'resolution' must be the side .* got 0"):
         read_model(own, resolution=0)
 
 
