@@ -24,7 +24,8 @@ def colours(image: Image.Image) -> Image.Image:
         low, high = (low, high if high > low else low + 1.0) if white is None else (0.0, white)
         levels = np.rint((values - low) * (255.0 / (high - low))).astype(np.uint8)
         return Image.fromarray(levels).convert("RGB")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    keyed = image.palette is not None and image.palette.mode.endswith("A")
+    if keyed or "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image.convert("RGB")

@@ -82,9 +82,9 @@ class DataFile(_Keys):
     FP16: bool | None = None
 
 
-def is_data_file(spec: str | None) -> bool:
+def is_data_file(spec: object) -> bool:
     """Return whether ``data.spec`` names a YAML file."""
-    return spec is not None and spec.lower().endswith(_ENDINGS) and not Path(spec).is_dir()
+    return isinstance(spec, str) and spec.lower().endswith(_ENDINGS) and not Path(spec).is_dir()
 
 
 def read_data_file(path: Path) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,22 @@ _MOST_FILES = 100
 _LARGEST = 5_000_000_000  # bytes of a file to upload
 
 
+def check_own(folder: Path, names: Iterable[str], marker: str) -> None:
+    """Check that an export replaces no files of another origin.
+
+    Args:
+        folder: to export to.
+        names: of the files that the export writes.
+        marker: file that only an earlier export of the kind has left.
+
+    Raises:
+        UserError: some of the files are there, and the marker is not.
+    """
+    foreign = [name for name in names if (folder / name).exists()]
+    if foreign and not (folder / marker).exists():
+        raise UserError(f"{folder} holds {', '.join(foreign)}, but no export: choose another folder")
+
+
 def leave_card(folder: Path, names: Iterable[str], card: str) -> str | None:
     """Write the model card and the list of the files of an export.
 

@@ -45,8 +45,10 @@ def search_settings(
             names code, or a storage, that the caller does not.
     """
     given = dotted(SearchConfig, changes)
-    for limit in given.get("limits") or ():
-        parse_limit(limit)
+    limits = given.get("limits")
+    for limit in limits if isinstance(limits, list | tuple) else ():
+        if isinstance(limit, str):  # the settings themselves refuse all else
+            parse_limit(limit)
     given, from_file = with_data_file(given, listener)
     if from_file:
         given["shared"] = tuple(name for name in from_file if name.startswith("train."))

@@ -21,18 +21,19 @@ from deploy.shipping import COMMON_FILES, REPORT, Shipped, ship
 from deploy.target_scores import logits_on
 from deploy.targets import connect, profile_of, runnable, safe_name
 from deploy.timm_export import NAME as TIMM
-from deploy.timm_export import TimmModel, write_timm_model
+from deploy.timm_export import PROGRAM, TimmModel, write_timm_model
+from deploy.web.page_files import MODEL, PAGE_FILES
 from deploy.web.student_page import NAME as WEB
 from deploy.web.student_page import StudentPage, write_student_page
 from distill.student_metrics import read_student_metrics, read_whole_metrics
 from minnow.data_file import images_of
 from minnow.data_set import open_data
-from minnow.exported_files import leave_card
+from minnow.exported_files import check_own, leave_card
 from minnow.listener import Listener
 from minnow.permission import check_target
 from minnow.run_directory import student_config
 from training.bundle import Bundle, load_bundle
-from training.bundle_files import CONFIG_FILE, LABELS_FILE, ONNX_FILE
+from training.bundle_files import CONFIG_FILE, LABELS_FILE, ONNX_FILE, WEIGHTS_FILE
 from training.data.images import ImageSet
 from training.evaluate import logits_of, score_logits
 from training.finite import check_logits
@@ -282,9 +283,7 @@ class Student:
         target = runnable(target)
         folder = self.export_folder(target) if out is None else Path(out)
         check_folder(folder)
-        foreign = [name for name in COMMON_FILES if (folder / name).exists()]
-        if out is not None and foreign and not (folder / REPORT).exists():
-            raise UserError(f"{folder} holds {', '.join(foreign)}, but no export: choose another folder")
+        check_own(folder, COMMON_FILES, REPORT)
         listener = listener or Listener()
         images, spec = self._images(data, listener)
         if spec == self.config.data.spec and self.metrics.get("refit") == "all":
@@ -324,6 +323,7 @@ class Student:
         """
         folder = self.export_folder(TIMM) if out is None else Path(out)
         check_folder(folder)
+        check_own(folder, (WEIGHTS_FILE, LABELS_FILE), PROGRAM)
         images = read_student_metrics(self.path).images
         name = "" if images is None else images.name
         written = write_timm_model(self.bundle, name, self.classifier.fit, folder)
@@ -352,6 +352,7 @@ class Student:
         """
         folder = self.export_folder(WEB) if out is None else Path(out)
         check_folder(folder)
+        check_own(folder, PAGE_FILES, MODEL)
         images, _ = self._images(data, listener or Listener())
         return write_student_page(self.bundle, images, self.classifier.fit, folder)
 

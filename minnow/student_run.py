@@ -144,6 +144,8 @@ def run_student(
     Raises:
         UserError: a student is there already, or a setting is wrong.
     """
+    if seeds < 1:
+        raise UserError(f"seeds is at least 1, got {seeds}")
     begun, wanted = time.monotonic(), range(config.seed, config.seed + seeds)
     processes = current()
     with contextlib.ExitStack() as held:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from core.config import Refit, StudentConfig
 from core.config_io import dotted, given_names, merged, overlaid, read_config, value_of
-from core.errors import UserError
+from core.errors import UserError, short
 from distill.student_metrics import read_student_metrics
 from minnow import run_creation
 from minnow.listener import Listener
@@ -37,6 +37,10 @@ class Further:
 
     refit: Refit | None = None
     qat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.refit not in (None, *get_args(Refit)):
+            raise UserError(f"refit is {' or '.join(get_args(Refit))}, got {short(self.refit)}")
 
     def __bool__(self) -> bool:
         return self.refit is not None or self.qat

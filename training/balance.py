@@ -110,7 +110,6 @@ def adjusted_cross_entropy(
     return F.cross_entropy(logits + offsets, shares)
 
 
-#: A constant per channel passes through them.
 _TRANSPARENT = (nn.Identity, nn.Flatten, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.Dropout)
 
 
@@ -130,6 +129,13 @@ def tune_tau(logits: np.ndarray, labels: np.ndarray, log_prior: np.ndarray) -> f
     return max(TAUS, key=f1)  # the first of equals
 
 
+def _is_transparent(module: nn.Module) -> bool:
+    """Return whether a constant per channel passes through a layer as it is."""
+    if isinstance(module, nn.AvgPool2d):  # zeros of its padding would dilute the constant
+        return not module.padding or not module.count_include_pad
+    return isinstance(module, _TRANSPARENT)
+
+
 def subtract_from_bias(model: nn.Module, offsets: np.ndarray) -> None:
     """Subtract ``offsets`` from the last bias of ``model``, and so from its logits.
 
@@ -142,8 +148,8 @@ def subtract_from_bias(model: nn.Module, offsets: np.ndarray) -> None:
     Raises:
         ValueError: its last bias is not of that size, or something follows that is not pooling.
     """
-    leaves = [part for part in model.modules() if not any(True for _ in part.children())]
-    last = next((part for part in reversed(leaves) if not isinstance(part, _TRANSPARENT)), None)
+    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+    last = next((module for module in reversed(leaves) if not _is_transparent(module)), None)
     bias = last.bias if isinstance(last, nn.Linear | nn.BatchNorm2d) else None
     if bias is None or tuple(bias.shape) != offsets.shape:
         raise ValueError(f"the model does not end in a layer with {len(offsets)} biases")

@@ -114,7 +114,7 @@ def confirmations(config: SearchConfig) -> int:
 
 def supernet_recipe(config: SearchConfig, images: int) -> TrainConfig:
     """Return the recipe that trains the supernet on a split of ``images``."""
-    own = config.supernet.model_dump(exclude={"sizes"})
+    own = {**config.supernet.model_dump(exclude={"sizes"}), "compile": False}  # it names parameters anew
     one_size = supernet_limits(config) and len(config.objectives) <= 1
     return decided(config.train.model_copy(update=own), images, NEAR_SUPERNET if one_size else SUPERNET)
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from core.errors import UserError, one_line, short
 from core.files import staged_files, write_bytes, write_json, write_text
-from core.reading import mapping, read_bytes, read_json, read_text, read_yaml
+from core.reading import RECORD, mapping, read_bytes, read_json, read_text, read_yaml
 from nas.architecture import Architecture
 from training.bundle_files import (
     ARCHITECTURE_FILE,
@@ -145,7 +145,7 @@ def load_bundle(path: str | Path) -> Bundle:
         CONFIG_FILE,
         WEIGHTS_FILE,
     ):  # last: other messages say more
-        check_unchanged(path / name)
+        check_unchanged(path / name, limit=_WEIGHTS_LIMIT if name == WEIGHTS_FILE else RECORD)
     check_finite(model.state_dict(), path / WEIGHTS_FILE)
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(path, architecture, classes, normalization, model, config, metrics)

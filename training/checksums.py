@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import UserError
-from core.reading import HAND_WRITTEN, read_bytes
+from core.reading import HAND_WRITTEN, RECORD, read_bytes
 from training.bundle_files import CHECKSUMS_FILE
 
 
@@ -20,11 +20,15 @@ def checksums(folder: Path, names: Iterable[str]) -> str:
     return "".join(f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in names)
 
 
-def check_unchanged(path: Path) -> None:
+def check_unchanged(path: Path, limit: int = RECORD) -> None:
     """Check a file against its line in ``checksums.sha256`` beside it, whatever its line endings.
 
+    Args:
+        path: of the file.
+        limit: most bytes that it may have.
+
     Raises:
-        UserError: it is not the file that was written.
+        UserError: it is not the file that was written, or it is too large.
     """
     sums = path.with_name(CHECKSUMS_FILE)
     if not sums.exists():
@@ -33,7 +37,7 @@ def check_unchanged(path: Path) -> None:
     wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}.get(path.name)
     if wanted is None:
         return
-    content = read_bytes(path, "")
+    content = read_bytes(path, "", limit=limit)
     if wanted not in (_sha256(content), _sha256(content.replace(b"\r\n", b"\n"))):
         raise UserError(
             f"{path} is damaged: it is not the file that was written with the student; restore it from a "

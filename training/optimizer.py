@@ -52,16 +52,18 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Optimizer:
 def schedule_by_recipe(optimizer: Optimizer, recipe: TrainConfig, steps: int) -> Scheduler:
     """Make timm's ``recipe.scheduler``, after a warm-up in the first ``recipe.warmup`` of all steps."""
     total = (recipe.epochs or 0) * steps
+    warmup = min(round(recipe.warmup * total), max(total - 1, 0))
+    decay = 0.2 * (total - warmup) if recipe.scheduler == "wsd" else total / _DROPS
     scheduler, _ = create_scheduler_v2(
         optimizer,
         sched=recipe.scheduler,
         num_epochs=total,  # timm counts the updates of an epoch; here all epochs are one count of updates
         updates_per_epoch=1,
         step_on_epochs=False,
-        decay_epochs=0.2 if recipe.scheduler == "wsd" else max(1, round(total / _DROPS)),
+        decay_epochs=max(1, round(decay)),
         decay_rate=1.0 if recipe.scheduler == "poly" else 0.1,  # of poly it is the power
         min_lr=recipe.peak_rate * _END,
-        warmup_epochs=round(recipe.warmup * total),
+        warmup_epochs=warmup,
         warmup_lr=recipe.peak_rate * _WARMUP_START,
     )
     return scheduler

@@ -87,7 +87,7 @@ def read_predictions(path: Path) -> Predictions:
             raise UserError(f"{path} is damaged: line {line} does not fit its header")
         if not all(_is_share(cell) for cell in row[len(_COLUMNS) :]):
             raise UserError(f"{path} is damaged: line {line} has a probability that is none")
-    check_unchanged(path)
+    check_unchanged(path, limit=DATA_SET)
     rows.sort(key=lambda row: (plain_path(row[0]), number[row[1]]))
     return Predictions(
         classes=classes,

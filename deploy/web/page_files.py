@@ -19,7 +19,9 @@ from deploy.web.onnx_runtime_web import WebRuntime
 from training.onnx_graph import onnx_runtime
 
 INDEX = "index.html"
+MODEL = "model.js"
 PAGE = Path(__file__).with_name("page")
+PAGE_FILES = tuple(sorted(path.name for path in PAGE.iterdir()))
 _LICENCES = {
     "LICENSE": "onnxruntime-licence.txt",
     "ThirdPartyNotices.txt": "onnxruntime-third-parties.txt",
@@ -41,7 +43,7 @@ def write_page(
     Raises:
         UserError: the disk is full or read-only.
     """
-    content = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir())}
+    content = {path.name: path.read_bytes() for path in map(PAGE.joinpath, PAGE_FILES)}
     packed_runtime = {
         "version": runtime.version,
         "module": _packed(runtime.module.read_bytes()),
@@ -50,7 +52,7 @@ def write_page(
     notice = f"// ONNX Runtime Web {runtime.version}, Copyright (c) Microsoft Corporation, MIT License\n"
     content["onnxruntime.js"] = notice.encode() + _script("minnowRuntime", packed_runtime)
     model = {"name": name, "inference": dict(inference), "onnx": _packed(onnx)}
-    content["model.js"] = _script("minnowModel", model)
+    content[MODEL] = _script("minnowModel", model)
     # The package on npm has no texts of its own; those of the Python package are of the same project.
     for source, licence in _LICENCES.items():
         content[licence] = files(onnx_runtime()).joinpath(source).read_bytes()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from core.errors import UserError
+from core.errors import UserError, short
 from distill.losses.base import LOGIT_LOSSES, DistillationLoss
 from training.signals import at_least_fp32
 
@@ -34,6 +34,8 @@ class LS(DistillationLoss):
     name: ClassVar[str] = "ls"
 
     def __init__(self, *, of: str = "kd", **options: Any) -> None:
+        if not isinstance(of, str):
+            raise UserError(f"loss 'ls': of must be the name of a loss, as in of=kd, got {short(of)}")
         if of == self.name:
             raise UserError("loss 'ls' cannot standardise itself: choose another one, as in of=kd")
         # The paper's base temperature; Z-scores are so small that a higher one would flatten both.

@@ -107,6 +107,11 @@ def test_ls_forwards_options_and_refuses_wrong_ones() -> None:
             LOGIT_LOSSES.create("ls", options=options)
 
 
+def test_ls_of_what_is_no_name_is_refused() -> None:
+    with pytest.raises(UserError, match="of must be the name of a loss"):
+        LS(of=5)  # type: ignore[arg-type]
+
+
 def test_ls_of_a_loss_without_temperature() -> None:
     class Gap(DistillationLoss):
         name = "gap"

@@ -13,6 +13,7 @@ import yaml
 
 import minnow as api
 from core.config import SearchConfig, StudentConfig
+from core.errors import UserError
 from deploy.quantization import Attempt
 from deploy.shipping import Shipped
 from deploy.targets import costs_on
@@ -120,6 +121,12 @@ def test_an_export_replaces_no_files_of_others(
     assert [path.name for path in tmp_path.iterdir()] == ["predict.py"]
     (tmp_path / "predict.py").unlink()
     assert minnow(*command).code == 0 and minnow(*command).code == 0
+    student = api.load("runs/alone")
+    with pytest.raises(UserError, match="but no export"):  # the student's own weights
+        student.write_timm(student.path)
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(UserError, match=r"holds index\.html, but no export"):
+        student.write_page(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from core.config import BalanceConfig
 from nas.architecture import Architecture
-from nas.layers import Conv, ConvClassifier, Flatten, GlobalAvgPool
+from nas.layers import AvgPool, Conv, ConvClassifier, Flatten, GlobalAvgPool
 from nas.networks import build
 from training.augment import Augmentation
 from training.balance import (
@@ -266,6 +266,19 @@ def test_the_batch_norm_of_a_convolutional_classifier_carries_it():
     layers = (Conv(8, 3, 2), ConvClassifier(activation="ReLU"), GlobalAvgPool(), Flatten())
     with pytest.raises(ValueError, match="10 biases"):
         subtract_from_bias(build(Architecture(32, 3, layers), 10), offsets)
+
+
+def test_an_average_after_the_classifier_passes_it_on_unless_zeros_are_padded():
+    torch.manual_seed(0)
+    layers = (Conv(8, 3, 2), ConvClassifier(), AvgPool(16, 16), Flatten())
+    model = build(Architecture(32, 3, layers), 10).eval()
+    images, offsets = torch.randn(4, 3, 32, 32), np.linspace(-3, 1, 10)
+    before = model(images)
+    subtract_from_bias(model, offsets)
+    torch.testing.assert_close(model(images), before - torch.from_numpy(offsets).float())
+    padded = nn.Sequential(nn.Linear(2, 10), nn.AvgPool2d(2, padding=1))
+    with pytest.raises(ValueError, match="10 biases"):
+        subtract_from_bias(padded, offsets)
 
 
 def test_tau_0_changes_not_a_bit(tiny, uneven):

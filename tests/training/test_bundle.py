@@ -45,6 +45,13 @@ def refusal(path: Path) -> str:
     return message
 
 
+def test_weights_may_be_larger_than_other_files(tmp_path: Path, monkeypatch) -> None:
+    save(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size > 2_000
+    monkeypatch.setattr("training.bundle.RECORD", 2_000)
+    load_bundle(tmp_path)
+
+
 def test_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     model = save(tmp_path / "student", metrics={"test": {"f1": 0.25}})
     bundle = load_bundle(tmp_path / "student")

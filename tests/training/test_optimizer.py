@@ -157,6 +157,15 @@ def test_it_rises_first_and_never_again(name: str) -> None:
     assert max(found) <= 1.0
 
 
+@pytest.mark.parametrize("epochs, warmup", [(1, 0.1), (2, 0.0), (10, 0.9)])
+def test_wsd_has_a_decay_however_short_the_training(epochs: int, warmup: float) -> None:
+    recipe = TrainConfig(epochs=epochs, scheduler="wsd", warmup=warmup)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=recipe.peak_rate)
+    schedule = schedule_by_recipe(optimizer, recipe, 1)
+    schedule.step_update(epochs)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * recipe.peak_rate)
+
+
 @pytest.mark.parametrize(
     "name, middle, end",
     [("poly", 0.505, 0.018), ("step", 0.1, 0.01), ("wsd", 1.0, 0.01), ("constant", 1.0, 1.0)],

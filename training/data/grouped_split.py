@@ -6,6 +6,7 @@ Sechidis et al. 2011, https://doi.org/10.1007/978-3-642-23808-6_10.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ def parse_shares(text: str) -> dict[str, float]:
     except ValueError:
         numbers = []
     total = sum(numbers)
-    good = len(numbers) in _SPLITS and min(numbers) > 0
+    good = len(numbers) in _SPLITS and min(numbers) > 0 and math.isfinite(total)
     if not good or min(abs(total - 1), abs(total / 100 - 1)) > 1e-9:
         raise UserError(f"split {text!r}: write it as 80/20 (train/val) or 70/10/20 (train/val/test)")
     return {split: n / total for split, n in zip(_SPLITS[len(numbers)], numbers, strict=True)}

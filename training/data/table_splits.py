@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from training.data.split import SPLITS
 from training.data.split_folders import complete_splits, splits_by_name
 
 _SETTING = "data.table.test_fold"
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def splits_of(names: Collection[str], test_fold: int | None = None) -> NamedSpli
     Raises:
         UserError: there is no such fold.
     """
-    folds = {name: int(name) for name in names if name.lstrip("+-").isdecimal()}
+    folds = {name: int(name) for name in names if _WHOLE.fullmatch(name)}
     if names and len(folds) == len(names):
         return _folds(folds, test_fold)
     splits = _by_name(names)

@@ -157,6 +157,8 @@ def _labels(dataset: Any) -> list[int]:
     for attribute in ("targets", "labels", "_labels", "y"):
         values = getattr(dataset, attribute, None)
         if values is not None and len(values) == len(dataset):
+            if getattr(values, "ndim", 1) == 2:  # QMNIST: columns that describe a digit, its class first
+                values = values[:, 0]
             return [int(value) for value in values]
     return [int(dataset[index][1]) for index in range(len(dataset))]
 

@@ -67,6 +67,20 @@ def test_second_open_and_changed_files(fashion: Path) -> None:
     assert open_images("torchvision:FashionMNIST").digest != first.digest
 
 
+def test_the_class_is_the_first_of_several_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """QMNIST describes a digit in eight columns."""
+
+    class Digits:
+        targets = np.array([[3, 9], [1, 8]])
+
+        def __len__(self) -> int:
+            return 2
+
+    source = TorchvisionSource("QMNIST")
+    monkeypatch.setattr(source, "_open", lambda: {"": Digits()})
+    assert source.listing().labels == (3, 1)
+
+
 def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("Network is unreachable")
