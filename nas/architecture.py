@@ -21,7 +21,7 @@ from core.files import write_text
 from nas.layers import AFTER_CLASSIFIER, CLASSIFIERS, Flatten, GlobalAvgPool, Layer, Linear
 from nas.model_file import ModelFile, model_content, model_text, parse_model, read_model
 from nas.operations import Operation, layer_operations
-from nas.shapes import Shape, output_shape
+from nas.shapes import Shape, check_flattening, output_shape
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,12 @@ class Architecture:
                 raise ValueError(
                     f"{type(layer).__name__} after the classifier: only pooling and Flatten may"
                 )
-        _, height, width = output_shape(self.layers[-1], self.shapes[-1])
+        count, height, width = output_shape(self.layers[-1], self.shapes[-1])
         if (height, width) != (1, 1):
             raise ValueError(f"ends with {height}x{width} logits per class; add GlobalAvgPool")
+        if count != 1:
+            raise ValueError(f"ends with {count} logits per class; put GlobalAvgPool before Flatten")
+        check_flattening(self.layers)
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:

@@ -33,8 +33,9 @@ def first_difference(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Di
             continue
         if isinstance(has, dict) and isinstance(asked, dict):
             inner = first_difference(has, asked)
-            if inner is not None:
-                return Difference(f"{name}.{inner.setting}", inner.has, inner.asked)
+            if inner is None:
+                continue
+            return Difference(f"{name}.{inner.setting}", inner.has, inner.asked)
         return Difference(name, *_contrasted(has, asked))
     return None
 

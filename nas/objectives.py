@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -37,7 +38,7 @@ CLOSED_FORM = (*COSTS, *MEMORY)
 TIMED = ("total_seconds", "score")
 #: Scores on validation, from 0 to 1.
 SCORES = ("f1", "accuracy", "balanced_accuracy")
-_SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "%": 1e-2}
+_EXPONENT = {"": 0, "k": 3, "m": 6, "g": 9, "%": -2}
 _LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([0-9.]+(?:e[+-]?\d+)?)\s*([kmg%]?)\s*", re.I)
 
 
@@ -293,8 +294,8 @@ def parse_limit(
             f"{source} {short(text)}: unknown metric {short(metric)}; known: {', '.join(known)}"
         )
     try:
-        value = float(number) * _SUFFIX[suffix.lower()]
-    except ValueError:
+        value = float(Decimal(number).scaleb(_EXPONENT[suffix.lower()]))  # 95% is 0.95 to the last bit
+    except ArithmeticError:
         value = math.nan
     if not math.isfinite(value):
         raise UserError(f"{source} {short(text)}: {short(number)} is not a number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from core.errors import short
@@ -86,6 +87,25 @@ def output_shape(layer: Layer, shape: Shape) -> Shape:
         case ConvClassifier():
             _check_activation(layer.activation)
             return _convolved(1, shape, layer.kernel, layer.stride, 2 * layer.padding)
+
+
+def check_flattening(layers: Sequence[Layer]) -> None:
+    """Check that feature maps and flat features reach only the layers that take them.
+
+    Raises:
+        ValueError: a linear layer has no Flatten before it, or a layer after Flatten needs feature maps.
+    """
+    flat = False
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Dense | Linear):
+            if not flat:
+                raise ValueError(f"layer {index} (Linear) needs a flat input; put Flatten before it")
+        elif isinstance(layer, Flatten):
+            flat = True
+        elif flat and not isinstance(layer, Dropout):
+            raise ValueError(
+                f"layer {index} ({type(layer).__name__}) needs feature maps; put it before Flatten"
+            )
 
 
 def _check_activation(name: str | None) -> None:

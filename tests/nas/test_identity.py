@@ -18,6 +18,7 @@ def test_short_values_are_shown_whole() -> None:
     found = first_difference({}, {"teacher": "ü"})
     assert found is not None and (found.has, found.asked) == ("null", '"ü"')
     assert first_difference({"a": {"b": [1, None]}}, {"a": {"b": [1, None]}}) is None
+    assert first_difference({"a": {"b": 1}, "c": 2}, {"a": {"b": 1, "later": None}, "c": 2}) is None
 
 
 @pytest.mark.parametrize("place", [0, 50, 150, 399])
