@@ -102,7 +102,8 @@ def train_supernet(
         report: callback for the progress of every step.
 
     Raises:
-        UserError: ``folder`` holds a supernet of other settings; the training diverged twice.
+        UserError: ``folder`` holds a supernet of other settings, or one begun near other limits; the
+            training diverged twice.
     """
     whole = base_architecture(base)
     decisions = [[decision.name, list(decision.options)] for decision in space.decisions]
@@ -126,6 +127,7 @@ def train_supernet(
         outputs=teacher.outputs,
         device=pick_device(),
     )
+    training = hashlib.sha256(json.dumps([identity, *limits]).encode()).hexdigest() if near else identity
     logits_alone = StudentLoss(loss.model_copy(update={"features": None}))
     subnets: SubnetLoss
     if near:
@@ -139,7 +141,7 @@ def train_supernet(
             subnets,
             recipe,
             checkpoint=folder / _CHECKPOINT,
-            identity=identity,
+            identity=training,
             keep_last=True,
             on_divergence=halve_once(warn),
             report=_without_score(report) if near and report else report,

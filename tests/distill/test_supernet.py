@@ -263,6 +263,18 @@ def test_it_records_the_limits_it_was_trained_for(start, space, prepared, some_d
     assert left.shape == start.weights["blocks.5.0.conv.weight"].shape
 
 
+def test_begun_near_some_limits_it_does_not_go_on_near_others(space, prepared, some_digits, tmp_path):
+    def stop(progress):
+        if progress.epoch == 1 and progress.step == 1:
+            raise KeyboardInterrupt
+
+    near = [space.decode(space.smallest)]
+    with pytest.raises(KeyboardInterrupt):
+        make(space, prepared, some_digits, tmp_path, near=near, limits=["macs<=1M"], report=stop)
+    with pytest.raises(UserError, match="resume with the settings it was made with"):
+        make(space, prepared, some_digits, tmp_path, near=near, limits=["macs<=2M"])
+
+
 def test_a_student_starts_from_its_part(supernet_folder, space, prepared, some_digits, tmp_path):
     """With hardly any learning rate it keeps its weights, and its bundle has the teacher's normalisation."""
     supernet = load_supernet(supernet_folder)

@@ -91,7 +91,10 @@ def test_the_key_is_the_same_in_another_process() -> None:
         ((Conv(8, 3), ConvClassifier(), Flatten()), "ends with 1024 logits per class; put GlobalAvgPool"),
         ((Conv(8, 3), GlobalAvgPool(), Linear()), "needs a flat input; put Flatten before it"),
         ((GlobalAvgPool(), Flatten(), Conv(8, 1), Linear()), "layer 2 .Conv. needs feature maps"),
-        ((GlobalAvgPool(), Flatten(), Linear(), GlobalAvgPool()), "layer 3 .GlobalAvgPool. needs feature"),
+        (
+            (GlobalAvgPool(), Flatten(), Linear(), GlobalAvgPool()),
+            "layer 3 .GlobalAvgPool. needs feature",
+        ),
         ((*HEAD, Conv(8, 1)), "Conv after the classifier: only pooling and Flatten may"),
         ((Conv(8, 3, groups=2), *HEAD), r"layer 0 \(Conv\): 3 input and 8 output channels"),
         ((Conv(8, 40, padding=0), *HEAD), r"layer 0 \(Conv\): a 32x32 input is too small for kernel 40"),
