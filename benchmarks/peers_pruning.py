@@ -78,13 +78,7 @@ def main() -> None:
     names = [MINNOW, *PEERS]
     parser.add_argument("--methods", nargs="+", choices=names, default=names)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--pool",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="more results, for the table",
-    )
+    parser.add_argument("--pool", type=Path, nargs="*", default=[], help="more results, for the table")
     given = parser.parse_args()
     if given.data is not None:
         torch.set_num_threads(given.threads)

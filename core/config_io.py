@@ -220,7 +220,5 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         return "", _unknown(kind, ".".join(map(str, first["loc"])))
     if first["type"] == "value_error" and isinstance(first["input"], str | int | float):
-        reason += (
-            f", got {short(first['input'])}"  # a fault of several settings together has no single value
-        )
+        reason += f", got {short(first['input'])}"  # a fault of several together has no single value
     return name, reason

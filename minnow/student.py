@@ -256,6 +256,21 @@ class Student:
         """Tell if :meth:`ship` has written the usual folder of a target."""
         return (self.export_folder(runnable(target)) / REPORT).exists()
 
+    def _folder(self, target: str, out: str | Path | None, names: Iterable[str], marker: str) -> Path:
+        """Return the checked folder of an export.
+
+        Args:
+            target: name of the export.
+            out: the folder; ``None``: the usual one, which an interrupted export may have left in pieces.
+            names: as of :func:`check_own`.
+            marker: likewise.
+        """
+        folder = self.export_folder(target) if out is None else Path(out)
+        check_folder(folder)
+        if out is not None:
+            check_own(folder, names, marker)
+        return folder
+
     def ship(
         self,
         target: str,
@@ -281,9 +296,7 @@ class Student:
                 nothing is written.
         """
         target = runnable(target)
-        folder = self.export_folder(target) if out is None else Path(out)
-        check_folder(folder)
-        check_own(folder, COMMON_FILES, REPORT)
+        folder = self._folder(target, out, COMMON_FILES, REPORT)
         listener = listener or Listener()
         images, spec = self._images(data, listener)
         if spec == self.config.data.spec and self.metrics.get("refit") == "all":
@@ -321,9 +334,7 @@ class Student:
             UserError: the network is not one of the space elastic, or timm builds another one; says where
                 they differ. Or the folder cannot be written.
         """
-        folder = self.export_folder(TIMM) if out is None else Path(out)
-        check_folder(folder)
-        check_own(folder, (WEIGHTS_FILE, LABELS_FILE), PROGRAM)
+        folder = self._folder(TIMM, out, (WEIGHTS_FILE, LABELS_FILE), PROGRAM)
         images = read_student_metrics(self.path).images
         name = "" if images is None else images.name
         written = write_timm_model(self.bundle, name, self.classifier.fit, folder)
@@ -350,9 +361,7 @@ class Student:
             UserError: ONNX Runtime Web is not in the cache and cannot be downloaded, the images are not
                 there, or the model differs from PyTorch's; then nothing is written.
         """
-        folder = self.export_folder(WEB) if out is None else Path(out)
-        check_folder(folder)
-        check_own(folder, PAGE_FILES, MODEL)
+        folder = self._folder(WEB, out, PAGE_FILES, MODEL)
         images, _ = self._images(data, listener or Listener())
         return write_student_page(self.bundle, images, self.classifier.fit, folder)
 

@@ -22,7 +22,7 @@ _BY_NAME = {"train": {"split": "train"}, "test": {"split": "test"}}
 _BY_THREE = {split: {"split": split} for split in ("train", "val", "test")}
 _WHOLE: dict[str, dict[str, Any]] = {"": {}}
 
-# Part → the arguments that select it.
+# Split → the arguments that select it.
 DATASETS: dict[str, dict[str, dict[str, Any]]] = {
     "Caltech101": _WHOLE,
     "Caltech256": _WHOLE,
