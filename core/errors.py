@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,7 @@ _ADVICE = {
 }
 
 _LONGEST_MESSAGE, _LONGEST_VALUE = 300, 100  # characters
+_MOST_NAMED = 10
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 3, 60, 60, 40
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 12
@@ -70,6 +71,12 @@ def short(value: object) -> str:
 def cut(text: str, longest: int) -> str:
     """Return a text of at most ``longest`` characters, with ``...`` in the place of the rest."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def named(names: Sequence[str]) -> str:
+    """Return the first few of some names in one line, and how many more there are."""
+    few = ", ".join(name if name.isprintable() else ascii(name) for name in names[:_MOST_NAMED])
+    return f"{few} and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else few
 
 
 def out_of_memory(error: BaseException) -> bool:

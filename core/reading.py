@@ -153,7 +153,8 @@ def read_lines(path: Path, what: str = "", *, remedy: str = "") -> list[dict[str
     if not path.exists():
         return []
     records = []
-    for number, line in enumerate(read_bytes(path, what, remedy=remedy).splitlines(), start=1):
+    lines = read_bytes(path, what, remedy=remedy).rstrip().splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
             record = _json(line)
         except ValueError as error:

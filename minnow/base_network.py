@@ -8,7 +8,7 @@ from core.config import AugmentConfig, BaseConfig, SearchConfig, StudentConfig, 
 from core.config_io import SettingError
 from core.errors import UserError
 from distill.supernet import has_supernet
-from minnow.base_settings import base_fine_tuning, base_of_search
+from minnow.base_settings import base_fine_tuning, base_of_run
 from minnow.listener import Listener
 from minnow.run_directory import ChosenNetwork
 from minnow.teacher import fine_tuned
@@ -115,7 +115,7 @@ def student_base(
     if name is None or not inherits(chosen, config):
         return None
     if _of_supernet(chosen):
-        searched = None if chosen.search is None else base_of_search(chosen.search)
+        searched = None if chosen.search is None else base_of_run(chosen.search)
         if config.base is not None and searched is not None and config.base.spec != searched.spec:
             raise SettingError(
                 _SETTING,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from core.config import BaseConfig, SearchConfig, TeacherConfig
+from core.config import BaseConfig, SearchConfig, StudentConfig, TeacherConfig
 from teachers.spec import parse_spec
 
 
-def base_of_search(config: SearchConfig) -> BaseConfig | None:
-    """Return the base of a search and its fine-tuning; ``None``: it has neither base nor teacher."""
+def base_of_run(config: SearchConfig | StudentConfig) -> BaseConfig | None:
+    """Return the base of a search or student and its fine-tuning; ``None``: neither base nor teacher."""
     base = config.base
     if base is None:
         if config.teacher is None:
@@ -21,16 +21,16 @@ def source_word(config: SearchConfig) -> str:
     return "teacher" if config.base is None else "base"
 
 
-def base_of_student(search: SearchConfig, teacher: str | None) -> BaseConfig | None:
-    """Return the base that a student takes over from its search; ``None``: its teacher is the base.
+def base_of_student(earlier: SearchConfig | StudentConfig, teacher: str | None) -> BaseConfig | None:
+    """Return the base that a student takes over; ``None``: its teacher is the base.
 
     Args:
-        search: settings of the search.
+        earlier: settings of its search, or of an earlier student of its network.
         teacher: spec of the student's teacher.
     """
-    if search.base is None and search.teacher is not None and search.teacher.spec == teacher:
+    if earlier.base is None and earlier.teacher is not None and earlier.teacher.spec == teacher:
         return None
-    return base_of_search(search)
+    return base_of_run(earlier)
 
 
 def base_fine_tuning(base: BaseConfig, teacher: TeacherConfig | None) -> TeacherConfig:

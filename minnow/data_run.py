@@ -23,6 +23,7 @@ from training.data.class_names import twin_warnings
 from training.data.coco.annotations import read_coco
 from training.data.coco.categories import OWN_NAMES, load_map
 from training.data.coco.crop_set import CropOptions, CropReport, make_crops
+from training.data.coco.crops import GROUP_BY_PHOTO
 from training.data.duplicates import Duplicate, groups_csv
 from training.data.grouped_split import parse_shares
 from training.data.images import data_options
@@ -176,7 +177,8 @@ def crop(
     )
     _print(report, tuple(shares) or ("",))
     say(f"crops in {out}; crops.csv there says which annotation each is")
-    next_step(["data", "check", out], ["search", "--data", out])
+    whole = [] if shares else ["--group-by", GROUP_BY_PHOTO]
+    next_step(["data", "check", out, *whole], ["search", "--data", out, *whole])
 
 
 def _warn_of(findings: Mapping[str, Sequence[str]]) -> None:

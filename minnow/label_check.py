@@ -81,7 +81,7 @@ class LabelCheck:
         student: directory of the run's student.
         settings: of the data.
         data: the images that were checked.
-        errors: images whose label may be wrong, the most certain first.
+        errors: images whose label may be wrong, the clearest first.
         evidence: what it was found by.
     """
 
@@ -159,7 +159,7 @@ def head_evidence(teacher: TeacherConfig | None, data: ImageSet, listener: Liste
 
 
 def label_errors(data: ImageSet, evidence: Sequence[Evidence]) -> tuple[LabelError, ...]:
-    """Return the images whose labels the evidence contradicts, the most certain first.
+    """Return the images whose labels the evidence contradicts, the clearest first.
 
     Args:
         data: the images.

@@ -67,7 +67,7 @@ def _show(errors: Sequence[LabelError], images: int, name: str) -> None:
         output().print(f"labels: none of {images:,} looks wrong", style="green", highlight=False)
         return
     table = Table(
-        title=f"{name}: {len(errors):,} of {images:,} labels may be wrong; the most certain",
+        title=f"{name}: {len(errors):,} of {images:,} labels may be wrong; the clearest",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )

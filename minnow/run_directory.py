@@ -207,6 +207,7 @@ class ChosenNetwork:
         name: how messages call it.
         run: the search that it comes from; ``None``: a model file, or a trained student.
         search: the settings of that search.
+        student: the settings of the trained student that it is the network of.
         file: the model file that it comes from, outside of a run.
         classes: width of the classifier, if it is known.
         sized: whether the resolution is decided; a model file may leave it to the images.
@@ -217,6 +218,7 @@ class ChosenNetwork:
     name: str
     run: Path | None
     search: SearchConfig | None
+    student: StudentConfig | None = None
     file: Path | None = None
     classes: int | None = None
     sized: bool = True
@@ -261,7 +263,10 @@ def choose(given: str | Path, which: str = BEST, storage: str | None = None) -> 
                 f"so it must be {_CHANNELS}"
             )
         network = Architecture.from_model_file(model)
-        return ChosenNetwork(network, path.stem, None, None, path, model.classes, model.states_resolution)
+        sized = model.states_resolution
+        return ChosenNetwork(
+            network, path.stem, None, None, file=path, classes=model.classes, sized=sized
+        )
     if not path.is_dir():
         raise UserError(f"{given} does not exist; give a run directory or a model YAML")
     if searched:
@@ -274,7 +279,8 @@ def choose(given: str | Path, which: str = BEST, storage: str | None = None) -> 
             model = read_model(folder / ARCHITECTURE_FILE)
             check_unchanged(folder / ARCHITECTURE_FILE)
             network = Architecture.from_model_file(model)
-            return ChosenNetwork(network, str(path), None, None, classes=model.classes)
+            student = student_config(folder) if (folder / WEIGHTS_FILE).is_file() else None
+            return ChosenNetwork(network, str(path), None, None, student, classes=model.classes)
     raise UserError(f"{given} holds no {ARCHITECTURE_FILE}: not a finished search and not a model")
 
 

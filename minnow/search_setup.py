@@ -20,7 +20,7 @@ from deploy.device.link import ModelError
 from deploy.latency_probe import LatencyProbe
 from distill.student_loss import StudentLoss
 from minnow.base_network import architecture_of, resolve_base
-from minnow.base_settings import base_of_search
+from minnow.base_settings import base_of_run
 from minnow.budget_split import split_budget
 from minnow.data_set import open_data
 from minnow.evaluator_settings import resolve_evaluator
@@ -73,6 +73,11 @@ def prepare_search(config: SearchConfig, listener: Listener) -> SearchParts:
         )
     data = open_data(config.data, listener)
     space = make_space(space_class, config, data.size)
+    if config.space.resolutions is not None and (largest := max(space.resolutions)) > data.size:
+        listener.note(
+            f"inputs of {largest} px are enlarged from the stored {data.size} px; "
+            f"--image-size {largest} stores the images at that side"
+        )
     if isinstance(space, Elastic) and (sides := small_sides(space, config, objectives, data)) is not None:
         listener.note(
             f"the limits leave few networks at the usual resolutions: {sides[0]} px and up are tried"
@@ -126,7 +131,7 @@ def make_space(kind: type[SearchSpace], config: SearchConfig, stored_side: int) 
         UserError: the base is unknown, or networks cannot be cut out of it.
     """
     resolutions = config.space.resolutions or default_resolutions(stored_side, kind.least_share)
-    base = base_of_search(config)
+    base = base_of_run(config)
     if not issubclass(kind, Elastic) or base is None:
         return kind(resolutions)
     return kind(resolutions, base=architecture_of(base.spec))

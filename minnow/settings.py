@@ -18,6 +18,7 @@ from minnow.run_directory import ChosenNetwork, choose
 from minnow.unused_settings import Unused, unused_in_data, unused_in_search, unused_in_student
 from nas.objectives import parse_limit
 from training.budget import confirmations
+from training.bundle import find_bundle
 from training.bundle_files import CONFIG_FILE
 
 
@@ -87,12 +88,12 @@ def student_settings(
 ) -> tuple[ChosenNetwork, StudentConfig, Path]:
     """Return the network, the settings and the run directory of a final training.
 
-    The data, its storage, the augmentation and a balance come from the search if there is one, and
-    the fine-tuning of the teacher if the search had the same.
+    The data, its storage, the augmentation and a balance come from the search, or from the trained
+    student whose network it is, and the fine-tuning of the teacher if it is the same.
 
     Args:
         changes: as of :func:`search_settings`.
-        student: run directory of a search, or a model file; ``None``: the last search.
+        student: run directory of a search or a student, or a model file; ``None``: the last search.
         pick: trial of the search.
         file: YAML of settings below ``changes``.
         out: run directory; ``None``: the search's for ``distill``, else a new one, or with ``resume`` the
@@ -114,26 +115,28 @@ def student_settings(
     chosen = choose(student, pick, storage)
     over = StudentConfig() if file is None else read_config(StudentConfig, file)
     base = StudentConfig()
-    if chosen.search is not None:
+    earlier = chosen.search or chosen.student
+    whose = "the search's" if chosen.search is not None else "the earlier student's"
+    if earlier is not None:
         teacher = given.get("teacher.spec")
-        if prefix == "distill" and teacher is over.teacher is None and chosen.search.teacher is not None:
-            teacher = chosen.search.teacher.spec
-            listener.note(f"no teacher given: using the search's, {teacher}")
-        base = _from_search(base, chosen.search, teacher, listener)
+        if prefix == "distill" and teacher is over.teacher is None and earlier.teacher is not None:
+            teacher = earlier.teacher.spec
+            listener.note(f"no teacher given: using {whose}, {teacher}")
+        base = _passed_on(base, earlier, teacher, listener)
         if prefix == "distill" and chosen.architecture.base is not None:
-            base = base.model_copy(update={"base": base_of_student(chosen.search, teacher)})
+            base = base.model_copy(update={"base": base_of_student(earlier, teacher)})
     base = overlaid(base, over)
     if prefix == "distill" and base.teacher is None and "teacher.spec" not in given:
         raise SettingError("teacher.spec", "missing; give a teacher, as in tf_efficientnet_lite0")
     if "data.spec" not in given and "spec" not in over.data.model_fields_set:
-        origin = "the search's" if chosen.search is not None else "the embedded"
+        origin = "the embedded" if earlier is None else whose
         listener.note(f"no data given: using {origin} data, {base.data.spec}")
     given, from_file = with_data_file(given, listener)
     config = merged(StudentConfig, _without_tau(base, given), given)
     own = _stated(given, from_file)
     files: list[tuple[Path, Config]] = [] if file is None else [(file, over)]
-    if chosen.run is not None and chosen.search is not None:
-        files.append((chosen.run / CONFIG_FILE, chosen.search))
+    if earlier is not None:
+        files.append(((chosen.run or find_bundle(student)) / CONFIG_FILE, earlier))
     check_code(config, own, files)
     _check_used(unused_in_student(config), own, given_names(over), file, listener)
     if chosen.architecture.base is None and any(name.startswith("base.") for name in own):
@@ -196,22 +199,22 @@ def _new_run(config: SearchConfig) -> Path:
     return run_creation.new_run(f"{data}-{config.space.name}-{strategy}")
 
 
-def _from_search(
-    config: StudentConfig, search: SearchConfig, teacher: str | None, listener: Listener
+def _passed_on(
+    config: StudentConfig, earlier: Config, teacher: str | None, listener: Listener
 ) -> StudentConfig:
-    """Return a student's settings with what it takes over from its search."""
+    """Return a student's settings with what it takes over from its search or an earlier student."""
     if teacher is None:
-        data = search.data.model_copy(update={"unlabelled": None})  # nothing labels them
-        search = search.model_copy(update={"data": data})
+        data = earlier.data.model_copy(update={"unlabelled": None})  # nothing labels them
+        earlier = earlier.model_copy(update={"data": data})
     names = ["data", "augment", "target", "seed"]
-    if search.balance.mode not in (None, "none"):  # a network that was searched so is trained so
+    if earlier.balance.mode not in (None, "none"):  # a network that was searched so is trained so
         names.append("balance")
-    if search.teacher is not None and search.teacher.spec == teacher:
+    if earlier.teacher is not None and earlier.teacher.spec == teacher:
         names.append("teacher")
-    config = config.model_copy(update={name: getattr(search, name) for name in names})
-    if search.shared:
-        values = {f"train.{name}": value for name, value in search.train.model_dump().items()}
-        shared = {name: values[name] for name in search.shared if name in values}
+    config = config.model_copy(update={name: getattr(earlier, name) for name in names})
+    if isinstance(earlier, SearchConfig) and earlier.shared:
+        values = {f"train.{name}": value for name, value in earlier.train.model_dump().items()}
+        shared = {name: values[name] for name in earlier.shared if name in values}
         words = ", ".join(f"{name} {value}" for name, value in shared.items())
         listener.note(f"as in the search's data file: {words}")
         config = merged(StudentConfig, config, shared)

@@ -41,6 +41,8 @@ def find_pretrained(spec: str, sources: Sequence[TeacherSource] | None = None) -
             return pretrained
     near = close_matches(spec)
     hint = f"close timm names: {', '.join(near)}" if near else "timm.list_models() lists the names"
+    if "@" in spec:
+        hint = "after @ stands the side of its input in pixels, as in tf_efficientnet_lite0@192"
     searched = ", ".join(source.name for source in sources)
     raise UserError(
         f"teacher '{spec}' is no run directory, no TIMM_NAME:FILE and no timm network "

@@ -105,9 +105,7 @@ def finetune_teacher(
         UserError: there is no such teacher; it was trained for other classes; it does not take images of
             this resolution; or its fine-tuning diverged twice.
     """
-    name, side = split_side(config.spec)
-    config = config.model_copy(update={"resolution": side or config.resolution})
-    pretrained = find_pretrained(name, sources)
+    pretrained, config = _find(config, sources)
     if pretrained.classes is not None:
         return _trained_teacher(pretrained, config, data, device, warn)
     job, reason = _job_of(pretrained, config, data, augment, device)
@@ -149,14 +147,26 @@ def tuned_before(
     Raises:
         UserError: there is no such teacher, or it does not take images of this resolution.
     """
-    name, side = split_side(config.spec)
-    config = config.model_copy(update={"resolution": side or config.resolution})
-    pretrained = find_pretrained(name, sources)
+    pretrained, config = _find(config, sources)
     if pretrained.classes is not None:
         return True
     job, reason = _job_of(pretrained, config, data, augment, torch.device("cpu"))
     folder = job.folder("head", VIEWS) if reason else job.folder(_recipe(config, data).model_dump())
     return is_saved(folder)
+
+
+def _find(
+    config: TeacherConfig, sources: list[TeacherSource] | None
+) -> tuple[PretrainedNetwork, TeacherConfig]:
+    """Return the network that is tuned, and the settings with the resolution of its name, if it has one.
+
+    Raises:
+        UserError: there is no such teacher.
+    """
+    name, side = split_side(config.spec)
+    return find_pretrained(name, sources), config.model_copy(
+        update={"resolution": side or config.resolution}
+    )
 
 
 def _job_of(

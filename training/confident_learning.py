@@ -15,11 +15,12 @@ from core.errors import UserError
 
 
 def find_label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the indices ``(m,)`` of images whose label may be wrong, the most certain first.
+    """Return the indices ``(m,)`` of images whose label may be wrong, the clearest first.
 
     An image counts for a class where its probability is at least the mean of that class's own images
     (section 3.1). The counts estimate how many images of each class belong to each other class; as many
-    are reported, by the margin between the two probabilities ("prune by noise rate", section 3.2).
+    are reported ("prune by noise rate", section 3.2), the clearest first: those with the widest margin
+    between the probability of another class and that of their own.
 
     Args:
         labels: ``(n,)`` int64.

@@ -103,8 +103,7 @@ def data_crop(
         str | None,
         Option(
             help="70/10/20 for train/val/test or 80/20 for train/val, per class; all crops of a photo in "
-            "one split. (default: class folders; a search then keeps photos whole with --group-by "
-            "'([^/]+)-box')"
+            "one split. (default: class folders; the next command then keeps photos whole by --group-by)"
         ),
     ] = None,
     seed: Annotated[int, Option(help="Seed of the split.", min=0, max=MAX_SEED)] = 0,

@@ -26,7 +26,7 @@ from minnow.commands.options import (
 @with_settings(
     StudentConfig,
     {
-        options.DATA: ("data.spec", "data.unlabelled"),
+        options.DATA: ("data.spec", "data.group_by", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
         options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name"),
         options.TRAINING: (
@@ -47,7 +47,7 @@ def distill(
     student: Annotated[
         str | None,
         Option(
-            help="Run directory of a search, or a model YAML. (default: the last search)",
+            help="Run directory of a search or a student, or a model YAML. (default: the last search)",
             rich_help_panel=options.SEARCH,
         ),
     ] = None,

@@ -31,7 +31,7 @@ Score = Annotated[
 @with_settings(
     SearchConfig,
     {
-        options.DATA: ("data.spec", "data.size", "data.unlabelled"),
+        options.DATA: ("data.spec", "data.size", "data.group_by", "data.unlabelled"),
         options.SEARCH: (
             *("space.name", "space.resolutions", "strategy.name", "trials", "budget"),
             *("evaluator", "workers", "executor"),

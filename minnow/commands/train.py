@@ -30,7 +30,7 @@ WITHOUT = ("teacher", "loss", "live_teacher")
 @with_settings(
     StudentConfig,
     {
-        options.DATA: ("data.spec", "data.size"),
+        options.DATA: ("data.spec", "data.size", "data.group_by"),
         options.SEARCH: ("model", "pick"),
         options.TRAINING: (
             *("train.epochs", "budget", "train.batch_size", "train.learning_rate", "balance.mode"),
@@ -44,7 +44,10 @@ def train(
     changes: dict[str, Any],
     model: Annotated[
         str,
-        Option(help="Model YAML, or the run directory of a search.", rich_help_panel=options.SEARCH),
+        Option(
+            help="Model YAML, or the run directory of a search or a student.",
+            rich_help_panel=options.SEARCH,
+        ),
     ],
     pick: Pick = "best",
     seeds: Seeds = 1,

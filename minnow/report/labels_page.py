@@ -17,7 +17,7 @@ def labels_page(errors: Sequence[LabelError], images: int, data: DataConfig) -> 
     """Return HTML with a thumbnail of each of the first images, and a table of all.
 
     Args:
-        errors: the most certain first.
+        errors: the clearest first.
         images: number of images that were checked.
         data: settings of the data set.
 
@@ -35,7 +35,7 @@ def labels_page(errors: Sequence[LabelError], images: int, data: DataConfig) -> 
         for error in errors[:_SHOWN]
         if error.file in urls
     ]
-    lead = f"{len(errors):,} of {images:,} images of {data.spec}, the most certain first."
+    lead = f"{len(errors):,} of {images:,} images of {data.spec}, the clearest first."
     return render_page(
         "labels.html.jinja",
         "Labels that may be wrong",

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from core.config import BaseConfig, SearchConfig, TeacherConfig
-from minnow.base_settings import base_fine_tuning, base_of_search, base_of_student
+from minnow.base_settings import base_fine_tuning, base_of_run, base_of_student
 from minnow.run_directory import Run
 from training.bundle import load_bundle
 
@@ -145,4 +145,4 @@ def test_the_fine_tuning_of_a_base():
     alone = SearchConfig(teacher=TeacherConfig(spec="b", epochs=3))
     assert base_of_student(alone, "b") is None
     assert base_of_student(alone, "c") == BaseConfig(spec="b", epochs=3, learning_rate=2e-3)
-    assert base_of_search(SearchConfig()) is None
+    assert base_of_run(SearchConfig()) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,12 @@ def test_the_output_works_right_away(photos, minnow, split, columns, counts):
     lines = [" ".join(line.split()) for line in said.output.splitlines()]
     assert f"class {columns}" in lines and counts in lines and counts.replace("dark", "light") in lines
     assert "60 crops of 30 photos" in lines and "category left out by the map 1" in lines
-    checked = minnow("data check crops")
+    check, search = said.output.partition("Next:")[2].strip().splitlines()
+    assert ("--group-by" in check) is ("--group-by" in search) is not split
+    checked = minnow(*shlex.split(check)[2:])
     assert checked.code == 0 and "problem" not in checked.output and "duplicate" not in checked.output
-    found = minnow("search --data crops --space toy --trials 1 --epochs 1 --out new --image-size 32")
+    short = "--space toy --trials 1 --epochs 1 --out new --image-size 32"
+    found = minnow(*shlex.split(f"{search} {short}")[2:])
     assert found.code == 0
     if split == "--split 80/20":
         note = "there is no test/: val/ is what is tested at the end, and some images of train/ validate"

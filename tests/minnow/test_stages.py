@@ -225,6 +225,22 @@ def test_a_recipe_file_does_not_change_the_data(here, minnow, write_classes):
     assert (here / "trained/student/labels.txt").read_text() == "dark\nlight\n"
 
 
+def test_a_trained_student_passes_its_data_on(here, finished, photos, minnow):
+    recipe = "data: {size: 16}\naugment: {operations: 1}\nbalance: {mode: logit-adjust, tau: 0.5}\n"
+    (here / "recipe.yaml").write_text(recipe)
+    train, network = "train --epochs 1 --model", f"{finished}/runs/found/architecture.yaml"
+    assert minnow(f"{train} {network} --data photos --config recipe.yaml --seed 3 --out first").code == 0
+    said = minnow(f"{train} first --seed 4 --out second")
+    assert said.code == 0
+    assert "no data given: using the earlier student's data, photos" in said.notices
+    first, second = (
+        yaml.safe_load((here / run / "student/config.yaml").read_text()) for run in ("first", "second")
+    )
+    assert first.pop("seed") == 3 and second.pop("seed") == 4 and first == second
+    said = minnow("distill --student first --epochs 1 --out third")
+    assert "(teacher.spec): missing" in said.complaint
+
+
 def test_settings_of_a_file_say_what_was_not_in_it(here, minnow):
     (here / "recipe.yaml").write_text("trials: 1\ntrain: {epochs: 1}\n")
     said = minnow("search --space toy --config recipe.yaml --out new")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+
+_WHOLE = re.compile(r"0*(\d{1,20})(\.0*)?")  # 7, 07 and 7.0 are one number
 
 
 def twin_warnings(names: Iterable[str]) -> tuple[str, ...]:
@@ -29,6 +32,9 @@ def look_of(name: str) -> str:
     """Return what a name has in common with those that look alike."""
     composed = unicodedata.normalize("NFKC", name)
     visible = "".join(" " if c == "_" else c for c in composed if unicodedata.category(c) != "Cf")
+    number = _WHOLE.fullmatch(visible.strip())
+    if number is not None:
+        return f"{int(number[1])}"
     return unicodedata.normalize("NFKC", " ".join(visible.split()).casefold())
 
 
@@ -65,4 +71,6 @@ def _difference(group: Sequence[str]) -> str:
         return "upper and lower case"
     if len({"".join(name.split()) for name in group}) == 1:
         return "spaces"
+    if all(map(_WHOLE.fullmatch, group)):
+        return "the way that a number is written"
     return "case, spaces or invisible characters"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import UserError
+from core.errors import UserError, named
 from training.data.decode import EXTENSIONS, special_kind, unreadable
 from training.data.listing import Remarks
 
@@ -43,7 +43,6 @@ SYSTEM_NAMES = frozenset(
         "__pycache__",
     )
 )
-_NAMED = 10  # of each kind, in a message
 
 
 @dataclass(frozen=True)
@@ -152,12 +151,6 @@ class FileTree:
 def joined(folder: str, name: str) -> str:
     """Return the relative name of something in a folder."""
     return f"{folder}/{name}" if folder else name
-
-
-def named(names: Sequence[str]) -> str:
-    """Return the first few of some names in one line, and how many more there are."""
-    few = ", ".join(name if name.isprintable() else ascii(name) for name in names[:_NAMED])
-    return f"{few} and {len(names) - _NAMED} more" if len(names) > _NAMED else few
 
 
 def _left_out(entry: os.DirEntry[str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from core.errors import named
 from training.data.listing import Listing
 from training.data.looks import DARK
 from training.data.pixels import MAX_BROKEN
@@ -91,7 +92,7 @@ def describe_findings(
         if 0 < count < _FEW
     ]
     if few:
-        warnings.append(f"fewer than {_FEW} images in {', '.join(few)}: the scores will be noisy")
+        warnings.append(f"fewer than {_FEW} images in {named(few)}: the scores will be noisy")
     return tuple(problems), tuple(warnings)
 
 

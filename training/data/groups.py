@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.errors import UserError, one_line, short
-from training.data.file_tree import named
+from core.errors import UserError, named, one_line, short
 from training.data.listing import NO_REMARKS, Remarks, Source
 from training.data.split import SPLITS
 

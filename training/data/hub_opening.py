@@ -72,6 +72,11 @@ def _check_hub(name: str, prepared: Path) -> None:
     import datasets
 
     repository, _ = _on_hub(name)
+    if expanded(name).is_file():
+        raise UserError(
+            f"data set {HUB_PREFIX}{name} is a file: give the folder of such files, as {HUB_PREFIX}FOLDER, or "
+            f"a table of image paths without {HUB_PREFIX}"
+        )
     if not repository or repository.startswith((".", "/", "~")) or repository.count("/") > 1:
         raise UserError(f"data set {HUB_PREFIX}{name}: there is no such folder")
     if (prepared / repository.replace("/", "___")).is_dir():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from core.cache import cache_dir, expanded
 from core.config import TableConfig
+from core.errors import UserError
 from training.data.decode import BrokenImageError, open_image, open_image_file
 from training.data.fingerprint import digest_files
 from training.data.hub_opening import HUB_PREFIX, local_folder, open_splits
@@ -28,6 +29,7 @@ from training.data.table_rows import BadRows, listing_of
 from training.data.table_splits import NamedSplits, splits_left_out, splits_of
 
 _BATCH = 1000  # rows
+_BYTES, _TEXTS = ("binary", "large_binary"), ("string", "large_string")  # types of columns
 
 
 class HubSource(Source):
@@ -152,8 +154,21 @@ class HubSource(Source):
 
     @cached_property
     def _image(self) -> str:
+        table, features = self._table, self._features
+        able = [name for name in table.names if _may_hold_images(features[name])]
+        stored = [name for name in able if getattr(features[name], "dtype", "") in _BYTES]
         given = self._config.image or self._of_type("Image", IMAGE_NAMES)
-        return required_column(self._table.names, given, IMAGE_NAMES, "image", self._table.where)
+        if given is None and len(stored) == 1:
+            given = stored[0]
+        names = table.names if given or not able else able
+        column = required_column(names, given, IMAGE_NAMES, "image", table.where)
+        if column not in able:
+            kind = getattr(features[column], "dtype", type(features[column]).__name__)
+            raise UserError(
+                f"{table.where}: column {column!r} holds {kind}, expected images: their bytes or paths; "
+                "name another one by data.table.image"
+            )
+        return column
 
     @cached_property
     def _images(self) -> dict[str, Any]:
@@ -184,3 +199,10 @@ class HubSource(Source):
         """Return the one column of a type, or of several the one that is known by its name."""
         columns = [name for name, feature in self._features.items() if type(feature).__name__ == kind]
         return columns[0] if len(columns) == 1 else likely_column(columns, known)
+
+
+def _may_hold_images(feature: Any) -> bool:
+    """Return whether a column has images, or bytes or paths that the library takes for them."""
+    if isinstance(feature, dict):
+        return feature.keys() == {"bytes", "path"}
+    return type(feature).__name__ == "Image" or getattr(feature, "dtype", "") in _BYTES + _TEXTS

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from core.errors import named
 from training.data.decode import BrokenImageError
 from training.data.fingerprint import digest_bytes
 
@@ -158,17 +159,17 @@ def class_problems(
     problems = []
     if len(classes) < 2:
         problems.append(f"there is only one class, {classes[0]!r}: a classifier needs at least two")
-    problems += [
-        f"class name {name!a} is no printable text: rename it"
-        for name in classes
-        if not name.isprintable()  # it becomes a line of labels.txt
-    ]
+    odd = [ascii(name) for name in classes if not name.isprintable()]  # they become lines of labels.txt
+    if odd:
+        problems.append(f"class names that are no printable text: {named(odd)}: rename them")
     counts = Counter(zip(image_splits, labels, strict=True))
     for split, folder in (folders or {"": ""}).items():
         where = f" in {folder}" if split else ""
-        problems += [
-            f"class {name!r} has no images{where}: add some or remove the class"
-            for label, name in enumerate(classes)
-            if not counts[split, label]
-        ]
+        empty = [repr(name) for label, name in enumerate(classes) if not counts[split, label]]
+        if len(empty) == 1:
+            problems.append(f"class {empty[0]} has no images{where}: add some or remove the class")
+        elif empty:
+            problems.append(
+                f"{len(empty)} classes have no images{where}: {named(empty)}: add some or remove them"
+            )
     return tuple(problems)

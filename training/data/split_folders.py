@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from core.errors import UserError
+from core.errors import UserError, named
 from training.data.class_names import look_of
-from training.data.file_tree import FileTree, joined, named
+from training.data.file_tree import FileTree, joined
 from training.data.listing import NO_REMARKS, Remarks
 
 _TRAIN, _VAL, _TEST = "train", "val", "test"

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.config import TableConfig
-from core.errors import UserError, short
-from training.data.file_tree import named
+from core.errors import UserError, named, short
 
 # Letters and digits of the names, in lower case; the likelier first.
 IMAGE_NAMES = (

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, one_line, short
-from core.reading import RECORD, read_bytes, read_lines, read_text
+from core.reading import RECORD, read_bytes, read_lines
 
 _SEPARATORS = ",;\t|"
+_STATED = re.compile("sep=(.)")  # the first line of a table for Excel
 _MAX_ROWS = 20_000_000  # a Parquet file of a few kilobytes can hold more
 _WITH_IMAGES = "a folder of Parquet files that hold the images themselves is opened as hf:FOLDER"
 
@@ -76,14 +79,34 @@ def read_table(path: Path) -> Table:
     return table
 
 
+def _text(path: Path) -> str:
+    """Return the text of a table in UTF-8, or in UTF-16 with its mark, as "Unicode text" of Excel is.
+
+    Raises:
+        UserError: see :func:`core.reading.read_bytes`; the text is in another encoding.
+    """
+    content = read_bytes(path, "table", limit=RECORD)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"table {path} is no text in UTF-{16 if wide else 8} ({one_line(error)}): "
+            "save it as CSV in UTF-8"
+        ) from None
+
+
 def _read_csv(path: Path) -> Table:
-    text = read_text(path, "table", limit=RECORD).removeprefix("\ufeff")
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    text = _text(path)
+    first, _, rest = text.partition("\n")
+    stated = _STATED.fullmatch(first.strip())
+    separator = stated[1] if stated else max(_SEPARATORS, key=first.count)
+    before = 1 if stated else 0  # lines before the names of the columns
+    reader = csv.reader(io.StringIO(rest if stated else text), delimiter=separator, strict=True)
     header: list[str] | None = None
     rows, records = [], []
     try:
-        for number, cells in enumerate(reader, start=1):
+        for number, cells in enumerate(reader, start=1 + before):
             if not any(cell.strip() for cell in cells):
                 continue
             if header is None:
@@ -97,7 +120,7 @@ def _read_csv(path: Path) -> Table:
             rows.append(number)
             records.append(cells + [""] * (len(header) - len(cells)))
     except csv.Error as error:
-        raise UserError(f"table {path}, line {reader.line_num}: {one_line(error)}") from None
+        raise UserError(f"table {path}, line {reader.line_num + before}: {one_line(error)}") from None
     names = tuple(header or ())
 
     def column(name: str) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from core.errors import cut
+from core.errors import cut, named
 from training.data.class_names import sort_classes, twin_warnings
-from training.data.file_tree import named
 from training.data.listing import Listing, Remarks, class_problems
 from training.data.pixels import MAX_BROKEN
 from training.data.table_splits import NamedSplits

@@ -14,6 +14,8 @@ from training.data.table_file import read_table
 from training.data.table_rows import BadRows, listing_of
 from training.data.table_splits import splits_left_out, splits_of
 
+_OTHER_SPLIT = "neither train, val or test nor the number of a fold"
+
 
 class TableSource(FileSource):
     """Images that the rows of a table name.
@@ -94,7 +96,7 @@ class TableSource(FileSource):
                 bad.lacks(str(error), row, name)
                 continue
             if split not in known:
-                bad.contradicts("unknown split" if split else "no split", row, split)
+                bad.contradicts(_OTHER_SPLIT if split else "no split", row, split)
                 continue
             before = first.setdefault(file, position)
             if before == position:

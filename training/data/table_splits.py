@@ -6,14 +6,13 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from core.errors import UserError
-from training.data.file_tree import named
+from core.errors import UserError, named
 from training.data.listing import NO_REMARKS, Remarks
 from training.data.split import SPLITS
 from training.data.split_folders import complete_splits, splits_by_name
 
 _SETTING = "data.table.test_fold"
-_WHOLE = re.compile(r"[+-]?\d+")
+_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?")  # 1.0 as well: numbers beside gaps are so written
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def splits_of(names: Collection[str], test_fold: int | None = None) -> NamedSpli
     Raises:
         UserError: there is no such fold.
     """
-    folds = {name: int(name) for name in names if _WHOLE.fullmatch(name)}
+    folds = {name: int(match[1]) for name in names if (match := _WHOLE.fullmatch(name))}
     if names and len(folds) == len(names):
         return _folds(folds, test_fold)
     splits = _by_name(names)

@@ -59,6 +59,34 @@ def test_a_saved_data_set(tmp_path: Path) -> None:
     assert open_images(f"hf:{tmp_path / 'others'}").digest != images.digest
 
 
+def test_columns_that_hold_no_images_are_not_taken_for_them(tmp_path: Path) -> None:
+    """Known names come first among the columns that can hold images, and one of bytes needs no name."""
+    shots = []
+    for picture in pictures(20):
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        shots.append(file.getvalue())
+    ids, label = list(range(20)), [0, 1] * 10
+    for name, columns in {
+        "bytes": {"id": ids, "content": shots, "label": label},
+        "numbers": {"id": ids, "label": label},
+        "nothing": {"number": ids, "label": label},
+    }.items():
+        (tmp_path / name).mkdir()
+        datasets.Dataset.from_dict(columns).to_parquet(tmp_path / name / "t.parquet")
+    images = open_images(f"hf:{tmp_path / 'bytes'}")
+    assert len(images.files) == 20
+    assert images.notes == ("images from column 'content', labels from 'label'",)
+    with pytest.raises(UserError, match=r"numbers: column 'id' holds int64, expected images"):
+        open_images(f"hf:{tmp_path / 'numbers'}")
+    with pytest.raises(UserError, match=r"nothing: no column is called .*'number', 'label'"):
+        open_images(f"hf:{tmp_path / 'nothing'}")
+    with pytest.raises(UserError, match=r"column 'id' holds int64"):
+        open_images(f"hf:{tmp_path / 'bytes'}", DataOptions(table=TableConfig(image="id")))
+    with pytest.raises(UserError, match=r"t.parquet is a file: give the folder"):
+        open_images(f"hf:{tmp_path / 'bytes/t.parquet'}")
+
+
 def test_named_splits_are_used(tmp_path: Path) -> None:
     parts = {
         "train": dataset(16),

@@ -263,7 +263,7 @@ def _many_broken(root: Path, write: WriteImages) -> None:
         (_differing, "train/ has no folder for class 'z'"),
         (_empty_in_test, "class 'b' has no images in test/"),
         (_two_vals, "both val/ and valid/"),
-        (_line_break, r"class name 'two\\nlines' is no printable text"),
+        (_line_break, r"class names that are no printable text: 'two\\nlines'"),
         (_many_broken, "more than 5% of its 20 images are broken"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 from core.config import TableConfig
 from core.errors import UserError
 from training.data.check import check_images
+from training.data.image_finder import ImageFinder, NoImageError
 from training.data.images import DataOptions, ImageSet, open_images
 from training.data.sources import find_source
 
@@ -107,6 +109,13 @@ def test_whole_numbers_are_classes_in_their_order(photos: Path) -> None:
     assert images.classes == tuple(map(str, range(11)))
 
 
+def test_numbers_that_are_written_in_several_ways(photos: Path) -> None:
+    rows = [[file, ("1", "01", "1.0", "2")[index % 4]] for index, (file, _) in enumerate(rows_of(photos))]
+    report = check_images(write_csv(photos / "t.csv", [["path", "label"], *rows]))
+    (line,) = [line for line in report.warnings if "differ in" in line]
+    assert line.startswith("classes '01' and '1' and '1.0' differ in the way that a number is written")
+
+
 def test_ids_without_extension_in_the_one_folder_that_holds_them(photos: Path) -> None:
     (photos / "b").rename(photos.parent / "elsewhere")
     rows = [["id", "label"], *([f"{n:03d}", "xy"[n % 2]] for n in range(30))]
@@ -115,7 +124,9 @@ def test_ids_without_extension_in_the_one_folder_that_holds_them(photos: Path) -
     assert images.files[0] == "000.png" and len(images.files) == 30
     assert images.notes[1] == f"image names start from {photos / 'a'}"
     (photos.parent / "elsewhere").rename(photos / "b")
-    with pytest.raises(UserError, match=r"may be in a/, b/: name the folder by data.table.folder"):
+    with pytest.raises(
+        UserError, match=r"may be in a/, b/: name the folder, as in --set data.table.folder=a"
+    ):
         open_images(spec)
     named = open_images(spec, DataOptions(table=TableConfig(folder="a")))
     assert named.digest == images.digest
@@ -131,6 +142,61 @@ def test_absolute_and_windows_paths(photos: Path) -> None:
         photos / "w.csv", [["path", "label"], *([f.replace("/", "\\"), c] for f, c in rows)]
     )
     assert open_images(absolute).digest == open_images(windows).digest == folder.digest
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["/home/ann/pets/{}", "C:\\Users\\ann\\pets\\{}", "d:/photos/{}", "/photos/{}"]
+)
+def test_paths_of_another_machine(photos: Path, tmp_path: Path, elsewhere: str) -> None:
+    """What they have in common there is the folder of the table, one in it, or the one that is given."""
+    rows = [
+        [elsewhere.format(file.replace("/", elsewhere[-3])), label] for file, label in rows_of(photos)
+    ]
+    digest = open_images(str(photos)).digest
+    for place in (photos, tmp_path):
+        images = open_images(write_csv(place / "t.csv", [["path", "label"], *rows]))
+        assert images.digest == digest and images.files[0] == "a/000.png"
+    (tmp_path / "deep/er").mkdir(parents=True)
+    photos.rename(tmp_path / "deep/er/photos")
+    spec = str(tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"none of its images.*--set data\.table\.folder=DIR"):
+        open_images(spec)
+    given = DataOptions(table=TableConfig(folder=str(tmp_path / "deep/er/photos")))
+    assert open_images(spec, given).digest == digest
+
+
+def test_names_in_other_letters(photos: Path) -> None:
+    """Two files whose names differ in case alone are told apart by the letters that a table has."""
+    content = (photos / "a/004.png").read_bytes()
+    for name in ("One.png", "one.png", "Two.PNG"):
+        (photos / "a" / name).write_bytes(content)
+    finder = ImageFinder(photos)
+    names = ("a/One", "a/one.png", "a/two", "a/TWO.png", "b/000.PNG")
+    found = ["a/One.png", "a/one.png", "a/Two.PNG", "a/Two.PNG", "b/000.png"]
+    assert [finder.find(name) for name in names] == found
+    with pytest.raises(NoImageError, match=r"several files: One\.png, one\.png"):
+        finder.find("a/ONE.png")
+    for name, message in (("A/one.png", "no such file"), ("", "no name of a file")):
+        with pytest.raises(NoImageError, match=message):
+            finder.find(name)
+
+
+def test_files_as_spreadsheets_and_editors_leave_them(photos: Path) -> None:
+    rows = rows_of(photos)
+    digest = open_images(write_csv(photos / "t.csv", [["path", "label"], *rows])).digest
+    text = (photos / "t.csv").read_text()
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le"):
+        mark = codecs.BOM_UTF16_LE if encoding == "utf-16-le" else b""
+        (photos / "t.csv").write_bytes(mark + text.replace(",", "\t").encode(encoding))
+        assert open_images(str(photos / "t.csv")).digest == digest
+    (photos / "t.csv").write_text("sep=|\r\n" + text.replace(",", "|").replace("\n", "\r\n"))
+    assert open_images(str(photos / "t.csv")).digest == digest
+    (photos / "t.csv").write_text("sep=|\r\npath|label\r\nx|a|b\r\n")
+    with pytest.raises(UserError, match="row 3: it has 3 cells"):
+        open_images(str(photos / "t.csv"))
+    lines = [json.dumps({"path": file, "label": label}) for file, label in rows]
+    (photos / "t.jsonl").write_text("\n".join(lines) + "\n\n \n")
+    assert open_images(str(photos / "t.jsonl")).digest == digest
 
 
 def test_splits_of_a_column(photos: Path) -> None:
@@ -181,6 +247,9 @@ def test_folds(photos: Path, count: int, test_fold: int | None, parts: dict[int,
     rows = [[f, c, i % count] for i, (f, c) in enumerate(rows_of(photos))]
     spec = write_csv(photos / "t.csv", [["path", "label", "fold"], *rows])
     images = open_images(spec, DataOptions(table=TableConfig(test_fold=test_fold)))
+    decimal = [[f, c, f"{n}.0"] for f, c, n in rows]  # as pandas writes a column with a gap
+    again = write_csv(photos / "t.csv", [["path", "label", "fold"], *decimal])
+    assert open_images(again, DataOptions(table=TableConfig(test_fold=test_fold))).digest == images.digest
     found = parts_of(images)
     for fold, part in parts.items():
         assert {file for file, p in found.items() if p == part} == {
@@ -207,7 +276,7 @@ def test_bad_rows_are_told_in_one_line(photos: Path) -> None:
     for words in (
         "no such file (1): row 5 (a/gone.png)",
         "no label (1): row 7 (a/005.png)",
-        "unknown split (1): row 9 (holdback)",
+        "neither train, val or test nor the number of a fold (1): row 9 (holdback)",
         "one image with two labels (1): row 53 (a/011.png, as row 13)",
         "one image in two splits (1): row 54 (a/012.png, as row 14)",
     ):
@@ -252,7 +321,7 @@ def test_broken_images_and_pipes(photos: Path) -> None:
         (b"path\na.png\n", "no column is called label"),
         (b"path,label\nx.png,a,b\n", "row 2: it has 3 cells and the first row 2"),
         (b'path,label\n"x.png,a\n', "line 2: unexpected end of data"),
-        (b"path,label\nx\xff.png,a\n", "no UTF-8 text"),
+        (b"path,label\nx\xff.png,a\n", "no text in UTF-8 .*: save it as CSV in UTF-8"),
         (b"path,label\n,a\n", "the column of its images is empty"),
         (b"path,label\nx.png,a\n", "none of its images, such as 'x.png', is found"),
     ],

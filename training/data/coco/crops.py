@@ -160,6 +160,10 @@ def cut_crops(
             yield picture.piece(window(box, margin, picture.size)), saving
 
 
+#: Regular expression for ``group_by`` that keeps the crops of a photo in one split.
+GROUP_BY_PHOTO = "([^/]+)-box"
+
+
 def crop_stem(photo: Photo, annotation: Annotation) -> str:
     """Return a file name without ending that names photo and annotation, as ``batch_1_000006-box17``."""
     stem = _plain(photo.file.rpartition(".")[0] or photo.file)
