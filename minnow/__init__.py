@@ -35,6 +35,9 @@ _HOMES = {
     "diagnose": "minnow.doctor",
 }
 
+#: Minnow's packages beside this one, which Python looks for by these names.
+_PACKAGES = ("core", "nas", "training", "teachers", "distill", "deploy")
+
 __all__ = [
     "Diagnosis",
     "Evaluation",
@@ -59,9 +62,29 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'minnow' has no attribute {name!r}")
     from importlib import import_module
 
+    _check_packages()
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _check_packages() -> None:
+    """Refuse a file or folder of the user, such as ``training.py``, that hides a package of Minnow.
+
+    Raises:
+        ImportError: names it.
+    """
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parents[1]
+    for name in _PACKAGES:
+        found = find_spec(name)
+        place = None if found is None else found.origin
+        if place is not None and Path(place).resolve().parents[1] != root:
+            raise ImportError(
+                f"{place} hides Minnow's package {name!r}: rename it, or start Python in another folder"
+            )
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,7 @@ from teachers.ensemble import (
     count_macs,
     disagreement,
 )
-from teachers.finetune import Teacher, finetune_teacher
+from teachers.finetune import Teacher, check_teacher, finetune_teacher
 from teachers.output_cache import LiveOutputs, StoredOutputs, cache_outputs
 from teachers.spec import parse_spec
 from training.batches import Outputs, augmentation_of
@@ -133,10 +133,10 @@ def fine_tuned_teachers(
     """
     if config is None:
         return []
-    specs = [spec for spec, _ in parse_spec(config.spec)]
-    return [
-        fine_tuned(config.model_copy(update={"spec": spec}), data, augment, listener) for spec in specs
-    ]
+    each = [config.model_copy(update={"spec": spec}) for spec, _ in parse_spec(config.spec)]
+    for later in each[1:]:  # before the first takes its time
+        check_teacher(later, data)
+    return [fine_tuned(one, data, augment, listener) for one in each]
 
 
 def fine_tuned(

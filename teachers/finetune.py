@@ -16,7 +16,7 @@ from torch import nn
 
 from core.cache import cache_dir
 from core.config import AugmentConfig, TeacherConfig, TrainConfig
-from core.errors import UserError, disk_errors
+from core.errors import UserError, disk_errors, named
 from teachers import find_pretrained
 from teachers.base import PretrainedNetwork, TeacherSource, weights_digest
 from teachers.linear_head import VIEWS, fit_head, frozen, frozen_body, linear_head
@@ -105,7 +105,7 @@ def finetune_teacher(
         UserError: there is no such teacher; it was trained for other classes; it does not take images of
             this resolution; or its fine-tuning diverged twice.
     """
-    pretrained, config = _find(config, sources)
+    pretrained, config = _find(config, data, sources)
     if pretrained.classes is not None:
         return _trained_teacher(pretrained, config, data, device, warn)
     job, reason = _job_of(pretrained, config, data, augment, device)
@@ -147,7 +147,7 @@ def tuned_before(
     Raises:
         UserError: there is no such teacher, or it does not take images of this resolution.
     """
-    pretrained, config = _find(config, sources)
+    pretrained, config = _find(config, data, sources)
     if pretrained.classes is not None:
         return True
     job, reason = _job_of(pretrained, config, data, augment, torch.device("cpu"))
@@ -155,18 +155,42 @@ def tuned_before(
     return is_saved(folder)
 
 
+def check_teacher(
+    config: TeacherConfig, data: ImageSet, sources: list[TeacherSource] | None = None
+) -> None:
+    """Refuse what :func:`finetune_teacher` would refuse, before another teacher takes its time.
+
+    Args:
+        config: as of :func:`finetune_teacher`.
+        data: likewise.
+        sources: likewise.
+
+    Raises:
+        UserError: there is no such teacher, it was trained for other classes, or it does not take images
+            of this resolution.
+    """
+    pretrained, config = _find(config, data, sources)
+    if pretrained.classes is None:
+        pretrained.take_resolution(config.resolution or pretrained.default_resolution(data.size))
+
+
 def _find(
-    config: TeacherConfig, sources: list[TeacherSource] | None
+    config: TeacherConfig, data: ImageSet, sources: list[TeacherSource] | None
 ) -> tuple[PretrainedNetwork, TeacherConfig]:
     """Return the network that is tuned, and the settings with the resolution of its name, if it has one.
 
     Raises:
-        UserError: there is no such teacher.
+        UserError: there is no such teacher, or it was trained for other classes.
     """
     name, side = split_side(config.spec)
-    return find_pretrained(name, sources), config.model_copy(
-        update={"resolution": side or config.resolution}
-    )
+    pretrained = find_pretrained(name, sources)
+    if pretrained.classes is not None and pretrained.classes != data.classes:
+        raise UserError(
+            f"teacher {pretrained.name!r} has the classes {named(pretrained.classes)}, "
+            f"the data set has {named(data.classes)}; "
+            f"choose a teacher of these classes, or a timm name to fine-tune"
+        )
+    return pretrained, config.model_copy(update={"resolution": side or config.resolution})
 
 
 def _job_of(
@@ -291,12 +315,6 @@ def _trained_teacher(
     warn: Callable[[str], None],
 ) -> Teacher:
     """Return a network that Minnow trained, unchanged."""
-    if pretrained.classes != data.classes:
-        raise UserError(
-            f"teacher {pretrained.name!r} has the classes {', '.join(pretrained.classes or ())}, "
-            f"the data set has {', '.join(data.classes)}; "
-            f"choose a teacher of these classes, or a timm name to fine-tune"
-        )
     reason, names = "is already trained and used unchanged", set(TeacherConfig.model_fields) - {"spec"}
     _warn_of_unused(config, f"teacher {pretrained.name!r} {reason}", names, warn)
     if pretrained.test_digest not in (None, data.test_digest):

@@ -146,3 +146,19 @@ def test_the_fine_tuning_of_a_base():
     assert base_of_student(alone, "b") is None
     assert base_of_student(alone, "c") == BaseConfig(spec="b", epochs=3, learning_rate=2e-3)
     assert base_of_run(SearchConfig()) is None
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ("resnet10t:gone.pth", ("gone.pth",)),
+        ("resnet99", ("'resnet99' is no run directory",)),
+        ("resnet10t@abc", ("'resnet10t@abc'", "after @ stands the side")),
+    ],
+)
+def test_all_teachers_are_found_before_the_first_is_fine_tuned(
+    folder: Path, search, second: str, words: tuple[str, ...]
+):
+    said = search(f"{OTHER},{second}", f"{INHERIT} --base {BASE}")
+    assert said.code == 2 and all(word in said.complaint for word in words), said.notices
+    assert not lines(said, "fine-tuned in")

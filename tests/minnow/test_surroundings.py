@@ -136,3 +136,23 @@ def test_a_journal_that_cannot_be_read(here, finished, monkeypatch):
 def test_words_for_a_lack_of_memory(text: str) -> None:
     assert out_of_memory(RuntimeError(text)) and out_of_memory(MemoryError())
     assert not out_of_memory(RuntimeError("shapes differ")) and not out_of_memory(ValueError(text))
+
+
+@pytest.mark.parametrize("mine", ["training.py", "deploy/__init__.py", None])
+def test_a_script_beside_a_file_with_the_name_of_a_package(tmp_path: Path, mine: str | None) -> None:
+    (tmp_path / "script.py").write_text("import minnow\nprint(minnow.load)\n")
+    if mine is not None:
+        (tmp_path / mine).parent.mkdir(exist_ok=True)
+        (tmp_path / mine).touch()
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(CLI.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == (0 if mine is None else 1)
+    if mine is not None:
+        last = done.stderr.strip().splitlines()[-1]
+        name = mine.partition("/")[0].removesuffix(".py")
+        assert last.startswith("ImportError: ") and f"{mine} hides Minnow's package {name!r}" in last

@@ -74,8 +74,8 @@ def _check_hub(name: str, prepared: Path) -> None:
     repository, _ = _on_hub(name)
     if expanded(name).is_file():
         raise UserError(
-            f"data set {HUB_PREFIX}{name} is a file: give the folder of such files, as {HUB_PREFIX}FOLDER, or "
-            f"a table of image paths without {HUB_PREFIX}"
+            f"data set {HUB_PREFIX}{name} is a file: give the folder of such files, as "
+            f"{HUB_PREFIX}FOLDER, or a table of image paths without {HUB_PREFIX}"
         )
     if not repository or repository.startswith((".", "/", "~")) or repository.count("/") > 1:
         raise UserError(f"data set {HUB_PREFIX}{name}: there is no such folder")
