@@ -29,14 +29,15 @@ print(SPEC["labels"][run(pixels("photo.jpg")).argmax()])"""
 _ONNX = """import numpy as np, onnxruntime
 from PIL import Image, ImageOps
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-image = np.asarray({fitted}, np.float32) / 255
+stored = {fitted}
+image = np.asarray(stored.resize(({side}, {side}), Image.Resampling.BILINEAR), np.float32) / 255
 model = onnxruntime.InferenceSession("model.onnx")
 logits = model.run(None, {{"images": image.transpose(2, 0, 1)[None]}})[0]
 print(open("labels.txt", encoding="utf-8").read().splitlines()[logits.argmax()])"""
 _FITTED = {
-    "squash": "photo.resize(({side}, {side}))",
-    "crop": "ImageOps.fit(photo, ({side}, {side}))",
-    "pad": "ImageOps.pad(photo, ({side}, {side}), color=(128, 128, 128))",
+    "squash": "photo.resize(({stored}, {stored}), Image.Resampling.BICUBIC, reducing_gap=3.0)",
+    "crop": "ImageOps.fit(photo, ({stored}, {stored}))",
+    "pad": "ImageOps.pad(photo, ({stored}, {stored}), color=(128, 128, 128))",
 }
 _TIMM = """import timm, timm_model
 from PIL import Image
@@ -102,7 +103,8 @@ def _steps(student: Student, subject: CardSubject) -> list[_Step]:
         text = "With timm, in the folder of these files (timm's resizing differs a little from Minnow's):"
         steps = [_Step(text, "python", _TIMM.format(name=subject.timm_name))]
     elif subject.shipped is None:
-        code = _ONNX.format(fitted=_FITTED[student.classifier.fit].format(side=side))
+        of_training = student.classifier
+        code = _ONNX.format(fitted=_FITTED[of_training.fit].format(stored=of_training.size), side=side)
         steps = [_Step("With ONNX Runtime, numpy and Pillow:", "python", code)]
     else:
         steps = [
@@ -115,9 +117,7 @@ def _steps(student: Student, subject: CardSubject) -> list[_Step]:
 
 def _input_section(student: Student, subject: CardSubject) -> Section:
     bundle = student.bundle
-    spec = inference_spec(
-        bundle, student.config.data.size or bundle.architecture.resolution, student.classifier.fit
-    )
+    spec = inference_spec(bundle, student.classifier.size, student.classifier.fit)
     side, resize = spec["input"]["side"], spec["resize"]
     mean, std = ([f"{v:g}" for v in vs] for vs in (bundle.normalization.mean, bundle.normalization.std))
     values = f"(x - mean) / std of x in 0..1, mean {', '.join(mean)}, std {', '.join(std)}"

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from PIL import Image
 
 import minnow as api
 from core.errors import UserError
@@ -85,8 +87,6 @@ def test_a_folder_has_the_scores_of_its_runtime(
     (code,) = [c for c in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "from predict" in c]
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(str(folder))
-    from PIL import Image
-
     Image.new("RGB", (50, 40), "grey").save("photo.jpg")
     printed: list[str] = []
     exec(code, {"print": printed.append})
@@ -107,6 +107,29 @@ def test_the_onnx_file_has_a_card_in_its_usual_place_only(
     assert any("was edited and stays" in line for line in said.notices)
     assert (alone / "student" / CARD).read_text() == "mine"
     assert (alone / "student" / NEW_CARD).read_text(encoding="utf-8") == card
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_the_lines_for_onnx_runtime_give_the_logits_of_the_student(
+    alone: Path, minnow: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, fit: str
+) -> None:
+    assert minnow("export", "alone").code == 0
+    student = Student(alone)
+    student.classifier.size, student.classifier.fit = 40, fit  # type: ignore[assignment]
+    assert student.classifier.resolution < 40
+    (code,) = [
+        c
+        for c in re.findall(r"```python\n(.*?)```", model_card(student, onnx()), re.DOTALL)
+        if "onnxruntime" in c
+    ]
+    monkeypatch.chdir(student.path)
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(256, size=(9, 13, 3), dtype=np.uint8))
+    noise.resize((260, 180), Image.Resampling.NEAREST).save("photo.jpg")
+    done: dict[str, Any] = {"print": lambda label: None}
+    exec(code, done)
+    expected = student.classifier.logits("photo.jpg")
+    np.testing.assert_allclose(done["logits"], expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_names_of_others_are_text(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
