@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from core.files import write_text
 from core.output_path import check_file
 from minnow.console import output, say
+from minnow.format import counted
 from minnow.progress import ConsoleListener
 from minnow.ranking import FILE, Ranking, agreement, better_half, tau
 from minnow.report.bench_page import regret_page
@@ -76,7 +77,10 @@ def compare_strategies(
 
 def _title(job: Job, runs: int) -> str:
     wants = ", ".join([*job.goals, *job.limits])
-    parts = [f"{job.table.name}: {wants}", f"{runs} runs of {job.trials} evaluations"]
+    parts = [
+        f"{job.table.name}: {wants}",
+        f"{counted(runs, 'run')} of {counted(job.trials, 'evaluation')}",
+    ]
     parts += [f"the last {job.confirm} to confirm"] if job.confirm else []
     parts += [f"{job.workers} workers"] if job.workers > 1 else []
     return "; ".join(parts)

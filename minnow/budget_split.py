@@ -9,7 +9,7 @@ from core.config import SearchConfig, TeacherConfig, TrainConfig
 from deploy.architecture_latency import measure_architecture
 from minnow.base_settings import base_fine_tuning
 from minnow.evaluator_settings import trains
-from minnow.format import duration_text
+from minnow.format import counted, duration_text
 from minnow.listener import Listener
 from minnow.near_limits import seconds_to_measure
 from nas.architecture import Architecture
@@ -145,8 +145,8 @@ def _all_tuned(config: SearchConfig, tuned: Sequence[TeacherConfig], data: Image
 
 
 def _epochs_text(epochs: int, usual: int, seconds: float) -> str:
-    of = f"{epochs} of {usual}" if epochs < usual else str(epochs)
-    return f"{duration_text(seconds)} ({of} epochs)"
+    of = f"{epochs} of " if epochs < usual else ""
+    return f"{duration_text(seconds)} ({of}{counted(max(epochs, usual), 'epoch')})"
 
 
 def _fitting(usual: int, epoch: float, seconds: float) -> int:

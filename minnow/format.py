@@ -28,6 +28,11 @@ def metric_text(name: str, value: float) -> str:
     return f"{value:.3f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, as in ``1 trial`` or ``1,259 images``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def duration_text(seconds: float) -> str:
     """Return a time as in ``1m 05s``."""
     minutes, rest = divmod(round(max(seconds, 0.0)), 60)

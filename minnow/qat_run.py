@@ -13,6 +13,7 @@ from core.errors import UserError
 from distill.quantization_aware import train_for_int8
 from distill.student_metrics import read_student_metrics
 from minnow.data_set import open_data
+from minnow.format import counted
 from minnow.listener import Listener
 from minnow.run_directory import student_config
 from minnow.second_training import claim
@@ -56,8 +57,8 @@ def run_qat(source: Path, *, resume: bool = False, listener: Listener) -> dict[s
         recipe = _recipe(config, len(data.splits["train"]))
         listener.started(QAT_FOLDER, folder.parent, config.model_copy(update={"train": recipe}))
         listener.note(
-            f"training {source} on with fake quantisation, for {recipe.epochs} epochs at a learning rate "
-            f"of {recipe.peak_rate:.2g}"
+            f"training {source} on with fake quantisation, for {counted(recipe.epochs or 0, 'epoch')} "
+            f"at a learning rate of {recipe.peak_rate:.2g}"
         )
         metrics = train_for_int8(
             load_bundle(source),

@@ -11,6 +11,7 @@ from core.config import Refit, StudentConfig
 from distill.student_metrics import read_whole_metrics
 from minnow.base_network import student_base
 from minnow.data_set import open_data
+from minnow.format import counted
 from minnow.listener import Listener
 from minnow.run_directory import ChosenNetwork, choose, student_config
 from minnow.second_training import claim
@@ -58,7 +59,7 @@ def run_refit(
         more = data.refit(which)
         listener.note(
             f"training again on {len(more.splits['train']):,} images, {more.refit_words}, for "
-            f"{config.train.epochs} epochs, as many as the student kept"
+            f"{counted(config.train.epochs or 0, 'epoch')}, as many as the student kept"
         )
         tuned = processes.main_first(
             lambda: fine_tuned_teachers(config.teacher, more.labelled, config.augment, listener)

@@ -11,7 +11,7 @@ import numpy as np
 from deploy.competition_score import runtime_name
 from minnow.base_settings import source_word
 from minnow.evaluator_settings import judged_as_cut, trains
-from minnow.format import duration_text
+from minnow.format import counted, duration_text
 from minnow.listener import Listener
 from minnow.predicted_latency import note_predictions
 from minnow.search_setup import SearchParts
@@ -36,7 +36,7 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
     ending = f", the last {confirm} to confirm the best" if confirm else ""
     if confirm and config.timeout is not None:
         ending += " (earlier where the time would be over)"
-    lengths = f"{config.train.epochs} epochs"
+    lengths = counted(config.train.epochs or 0, "epoch")
     if config.evaluator != "train":
         training = f" and {lengths}" if config.train.epochs else ""
         source = source_word(config) if config.evaluator == "inherit" else "supernet"
@@ -45,7 +45,7 @@ def note_plan(parts: SearchParts, run: Path, known: int, listener: Listener) -> 
         lengths = f"{lengths}, spent in rungs of {', '.join(map(str, halving.rungs))}"
     listener.note(
         f"search: {config.strategy.name} in {config.space.name} ({space.size:.2g} points, {sides} px) "
-        f"for {parts.objectives}; {f'{known} trials known, ' if known else ''}{config.trials} trials "
+        f"for {parts.objectives}; {f'{known} known, ' if known else ''}{counted(config.trials, 'trial')} "
         f"{'of' if config.evaluator == 'train' else 'with'} {lengths}{ending} on "
         f"{pick_device().type}; results in {run}"
     )
@@ -91,7 +91,12 @@ def note_spending(seconds: Mapping[str, float], budget: float | None, listener: 
     """
     parts = ", ".join(f"{name} {duration_text(taken)}" for name, taken in seconds.items())
     spent = sum(seconds.values())
-    left = "" if budget is None else f"; {duration_text(budget - spent)} left for the final training"
+    if budget is None:
+        left = ""
+    elif spent < budget:
+        left = f"; {duration_text(budget - spent)} left for the final training"
+    else:
+        left = f"; more than the budget of {duration_text(budget)}, since what has begun is finished"
     listener.note(f"spent {duration_text(spent)}: {parts}{left}")
 
 
@@ -102,7 +107,8 @@ def warn_of_results(
     failed = [trial for trial in trials if not trial.completed]
     if failed:
         listener.warn(
-            f"{len(failed)} of {len(trials)} trials failed; trial {failed[0].number}: {failed[0].error}"
+            f"{len(failed)} of {counted(len(trials), 'trial')} failed; trial {failed[0].number}: "
+            f"{failed[0].error}"
         )
     chosen = parts.objectives.best(trials)
     if chosen is None or chosen.metrics is None:

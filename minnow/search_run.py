@@ -24,6 +24,7 @@ from distill.supernet import SUPERNET_FOLDER
 from minnow import run_creation
 from minnow.base_network import search_base
 from minnow.evaluators import Checkpoints, SearchWork
+from minnow.format import counted
 from minnow.listener import TRIAL, Listener, SearchPlan
 from minnow.report.run_page import leave_report
 from minnow.run_directory import JOURNAL, PREDICTED, Run, check_complete, reported_trials
@@ -107,10 +108,10 @@ def _run_search(config: SearchConfig, run: Path, resume: bool, listener: Listene
             reason = _run_trials(parts, store, known, teacher, weights, run, listener)
             _leave_results(run, config.storage, listener, ended=True)
     result = Run(run, config.storage)
-    taken.lap(f"{len(result.trials) - len(known)} trials")
+    taken.lap(counted(len(result.trials) - len(known), "trial"))
     note_spending(taken.seconds, config.budget, listener)
     if reason != "trials":
-        listener.note(f"stopped after {len(result.trials)} trials: {_ENDINGS[reason]}")
+        listener.note(f"stopped after {counted(len(result.trials), 'trial')}: {_ENDINGS[reason]}")
     warn_of_results(parts, result.trials, teacher, listener)
     return result
 

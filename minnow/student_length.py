@@ -10,7 +10,7 @@ from pydantic import BaseModel, PositiveInt
 from core.config import StudentConfig
 from core.files import write_json
 from core.reading import read_record
-from minnow.format import duration_text
+from minnow.format import counted, duration_text
 from minnow.listener import Listener
 from nas.architecture import Architecture
 from nas.networks import build
@@ -89,9 +89,9 @@ def fitting_length(
     write_json(folder / LENGTH_FILE, _Length(epochs=epochs).model_dump())
     ending = f", {_LONGEST} times the usual length and the most" if epochs == longest else ""
     listener.note(
-        f"training for {epochs} epochs{ending}: about {duration_text(taken(epochs))} of the "
+        f"training for {counted(epochs, 'epoch')}{ending}: about {duration_text(taken(epochs))} of the "
         f"{duration_text(max(0.0, seconds))} left"
     )
     if epochs < usual / _LONGEST:
-        listener.warn(f"the time is short: {epochs} epochs, where {usual} are usual")
+        listener.warn(f"the time is short: {counted(epochs, 'epoch')}, where {usual} are usual")
     return epochs

@@ -47,6 +47,7 @@ def predict(
         write_csv,
         write_submission,
     )
+    from minnow.format import counted
     from training.bundle import load_bundle
 
     outputs = [path for path in (out, submission, timing) if path is not None]
@@ -74,13 +75,13 @@ def predict(
     total, measured = len(rows), Timing.of(rows)
     if out is not None:
         write_csv(rows, out)
-        say(f"{total} images in {out}")
+        say(f"{counted(total, 'image')} in {out}")
     if submission is not None:
         guessed = write_submission(rows, submission, images)
         if guessed is not None:
             files = f"{measured.unreadable} of {total} files"
             warn(f"unreadable, and in the submission of the most frequent class, {guessed}: {files}")
-        say(f"{total} rows in {submission}")
+        say(f"{counted(total, 'row')} in {submission}")
     for table, root in ((out, None), (submission, images)):
         if table is not None and (notice := renamed_in_csv(rows, root)) is not None:
             warn(f"in {table}, {notice}")
@@ -91,7 +92,7 @@ def predict(
         f"{measured.total_seconds:.2f} s: {measured.included}"
     )
     shares = ", ".join(f"{label} {count}" for label, count in counts.most_common())
-    say(f"{sum(counts.values())} of {total} images: {shares}")
+    say(f"{sum(counts.values())} of {counted(total, 'image')}: {shares}")
 
 
 def _name_others(images: Path) -> None:

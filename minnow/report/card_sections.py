@@ -11,7 +11,7 @@ from core.config_io import read_config
 from core.errors import UserError
 from deploy.targets import plugin_name
 from distill.student_metrics import ImagesRecord, StudentMetrics
-from minnow.format import interval_text
+from minnow.format import counted, interval_text
 from minnow.report.search_section import versions_text
 from minnow.run_directory import holds_search
 from training.bundle_files import CONFIG_FILE
@@ -167,7 +167,7 @@ def _search_facts(search: SearchConfig | None) -> list[tuple[str, str]]:
         return [("search", f"{UNKNOWN}: the run directory holds none that can be read")]
     return [
         ("search space", search.space.name),
-        ("strategy", f"{search.strategy.name}, {search.trials} trials, seed {search.seed}"),
+        ("strategy", f"{search.strategy.name}, {counted(search.trials, 'trial')}, seed {search.seed}"),
         ("objectives", ", ".join(search.objectives)),
         ("limits", ", ".join(search.limits) or "none"),
         ("target of the search", plugin_name(Path(search.target).name)),

@@ -10,7 +10,7 @@ from core.config import SearchConfig
 from core.config_io import to_yaml
 from minnow.base_settings import source_word
 from minnow.evaluator_settings import judged_as_cut
-from minnow.format import TITLES, metric_text, title_of
+from minnow.format import TITLES, counted, metric_text, title_of
 from minnow.report.decisions import shared_options
 from minnow.report.plots import front_figure, fronts, history_figure, timeline_figure
 from minnow.report.rendering import Cell, Head, Row, Table, plot
@@ -252,10 +252,11 @@ def _settings(run: Run) -> Table:
 def _config_facts(config: SearchConfig, *, timed: bool) -> list[tuple[str, str]]:
     train, sides = config.train, config.space.resolutions
     options = ", ".join(f"{name}={value}" for name, value in config.strategy.options.items())
-    budget = [f"{config.trials} trials, none of which trains"]
+    budget = [f"{counted(config.trials, 'trial')}, none of which trains"]
     if train.epochs:
         budget = [
-            f"{config.trials} trials of {train.epochs} epochs, batches of {train.batch_size} images"
+            f"{counted(config.trials, 'trial')} of {counted(train.epochs, 'epoch')}, batches of "
+            f"{train.batch_size} images"
         ]
     if config.confirm:
         budget.append(f"the last {config.confirm} confirm the best networks")

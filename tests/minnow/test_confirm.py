@@ -9,7 +9,7 @@ from statistics import mean
 def test_a_repeat_is_announced_and_counts_in_the_mean(here, minnow):
     said = minnow("search --space toy --strategy random --epochs 1 --trials 5 --out new")
     assert said.code == 0
-    assert "5 trials of 1 epochs, the last 1 to confirm the best" in "".join(said.notices)
+    assert "5 trials of 1 epoch, the last 1 to confirm the best" in "".join(said.notices)
     content = json.loads((here / "new/summary.json").read_text())
     *first, last = content["trials"]
     again = next(trial for trial in first if trial["choices"] == last["choices"])

@@ -222,7 +222,7 @@ def test_a_supernet_outlives_an_error_in_the_first_trial(folder: Path, search, m
 def test_inheriting_with_a_short_training(folder: Path, search):
     said = search("--evaluator", "inherit", "--epochs", "1", "--trials", "2", "--out", "runs/short")
     assert said.code == 0, said.notices
-    assert any("with the teacher's weights and 1 epochs" in line for line in said.notices)
+    assert any("with the teacher's weights and 1 epoch on" in line for line in said.notices)
     assert not Path("runs/short/supernet").exists()
 
 

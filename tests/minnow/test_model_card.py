@@ -237,7 +237,7 @@ def test_a_search_and_the_licence_of_the_images(
     api.search(data, space="toy", strategy="random", out=out, **settings)
     student = api.train(out, epochs=1, out=out)
     card = model_card(student, onnx())
-    assert "| search space | toy |" in card and "| strategy | random, 1 trials, seed 3 |" in card
+    assert "| search space | toy |" in card and "| strategy | random, 1 trial, seed 3 |" in card
     assert r"| limits | params\<=300k |" in card
     assert "Licence of the images: cc-by-4.0." in card and str(here) not in card
     assert "Fewer than 20 test images, so their scores are uncertain: dark" in card
