@@ -64,7 +64,8 @@ def dotted(kind: type[BaseModel], keywords: Mapping[str, Any]) -> dict[str, Any]
         elif _is_known(settings, keyword):
             changes[keyword] = value
         else:
-            raise UserError(f"unknown setting {short(keyword)}{_near(keyword, [*by_keyword, *settings])}")
+            near = _near(keyword, [*by_keyword, *settings]) or "; the command settings lists all"
+            raise UserError(f"unknown setting {short(keyword)}{near}")
     return {
         name: value
         for name, value in changes.items()

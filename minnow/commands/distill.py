@@ -26,7 +26,7 @@ from minnow.commands.options import (
 @with_settings(
     StudentConfig,
     {
-        options.DATA: ("data.spec", "data.group_by", "data.unlabelled"),
+        options.DATA: ("data.spec", "data.unlabelled"),
         options.SEARCH: ("student", "pick"),
         options.TEACHER: ("teacher.spec", "teacher.epochs", "loss.name"),
         options.TRAINING: (

@@ -30,7 +30,7 @@ WITHOUT = ("teacher", "loss", "live_teacher")
 @with_settings(
     StudentConfig,
     {
-        options.DATA: ("data.spec", "data.size", "data.group_by"),
+        options.DATA: ("data.spec", "data.size"),
         options.SEARCH: ("model", "pick"),
         options.TRAINING: (
             *("train.epochs", "budget", "train.batch_size", "train.learning_rate", "balance.mode"),

@@ -199,6 +199,8 @@ def test_keywords_are_the_options_in_the_plural_where_they_take_several() -> Non
         "train.warmup": 0.2,
         "augment.cutout": 0.5,
     }
+    with pytest.raises(UserError, match=r"unknown setting 'foo'; the command settings lists all"):
+        dotted(SearchConfig, {"foo": 1})
     with pytest.raises(UserError, match=r"unknown setting 'limit'; did you mean 'limits'"):
         dotted(SearchConfig, {"limit": ["params<=8k"]})
     with pytest.raises(UserError, match=r"'train\.weightdecay'; did you mean 'train\.weight_decay'"):

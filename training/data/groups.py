@@ -51,8 +51,14 @@ def find_groups(
         value_of = dict(zip(source.listing().files, column, strict=True))
         group_of = [value_of[file] for file in files]
     if not any(group_of):
-        reason = f"matches no image, as in {short(files[0])}" if column is None else "is an empty column"
-        raise UserError(f"group_by {short(group_by)} {reason}: give a column, or a regular expression")
+        if column is not None:
+            raise UserError(f"group_by {short(group_by)} is an empty column: give another one")
+        columns = named([repr(name) for name in source.columns()])
+        there = f"a column ({columns})" if columns else "a column of a table"
+        raise UserError(
+            f"group_by {short(group_by)} matches no image, as in {short(files[0])}: give {there}, or a "
+            "regular expression"
+        )
     names = sorted({name for name in group_of if name})
     number = {name: index for index, name in enumerate(names)}
     alone = iter(range(len(names), len(names) + len(files)))

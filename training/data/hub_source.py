@@ -91,6 +91,10 @@ class HubSource(Source):
         self.listing()
         return tuple(values[row] for row in self._kept)
 
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        return self._table.names
+
     def _list(self) -> Listing:
         table, config = self._table, self._config
         label = config.label or self._of_type("ClassLabel", LABEL_NAMES)

@@ -129,6 +129,10 @@ class Source(ABC):
         """Return the value of each image of the listing, "" for none; ``None``: no such column."""
         return None
 
+    def columns(self) -> tuple[str, ...]:
+        """Return the names that :meth:`column` knows."""
+        return ()
+
     def sides(self) -> Sequence[int]:
         """Return short sides in pixels, of all images or of a fair sample; unreadable ones left out."""
         total = len(self.listing().files)

@@ -46,6 +46,10 @@ class TableSource(FileSource):
         files, values = self.listing().files, self._table.texts(column)
         return tuple(values[self._rows_of[file]] for file in files)
 
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        return self._table.names
+
     def _list(self) -> Listing:
         table, columns = self._table, self._columns
         labels = table.texts(columns.label)

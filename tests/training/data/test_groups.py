@@ -129,6 +129,19 @@ def test_groups_that_cannot_be_used(photos: Path, group_by: str, message: str) -
     assert not report.usable and message in report.problems[0]
 
 
+def test_a_column_that_is_not_there_is_answered_with_those_that_are(photos: Path) -> None:
+    files = [path.relative_to(photos).as_posix() for path in sorted(photos.rglob("*.png"))]
+    with (photos / "t.csv").open("w", newline="") as table:
+        csv.writer(table).writerows([["path", "label", "thing"], *([f, f[0], ""] for f in files)])
+    spec = str(photos / "t.csv")
+    with pytest.raises(
+        UserError, match=r"'object' matches .*: give a column \('path', 'label', 'thing'\)"
+    ):
+        open_images(spec, DataOptions(group_by="object"))
+    with pytest.raises(UserError, match=r"'thing' is an empty column"):
+        open_images(spec, DataOptions(group_by="thing"))
+
+
 def test_a_group_with_most_of_a_class_is_a_warning(photos: Path) -> None:
     report = check_images(str(photos), DataOptions(group_by=r"b/burst0[0-6]|.*burst\d+"))
     assert not any("holds most" in line for line in report.warnings)
