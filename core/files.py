@@ -47,7 +47,8 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     with _staging(target) as work:
         file = work / target.name
         with disk_errors(path):
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            handle = os.open(file, flags, 0o666)  # without what the user's umask takes away
 
         def write(content: bytes) -> None:
             with disk_errors(path):
@@ -60,7 +61,8 @@ def atomic_file(path: Path) -> Iterator[Callable[[bytes], None]]:
         finally:
             os.close(handle)
         with disk_errors(path):
-            os.chmod(file, 0o644 if old is None else stat.S_IMODE(old.st_mode))
+            if old is not None:
+                os.chmod(file, stat.S_IMODE(old.st_mode))
             os.replace(file, target)
             flush_directory(target.parent)
 

@@ -31,7 +31,7 @@ _IDLE_S = 900.0  # after which the program on another machine ends
 _LONGEST_S = agent.HANGING_S + 60.0  # of an exchange, after which the device counts as lost
 _LOST = 255  # exit status of ssh
 _LONGEST_LINE = 1 << 24  # bytes of an answer without its parts
-_LARGEST_PART = 1 << 28  # bytes
+_LARGEST = 1 << 28  # bytes of the parts of an answer
 _MOST_NOISE = 1 << 20  # bytes before the greeting
 _SECONDS_TO_END = 2.0
 
@@ -122,8 +122,10 @@ class Program:
             try:
                 answer = json.loads(line)
                 sizes = answer.pop("sizes")
-                if not all(isinstance(size, int) and 0 <= size <= _LARGEST_PART for size in sizes):
+                if not all(isinstance(size, int) and size >= 0 for size in sizes):
                     raise ValueError("a part has no size")
+                if sum(sizes) > _LARGEST:
+                    raise ValueError("the parts are too large")
             except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
                 raise self._garbled(line) from None
             received = [self._popen.stdout.read(size) for size in sizes]

@@ -75,6 +75,8 @@ def export(
     if target is None and not all:
         if data is not None:
             raise UserError("--data is for --target: an ONNX file is checked against PyTorch alone")
+        if out is not None and licence is not None:
+            raise UserError("--licence is for the model card, which an ONNX file of --out does not have")
         _write_onnx(student, out, opset, licence)
         next_step(["latency", run])
         return

@@ -73,6 +73,8 @@ def classifier_from_row(row: Any, *, earlier: bool = False) -> tuple[Layer, int 
         raise ValueError(
             "the last layer with weights must be Linear or Conv: it gives one logit per class"
         )
+    if row[0] != 1 or isinstance(row[0], bool):
+        raise ValueError(f"the classifier is there once: its repeat must be 1, got {short(row[0])}")
     width = row[2][0] if row[2] and row[2][0] is not None else None
     if width is not None:
         whole(width, "classes")

@@ -38,6 +38,21 @@ def test_writes_and_replaces(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_permissions_are_those_of_the_user(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "own.txt", "first")
+        with staged_folder(tmp_path / "folder") as folder:
+            write_text(folder / "in.txt", "first")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"own.txt": 0o600, "folder": 0o700, "in.txt": 0o600}
+    (tmp_path / "own.txt").chmod(0o640)
+    write_text(tmp_path / "own.txt", "second")
+    assert (tmp_path / "own.txt").stat().st_mode & 0o777 == 0o640
+
+
 @pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
 @pytest.mark.parametrize(
     ("error", "raised"),

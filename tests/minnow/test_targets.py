@@ -134,6 +134,7 @@ def test_an_export_replaces_no_files_of_others(
     [
         (["--target", "onnxruntime", "--opset", "18"], "--opset"),
         (["--data", "digits"], "--data is for --target"),
+        (["--licence", "mit", "--out", "x.onnx"], "--licence is for the model card"),
         (["--target", "onnxruntime", "--target", INT8, "--out", "x"], "there are 2"),
         (["--target", "tensorrt"], "unknown target"),
     ],

@@ -75,10 +75,18 @@ def test_closing_ends_a_request_under_way(
     assert answer() == [1.0, float(len(f"hold {tmp_path}/held"))]  # by a program started again
 
 
+def test_an_answer_that_is_too_large_is_not_read(
+    here: Link, run_model: Callable[..., list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_LARGEST", 4)
+    with pytest.raises(UserError, match="answer"):
+        run_model(here, "good")
+
+
 def test_a_model_that_hangs(
     here: Link, run_model: Callable[..., list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "_LONGEST_S", 3.0)
+    monkeypatch.setattr(program, "_LONGEST_S", 8.0)
     monkeypatch.setattr(agent, "HANGING_S", 0.4)
     with pytest.raises(ModelError, match=r"its runtime gave no answer for 0\.4 s"):
         run_model(here, f"hold {tmp_path}/held")
@@ -88,7 +96,7 @@ def test_a_model_that_hangs(
 def test_a_program_that_something_else_ends_gets_a_second_try(
     here: Link, run_model: Callable[..., list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "_LONGEST_S", 3.0)
+    monkeypatch.setattr(program, "_LONGEST_S", 8.0)
     assert run_model(here, f"hold {tmp_path}/held")[0] == 1.0
 
 

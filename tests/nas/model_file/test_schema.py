@@ -224,6 +224,7 @@ def test_the_own_resolution_comes_first(tmp_path: Path) -> None:
             [[1, "GlobalAvgPool", []], [1, "Conv", [6, 1, 1, None, 3]]],
             "the classifier cannot have groups",
         ),
+        ([[1, "GlobalAvgPool", []], [2, "Linear", [6]]], "its repeat must be 1, got 2"),
         ([[1, "Conv", [8, 3]], [1, "Linear", [6]]], "needs a flat input, got 64x64"),
         ([[1, "Linear", [6]], [1, "Conv", [6, 1]]], "needs a flat input"),
     ],
