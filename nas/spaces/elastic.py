@@ -109,7 +109,7 @@ class Elastic(SearchSpace):
         return self.decode(self.canonical(self.spread(rng)))
 
     def canonical(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Set genes of left-out blocks to 0, and a kernel to the first that gives the same blocks."""
+        """Set genes of left-out blocks to 0, and a stage's to the first that give the same blocks."""
         point = [int(choice) for choice in choices]
         for number, stage in enumerate(self._blocks, start=1):
             name = f"stage{number}"
@@ -123,6 +123,12 @@ class Elastic(SearchSpace):
                 options = self.decisions[place].options
                 kernels = [tuple(min(k, b.kernel) for b in stage[:depth]) for k in options]
                 point[place] = kernels.index(kernels[point[place]])
+            place = self._place.get(f"{name}.expansion")
+            if place is not None:
+                shares = self.decisions[place].options
+                hidden = [block.hidden for block in stage[:depth] if block.hidden is not None]
+                widths = [tuple(_kept(whole, share) for whole in hidden) for share in shares]
+                point[place] = widths.index(widths[point[place]])
         return tuple(point)
 
     def decode(self, choices: Sequence[int]) -> Architecture:

@@ -261,3 +261,21 @@ def test_model_files_of_cut_networks_say_all(tmp_path: Path, name: str):
         architecture = space.decode(point)
         architecture.to_yaml(tmp_path / "model.yaml")
         assert Architecture.from_yaml(tmp_path / "model.yaml") == architecture
+
+
+def test_shares_that_keep_the_same_channels_are_one_point():
+    """Where a stage has one share for all its blocks, the first block alone may round two to the same."""
+    with torch.device("meta"):
+        model = timm.create_model("efficientnet_b1", num_classes=2)
+    space = Elastic((SIDE,), base=architecture_from_timm(model, "efficientnet_b1", SIDE))
+    place = {decision.name: index for index, decision in enumerate(space.decisions)}
+    options = range(len(space.decisions[place["stage2.expansion"]].options))
+    for depth, fewer in ((0, 1), (1, 0)):
+        found = set()
+        for option in options:
+            point = [*space.largest]
+            point[place["stage2.depth"]], point[place["stage2.expansion"]] = depth, option
+            canonical = space.canonical(point)
+            assert space.decode(canonical) == space.decode(point)
+            found.add((canonical, space.decode(point)))
+        assert len(found) == len({point for point, _ in found}) == len(options) - fewer
