@@ -21,6 +21,7 @@ from core.config import INHERITED_RATE, SearchConfig, StrategyConfig, StudentCon
 from core.config_io import SettingError, merged, read_config
 from core.errors import UserError
 from core.files import write_lines
+from core.locks import locked_file
 from core.reading import first_fault, read_lines
 from minnow.data_set import open_data
 from minnow.evaluator_settings import resolve_evaluator
@@ -100,9 +101,15 @@ def rank(job: Ranking, listener: Listener) -> list[dict[str, Any]]:
 
     Raises:
         UserError: the run is no search in the space elastic, or has no supernet; its settings name code
-            that the caller does not.
+            that the caller does not; or it is being ranked by another process.
     """
     config = _settings(job)
+    busy = f"{job.run} is being ranked by another process; wait for it"
+    with locked_file(job.run / f".{FILE}.lock", busy):
+        return _rank(job, config, listener)
+
+
+def _rank(job: Ranking, config: SearchConfig, listener: Listener) -> list[dict[str, Any]]:
     nas.executors.check(job.placement.executor)
     kind = nas.spaces.load(config.space.name)
     config = resolve_evaluator(config, kind)

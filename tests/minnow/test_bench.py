@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.locks import locked_file
 from core.runtime import cpu_count
 from nas.spaces.toy import Toy
 
@@ -75,3 +76,11 @@ def wait_until(happened) -> None:
 )
 def test_what_is_wrong_is_said(here, minnow, table, options, complaint):
     assert complaint in minnow(f"{table} {options}").complaint
+
+
+def test_a_run_is_ranked_by_one_process_at_a_time(there, minnow):
+    with locked_file(Path("runs/found/.ranking.jsonl.lock"), "busy"):
+        complaint = minnow("bench ranking runs/found").complaint
+    assert complaint == "runs/found is being ranked by another process; wait for it"
+    assert "judges networks by training them" in minnow("bench ranking runs/found").complaint
+    assert not Path("runs/found/.ranking.jsonl.lock").exists()
