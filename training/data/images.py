@@ -293,9 +293,11 @@ def _warn_of_files(remarks: Remarks, pixels: Pixels, warn: Callable[[str], None]
 
 def split_notes(remarks: Remarks, image_splits: Sequence[str], options: DataOptions) -> tuple[str, ...]:
     """Return notes on the data: the source's own, and options without effect."""
-    unused = options.val_share is not None and "val" in image_splits
-    more = ("val_share changes nothing: the data set has images to validate of its own",)
-    return remarks.notes + more if unused else remarks.notes
+    if "val" not in image_splits:
+        return remarks.notes
+    given = {"val_share": options.val_share is not None, "split_seed": options.split_seed != 0}
+    reason = "changes nothing: the data set has images to validate of its own"
+    return remarks.notes + tuple(f"{name} {reason}" for name, used in given.items() if used)
 
 
 def _digest(pixels: Pixels, fit: str, splits: Mapping[str, np.ndarray], groups: np.ndarray | None) -> str:
