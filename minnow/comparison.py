@@ -14,7 +14,7 @@ from distill.seeds import has_unfinished_seeds, recorded_seeds, seed_path
 from distill.student_metrics import read_student_metrics
 from minnow.run_directory import student_config
 from training.bootstrap import LEVEL, RESAMPLES, Comparison, Interval, compare_f1
-from training.bundle import find_bundle
+from training.bundle_files import find_bundle
 from training.predictions import PREDICTIONS, Predictions, read_predictions
 
 

@@ -18,8 +18,7 @@ from minnow.run_directory import ChosenNetwork, choose
 from minnow.unused_settings import Unused, unused_in_data, unused_in_search, unused_in_student
 from nas.objectives import parse_limit
 from training.budget import confirmations
-from training.bundle import find_bundle
-from training.bundle_files import CONFIG_FILE
+from training.bundle_files import CONFIG_FILE, find_bundle
 
 
 def search_settings(

@@ -26,18 +26,18 @@ from core.reading import RECORD, mapping, read_bytes, read_json, read_text, read
 from nas.architecture import Architecture
 from training.bundle_files import (
     ARCHITECTURE_FILE,
+    BUNDLE_FILES,
     CHECKSUMS_FILE,
     CONFIG_FILE,
     LABELS_FILE,
     METRICS_FILE,
-    STUDENT_FOLDER,
     WEIGHTS_FILE,
+    find_bundle,
 )
 from training.checksums import check_unchanged, checksums
 from training.finite import check_finite
 from training.preprocess import Normalization
 
-BUNDLE_FILES = (ARCHITECTURE_FILE, LABELS_FILE, CONFIG_FILE, METRICS_FILE, WEIGHTS_FILE)
 _REMEDY = "train the model again"
 _LABELS_LIMIT, _WEIGHTS_LIMIT = 10_000_000, 10_000_000_000  # bytes
 
@@ -149,32 +149,6 @@ def load_bundle(path: str | Path) -> Bundle:
     check_finite(model.state_dict(), path / WEIGHTS_FILE)
     model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Bundle(path, architecture, classes, normalization, model, config, metrics)
-
-
-def find_bundle(path: str | Path) -> Path:
-    """Return the directory that holds the weights: ``path`` or ``path/student``.
-
-    Raises:
-        UserError: there is none; says what is missing and how to make one.
-    """
-    path = Path(path)
-    make = "train one with distill"
-    if not path.exists():
-        raise UserError(f"{path}: no such directory; give a trained model's, or {make}")
-    if not path.is_dir():
-        raise UserError(f"{path} is a file; give the directory of a trained model")
-    for directory in (path, path / STUDENT_FOLDER):
-        if (directory / WEIGHTS_FILE).is_file():
-            missing = [name for name in BUNDLE_FILES if not (directory / name).is_file()]
-            if missing:
-                raise UserError(
-                    f"{directory}: not a whole trained model: {', '.join(missing)} missing; "
-                    f"restore what was deleted or {make} again"
-                )
-            return directory
-    if (path / ARCHITECTURE_FILE).is_file():
-        make = f"train it with distill, as the student {path}"
-    raise UserError(f"{path}: no trained model in it ({WEIGHTS_FILE} is missing); {make}")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

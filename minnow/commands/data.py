@@ -72,7 +72,7 @@ def data_check(
             config = data_settings({**changes, "data.spec": spec}, listener)
     else:
         from minnow.run_directory import student_config
-        from training.bundle import find_bundle
+        from training.bundle_files import find_bundle
 
         if spec is not None or changes:
             raise UserError("with --run, data check looks at the data of the run; leave out the rest")

@@ -22,8 +22,8 @@ from teachers.finetune import finetune_teacher
 from teachers.output_cache import cache_outputs
 from training.batches import augmentation_of
 from training.bootstrap import f1_interval
-from training.bundle import BUNDLE_FILES, load_bundle
-from training.bundle_files import CHECKSUMS_FILE
+from training.bundle import load_bundle
+from training.bundle_files import BUNDLE_FILES, CHECKSUMS_FILE
 from training.predictions import PREDICTIONS, read_predictions
 from training.signals import Kind
 

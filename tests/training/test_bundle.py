@@ -17,8 +17,8 @@ from core.errors import UserError
 from nas.architecture import Architecture, classifier
 from nas.layers import Conv
 from nas.networks import build
-from training.bundle import BUNDLE_FILES, find_bundle, load_bundle, read_normalization, save_bundle
-from training.bundle_files import CHECKSUMS_FILE
+from training.bundle import load_bundle, read_normalization, save_bundle
+from training.bundle_files import BUNDLE_FILES, CHECKSUMS_FILE, find_bundle
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = {*BUNDLE_FILES, CHECKSUMS_FILE}
