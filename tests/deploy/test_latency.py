@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from core.cached_records import write_cached
-from deploy.architecture_latency import measure_architecture
+from deploy.architecture_latency import measure_architecture, steady
 from deploy.device.agent import MIN_RUNS, WARM_UP_RUNS, thread_clock, time_runs
 from deploy.latency_measurement import ROUNDS, measure_in_turns, measure_module
 from deploy.targets import connect
@@ -69,6 +69,17 @@ def test_every_run_is_timed_by_the_clock_that_was_given() -> None:
 
 def test_a_spent_budget_still_gives_enough_runs() -> None:
     assert len(time_runs(lambda: None, time.perf_counter, MAX_RUNS, 0.0)) == MIN_RUNS
+
+
+@pytest.mark.parametrize(
+    ("spreads", "taken", "kept"),
+    [((0.1, 0.0), 1, 0.1), ((0.5, 0.2, 0.1), 2, 0.2), ((0.6, 0.5, 0.9, 0.1), 3, 0.5)],
+)
+def test_a_bad_moment_is_measured_again(spreads: tuple[float, ...], taken: int, kept: float) -> None:
+    left = iter(spreads)
+    latency = steady(lambda: Latency(2.0, 2.0 * next(left), 100, "runtime"))
+    assert latency.iqr_ms == 2.0 * kept
+    assert len(list(left)) == len(spreads) - taken
 
 
 def test_time_off_the_core_is_not_counted() -> None:
