@@ -14,7 +14,9 @@ from torch import nn
 OVERHEAD = 1.1
 
 _BATCH_SIZE = 64
-_REPEATS = 3  # after one that warms up
+_WARM_UPS = 2  # the first calls allocate memory and choose kernels
+_LEAST, _MOST = 3, 20  # timed calls
+_ENOUGH_S = 3.0  # of timed calls, after which no more than the least are made
 
 
 def training_seconds(model: nn.Module, resolution: int, device: torch.device) -> float:
@@ -62,11 +64,13 @@ def _images(resolution: int, device: torch.device) -> torch.Tensor:
 
 def _seconds(action: Callable[[], None], device: torch.device) -> float:
     """Return the median time of a call, seconds."""
-    times = []
-    for _ in range(1 + _REPEATS):
+    times: list[float] = []
+    for _ in range(_WARM_UPS):
+        action()
+    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _ENOUGH_S):
         started = time.perf_counter()
         action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - started)
-    return median(times[1:])
+    return median(times)
