@@ -147,7 +147,7 @@ def one_at_a_time(out: Path) -> AbstractContextManager[None]:
 
 
 def student_of(config: SearchConfig, images: int, *, epochs: int | None, seed: int) -> StudentConfig:
-    """Return the settings that ``distill`` would have for an inheriting student of a search."""
+    """Return the settings that ``distill`` has for inheriting students of 10 M MACs and more."""
     base = StudentConfig(data=config.data, teacher=config.teacher, augment=config.augment, seed=seed)
     recipe = base.train.model_copy(update={"epochs": epochs})
     return resolve_student(base.model_copy(update={"train": recipe}), images, inherits=True)

@@ -13,6 +13,7 @@ from core.reading import read_record
 from minnow.format import counted, duration_text
 from minnow.listener import Listener
 from nas.architecture import Architecture
+from nas.cost import cost
 from nas.networks import build
 from teachers.finetune import Teacher
 from training.budget import resolve_student
@@ -71,7 +72,8 @@ def fitting_length(
         listener: receives the decision, and a warning where the time is short.
     """
     images, device = len(data.learned), pick_device()
-    usual = resolve_student(config, images, inherits=inherits).train.epochs or 1
+    macs = cost(architecture, data.num_classes).macs
+    usual = resolve_student(config, images, inherits=inherits, macs=macs).train.epochs or 1
     network, side = build(architecture, data.num_classes), architecture.resolution
     epoch = images * training_seconds(network, side, device)
     epoch += len(data.splits["val"]) * inference_seconds(network, side, device)

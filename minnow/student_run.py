@@ -50,6 +50,7 @@ from minnow.teacher import (
     weaker_teacher,
 )
 from nas.architecture import Architecture
+from nas.cost import cost
 from nas.executors import HERE, Placement
 from nas.layers import CLASSIFIERS
 from nas.networks import build
@@ -175,7 +176,7 @@ def run_student(
         with run_creation.undone_on_error(folder, before) if undo_errors else contextlib.nullcontext():
             timed = config.budget is not None and config.train.epochs is None
             if not timed:
-                config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
+                config = _resolved(config, chosen, data)
             listener.started(STUDENT_FOLDER, run, config)
             tuned = processes.main_first(
                 lambda: fine_tuned_teachers(config.teacher, data.labelled, config.augment, listener)
@@ -198,7 +199,7 @@ def run_student(
                         listener=listener,
                     )
                 )
-                config = resolve_student(config, len(data.learned), inherits=inherits(chosen, config))
+                config = _resolved(config, chosen, data)
                 listener.started(STUDENT_FOLDER, run, config)
             teacher, data = processes.main_first(lambda: student_teacher(config, data, listener, tuned))
         weights = processes.on_main(
@@ -236,6 +237,12 @@ def _checked(architecture: Architecture, config: StudentConfig, listener: Listen
         "left out; choose logit-adjust, or null as the last layer's activation"
     )
     return config.model_copy(update={"balance": BalanceConfig(mode="none")})
+
+
+def _resolved(config: StudentConfig, chosen: ChosenNetwork, data: ImageSet) -> StudentConfig:
+    """Return the settings with all that is decided from the data and the network."""
+    macs = cost(chosen.architecture, data.num_classes).macs
+    return resolve_student(config, len(data.learned), inherits=inherits(chosen, config), macs=macs)
 
 
 def _of_fitting_length(

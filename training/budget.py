@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.config import INHERITED_RATE, SearchConfig, StudentConfig, TrainConfig
 from nas.objectives import Limit, Objectives
@@ -39,8 +39,10 @@ STUDENT = Length(30, 6_000, most=300)
 SUPERNET = Length(10, 440, most=40)
 #: Near limits they resemble each other, and the chosen one is trained for long.
 NEAR_SUPERNET = Length(4, 110, most=20)
-#: Of a student with inherited weights.
+#: Of a student with inherited weights, of ``_MACS`` multiply-adds or more.
 INHERITED = Length(15, 2_100, most=180)
+#: A smaller one takes more steps in the same time, up to so many times as many, and goes on improving.
+_MACS, _LONGER = 10e6, 4
 
 _PATIENT = 2_000  # steps from which on mixtures help a student
 _CUTMIX = 0.5
@@ -126,7 +128,15 @@ def supernet_limits(config: SearchConfig) -> tuple[Limit, ...]:
     return Objectives.parse((), config.limits).size_limits
 
 
-def resolve_student(config: StudentConfig, images: int, *, inherits: bool = False) -> StudentConfig:
+def inherited_length(macs: float) -> Length:
+    """Return the usual length of a student with inherited weights and so many multiply-adds."""
+    steps = round(INHERITED.steps * min(max(1.0, _MACS / macs), _LONGER))
+    return replace(INHERITED, steps=steps)
+
+
+def resolve_student(
+    config: StudentConfig, images: int, *, inherits: bool = False, macs: float = math.inf
+) -> StudentConfig:
     """Return a student's settings with everything decided but ``teacher.epochs``; what was given stays.
 
     Half of the images carry a patch of another one if a teacher describes the mixture and the
@@ -136,11 +146,12 @@ def resolve_student(config: StudentConfig, images: int, *, inherits: bool = Fals
         config: of the training.
         images: in the training split.
         inherits: whether the student starts from its teacher's or its supernet's weights.
+        macs: its multiply-adds, where it does; small networks are trained for longer.
     """
     train, augment = config.train, config.augment
     if inherits:
         train = train.model_copy(update={"learning_rate": train.learning_rate or INHERITED_RATE})
-    train = decided(train, images, INHERITED if inherits else STUDENT)
+    train = decided(train, images, inherited_length(macs) if inherits else STUDENT)
     if augment.cutmix is None:
         steps = (train.epochs or 0) * steps_per_epoch(images, train.batch_size)
         mixes = config.teacher is not None and not augment.mixup and steps >= _PATIENT

@@ -61,7 +61,7 @@ class TrainConfig(Settings):
             auto={
                 "search": "5, or 100 steps; with asha 9, or 450 steps; with inherited weights 0",
                 "student": "30, or 6,000 steps but at most 300 epochs; with inherited weights "
-                "15, or 2,100 steps but at most 180 epochs",
+                "15, or 2,100 steps but at most 180 epochs; below 10 M MACs up to 8,400 steps",
             },
             option="epochs",
             ge=0,

@@ -15,9 +15,9 @@ from nas.layers import Dense, Layer, make_divisible
 from nas.spaces.base import Decision, SearchSpace
 from nas.timm_layers import ConvBn, InvertedResidual, stages_of
 
-EXPANSIONS = (0.2, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0)
-STREAMS = (0.65, 0.8, 1.0)
-HEADS = (0.25, 0.5, 0.75, 1.0)
+EXPANSIONS = (0.1, 0.2, 0.25, 0.35, 0.5, 0.65, 0.8, 1.0)
+STREAMS = (0.5, 0.65, 0.8, 1.0)
+HEADS = (0.125, 0.25, 0.5, 0.75, 1.0)
 _STEMS = (0.5, 1.0)
 _MOST_BLOCKS = 20  # with an expansion, beyond which the blocks of a stage share its kept share
 _DEFAULT_BASE = "tf_efficientnet_lite0"

@@ -14,7 +14,16 @@ from core.config import FIT_DEFAULTS, SearchConfig, StudentConfig
 from core.config_io import known_settings
 from minnow.commands import settings
 from minnow.commands.app import app
-from training.budget import HALVED_TRIAL, INHERITED, NEAR_SUPERNET, STUDENT, SUPERNET, TEACHER, TRIAL
+from training.budget import (
+    HALVED_TRIAL,
+    INHERITED,
+    NEAR_SUPERNET,
+    STUDENT,
+    SUPERNET,
+    TEACHER,
+    TRIAL,
+    inherited_length,
+)
 
 ROOT = Path(__file__).parents[2]
 #: Commands whose options are made from settings.
@@ -106,7 +115,10 @@ def test_defaults_in_words_are_those_of_the_budget():
     search, student = known_settings(SearchConfig), known_settings(StudentConfig)
     epochs = search["train.epochs"].default
     assert epochs.startswith(f"{TRIAL}; with asha {HALVED_TRIAL}; ")
-    assert student["train.epochs"].default == f"{STUDENT}; with inherited weights {INHERITED}"
+    most = inherited_length(1).steps
+    assert student["train.epochs"].default == (
+        f"{STUDENT}; with inherited weights {INHERITED}; below 10 M MACs up to {most:,} steps"
+    )
     assert search["teacher.epochs"].default == student["teacher.epochs"].default == f"{TEACHER}"
     assert (
         search["supernet.epochs"].default == f"{SUPERNET}; with one objective and limits {NEAR_SUPERNET}"

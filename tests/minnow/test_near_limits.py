@@ -57,7 +57,7 @@ def test_a_latency_is_predicted_from_measured_ones(space, own_cache, monkeypatch
     assert len({network.resolution for network in found}) == 2
 
 
-@pytest.mark.parametrize("limits", [[], ["f1>=0.5"], ["params<=100M"], ["macs<=700k"]])
+@pytest.mark.parametrize("limits", [[], ["f1>=0.5"], ["params<=100M"], ["macs<=400k"]])
 def test_without_a_limit_that_decides_the_size_there_are_none(space, limits, monkeypatch):
     """Nor where hardly any network is within it."""
     monkeypatch.setattr(near_limits, "_DRAWS", 1_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from core.config import (
@@ -112,6 +114,21 @@ def test_a_resolved_search_has_nothing_open_but_its_teacher_and_mixtures(evaluat
     )
     assert resolve_search(resolved, 640) == resolved
     assert SearchConfig.model_validate(resolved.model_dump()) == resolved
+
+
+@pytest.mark.parametrize(
+    ("macs", "steps"), [(math.inf, 2_100), (10e6, 2_100), (5e6, 4_200), (2.5e6, 8_400), (1e6, 8_400)]
+)
+def test_small_students_that_inherit_train_for_longer_unless_told_otherwise(macs, steps) -> None:
+    images = 6_400  # a hundred steps
+    inheriting = resolve_student(StudentConfig(), images, inherits=True, macs=macs)
+    assert inheriting.train.epochs == steps // 100
+    alone = resolve_student(StudentConfig(), images, macs=macs)
+    assert alone.train.epochs == 60
+    told = StudentConfig(train=TrainConfig(epochs=7))
+    assert resolve_student(told, images, inherits=True, macs=macs).train.epochs == 7
+    few = resolve_student(StudentConfig(), 64, inherits=True, macs=macs)
+    assert few.train.epochs == 180
 
 
 def test_a_resolved_student_has_nothing_open_and_keeps_what_was_given() -> None:
