@@ -63,7 +63,7 @@ def test_subnets_of_a_base_give_their_own_logits(name: str, tmp_path: Path) -> N
         images = torch.randn(3, 3, *[bundle.architecture.resolution] * 2)
         with torch.no_grad():
             expected, given = bundle.model(images), model(images)
-        assert expected.std(dim=0).max() > 1e-3, "all images have one answer"
+        assert expected.std(dim=0).max() > 1e-4, "all images have one answer"
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 

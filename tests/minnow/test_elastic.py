@@ -105,8 +105,8 @@ def test_search_and_distil(notices: list[str], minnow):
 def test_a_supernet_ranks_networks(minnow):
     said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit latency_ms<=1")
     assert "known: params, macs" in said.complaint
-    said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit params<=25990")
-    assert "only 2 networks of the space are within params<=25990; loosen the limit" in said.complaint
+    said = minnow("bench ranking runs/found --networks 3 --epochs 1 --limit params<=8690")
+    assert "only 2 networks of the space are within params<=8690; loosen the limit" in said.complaint
     said = minnow("bench ranking runs/found --networks 3 --epochs 1")
     assert said.code == 0, said.notices
     assert (
