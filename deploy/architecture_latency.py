@@ -26,7 +26,7 @@ from nas.networks import build
 
 _GRAPHS = 2  # version of the networks' graphs, which latencies depend on
 _MAX_MS = 1e6  # of a latency that can be true
-_WIDE = 0.4  # quartiles this share of the median apart: a moment in which one in fifty is measured
+_WIDE = 0.4  # of the median: as far apart are the quartiles of one measurement in fifty
 _ATTEMPTS = 3  # of which the narrowest counts
 
 

@@ -13,10 +13,8 @@ from core.reading import read_record
 from minnow.format import counted, duration_text
 from minnow.listener import Listener
 from nas.architecture import Architecture
-from nas.cost import cost
 from nas.networks import build
 from teachers.finetune import Teacher
-from training.budget import resolve_student
 from training.data.images import ImageSet
 from training.device import pick_device
 from training.speed import OVERHEAD, inference_seconds, training_seconds
@@ -52,8 +50,8 @@ def fitting_length(
     seconds: float,
     folder: Path,
     *,
+    usual: int,
     seeds: int,
-    inherits: bool,
     listener: Listener,
 ) -> int:
     """Return the epochs of each training that fit in a time, and save them in ``folder``.
@@ -67,13 +65,11 @@ def fitting_length(
         teachers: fine-tuned; none: it has no teacher.
         seconds: for the outputs of the teachers and all trainings.
         folder: of the training.
+        usual: epochs of a training without a budget.
         seeds: number of trainings, which share the outputs of the teachers.
-        inherits: whether the student starts from the weights of its teacher or supernet.
         listener: receives the decision, and a warning where the time is short.
     """
     images, device = len(data.learned), pick_device()
-    macs = cost(architecture, data.num_classes).macs
-    usual = resolve_student(config, images, inherits=inherits, macs=macs).train.epochs or 1
     network, side = build(architecture, data.num_classes), architecture.resolution
     epoch = images * training_seconds(network, side, device)
     epoch += len(data.splits["val"]) * inference_seconds(network, side, device)

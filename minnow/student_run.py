@@ -267,8 +267,8 @@ def _of_fitting_length(
             teachers,
             seconds,
             folder,
+            usual=_resolved(config, chosen, data).train.epochs or 1,
             seeds=seeds,
-            inherits=inherits(chosen, config),
             listener=listener,
         )
     return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})

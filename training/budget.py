@@ -39,10 +39,10 @@ STUDENT = Length(30, 6_000, most=300)
 SUPERNET = Length(10, 440, most=40)
 #: Near limits they resemble each other, and the chosen one is trained for long.
 NEAR_SUPERNET = Length(4, 110, most=20)
-#: Of a student with inherited weights, of ``_MACS`` multiply-adds or more.
+#: Of a student with inherited weights.
 INHERITED = Length(15, 2_100, most=180)
-#: A smaller one takes more steps in the same time, up to so many times as many, and goes on improving.
-_MACS, _LONGER = 10e6, 4
+_SMALL = 10e6  # multiply-adds below which it takes more steps in the same time, and goes on improving
+_MOST_TIMES = 4  # as many steps
 
 _PATIENT = 2_000  # steps from which on mixtures help a student
 _CUTMIX = 0.5
@@ -130,8 +130,8 @@ def supernet_limits(config: SearchConfig) -> tuple[Limit, ...]:
 
 def inherited_length(macs: float) -> Length:
     """Return the usual length of a student with inherited weights and so many multiply-adds."""
-    steps = round(INHERITED.steps * min(max(1.0, _MACS / macs), _LONGER))
-    return replace(INHERITED, steps=steps)
+    times = min(max(1.0, _SMALL / macs), _MOST_TIMES)
+    return replace(INHERITED, steps=round(times * INHERITED.steps))
 
 
 def resolve_student(

@@ -33,8 +33,8 @@ def fitting(some_digits, tiny, tmp_path, monkeypatch, keeping):
             teachers,
             seconds,
             tmp_path,
+            usual=300,
             seeds=seeds,
-            inherits=False,
             listener=keeping,
         )
         assert begun_length(tmp_path) == epochs
