@@ -64,13 +64,17 @@ def _images(resolution: int, device: torch.device) -> torch.Tensor:
 
 def _seconds(action: Callable[[], None], device: torch.device) -> float:
     """Return the median time of a call, seconds."""
-    times: list[float] = []
-    for _ in range(_WARM_UPS):
-        action()
-    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _ENOUGH_S):
+
+    def timed() -> float:
         started = time.perf_counter()
         action()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
+        return time.perf_counter() - started
+
+    for _ in range(_WARM_UPS):
+        timed()
+    times: list[float] = []
+    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _ENOUGH_S):
+        times.append(timed())
     return median(times)
