@@ -53,7 +53,7 @@ def subnet() -> Bundle:
 def test_subnets_of_a_base_give_their_own_logits(name: str, tmp_path: Path) -> None:
     """The model as timm makes it against the student, in float32: SE gates, both heads, all kernels."""
     base = architecture_from_timm(timm.create_model(name), name, 64)
-    space, rng = Elastic((40, 64), base=base), np.random.default_rng(0)
+    space, rng = Elastic((40, 64), base=base), np.random.default_rng(7)
     for number in range(2):
         bundle = trained(space.random_subnet(rng))
         written = write_timm_model(bundle, f"photos {number}", "squash", tmp_path / "out")
@@ -63,7 +63,7 @@ def test_subnets_of_a_base_give_their_own_logits(name: str, tmp_path: Path) -> N
         images = torch.randn(3, 3, *[bundle.architecture.resolution] * 2)
         with torch.no_grad():
             expected, given = bundle.model(images), model(images)
-        assert expected.std(dim=0).max() > 1e-4, "all images have one answer"
+        assert expected.std(dim=0).max() > 1e-3, "all images have one answer"
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
