@@ -18,7 +18,6 @@ import numpy as np
 from PIL import Image
 
 _SOURCE = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package
-_HEADER = {"images": 16, "labels": 8}  # bytes before the data
 _SIDE = 28
 _CLASSES = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"
@@ -33,6 +32,8 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=400, help="training images of each class")
     parser.add_argument("--val", type=int, default=100, help="validation images of each class")
     given = parser.parse_args()
+    if not given.source.is_dir():
+        parser.error(f"{given.source} does not exist; install dataset-fashion-mnist, or give --source")
     given.out.mkdir(parents=True)
     images, labels = read(given.source, "train")
     for number, name in enumerate(_CLASSES):
@@ -45,12 +46,12 @@ def main() -> None:
 
 
 def read(source: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return images ``(n, 28, 28)`` uint8 and their labels ``(n,)``."""
+    """Return images ``(n, 28, 28)`` uint8 and their labels ``(n,)``, each behind a header of words."""
     images, labels = (
         np.frombuffer(
             gzip.decompress((source / f"{split}-{kind}-idx{dims}-ubyte.gz").read_bytes()),
             np.uint8,
-            offset=_HEADER[kind],
+            offset=4 * (1 + dims),
         )
         for kind, dims in (("images", 3), ("labels", 1))
     )

@@ -4,8 +4,9 @@ Usage: python benchmarks/pays.py RUN --out DIR [--part 4 8 16 32] [--random 5] [
 
 RUN is that of ``search --space elastic``, searched under limits on the latency of 1/4, 1/8, 1/16 and
 1/32 of the teacher's (``benchmarks/pays.sh``), or of the given parts. At each part the following are
-distilled with the defaults of ``distill``, with the same seeds, from the weights that the search judged
-them by: those of its supernet, or of the teacher:
+distilled with the defaults of ``distill`` (without ``--epochs`` all with the length of 10 M MACs and
+more), with the same seeds, from the weights that the search judged them by: those of its supernet, or of
+the teacher:
 
     choice   the trial with the best validation F1 within the limit
     random   random networks of the space at 90 to 100 % of the limit

@@ -4,7 +4,8 @@ Usage: python benchmarks/pruning.py RUN --out DIR [--part 8] [--random 2] [--see
 
 RUN is that of ``search --space elastic`` with its supernet, searched within a part of the latency of its
 teacher (``benchmarks/pruning.sh``). The networks of ``benchmarks/pays.py`` for that part, the search's
-choice and random ones, are distilled from the supernet's weights with the defaults of ``distill``.
+choice and random ones, are distilled from the supernet's weights with the defaults of ``distill``;
+without ``--epochs`` all with the length of 10 M MACs and more.
 
 Against them the fine-tuned teacher is pruned with Torch-Pruning (Fang et al. 2023, "DepGraph: Towards Any
 Structural Pruning"; group Taylor importance, widths that are multiples of 8, the classifier kept) to the
